@@ -96,17 +96,17 @@ def read(backend: Backend, name: str, columns: dict[str, str]) -> list[dict[str,
     return backend.arrow(leaf, {}).to_pylist()
 
 
-def in_order(dtype: str, rows: pa.Table) -> list[str]:
+def comparable_values(dtype: str, rows: pa.Table) -> list[str]:
     """Return the comparable forms of the values of the column `v`, sorted."""
     return sorted(repr(comparable(dtype, value)) for value in rows["v"].to_pylist())
 
 
-def by_text(row: dict[str, Any]) -> str:
+def string_key(row: dict[str, Any]) -> str:
     """Return a sort key for rows with a string `s`."""
     return repr(row["s"])
 
 
-def living(backend: Backend, columns: dict[str, str] | None = None) -> dict[str, str]:
+def create_live_rows(backend: Backend, columns: dict[str, str] | None = None) -> dict[str, str]:
     """Create a table of three live rows; return its columns."""
     schema = {**LIFE, **(columns or {"x": "int64"})}
     backend.create("t", sch.Schema(schema))
@@ -114,7 +114,7 @@ def living(backend: Backend, columns: dict[str, str] | None = None) -> dict[str,
     return schema
 
 
-def numbers(backend: Backend, count: int) -> ir.Table:
+def create_numbers(backend: Backend, count: int) -> ir.Table:
     """Create a table of numbers; return the query of them in order."""
     schema = sch.Schema({"n": "int64"})
     backend.create("numbers", schema)
@@ -122,7 +122,7 @@ def numbers(backend: Backend, count: int) -> ir.Table:
     return backend.table("numbers", schema).to_expr().order_by("n")
 
 
-def write(backend: Backend) -> None:
+def write_under_lock(backend: Backend) -> None:
     """Create a table under the write lock."""
     with backend.write_lock():
         backend.create("w", sch.Schema({"a": "int64"}))

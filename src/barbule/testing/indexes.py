@@ -24,7 +24,7 @@ _DIMENSION = 48
 _METRICS: list[Metric] = ["cosine", "ip", "l2"]
 
 
-def _clustered(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
+def _clustered_vectors(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ class IndexContract:
     def test_a_search_finds_the_nearest(self, store: IndexStore, name: str, metric: Metric) -> None:
         import numpy as np
 
-        rows, queries = _clustered(800), _clustered(20, seed=2)
+        rows, queries = _clustered_vectors(800), _clustered_vectors(20, seed=2)
         ids = np.arange(800) * 3 + 2**33
         index = store.open(name, _DIMENSION, metric)
         index.upsert(ids, rows)
@@ -108,7 +108,7 @@ class IndexContract:
     def test_writes_replace_and_remove(self, store: IndexStore, name: str) -> None:
         import numpy as np
 
-        rows = _clustered(100)
+        rows = _clustered_vectors(100)
         index = store.open(name, _DIMENSION, "cosine")
         index.upsert(np.arange(100), rows)
         index.upsert(np.arange(50), -rows[:50])

@@ -87,7 +87,7 @@ class ModelContract:
         assert set(choice["message"]) == keys
         assert isinstance(choice["message"]["content"], str)
         assert set(reply.value["usage"]) == {"prompt_tokens", "completion_tokens", "total_tokens"}
-        self._is_fair(reply)
+        self._check_usage(reply)
 
     def test_vectors_come_in_the_order_of_the_texts(self) -> None:
         """Texts in one request get the vectors that they get in requests of their own."""
@@ -95,7 +95,7 @@ class ModelContract:
             return
         texts = ["a feather", "the hooks of a barbule", "a bird"]
         together = self._run(self.make_client().embed(self.embed_model, texts))
-        self._is_fair(together)
+        self._check_usage(together)
         assert len({len(vector) for vector in together.value}) == 1
         for text, vector in zip(texts, together.value, strict=True):
             (alone,) = self._run(self.make_client().embed(self.embed_model, [text])).value
@@ -147,7 +147,7 @@ class ModelContract:
             return error
         raise AssertionError("it answered")
 
-    def _is_fair(self, reply: Reply) -> None:
+    def _check_usage(self, reply: Reply) -> None:
         """Costs and counts are numbers of at least 0, or None."""
         used = reply.usage
         for number in (used.tokens_in, used.tokens_out, used.usd):

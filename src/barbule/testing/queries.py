@@ -15,7 +15,7 @@ from barbule.errors import BarbuleError, UnsupportedError
 from barbule.testing.cases import (
     STRUCT,
     VALUES,
-    numbers,
+    create_numbers,
 )
 from barbule.testing.fixtures import BackendFixtures
 
@@ -30,7 +30,7 @@ class QueryTests(BackendFixtures):
 
     @pytest.mark.parametrize("writing", [False, True])
     def test_batches_give_all_rows_in_pieces(self, backend: Backend, writing: bool) -> None:
-        query = numbers(backend, 10_000)
+        query = create_numbers(backend, 10_000)
         if writing:
             with backend.transaction():
                 backend.append("numbers", pa.table({"n": range(10_000, 12_000)}))
@@ -42,7 +42,7 @@ class QueryTests(BackendFixtures):
         assert max(batch.num_rows for batch in batches) <= 2048
 
     def test_other_queries_may_run_between_two_batches(self, backend: Backend) -> None:
-        query = numbers(backend, 10_000)
+        query = create_numbers(backend, 10_000)
         leaf = backend.table("bb_given", sch.Schema({"n": "int64"})).to_expr()
         total = 0
         for batch in backend.batches(query, {"bb_given": pa.table({"n": [1]})}, 2048):
@@ -52,14 +52,14 @@ class QueryTests(BackendFixtures):
         assert total == 10_000
 
     def test_batches_that_are_not_read_to_the_end_hold_nothing(self, backend: Backend) -> None:
-        batches: Any = backend.batches(numbers(backend, 100_000), {}, 2048)
+        batches: Any = backend.batches(create_numbers(backend, 100_000), {}, 2048)
         next(batches)
         batches.close()
         backend.drop("numbers")
         assert backend.tables() == set()
 
     def test_in_memory_tables_of_a_query_are_staged(self, backend: Backend) -> None:
-        query = numbers(backend, 5).join(ibis.memtable(pa.table({"n": [3, 9]})), "n")
+        query = create_numbers(backend, 5).join(ibis.memtable(pa.table({"n": [3, 9]})), "n")
         assert backend.arrow(query, {}).to_pylist() == [{"n": 3}]
         assert [batch.to_pylist() for batch in backend.batches(query, {}, 10)] == [[{"n": 3}]]
 
@@ -178,12 +178,12 @@ class QueryTests(BackendFixtures):
         assert backend.arrow(query, staged).to_pylist() == [{"x": 1}, {"x": None}]
 
     def test_what_it_cannot_run_is_said_so(self, backend: Backend) -> None:
-        query = numbers(backend, 3)
+        query = create_numbers(backend, 3)
         with pytest.raises(BarbuleError, match=r"cannot run this expression.*@bb\.udf"):
             backend.arrow(query.select(x=query.n.cast("string").authority()), {})
 
     def test_a_value_that_cannot_be_computed_is_said_so(self, backend: Backend) -> None:
-        query = numbers(backend, 3)
+        query = create_numbers(backend, 3)
         bad = query.select(x=(query.n.cast("string") + "x").cast("int64"))
         with pytest.raises(BarbuleError, match="cannot compute this"):
             backend.arrow(bad, {})

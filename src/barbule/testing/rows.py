@@ -15,10 +15,10 @@ from barbule.testing.cases import (
     NOON,
     TEXTS,
     VALUES,
-    by_text,
     comparable,
-    in_order,
+    comparable_values,
     read,
+    string_key,
 )
 from barbule.testing.fixtures import BackendFixtures
 
@@ -31,29 +31,29 @@ __all__ = ["RowTests"]
 class RowTests(BackendFixtures):
     """Values come back as they were."""
 
-    @pytest.mark.parametrize("kind", VALUES)
-    def test_values_come_back_as_they_were(self, backend: Backend, kind: str) -> None:
-        schema = sch.Schema({"v": kind})
+    @pytest.mark.parametrize("dtype", VALUES)
+    def test_values_come_back_as_they_were(self, backend: Backend, dtype: str) -> None:
+        schema = sch.Schema({"v": dtype})
         backend.create("t", schema)
-        values = [*VALUES[kind], None]
+        values = [*VALUES[dtype], None]
         rows = pa.table({"v": pa.array(values, schema.to_pyarrow().field("v").type)})
         backend.append("t", rows)
         leaf = backend.table("t", schema).to_expr()
         result = backend.arrow(leaf, {})
-        expected = sorted(repr(comparable(kind, value)) for value in rows["v"].to_pylist())
+        expected = sorted(repr(comparable(dtype, value)) for value in rows["v"].to_pylist())
         assert result.schema.field("v").type == rows.schema.field("v").type
-        assert in_order(kind, result) == expected
+        assert comparable_values(dtype, result) == expected
         batches = pa.Table.from_batches(backend.batches(leaf, {}, 2))
-        assert in_order(kind, batches) == expected
+        assert comparable_values(dtype, batches) == expected
 
-    @pytest.mark.parametrize("kind", VALUES)
-    def test_staged_values_are_those_given(self, backend: Backend, kind: str) -> None:
-        schema = sch.Schema({"v": kind})
-        few = pa.table({"v": pa.array(VALUES[kind], schema.to_pyarrow().field("v").type)})
+    @pytest.mark.parametrize("dtype", VALUES)
+    def test_staged_values_are_those_given(self, backend: Backend, dtype: str) -> None:
+        schema = sch.Schema({"v": dtype})
+        few = pa.table({"v": pa.array(VALUES[dtype], schema.to_pyarrow().field("v").type)})
         leaf = backend.table("bb_given", schema).to_expr()
         for rows in (few, pa.concat_tables([few] * 100)):
             result = backend.arrow(leaf.filter(leaf.v.notnull()), {"bb_given": rows})
-            assert in_order(kind, result) == in_order(kind, rows)
+            assert comparable_values(dtype, result) == comparable_values(dtype, rows)
         assert backend.tables() == set()
 
     def test_rows_are_matched_by_name_and_others_are_empty(self, backend: Backend) -> None:
@@ -132,6 +132,6 @@ class RowTests(BackendFixtures):
         rows.append(dict.fromkeys(schema))
         backend.insert("t", rows)
         result = read(backend, "t", schema)
-        assert sorted(result, key=by_text) == sorted(rows, key=by_text)
+        assert sorted(result, key=string_key) == sorted(rows, key=string_key)
         backend.delete("t", {"s": TEXTS[2]})
         assert len(read(backend, "t", schema)) == len(rows) - 1

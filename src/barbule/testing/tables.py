@@ -18,7 +18,7 @@ from barbule.testing.cases import (
     STRUCT,
     VALUES,
     comparable,
-    living,
+    create_live_rows,
     read,
 )
 from barbule.testing.fixtures import BackendFixtures
@@ -64,7 +64,7 @@ class TableTests(BackendFixtures):
         assert backend.tables() == {"t"}
 
     def test_what_a_crash_left_is_replaced(self, backend: Backend) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         backend.fill("t", "x", pa.table({RID: [0], "x": [7]}))
         backend.add_column("t", "x", ibis.dtype("string"))
         assert [row["x"] for row in read(backend, "t", {**schema, "x": "string"})] == [None] * 3
@@ -72,7 +72,7 @@ class TableTests(BackendFixtures):
         assert read(backend, "t", {"z": "string"}) == []
 
     def test_columns_can_be_dropped_and_added(self, backend: Backend) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         backend.drop_column("t", "x")
         backend.drop_column("t", "x")
         for name, kind in (
@@ -88,13 +88,13 @@ class TableTests(BackendFixtures):
     @pytest.mark.parametrize("length", [2, 1000], ids=["small", "large"])
     def test_columns_are_added_with_their_values(self, backend: Backend, length: int) -> None:
         """The live rows have the values, the ended ones none; the others keep what they had."""
-        schema = living(backend)
+        schema = create_live_rows(backend)
         backend.append("t", pa.table({RID: [9], FROM: [2], TO: [3], "x": [90]}))
         backend.close("t", [1], 4)
         more = [1, *range(20, 3020)]
         state = {FROM: [4] * len(more), TO: [FOREVER] * len(more), "x": more}
         backend.append("t", pa.table({RID: more, **state}))
-        before = _by_life(read(backend, "t", schema))
+        before = _sorted_by_life(read(backend, "t", schema))
         rids = sorted((row[RID] for row in before if row[TO] == FOREVER), reverse=True)
         kind = f"array<float32, {length}>"
         flat = pa.array([float(rid) for rid in rids for _ in range(length)], pa.float32())
@@ -103,7 +103,9 @@ class TableTests(BackendFixtures):
         kinds = {"n": ibis.dtype("int64"), "v": ibis.dtype(kind), "e": ibis.dtype("string")}
         with backend.transaction():
             backend.add_columns("t", kinds, {"v": rows, "n": rows.select([RID, "n"])})
-        result = _by_life(read(backend, "t", {**schema, "n": "int64", "v": kind, "e": "string"}))
+        result = _sorted_by_life(
+            read(backend, "t", {**schema, "n": "int64", "v": kind, "e": "string"})
+        )
         assert [{name: row[name] for name in schema} for row in result] == before
         for row in result:
             live = row[TO] == FOREVER
@@ -114,7 +116,7 @@ class TableTests(BackendFixtures):
     # Lives of rows
 
     def test_close_ends_live_rows_only_and_once(self, backend: Backend) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         backend.close("t", [0, 1], 4)
         backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
         backend.close("t", pa.array([1, 99], pa.int64()), 9)
@@ -132,7 +134,7 @@ class TableTests(BackendFixtures):
         assert sum(row[TO] == 2 for row in read(backend, "t", schema)) == count // 2
 
     def test_newer_states_take_the_place_of_the_rows_they_come_from(self, backend: Backend) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         leaf = backend.table("t", sch.Schema(schema)).to_expr()
         newer = leaf.filter((leaf[RID] >= 1) & (leaf[TO] == FOREVER))
         newer = newer.select(RID, x=newer[RID] * 10)
@@ -173,7 +175,7 @@ class TableTests(BackendFixtures):
         assert sorted(live) == list(range(count))
 
     def test_rows_that_a_query_gives_end(self, backend: Backend) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         leaf = backend.table("t", sch.Schema(schema)).to_expr()
         query = leaf.filter(leaf[RID] < 2).select(RID)
         assert backend.close_query("t", query, 9, {}) == 2
@@ -182,7 +184,7 @@ class TableTests(BackendFixtures):
         assert ended == {0: 9, 1: 9}
 
     def test_fill_sets_live_rows_only(self, backend: Backend) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         backend.close("t", [0], 4)
         backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
         backend.fill("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
@@ -193,7 +195,7 @@ class TableTests(BackendFixtures):
     def test_columns_of_live_rows_are_filled_by_a_query(
         self, backend: Backend, around: bool
     ) -> None:
-        schema = living(backend, {"x": "int64", "y": "float64", "z": "string"})
+        schema = create_live_rows(backend, {"x": "int64", "y": "float64", "z": "string"})
         backend.close("t", [0], 4)
         newer = {RID: [0, 3], FROM: [4, 4], TO: [FOREVER] * 2, "x": [1, None]}
         backend.append("t", pa.table(newer))
@@ -212,7 +214,7 @@ class TableTests(BackendFixtures):
 
     @pytest.mark.parametrize("kind", [STRUCT, "array<array<int64>>", "json", "uuid"])
     def test_fill_takes_every_type(self, backend: Backend, kind: str) -> None:
-        living(backend, {"x": kind})
+        create_live_rows(backend, {"x": kind})
         arrow_schema = sch.Schema({RID: "int64", "x": kind}).to_pyarrow()
         rows = pa.Table.from_pylist([{RID: 1, "x": VALUES[kind][0]}], arrow_schema)
         backend.fill("t", "x", rows)
@@ -241,5 +243,5 @@ class TableTests(BackendFixtures):
         assert sorted(row["n"] for row in result) == [1, 4, 6]
 
 
-def _by_life(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _sorted_by_life(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=itemgetter(RID, FROM))

@@ -17,9 +17,9 @@ import pytest
 from barbule.backends.base import FOREVER, FROM, RID, TO
 from barbule.errors import LockedError
 from barbule.testing.cases import (
-    living,
+    create_live_rows,
     read,
-    write,
+    write_under_lock,
 )
 from barbule.testing.fixtures import BackendFixtures
 
@@ -47,7 +47,7 @@ class TransactionTests(BackendFixtures):
     def test_a_transaction_is_all_or_nothing(
         self, backend: Backend, connect: Callable[..., Backend]
     ) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         other = connect()
         before = read(backend, "t", schema)
 
@@ -75,7 +75,7 @@ class TransactionTests(BackendFixtures):
     def test_others_see_nothing_before_the_commit(
         self, backend: Backend, connect: Callable[..., Backend]
     ) -> None:
-        schema = living(backend)
+        schema = create_live_rows(backend)
         counts: list[int] = []
 
         def look() -> None:
@@ -173,11 +173,11 @@ class TransactionTests(BackendFixtures):
                 assert other.stdout is not None
                 assert other.stdout.readline() == "held\n"
                 with pytest.raises(LockedError, match=f"pid {other.pid}"):
-                    write(connect(lock_timeout=0.2))
+                    write_under_lock(connect(lock_timeout=0.2))
             finally:
                 other.communicate(timeout=30)
         assert other.returncode == 0
-        write(connect(lock_timeout=10))
+        write_under_lock(connect(lock_timeout=10))
 
 
 class _Closing:
