@@ -37,7 +37,7 @@ def _rows(backend, name: str, schema: dict[str, str]) -> list[dict[str, object]]
 
 def _living(backend, name: str = "t", columns: dict[str, str] | None = None) -> dict[str, str]:
     schema = {**LIFE, **(columns or {"x": "int64"})}
-    backend.create(name, sch.Schema(schema))
+    backend.create_table(name, sch.Schema(schema))
     rows = {RID: [0, 1, 2], FROM: [1, 1, 1], TO: [FOREVER] * 3}
     backend.append(name, pa.table(rows))
     return schema
@@ -45,7 +45,7 @@ def _living(backend, name: str = "t", columns: dict[str, str] | None = None) -> 
 
 def test_rows_are_matched_by_name_and_others_are_empty(backend):
     schema = {"a": "int64", "b": "string", "c": "array<float32>"}
-    backend.create("t", sch.Schema(schema))
+    backend.create_table("t", sch.Schema(schema))
     backend.append("t", pa.table({"b": ["x"], "a": pa.array([1], pa.int8())}))
     assert _rows(backend, "t", schema) == [{"a": 1, "b": "x", "c": None}]
 
@@ -53,7 +53,7 @@ def test_rows_are_matched_by_name_and_others_are_empty(backend):
 @pytest.mark.parametrize("in_turn", [True, False])
 def test_threads_share_an_insert_only_where_rows_fill_batches(backend, in_turn):
     rows = pa.table({"a": range(100), "b": [[n] for n in range(100)]})
-    backend.create("t", sch.Schema({"a": "int64", "b": "array<int64>", "c": "string"}))
+    backend.create_table("t", sch.Schema({"a": "int64", "b": "array<int64>", "c": "string"}))
     cursor = backend.cursor
     cursor.execute("SET threads = 2")
     cursor.register("given", rows)
@@ -67,7 +67,7 @@ def test_threads_share_an_insert_only_where_rows_fill_batches(backend, in_turn):
 
 
 def test_appended_rows_keep_their_order(backend):
-    backend.create("t", sch.Schema({"a": "int64"}))
+    backend.create_table("t", sch.Schema({"a": "int64"}))
     for start in (0, 1000):
         backend.append("t", pa.table({"a": range(start, start + 1000)}))
     assert [row["a"] for row in _rows(backend, "t", {"a": "int64"})] == list(range(2000))
@@ -75,7 +75,7 @@ def test_appended_rows_keep_their_order(backend):
 
 def test_the_log_of_a_file_is_not_carried_over_at_every_insert(tmp_path):
     opened = open_backend(f"duckdb:///{tmp_path}/x.duckdb")
-    opened.create("t", sch.Schema({"a": "string"}))
+    opened.create_table("t", sch.Schema({"a": "string"}))
     rows = pa.table({"a": ["x" * 100] * 100_000})
     for _ in range(3):
         opened.append("t", rows)
@@ -88,36 +88,36 @@ def test_the_log_of_a_file_is_not_carried_over_at_every_insert(tmp_path):
 @pytest.mark.parametrize("name", ODD)
 def test_any_name_is_quoted_in_every_statement(backend, name):
     schema = {**LIFE, name: "string"}
-    backend.create("t", sch.Schema({"a": "int64"}))
-    backend.create(name, sch.Schema({**LIFE, "x": "int64"}))
+    backend.create_table("t", sch.Schema({"a": "int64"}))
+    backend.create_table(name, sch.Schema({**LIFE, "x": "int64"}))
     backend.add_column(name, name, ibis.dtype("string"))
     backend.insert(name, [{RID: 0, FROM: 1, TO: FOREVER, name: name}])
     backend.append(name, pa.table({RID: [1], FROM: [1], TO: [FOREVER], name: ["y"]}))
-    backend.fill(name, name, pa.table({RID: [1], name: ["filled"]}))
-    backend.close(name, [0], 5)
+    backend.fill_column(name, name, pa.table({RID: [1], name: ["filled"]}))
+    backend.end_rows(name, [0], 5)
     assert sorted(_rows(backend, name, schema), key=lambda row: row[RID]) == [
         {RID: 0, FROM: 1, TO: 5, name: name},
         {RID: 1, FROM: 1, TO: FOREVER, name: "filled"},
     ]
-    backend.delete(name, {name: name})
+    backend.delete_rows(name, {name: name})
     assert [row[RID] for row in _rows(backend, name, schema)] == [1]
     assert backend.tables() == {"t", name}
-    backend.drop(name)
+    backend.drop_table(name)
     assert backend.tables() == {"t"}
 
 
 def test_values_never_become_sql(backend):
-    backend.create("t", sch.Schema({"k": "string", "v": "string"}))
+    backend.create_table("t", sch.Schema({"k": "string", "v": "string"}))
     nasty = ["it's", '"; DROP TABLE t; --', "\\", "%s {0} $1", "a\nb", ""]
     backend.insert("t", [{"k": str(n), "v": text} for n, text in enumerate(nasty)])
     assert [row["v"] for row in _rows(backend, "t", {"v": "string"})] == nasty
-    backend.delete("t", {"v": nasty[1]})
+    backend.delete_rows("t", {"v": nasty[1]})
     assert len(_rows(backend, "t", {"v": "string"})) == len(nasty) - 1
 
 
 def test_insert_keeps_moments_numbers_and_missing_values(backend):
     schema = {"at": "timestamp('UTC')", "n": "int64", "f": "boolean", "s": "string"}
-    backend.create("t", sch.Schema(schema))
+    backend.create_table("t", sch.Schema(schema))
     moment = datetime.datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=datetime.UTC)
     row = {"at": moment, "n": 2**63 - 1, "f": False, "s": None}
     backend.insert("t", [row])
@@ -126,33 +126,33 @@ def test_insert_keeps_moments_numbers_and_missing_values(backend):
 
 def test_create_replaces_what_a_crash_left(backend):
     _living(backend)
-    backend.create("t", sch.Schema({"z": "string"}))
+    backend.create_table("t", sch.Schema({"z": "string"}))
     assert _rows(backend, "t", {"z": "string"}) == []
-    backend.drop("not there")
+    backend.drop_table("not there")
 
 
 def test_add_column_replaces_what_a_crash_left(backend):
     schema = _living(backend)
     backend.add_column("t", "y", ibis.dtype("int64"))
-    backend.fill("t", "y", pa.table({RID: [0], "y": [7]}))
+    backend.fill_column("t", "y", pa.table({RID: [0], "y": [7]}))
     backend.add_column("t", "y", ibis.dtype("string"))
     assert [row["y"] for row in _rows(backend, "t", {**schema, "y": "string"})] == [None] * 3
 
 
 def test_close_ends_live_rows_only_and_once(backend):
     schema = _living(backend)
-    backend.close("t", [0, 1], 4)
+    backend.end_rows("t", [0, 1], 4)
     backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
-    backend.close("t", pa.array([1, 99], pa.int64()), 9)
+    backend.end_rows("t", pa.array([1, 99], pa.int64()), 9)
     lives = sorted((row[RID], row[FROM], row[TO]) for row in _rows(backend, "t", schema))
     assert lives == [(0, 1, 4), (0, 4, FOREVER), (1, 1, 4), (2, 1, FOREVER)]
 
 
 def test_fill_sets_live_rows_only(backend):
     schema = _living(backend)
-    backend.close("t", [0], 4)
+    backend.end_rows("t", [0], 4)
     backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
-    backend.fill("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
+    backend.fill_column("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
     result = {(row[RID], row[TO]): row["x"] for row in _rows(backend, "t", schema)}
     assert result == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
 
@@ -162,10 +162,10 @@ def test_a_transaction_is_all_or_nothing(backend):
     before = _rows(backend, "t", schema)
 
     def change() -> None:
-        backend.create("other", sch.Schema({"a": "int64"}))
+        backend.create_table("other", sch.Schema({"a": "int64"}))
         backend.add_column("t", "y", ibis.dtype("int64"))  # first: DuckDB wants it so
         backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
-        backend.close("t", [0], 2)
+        backend.end_rows("t", [0], 2)
 
     def fail() -> None:
         with backend.transaction():
@@ -184,7 +184,7 @@ def test_a_transaction_is_all_or_nothing(backend):
 
 
 def test_after_a_rollback_the_backend_goes_on(backend):
-    backend.create("t", sch.Schema({"a": "int64"}))
+    backend.create_table("t", sch.Schema({"a": "int64"}))
     with pytest.raises(Exception, match="nope"), backend.transaction():
         backend.append("nope", pa.table({"a": [1]}))
     with backend.transaction():
@@ -212,12 +212,12 @@ def test_others_see_nothing_before_the_commit(backend):
 
 
 def test_separate_commits_on_its_own(backend):
-    backend.create("ledger", sch.Schema({"a": "int64"}))
+    backend.create_table("ledger", sch.Schema({"a": "int64"}))
     separate = backend.separate()
 
     def fail() -> None:
         with backend.transaction():
-            backend.create("t", sch.Schema({"a": "int64"}))
+            backend.create_table("t", sch.Schema({"a": "int64"}))
             separate.append("ledger", pa.table({"a": [1]}))
             raise RuntimeError("rolled back")
 
@@ -233,7 +233,7 @@ def test_separate_commits_on_its_own(backend):
 
 def _numbers(backend, count: int) -> ibis.Table:
     schema = sch.Schema({"n": "int64"})
-    backend.create("numbers", schema)
+    backend.create_table("numbers", schema)
     backend.append("numbers", pa.table({"n": range(count)}))
     return backend.table("numbers", schema).to_expr().order_by("n")
 
@@ -266,7 +266,7 @@ def test_batches_that_are_not_read_to_the_end_hold_nothing(backend):
     batches = backend.batches(_numbers(backend, 10_000), {}, 2048)
     next(batches)
     batches.close()
-    backend.drop("numbers")
+    backend.drop_table("numbers")
     assert backend.tables() == set()
 
 
@@ -300,7 +300,7 @@ def test_results_have_the_types_that_ibis_promises(backend):
 def test_similarity_is_larger_for_nearer_vectors(backend, metric, expected):
     kind = ibis.dtype("array<float32, 2>")
     schema = sch.Schema({"a": kind, "b": kind})
-    backend.create("v", schema)
+    backend.create_table("v", schema)
     backend.append("v", pa.table({"a": [[3.0, 4.0]], "b": [[1.0, 0.0]]}))
     leaf = backend.table("v", schema).to_expr()
     value = backend.similarity(leaf.a.op(), leaf.b.op(), metric).to_expr()
@@ -318,7 +318,7 @@ def test_what_duckdb_cannot_run_is_said_so(backend):
 def test_a_database_file_is_made_with_the_folders_of_its_home(tmp_path):
     file = tmp_path / "deep" / "er" / "app.duckdb"
     backend = open_backend(f"duckdb://{file}", home=tmp_path / "deep")
-    backend.create("t", sch.Schema({"a": "int64"}))
+    backend.create_table("t", sch.Schema({"a": "int64"}))
     backend.append("t", pa.table({"a": [1]}))
     backend.disconnect()
     again = open_backend(f"duckdb://{file}")
@@ -354,7 +354,7 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     """Texts together longer than 2 GiB are beyond Arrow's usual offsets, so these are not used."""
     monkeypatch.setattr(table_rewrite, "_MIN_BYTES", 0)
     monkeypatch.setattr(table_rewrite, "_MAX_OFFSET_BYTES", 0)
-    backend.create("t", sch.Schema({RID: "int64", FROM: "int64", TO: "int64"}))
+    backend.create_table("t", sch.Schema({RID: "int64", FROM: "int64", TO: "int64"}))
     lives = {RID: [0, 1, 1, 2], FROM: [1, 1, 2, 2], TO: [FOREVER, 2, FOREVER, FOREVER]}
     backend.append("t", pa.table(lives))
     texts = ["two", "one", None]

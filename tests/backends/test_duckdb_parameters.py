@@ -105,7 +105,7 @@ def test_few_rows_arrive_as_arrow_holds_them(backend, kind, together):
     schema = sch.Schema({"n": "int64", "v": kind.strip()})
     cells = _array(arrow, [*values, None])
     rows = pa.table({"n": range(len(cells)), "v": cells})
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     for part in [rows] if together else [rows.slice(n, 1) for n in range(len(cells))]:
         assert insert_parameters(part) is not None
         backend.append("t", part)
@@ -120,10 +120,10 @@ def test_few_rows_are_stored_as_many_are(backend, kind):
     cells = _array(arrow, values)
     few = pa.table({"n": range(len(cells)), "v": cells})
     many = pa.concat_tables([few] * 20)
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     backend.append("t", few)
     written = _stored(backend, schema)
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     backend.append("t", many)
     copied = backend.cursor.execute("SELECT DISTINCT n, v FROM t ORDER BY n").to_arrow_table()["v"]
     assert _bits(written) == _bits(copied.cast(written.type))
@@ -137,7 +137,7 @@ def test_what_would_arrive_otherwise_is_handed_over(backend, kind):
     if kind == "no rows":
         return
     schema = sch.Schema.from_pyarrow(rows.schema)
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     backend.append("t", rows)
     stored = backend.cursor.execute("SELECT v FROM t").to_arrow_table()["v"]
     assert str(stored.cast(cells.type)) == str(pa.chunked_array([cells]))
@@ -154,7 +154,7 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
     ]
     both = pa.concat_tables(rows)
     assert insert_parameters(both) is not None
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     backend.append("t", both)
     stored = backend.cursor.execute("SELECT * FROM t ORDER BY c0 NULLS LAST").to_arrow_table()
     for name in both.column_names:
@@ -164,7 +164,7 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
 def test_texts_in_statements_are_exact(backend):
     assert values_literals(pa.table({"v": ["a\0b"]})) is None
     schema = sch.Schema({"k": "string", "n": "int64"})
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     backend.append("t", pa.table({"k": TEXTS, "n": range(len(TEXTS))}))
     leaf = backend.table("t", schema).to_expr()
     for n, text in enumerate(TEXTS):

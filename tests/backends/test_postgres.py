@@ -47,7 +47,7 @@ def _leaf(backend, name, columns):
 
 def _create_table(backend, columns, rows):
     schema = sch.Schema(columns)
-    backend.create("t", schema)
+    backend.create_table("t", schema)
     backend.append("t", pa.Table.from_pylist(rows, schema.to_pyarrow()))
     return backend.table("t", schema).to_expr()
 
@@ -106,8 +106,8 @@ def test_a_schema_holds_a_database_of_its_own(postgres):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute('CREATE SCHEMA "Other ""one"""')
         first, other = open_backend(url), open_backend(f"{url}?schema=Other+%22one%22")
-        first.create("t", sch.Schema({"a": "int64"}))
-        other.create("u", sch.Schema({"a": "int64"}))
+        first.create_table("t", sch.Schema({"a": "int64"}))
+        other.create_table("u", sch.Schema({"a": "int64"}))
         assert (first.tables(), other.tables()) == ({"t"}, {"u"})
         with first.write_lock(), other.write_lock():  # each has its own right
             assert other.ibis.current_database == 'Other "one"'
@@ -119,7 +119,7 @@ def test_a_schema_holds_a_database_of_its_own(postgres):
 
 
 def test_what_a_thread_leaves_is_used_again(backend):
-    backend.create("t", sch.Schema({"a": "int64"}))
+    backend.create_table("t", sch.Schema({"a": "int64"}))
     for _ in range(30):
         thread = threading.Thread(target=lambda: (backend.tables(), backend.ibis.list_tables()))
         thread.start()
@@ -187,8 +187,8 @@ def test_changing_a_table_that_another_holds_is_refused_in_time(backend, url):
     with backend.transaction():
         backend.append("t", pa.table({"a": [2]}))
         with pytest.raises(LockedError, match="lock timeout"):
-            impatient.drop("t")
-    impatient.drop("t")
+            impatient.drop_table("t")
+    impatient.drop_table("t")
     impatient.disconnect()
 
 
@@ -298,11 +298,11 @@ def test_a_cell_that_postgres_cannot_keep_is_named(backend):
 
 def test_rows_that_are_too_wide_are_refused(backend):
     columns = {f"c{n}": "string" for n in range(1000)}
-    backend.create("t", sch.Schema(columns))
+    backend.create_table("t", sch.Schema(columns))
     with pytest.raises(UnsupportedError, match="too large for Postgres: row is too big"):
         backend.append("t", pa.Table.from_pylist([dict.fromkeys(columns, "x" * 100)]))
     with pytest.raises(UnsupportedError, match=r"too large for Postgres.*1600 columns"):
-        backend.create("u", sch.Schema({f"c{n}": "int8" for n in range(2000)}))
+        backend.create_table("u", sch.Schema({f"c{n}": "int8" for n in range(2000)}))
 
 
 def test_json_within_a_struct_is_json_for_sql_too(backend):
@@ -322,7 +322,7 @@ def test_fill_of_a_struct_keeps_its_json(backend):
     _create_table(backend, {**life, "s": kind}, [{RID: 0, FROM: 1, TO: FOREVER}])
     leaf = _leaf(backend, "t", {"s": kind})
     arrow_schema = sch.Schema({RID: "int64", "s": kind}).to_pyarrow()
-    backend.fill("t", "s", pa.Table.from_pylist([{RID: 0, "s": {"j": "[7]"}}], arrow_schema))
+    backend.fill_column("t", "s", pa.Table.from_pylist([{RID: 0, "s": {"j": "[7]"}}], arrow_schema))
     assert backend.arrow(leaf.select(x=leaf.s.j[0].int), {}).to_pylist() == [{"x": 7}]
 
 

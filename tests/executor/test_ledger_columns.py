@@ -145,7 +145,7 @@ def give_old_shape(session):
     added = {"error", "table", "column", "row"}
     old = {name: kind for name, kind in call_ledger.SCHEMA.items() if name not in added}
     rows = kept._backend.arrow(kept._calls().select(*old), {})
-    kept._backend.create(call_ledger.NAME, sch.Schema(old))
+    kept._backend.create_table(call_ledger.NAME, sch.Schema(old))
     kept._backend.append(call_ledger.NAME, rows)
     assert kept._backend.columns(call_ledger.NAME) == set(old)
 

@@ -132,7 +132,7 @@ def test_rows_that_are_being_read_end_with_an_error_not_short(session, network):
 
 def test_a_change_that_lost_its_right_to_write_does_not_go_on(through, network):
     backend = open_backend(through)
-    backend.create("t", _SCHEMA)
+    backend.create_table("t", _SCHEMA)
 
     def change():
         with backend.write_lock():
@@ -158,7 +158,7 @@ def _rows(backend):
 @pytest.mark.parametrize("fault", ["lost", "unanswered"])
 def test_a_commit_without_an_answer_is_looked_up(through, network, fault):
     backend = open_backend(through)
-    backend.create("t", _SCHEMA)
+    backend.create_table("t", _SCHEMA)
 
     def change():
         with backend.transaction():
@@ -180,7 +180,7 @@ def test_a_commit_without_an_answer_is_looked_up(through, network, fault):
 def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, direct, network):
     """The server does not learn that its client has gone: its transaction stays open."""
     backend = open_backend(through)
-    backend.create("t", _SCHEMA)
+    backend.create_table("t", _SCHEMA)
 
     def change():
         with backend.transaction():
@@ -196,7 +196,7 @@ def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, direct, ne
 def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, network, monkeypatch):
     monkeypatch.setattr(commit_status, "_RESTART_SECONDS", 0.5)
     backend = open_backend(through)
-    backend.create("t", _SCHEMA)
+    backend.create_table("t", _SCHEMA)
 
     def change():
         with backend.transaction():

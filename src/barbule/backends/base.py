@@ -184,10 +184,10 @@ class Backend(Protocol):
 
     # Tables and columns
 
-    def create(self, name: str, schema: sch.Schema) -> None:
+    def create_table(self, name: str, schema: sch.Schema) -> None:
         """Create a table; one of the same name that a crash left is replaced."""
 
-    def drop(self, name: str) -> None:
+    def drop_table(self, name: str) -> None:
         """Drop a table, if it exists."""
 
     def add_column(self, name: str, column: str, dtype: dt.DataType) -> None:
@@ -196,7 +196,7 @@ class Backend(Protocol):
     def add_columns(
         self, name: str, dtypes: Mapping[str, dt.DataType], values: Mapping[str, pa.Table]
     ) -> None:
-        """Add columns as `add_column` does, and set some of them as `fill` does."""
+        """Add columns as `add_column` does, and set some of them as `fill_column` does."""
 
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it exists."""
@@ -214,13 +214,13 @@ class Backend(Protocol):
 
     # The life of rows
 
-    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+    def end_rows(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
 
-    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+    def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query returns; return how many."""
 
-    def replace_query(
+    def replace_rows(
         self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
     ) -> int:
         """Append new states of live rows, and end their old ones.
@@ -240,7 +240,7 @@ class Backend(Protocol):
             How many rows have a new state.
         """
 
-    def purge(self, name: str, before: int, retained: Sequence[int]) -> int:
+    def purge_rows(self, name: str, before: int, retained: Sequence[int]) -> int:
         """Delete the rows that ended by a commit; return how many.
 
         Parameters
@@ -251,10 +251,10 @@ class Backend(Protocol):
 
     # Values of existing rows
 
-    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+    def fill_column(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
 
-    def fill_query(self, name: str, query: ir.Table) -> int:
+    def fill_columns(self, name: str, query: ir.Table) -> int:
         """Set columns of live rows to the values of a query of them; return how many rows.
 
         Parameters
@@ -264,7 +264,7 @@ class Backend(Protocol):
             columns. Each value is computed from its own row.
         """
 
-    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+    def delete_rows(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
 
     def delete_with_values(

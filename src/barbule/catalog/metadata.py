@@ -114,7 +114,7 @@ class MetadataCache:
             with self._backend.transaction():
                 missing = _SCHEMAS.keys() - self._backend.tables()
                 for name in missing:
-                    self._backend.create(name, _SCHEMAS[name])
+                    self._backend.create_table(name, _SCHEMAS[name])
                 if "bb_meta" in missing:
                     meta = migrations.initial()
                     rows = [{"key": key, "value": value} for key, value in meta.items()]

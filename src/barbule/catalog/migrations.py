@@ -84,7 +84,7 @@ def migrate(backend: Backend, meta: Mapping[str, str]) -> dict[str, str]:
         changed["format"] = str(number + 1)
     for key, value in changed.items():
         if meta.get(key) != value:
-            backend.delete(_META, {"key": key})
+            backend.delete_rows(_META, {"key": key})
             backend.insert(_META, [{"key": key, "value": value}])
     return changed
 

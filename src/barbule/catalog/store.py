@@ -93,7 +93,7 @@ class Catalog(VersionLookup):
     # Labels
 
     def _write_label(self, label: Label) -> None:
-        self._backend.delete("bb_labels", {"table_id": label.table_id, "label": label.label})
+        self._backend.delete_rows("bb_labels", {"table_id": label.table_id, "label": label.label})
         self._backend.insert("bb_labels", [vars(label)])
 
     def add_label(self, label: Label) -> None:
@@ -111,7 +111,7 @@ class Catalog(VersionLookup):
         """Remove a name; the version that it referred to stays."""
         with self._backend.write_lock(), self._guard:
             with self._backend.transaction():
-                self._backend.delete("bb_labels", {"table_id": table_id, "label": label})
+                self._backend.delete_rows("bb_labels", {"table_id": table_id, "label": label})
                 commit = self._write_commit(REMOVE_LABEL)
             self._commits[commit.id], self.head = commit, commit.id
             self._labels.get(table_id, {}).pop(label, None)

@@ -109,7 +109,7 @@ def string_key(row: dict[str, Any]) -> str:
 def create_live_rows(backend: Backend, columns: dict[str, str] | None = None) -> dict[str, str]:
     """Create a table of three live rows; return its columns."""
     schema = {**LIFE, **(columns or {"x": "int64"})}
-    backend.create("t", sch.Schema(schema))
+    backend.create_table("t", sch.Schema(schema))
     backend.append("t", pa.table({RID: [0, 1, 2], FROM: [1, 1, 1], TO: [FOREVER] * 3}))
     return schema
 
@@ -117,7 +117,7 @@ def create_live_rows(backend: Backend, columns: dict[str, str] | None = None) ->
 def create_numbers(backend: Backend, count: int) -> ir.Table:
     """Create a table of numbers; return the query of them in order."""
     schema = sch.Schema({"n": "int64"})
-    backend.create("numbers", schema)
+    backend.create_table("numbers", schema)
     backend.append("numbers", pa.table({"n": range(count)}))
     return backend.table("numbers", schema).to_expr().order_by("n")
 
@@ -125,4 +125,4 @@ def create_numbers(backend: Backend, count: int) -> ir.Table:
 def write_under_lock(backend: Backend) -> None:
     """Create a table under the write lock."""
     with backend.write_lock():
-        backend.create("w", sch.Schema({"a": "int64"}))
+        backend.create_table("w", sch.Schema({"a": "int64"}))

@@ -55,7 +55,7 @@ class QueryTests(BackendFixtures):
         batches: Any = backend.batches(create_numbers(backend, 100_000), {}, 2048)
         next(batches)
         batches.close()
-        backend.drop("numbers")
+        backend.drop_table("numbers")
         assert backend.tables() == set()
 
     def test_in_memory_tables_of_a_query_are_staged(self, backend: Backend) -> None:
@@ -100,7 +100,7 @@ class QueryTests(BackendFixtures):
         schema = sch.Schema(
             {"s": STRUCT, "l": "array<struct<x: int64, s: string>>", "d": "array<array<int64>>"}
         )
-        backend.create("t", schema)
+        backend.create_table("t", schema)
         row = {"s": VALUES[STRUCT][0], "l": [{"x": 5, "s": "five"}], "d": [[1, 2], [3]]}
         backend.append("t", pa.Table.from_pylist([row], schema.to_pyarrow()))
         t = backend.table("t", schema).to_expr()
@@ -123,10 +123,10 @@ class QueryTests(BackendFixtures):
     def test_staged_rows_are_united_with_stored_ones_and_joined(self, backend: Backend) -> None:
         pairs = sch.Schema({"a": "int64", "b": "int64"})
         for name, rows in (("first", [(0, 0), (1, 1)]), ("second", [(0, 2), (1, 3), (2, 4)])):
-            backend.create(name, pairs)
+            backend.create_table(name, pairs)
             backend.append(name, pa.table([*zip(*rows, strict=True)], names=["a", "b"]))
         kinds = sch.Schema({"a": "int64", "n": "int64", "k": "string"})
-        backend.create("base", kinds)
+        backend.create_table("base", kinds)
         backend.append("base", pa.table({"a": range(5), "n": range(5), "k": ["x"] * 5}))
         first, second = (backend.table(name, pairs).to_expr() for name in ("first", "second"))
         base = backend.table("base", kinds).to_expr().filter(lambda t: t.n > 1)
@@ -145,7 +145,7 @@ class QueryTests(BackendFixtures):
         schema = sch.Schema({"v": "array<float32, 16>", "q": "array<float32, 16>"})
         random = np.random.default_rng(7)
         v, q = random.normal(size=(2, 50, 16)).astype(np.float32)
-        backend.create("t", schema)
+        backend.create_table("t", schema)
         backend.append("t", pa.table({"v": list(v), "q": list(q)}, schema.to_pyarrow()))
         t = backend.table("t", schema).to_expr()
         value = backend.similarity(t.v.op(), t.q.op(), metric).to_expr()

@@ -34,7 +34,7 @@ class RowTests(BackendFixtures):
     @pytest.mark.parametrize("dtype", VALUES)
     def test_values_come_back_as_they_were(self, backend: Backend, dtype: str) -> None:
         schema = sch.Schema({"v": dtype})
-        backend.create("t", schema)
+        backend.create_table("t", schema)
         values = [*VALUES[dtype], None]
         rows = pa.table({"v": pa.array(values, schema.to_pyarrow().field("v").type)})
         backend.append("t", rows)
@@ -58,13 +58,13 @@ class RowTests(BackendFixtures):
 
     def test_rows_are_matched_by_name_and_others_are_empty(self, backend: Backend) -> None:
         schema = {"a": "int64", "b": "string", "c": "array<float32>", "s": "struct<x: int64>"}
-        backend.create("t", sch.Schema(schema))
+        backend.create_table("t", sch.Schema(schema))
         backend.append("t", pa.table({"b": ["x"], "a": pa.array([1], pa.int8())}))
         assert read(backend, "t", schema) == [{"a": 1, "b": "x", "c": None, "s": None}]
 
     def test_empty_tables_and_batches(self, backend: Backend) -> None:
         schema = sch.Schema({"a": "int64", "s": "struct<x: int64>", "v": "array<float32, 2>"})
-        backend.create("t", schema)
+        backend.create_table("t", schema)
         backend.append("t", schema.to_pyarrow().empty_table())
         leaf = backend.table("t", schema).to_expr()
         assert backend.arrow(leaf, {}).schema.types == schema.to_pyarrow().types
@@ -76,7 +76,7 @@ class RowTests(BackendFixtures):
 
     def test_texts_with_the_character_nul(self, backend: Backend) -> None:
         schema = {"v": "string"}
-        backend.create("t", sch.Schema(schema))
+        backend.create_table("t", sch.Schema(schema))
         rows = pa.table({"v": ["fine", "a\0b"]})
         if "nul" in self.lacks:
             with pytest.raises(BarbuleError, match=r"NUL"):
@@ -90,7 +90,7 @@ class RowTests(BackendFixtures):
 
     def test_a_thousand_columns(self, backend: Backend) -> None:
         schema = {f"c{n}": "int64" if n % 2 else "float64" for n in range(1000)}
-        backend.create("t", sch.Schema(schema))
+        backend.create_table("t", sch.Schema(schema))
         row = {name: n if n % 2 else n / 8 for n, name in enumerate(schema)}
         backend.append("t", pa.Table.from_pylist([row]))
         assert read(backend, "t", schema) == [row]
@@ -102,7 +102,7 @@ class RowTests(BackendFixtures):
             {"s": text, "n": n, "b": text.encode() if text and n % 2 else None, "at": moment}
             for n, text in enumerate((*TEXTS, TEXTS[1], None))
         ]
-        backend.create("t", sch.Schema(schema))
+        backend.create_table("t", sch.Schema(schema))
         backend.append("t", pa.Table.from_pylist(rows, sch.Schema(schema).to_pyarrow()))
         some = sch.Schema({name: schema[name] for name in ("b", "s", "at", "n")})
         leaf = backend.table("t", some).to_expr()
@@ -126,12 +126,12 @@ class RowTests(BackendFixtures):
             "s": "string",
             "x": "float64",
         }
-        backend.create("t", sch.Schema(schema))
+        backend.create_table("t", sch.Schema(schema))
         moment = NOON.replace(tzinfo=datetime.UTC)
         rows = [{"at": moment, "n": 2**63 - 1, "f": False, "s": text, "x": 0.1} for text in TEXTS]
         rows.append(dict.fromkeys(schema))
         backend.insert("t", rows)
         result = read(backend, "t", schema)
         assert sorted(result, key=string_key) == sorted(rows, key=string_key)
-        backend.delete("t", {"s": TEXTS[2]})
+        backend.delete_rows("t", {"s": TEXTS[2]})
         assert len(read(backend, "t", schema)) == len(rows) - 1

@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import ibis
@@ -52,10 +52,10 @@ class TransactionTests(BackendFixtures):
         before = read(backend, "t", schema)
 
         def change() -> None:
-            backend.create("other", sch.Schema({"a": "int64"}))
+            backend.create_table("other", sch.Schema({"a": "int64"}))
             backend.add_column("t", "y", ibis.dtype("int64"))
             backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
-            backend.close("t", [0], 2)
+            backend.end_rows("t", [0], 2)
 
         def fail() -> None:
             with backend.transaction():
@@ -92,7 +92,7 @@ class TransactionTests(BackendFixtures):
         assert counts == [3, 3, 4]
 
     def test_after_a_failure_it_goes_on(self, backend: Backend) -> None:
-        backend.create("t", sch.Schema({"a": "int64"}))
+        backend.create_table("t", sch.Schema({"a": "int64"}))
 
         def fail() -> None:
             with backend.transaction():
@@ -106,16 +106,17 @@ class TransactionTests(BackendFixtures):
         assert read(backend, "t", {"a": "int64"}) == [{"a": 2}]
 
     def test_separate_commits_on_its_own(self, backend: Backend) -> None:
-        backend.create("ledger", sch.Schema({"a": "int64"}))
+        backend.create_table("ledger", sch.Schema({"a": "int64"}))
         separate = backend.separate()
 
         def fail() -> None:
             with backend.transaction():
-                backend.create("t", sch.Schema({"a": "int64"}))
+                backend.create_table("t", sch.Schema({"a": "int64"}))
                 separate.append("ledger", pa.table({"a": [1]}))
                 raise RuntimeError("rolled back")
 
-        with closing(_Closing(separate)):
+        with ExitStack() as stack:
+            stack.callback(separate.disconnect)
             with pytest.raises(RuntimeError, match="rolled back"):
                 fail()
             assert read(backend, "ledger", {"a": "int64"}) == [{"a": 1}]
@@ -126,7 +127,7 @@ class TransactionTests(BackendFixtures):
     ) -> None:
         other = connect()
         schema = sch.Schema({"id": "int64", "at": "timestamp('UTC')", "operation": "string"})
-        backend.create("bb_commits", schema)
+        backend.create_table("bb_commits", schema)
         stamps = [backend.stamp()]
         for commit in (1, 2):
             assert backend.stamp() == stamps[-1]
@@ -136,7 +137,7 @@ class TransactionTests(BackendFixtures):
         assert len(set(stamps)) == 3
 
     def test_use_and_writing_may_be_taken_again(self, backend: Backend) -> None:
-        backend.create("t", sch.Schema({"a": "int64"}))
+        backend.create_table("t", sch.Schema({"a": "int64"}))
         with backend.use(), backend.use(), backend.write_lock(), backend.write_lock():
             with backend.transaction():
                 backend.append("t", pa.table({"a": [1]}))
@@ -178,10 +179,3 @@ class TransactionTests(BackendFixtures):
                 other.communicate(timeout=30)
         assert other.returncode == 0
         write_under_lock(connect(lock_timeout=10))
-
-
-class _Closing:
-    """Disconnects a backend; its own `close` ends rows."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.close = backend.disconnect

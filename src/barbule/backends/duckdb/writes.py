@@ -50,12 +50,12 @@ class DuckDBWrites(DuckDBQueries):
 
     # Tables and columns
 
-    def create(self, name: str, schema: sch.Schema) -> None:
+    def create_table(self, name: str, schema: sch.Schema) -> None:
         """Create a table; one of the same name that a crash left is replaced."""
-        self.drop(name)
+        self.drop_table(name)
         self._execute(sql.create_table(name, schema))
 
-    def drop(self, name: str) -> None:
+    def drop_table(self, name: str) -> None:
         """Drop a table, if it exists."""
         self._execute(sql.drop_table(name))
 
@@ -79,7 +79,7 @@ class DuckDBWrites(DuckDBQueries):
                 self.add_column(name, column, dtype)
         for column, rows in values.items():
             if column not in rewritten:
-                self.fill(name, column, rows)
+                self.fill_column(name, column, rows)
 
     def _add_by_rewrite(self, name: str, column: str, rows: pa.Table) -> bool:
         """Add a column by writing the table anew; return whether its values can be aligned."""
@@ -146,7 +146,7 @@ class DuckDBWrites(DuckDBQueries):
 
     # The life of rows
 
-    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+    def end_rows(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
         import pyarrow as pa
 
@@ -161,14 +161,14 @@ class DuckDBWrites(DuckDBQueries):
         with self._staging({_STAGED_ROWS: staged}):
             self._execute(sql.end_rows(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
 
-    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+    def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query returns; return how many."""
         with self.staging({**staged, **in_memory_tables(query)}) as backend:
             select = backend.compiler.to_sqlglot(query)
             statement = sql.end_filtered_rows(name, commit, select)
             return self._execute(statement or sql.end_rows(name, commit, select.sql("duckdb")))
 
-    def replace_query(
+    def replace_rows(
         self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
     ) -> int:
         """Append new states of live rows, and end their old ones."""
@@ -186,24 +186,24 @@ class DuckDBWrites(DuckDBQueries):
             self._execute(f"{statement} AND {FROM} < {commit}")
         return count
 
-    def purge(self, name: str, before: int, retained: Sequence[int]) -> int:
+    def purge_rows(self, name: str, before: int, retained: Sequence[int]) -> int:
         """Delete the rows that ended by a commit, except those that lived at a retained one."""
         return self._execute(sql.purge_rows(name, before, retained))
 
     # Values of existing rows
 
-    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+    def fill_column(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
         with self._staging({_STAGED_ROWS: rows}):
             self._execute(sql.fill_column(name, column, _STAGED_ROWS))
 
-    def fill_query(self, name: str, query: ir.Table) -> int:
+    def fill_columns(self, name: str, query: ir.Table) -> int:
         """Set columns of live rows to the values of a query of them; return how many rows."""
         with self.staging(in_memory_tables(query)) as backend, translate_errors():
             select = backend.compiler.to_sqlglot(query)
             return self._execute(sql.fill_columns(name, tuple(query.columns), select))
 
-    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+    def delete_rows(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
         self._execute(sql.delete_rows(name, predicate))
 

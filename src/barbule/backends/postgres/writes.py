@@ -36,7 +36,7 @@ class PostgresWrites(PostgresQueries):
 
     # Tables and columns
 
-    def create(self, name: str, schema: sch.Schema) -> None:
+    def create_table(self, name: str, schema: sch.Schema) -> None:
         """Create a table; one of the same name that a crash left is replaced."""
         with self._transaction():
             self._execute(sql.drop_table(name))
@@ -48,7 +48,7 @@ class PostgresWrites(PostgresQueries):
             key = RID if RID in schema.names else schema.names[0]
             self._execute(sql.create_index(name, key))
 
-    def drop(self, name: str) -> None:
+    def drop_table(self, name: str) -> None:
         """Drop a table, if it exists."""
         self._execute(sql.drop_table(name))
 
@@ -70,7 +70,7 @@ class PostgresWrites(PostgresQueries):
         for column, dtype in dtypes.items():
             self.add_column(name, column, dtype)
         for column, rows in values.items():
-            self.fill(name, column, rows)
+            self.fill_column(name, column, rows)
 
     def drop_column(self, name: str, column: str) -> None:
         """Drop a column, if it exists."""
@@ -96,7 +96,7 @@ class PostgresWrites(PostgresQueries):
 
     # The life of rows
 
-    def close(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
+    def end_rows(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
         """End the life of the live rows with these identities at a commit."""
         import pyarrow as pa
 
@@ -104,12 +104,12 @@ class PostgresWrites(PostgresQueries):
         if numbers:
             self._execute(sql.end_rows(name, commit, numbers))
 
-    def close_query(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
+    def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the life of the live rows whose identities a query returns; return how many."""
         rids = self.arrow(query, staged).column(0).to_pylist()
         return self._execute(sql.end_rows(name, commit, rids)) if rids else 0
 
-    def replace_query(
+    def replace_rows(
         self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
     ) -> int:
         """Append new states of live rows, and end their old ones."""
@@ -133,29 +133,29 @@ class PostgresWrites(PostgresQueries):
         yield source
         self._execute(sql.drop_table(source))
 
-    def purge(self, name: str, before: int, retained: Sequence[int]) -> int:
+    def purge_rows(self, name: str, before: int, retained: Sequence[int]) -> int:
         """Delete the rows that ended by a commit, except those that lived at a retained one."""
         return self._execute(sql.purge_rows(name, before, retained))
 
     # Values of existing rows
 
-    def fill(self, name: str, column: str, rows: pa.Table) -> None:
+    def fill_column(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
         if not rows.num_rows:
             return
         with self._transaction(), self._copied(name, rows) as source:
             self._execute(sql.fill_column(name, column, source))
 
-    def fill_query(self, name: str, query: ir.Table) -> int:
+    def fill_columns(self, name: str, query: ir.Table) -> int:
         """Set columns of live rows to the values of a query of them; return how many rows."""
         rows = self.arrow(query, {})
         with self._transaction():
             for column in rows.column_names:
                 if column != RID:
-                    self.fill(name, column, rows.select([RID, column]))
+                    self.fill_column(name, column, rows.select([RID, column]))
         return int(rows.num_rows)
 
-    def delete(self, name: str, predicate: Mapping[str, Any]) -> None:
+    def delete_rows(self, name: str, predicate: Mapping[str, Any]) -> None:
         """Delete the rows whose columns have these values."""
         self._execute(sql.delete_rows(name, predicate))
 

@@ -65,7 +65,7 @@ class Reservations:
         if not self._backend.columns(_NAME):
             with writer.write_lock():
                 if not self._backend.columns(_NAME):  # another process may just have made it
-                    self._backend.create(_NAME, _SCHEMA)
+                    self._backend.create_table(_NAME, _SCHEMA)
         self._is_there = True
 
     def add(
@@ -117,4 +117,4 @@ class Reservations:
 
     def end(self, holder: str) -> None:
         """Forget what an operation has taken: the ledger says what it has spent."""
-        self._backend.delete(_NAME, {"holder": holder})
+        self._backend.delete_rows(_NAME, {"holder": holder})

@@ -216,7 +216,7 @@ class Ledger:
         with self._backend.write_lock():
             there = self._backend.columns(NAME)  # another process may just have made it
             if not there:
-                self._backend.create(NAME, SCHEMA)
+                self._backend.create_table(NAME, SCHEMA)
                 return
             for name in sorted(missing - there):
                 self._backend.add_column(NAME, name, SCHEMA[name])

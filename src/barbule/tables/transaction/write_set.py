@@ -136,12 +136,12 @@ class WriteSet:
         """Create the backend's table for the rows of a table."""
         backend = self.engine.backend
         self._storage_changes.append(
-            lambda: backend.create(record.physical, physical_schema(record))
+            lambda: backend.create_table(record.physical, physical_schema(record))
         )
 
     def drop_storage(self, record: TableRecord) -> None:
         """Drop the rows of a table, and those of all its versions."""
-        self._storage_changes.append(lambda: self.engine.backend.drop(record.physical))
+        self._storage_changes.append(lambda: self.engine.backend.drop_table(record.physical))
 
     def add_column(self, record: TableRecord, column: Column) -> None:
         """Add the backend's columns for the values of a column, and for why they are missing."""

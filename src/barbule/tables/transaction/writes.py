@@ -101,7 +101,7 @@ class EndRows(Write):
         """End them with the commit; rows of a branch's origin get a state that hides them."""
         import pyarrow as pa
 
-        backend.close(self.record.physical, self.rids, commit)
+        backend.end_rows(self.record.physical, self.rids, commit)
         if self.record.origin is not None:
             bounds = pa.repeat(pa.scalar(commit, pa.int64()), len(self.rids))
             backend.append(
@@ -119,7 +119,7 @@ class FillColumn(Write):
 
     def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
         """Set it in place."""
-        backend.fill(self.record.physical, self.column, self.values)
+        backend.fill_column(self.record.physical, self.column, self.values)
         return 0
 
 
@@ -143,7 +143,7 @@ class ReplaceFromQuery(Write):
             names[name] for name in self.query.columns if name in names and name not in self.carried
         ]
         with located(self.record, assigned[0] if len(assigned) == 1 else None):
-            rows = backend.replace_query(self.record.physical, self.query, commit, self.carried)
+            rows = backend.replace_rows(self.record.physical, self.query, commit, self.carried)
         return _at_least_one(rows)
 
 
@@ -156,7 +156,7 @@ class EndFromQuery(Write):
     def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
         """End them within the backend."""
         with located(self.record):
-            rows = backend.close_query(self.record.physical, self.query, commit, {})
+            rows = backend.end_query_rows(self.record.physical, self.query, commit, {})
         return _at_least_one(rows)
 
 
@@ -176,7 +176,7 @@ class FillFromQuery(Write):
     def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
         """Set them in place, within the backend."""
         with located(self.record, self.column):
-            return backend.fill_query(self.record.physical, self.query)
+            return backend.fill_columns(self.record.physical, self.query)
 
 
 @dataclass(frozen=True)

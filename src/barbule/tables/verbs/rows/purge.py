@@ -344,7 +344,7 @@ def _remove_states(transaction: Transaction, purged: list[_PurgedRows]) -> int:
 
 
 def _drop_history(engine: Engine, name: str, before: int, _commit: int) -> None:
-    engine.backend.purge(name, before, ())
+    engine.backend.purge_rows(name, before, ())
 
 
 def _delete_states(transaction: Transaction, record: TableRecord, rids: list[int]) -> int:

@@ -80,7 +80,7 @@ def _compact_table(
     hiding_states = _hiding_states(engine, record, limit)
 
     def purge(_commit: int) -> None:
-        count = backend.purge(record.physical, limit, kept_commits)
+        count = backend.purge_rows(record.physical, limit, kept_commits)
         if hiding_states.num_rows:
             backend.append(record.physical, hiding_states)
         removed.append(count - hiding_states.num_rows)
