@@ -1,4 +1,4 @@
-"""What a function is to barbule: its body, its options, its versions, and the calls of it.
+"""The record of a function: its body, its options and its versions.
 
 Owns the `Function` record, and how a call becomes an expression. How a call runs is the executor's
 business; which functions a process defines is that of `registry`.

@@ -1,4 +1,4 @@
-"""How the functions of documents read them: a scan is an error, and not an empty document."""
+"""How the functions of documents read a file: a scan is an error, and not an empty document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function closes over: the values that tell functions apart which one factory has made.
+"""The closure of a function: the values by which functions of one factory differ.
 
 Owns the hash of these values. What cannot be identified (a client, a lock, a network of torch) is
 refused, or left out where a version is stated.

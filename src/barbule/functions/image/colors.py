@@ -1,4 +1,4 @@
-"""What single bands, pixels and colours of an image are, and images made of fewer of them."""
+"""Bands, palettes, colours and single pixels of images, and images reduced to fewer of them."""
 
 from __future__ import annotations
 

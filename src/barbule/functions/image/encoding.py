@@ -1,4 +1,4 @@
-"""Images as files: the format in which a computed one is kept, and Base64."""
+"""Images as files: the format in which computed images are stored, and Base64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["b64_encode", "encode"]
 
 @image_function(Image)
 def encode(image: Picture, format: str = "PNG", **options: Any) -> bytes:  # noqa: A002 - PIL's name
-    """Say in which format a computed image is kept, in place of the configured one.
+    """Set the format in which a computed image is stored, in place of the configured one.
 
     Without it computed images are PNG (or WebP: `image_format = "webp"` in `[media]` of the
     configuration). Transparency is kept where the format has it, else laid on white. Greys of

@@ -1,4 +1,4 @@
-"""What an image is: read from the header of its file, or computed of its pixels."""
+"""Properties of images: read from the header of the file, or computed from the pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types of what models answer; `barbule.models.base.Reply` says what the fields mean."""
+"""The data types of answers of models; `barbule.models.base.Reply` documents their fields."""
 
 from __future__ import annotations
 
