@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from barbule.errors import ConfigurationError, DataError
+from barbule.extensions import BACKENDS, extension, extension_names
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -28,6 +29,7 @@ __all__ = [
     "FROM",
     "RID",
     "TO",
+    "Adapter",
     "Backend",
     "Staged",
     "is_persistent",
@@ -273,11 +275,15 @@ class Backend(Protocol):
         """Delete the rows in which a column of strings or integers has one of these values."""
 
 
-class _Adapter(Protocol):
-    """The package of an adapter."""
+@runtime_checkable
+class Adapter(Protocol):
+    """What opens the databases of a URL scheme: a module, or an object, with two functions.
+
+    A package declares it as an entry point of `barbule.backends`, by the name of the scheme.
+    """
 
     def open_backend(self, url: str, lock_timeout: float, home: Path | None = None) -> Backend:
-        """Open the backend that a URL names."""
+        """Open the database that a URL names."""
 
     def is_persistent(self, url: str) -> bool:
         """Whether the database that a URL names outlives its session."""
@@ -319,15 +325,25 @@ def is_persistent(url: str) -> bool:
     return _adapter(url).is_persistent(url)
 
 
-def _adapter(url: str) -> _Adapter:
+def _adapter(url: str) -> Adapter:
     scheme = url.split(":", 1)[0]
-    if scheme not in _ADAPTERS:
+    if scheme in _ADAPTERS:
+        adapter: Adapter = importlib.import_module(_ADAPTERS[scheme])
+        return adapter
+    installed = extension(BACKENDS, scheme)
+    if installed is None:
+        schemes = sorted({*_ADAPTERS, *extension_names(BACKENDS)})
         raise ConfigurationError(
             f"there is no backend for {scheme!r}.",
-            hint=f"Known are: {', '.join(sorted(_ADAPTERS))}; for example duckdb:///data/app.duckdb.",
+            hint=f"Known are: {', '.join(schemes)}; for example duckdb:///data/app.duckdb.",
         )
-    adapter: _Adapter = importlib.import_module(_ADAPTERS[scheme])
-    return adapter
+    if not isinstance(installed, Adapter):
+        raise ConfigurationError(
+            f"the extension {scheme!r} of {BACKENDS!r} has no functions open_backend and "
+            "is_persistent.",
+            hint="Its entry point names a module, or an object, with both: see docs/extending.md.",
+        )
+    return installed
 
 
 def type_mismatch(column: str, dtype: pa.DataType, reason: Exception) -> DataError:

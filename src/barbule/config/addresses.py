@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from barbule.config.settings import redact
 from barbule.errors import ConfigurationError
+from barbule.extensions import BACKENDS, INDEXES, extension_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -132,9 +133,10 @@ def _backend(address: Address) -> str:
             )
         return address.local_url(_SUFFIXES[suffix], address.value)
     scheme, location = match[1].lower(), match[2]
-    if scheme not in _BACKENDS and scheme not in _installed_backends():
+    if scheme not in _BACKENDS and scheme not in (installed := extension_names(BACKENDS)):
         raise address.invalid(
-            f"has the unknown scheme {scheme!r}", allowed_names("scheme", scheme, _BACKENDS)
+            f"has the unknown scheme {scheme!r}",
+            allowed_names("scheme", scheme, (*_BACKENDS, *installed)),
         )
     path, mark, query = location.partition("?")
     if scheme not in _FILE_BACKENDS or path.startswith(("md:", "motherduck:")):
@@ -144,21 +146,17 @@ def _backend(address: Address) -> str:
     return f"{address.local_url(scheme, path)}{mark}{query}"
 
 
-def _installed_backends() -> set[str]:
-    # For unusual schemes only: it searches all installed packages.
-    from importlib.metadata import entry_points
-
-    return {entry.name for entry in entry_points(group="ibis.backends")}
-
-
 def _vectors(address: Address) -> str:
     match = _SCHEME.fullmatch(address.value)
     scheme, location = (match[1].lower(), match[2]) if match else ("", "")
     if address.value == "exact" or (scheme == "exact" and not location):
         return "exact:"
+    if scheme and scheme not in _VECTORS and scheme in extension_names(INDEXES):
+        return address.value
     if scheme not in _VECTORS:
         problem = f"has the unknown scheme {scheme!r}" if scheme else "is not a URL"
-        raise address.invalid(problem, allowed_names("scheme", scheme, _VECTORS))
+        names = (*_VECTORS, *extension_names(INDEXES))
+        raise address.invalid(problem, allowed_names("scheme", scheme, names))
     if scheme == "exact":
         raise address.invalid("names a place, and an exact search has none", "Write 'exact:'.")
     if scheme == "chroma":

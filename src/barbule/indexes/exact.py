@@ -7,7 +7,7 @@ not outlive its process.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -157,7 +157,15 @@ def _nearest(ids: npt.NDArray[np.int64], distances: npt.NDArray[np.float32], k: 
 
 
 class ExactStore:
-    """A store of indexes in memory; closing it drops them."""
+    """A store of indexes in memory; closing it drops them.
+
+    Attributes
+    ----------
+    index_class
+        The class of its indexes, for stores that derive from this one.
+    """
+
+    index_class: ClassVar[type[ExactIndex]] = ExactIndex
 
     def __init__(self) -> None:
         self._indexes: dict[str, ExactIndex] = {}
@@ -184,7 +192,7 @@ class ExactStore:
             )
         index = self._indexes.get(name)
         if index is None or (index.dimension, index.metric) != (dimension, metric):
-            index = self._indexes[name] = ExactIndex(name, dimension, metric)
+            index = self._indexes[name] = self.index_class(name, dimension, metric)
         return index
 
     def drop(self, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.errors import ConfigurationError
+from barbule.extensions import INDEXES, extension, extension_names
 from barbule.indexes.base import Graph
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def open_store(url: str, graph: Graph | None = None) -> IndexStore:
     url
         `chroma:///path` (absolute) or `chroma://path` (relative) for a directory of this
         machine, `chroma+http://host:port` or `chroma+https://host:port` for a server,
-        `exact:` for plain arrays in memory.
+        `exact:` for plain arrays in memory; or a scheme of an installed package.
     graph
         The parameters of approximate indexes.
 
@@ -51,13 +52,27 @@ def open_store(url: str, graph: Graph | None = None) -> IndexStore:
     """
     scheme, colon, location = url.partition(":")
     opener = _OPENERS.get(scheme)
+    if colon and opener is None and (installed := extension(INDEXES, scheme)) is not None:
+        return _open_installed(installed, scheme, location.removeprefix("//"), graph or Graph())
     if not colon or opener is None:
-        allowed = ", ".join(f"{supported}:" for supported in _OPENERS)
+        schemes = (*_OPENERS, *extension_names(INDEXES))
+        allowed = ", ".join(f"{supported}:" for supported in schemes)
         raise ConfigurationError(
             f"no vector store goes by the scheme {scheme + colon!r}.",
             hint=f"Use one of {allowed} as in 'chroma:///data/vectors'.",
         )
     return opener(location.removeprefix("//"), graph or Graph())
+
+
+def _open_installed(opener: object, scheme: str, location: str, graph: Graph) -> IndexStore:
+    if not callable(opener):
+        raise ConfigurationError(
+            f"the extension {scheme!r} of {INDEXES!r} cannot be called.",
+            hint="Its entry point names a function or class that opens a store: see "
+            "docs/extending.md.",
+        )
+    store: IndexStore = opener(location, graph)
+    return store
 
 
 def _open_exact(location: str, _graph: Graph) -> IndexStore:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import mimetypes
 from typing import TYPE_CHECKING
 
+from barbule.extensions import READERS, extension_names
 from barbule.types import Audio, Document, Image, Media, Video
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def kind_of_file(name: str | PurePath) -> type[Media] | None:
     >>> kind_of_file("a/b.JPG").__name__, kind_of_file("Makefile")
     ('Image', None)
     """
-    return ENDINGS.get(_ending(name))
+    ending = _ending(name)
+    if ending not in ENDINGS and ending in extension_names(READERS):
+        return Document
+    return ENDINGS.get(ending)
 
 
 def media_type(name: str | PurePath) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from barbule.errors import MediaError
 from barbule.media.documents.blocks import DamagedTreeError
+from barbule.media.documents.installed_readers import installed_format
 from barbule.media.documents.office.sheet_extent import refuse_extent
 from barbule.media.documents.text.encodings import is_text, markup_of
 from barbule.media.documents.text.xml_text import check_xml
@@ -55,6 +56,13 @@ SOURCE_CODE_EXTENSIONS = {
 }  # fmt: skip
 _PLAIN_TEXT_EXTENSIONS = {".txt", ".text", ".log", ".rst", ".tex", ".org", ".adoc"}
 _BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
+# Other extensions are open to the readers of installed packages.
+_BUILT_IN_EXTENSIONS = {
+    *_FORMATS_BY_EXTENSION,
+    *SOURCE_CODE_EXTENSIONS,
+    *_PLAIN_TEXT_EXTENSIONS,
+    *_BINARY_EXTENSIONS,
+}
 _OFFICE_CONTENT_TYPES = {
     "docx": (b"wordprocessingml.document.main+xml", b"ms-word.document.macroEnabled.main+xml"),
     "pptx": (
@@ -111,6 +119,8 @@ def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
     """Detect the format; with `verify`, make sure that no part of an archive is damaged."""
     if is_pdf(path, head):
         return "pdf"
+    if path.suffix.lower() not in _BUILT_IN_EXTENSIONS and (installed := installed_format(path)):
+        return installed
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _archive_format(path, verify=verify)
     if head.startswith(_OLE_SIGNATURE):

@@ -21,6 +21,7 @@ from barbule.media.documents.formats import (
 )
 from barbule.media.documents.html.epub import read_epub
 from barbule.media.documents.html.html import read_html
+from barbule.media.documents.installed_readers import read_installed_format
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.office.spreadsheets import read_csv, read_xlsx
 from barbule.media.documents.pdf.pdf import check_pdf, read_pdf
@@ -110,8 +111,8 @@ def validate_document(path: Path) -> str:
     Returns
     -------
     str
-        "pdf", "docx", "pptx", "xlsx", "epub", "html", "markdown", "text", "csv", "json" or
-        "xml".
+        "pdf", "docx", "pptx", "xlsx", "epub", "html", "markdown", "text", "csv", "json",
+        "xml", or the extension that the reader of an installed package takes.
 
     Raises
     ------
@@ -213,6 +214,8 @@ def _read(name: str, path: Path, options: ReadingOptions) -> DocumentText:
         return read_epub(path, RETRY_HINT)
     if name in _FILE_READERS:
         return _FILE_READERS[name](path)
+    if name not in _BYTES_READERS:
+        return read_installed_format(name, path)
     if path.suffix.lower() in SOURCE_CODE_EXTENSIONS:
         return read_lines(path.read_bytes(), options.encoding)
     return _BYTES_READERS[name](path.read_bytes(), options.encoding)
