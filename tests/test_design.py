@@ -1,0 +1,121 @@
+"""The pages for those who build barbule draw the package as it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from pages import ROOT
+
+PACKAGE = ROOT / "src" / "barbule"
+DESIGN = ROOT / "docs" / "design.md"
+BUILDERS = [DESIGN, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "adr").glob("*.md"))]
+IGNORED = {"__pycache__"}
+
+
+def folders():
+    """Return the folders of the package that hold modules, relative to it."""
+    return {
+        str(path.parent.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if not IGNORED & {*path.parts}
+    } - {"."}
+
+
+def drawn_tree():
+    """Return the folders and files that the page draws, by how they are indented."""
+    tree = DESIGN.read_text().split("## The house")[1].split("```\n")[1]
+    drawn, files, above = set(), [], {-1: [""]}
+    for line in tree.splitlines():
+        depth = len(line) - len(line.lstrip())
+        above = {indent: paths for indent, paths in above.items() if indent < depth}
+        parents = above[max(above)]
+        names = re.match(r"\s*((?:\w+/ ?)+)", line)
+        if names:  # folders that stand on one line have the same ones below them
+            above[depth] = [f"{parent}{name}" for parent in parents for name in names[1].split()]
+            drawn |= {path.removesuffix("/") for path in above[depth]}
+        files += re.findall(r"\w+\.py\b", line)
+    return drawn, files
+
+
+def test_design_page_draws_every_folder():
+    drawn, _ = drawn_tree()
+    assert drawn == folders()
+
+
+def test_files_of_the_drawn_tree_exist():
+    _, files = drawn_tree()
+    there = {path.name for path in PACKAGE.rglob("*.py")}
+    assert len(files) > 40
+    assert [name for name in files if name not in there] == []
+
+
+@pytest.mark.parametrize("page", BUILDERS, ids=lambda page: page.stem)
+def test_files_that_a_page_names_exist(page):
+    names = re.findall(r"`((?:[\w.]+/)*[\w]+\.(?:py|txt|toml))`", page.read_text())
+    names += re.findall(r"`((?:[\w.]+/)+)`", page.read_text())
+    missing = []
+    for name in names:
+        roots = (ROOT, PACKAGE, ROOT / "tests", page.parent)
+        nested = any(path.as_posix().endswith(f"/{name}") for path in PACKAGE.rglob("*.py")) or any(
+            path.name == name for path in ROOT.glob("*/*.py")
+        )
+        if not nested and not any((root / name).exists() for root in roots):
+            missing.append(name)
+    assert missing == []
+
+
+def imported():
+    """Return the top-level names that the package imports, at its head or within functions."""
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+        names |= set(re.findall(r"import_module\(\"(\w+)", text))
+    return names
+
+
+def import_names(distribution):
+    """Return what a distribution is imported as; its own name where it is not installed."""
+    names = {
+        name
+        for name, owners in packages_distributions().items()
+        if distribution.lower() in {owner.lower() for owner in owners}
+    }
+    return names or {distribution.replace("-", "_")}
+
+
+def test_libraries_of_the_design_page_are_imported():
+    table = DESIGN.read_text().split("## What it stands on")[1]
+    cells = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")][1:]
+    libraries = [name for cell in cells for name in re.findall(r"`([a-z][a-z0-9-]+)`", cell)]
+    assert len(libraries) > 20
+    assert [name for name in libraries if not import_names(name) & imported()] == []
+
+
+def test_every_dependency_is_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]]
+    assert [name for name in names if not import_names(name) & imported()] == []
+
+
+def test_modules_of_the_pictures_exist():
+    pictures = re.findall(r"```mermaid\n(.*?)```", DESIGN.read_text(), re.DOTALL)
+    assert len(pictures) == 2
+    for picture in pictures:
+        labels = re.findall(r'[\[{]+"([^"]+)"', picture)
+        assert len(labels) <= 10
+        for label in labels:
+            name = re.split(r"[:\s]", label)[0]
+            if name[0].isupper():  # a method of a class
+                continue
+            path = PACKAGE / name.replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").exists(), name
