@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from importlib.metadata import packages_distributions
@@ -56,19 +57,30 @@ def test_files_of_the_drawn_tree_exist():
 
 @pytest.mark.parametrize("page", BUILDERS, ids=lambda page: page.stem)
 def test_files_that_a_page_names_exist(page):
-    names = re.findall(r"`((?:[\w.]+/)*[\w]+\.(?:py|txt|toml))`", page.read_text())
-    names += re.findall(r"`((?:[\w.]+/)+)`", page.read_text())
-    missing = []
-    for name in names:
-        roots = (ROOT, PACKAGE, ROOT / "tests", page.parent)
-        nested = any(path.as_posix().endswith(f"/{name}") for path in PACKAGE.rglob("*.py")) or any(
-            path.name == name for path in ROOT.glob("*/*.py")
-        )
-        if not nested and not any((root / name).exists() for root in roots):
-            missing.append(name)
-    assert missing == []
+    text = page.read_text()
+    names = re.findall(r"`((?:[\w.]+/)*\w+\.(?:py|txt|toml))`", text)
+    names += re.findall(r"`((?:[\w.]+/)+)`", text)
+    assert [name for name in names if not is_there(name)] == []
 
 
+@functools.cache
+def endings():
+    """Return what the paths of all modules and folders end with, down to their names alone."""
+    roots = (PACKAGE.parent, ROOT / "tests", ROOT / "benchmarks")
+    paths = [path.relative_to(ROOT).as_posix() for root in roots for path in root.rglob("*.py")]
+    folders = {f"{path.rpartition('/')[0]}/" for path in paths}
+    return {
+        each.split("/", depth)[-1]
+        for each in {*paths, *folders}
+        for depth in range(each.count("/") + 1)
+    }
+
+
+def is_there(name):
+    return name in endings() or (ROOT / name).exists()
+
+
+@functools.cache
 def imported():
     """Return the top-level names that the package imports, at its head or within functions."""
     names = set()
@@ -83,14 +95,19 @@ def imported():
     return names
 
 
+@functools.cache
+def installed():
+    """Return the names that each installed distribution is imported as."""
+    names = {}
+    for name, distributions in packages_distributions().items():
+        for distribution in distributions:
+            names.setdefault(distribution.lower(), set()).add(name)
+    return names
+
+
 def import_names(distribution):
     """Return what a distribution is imported as; its own name where it is not installed."""
-    names = {
-        name
-        for name, owners in packages_distributions().items()
-        if distribution.lower() in {owner.lower() for owner in owners}
-    }
-    return names or {distribution.replace("-", "_")}
+    return installed().get(distribution.lower(), {distribution.replace("-", "_")})
 
 
 def test_libraries_of_the_design_page_are_imported():
