@@ -66,8 +66,8 @@ def test_files_that_a_page_names_exist(page):
 @functools.cache
 def endings():
     """Return what the paths of all modules and folders end with, down to their names alone."""
-    roots = (PACKAGE.parent, ROOT / "tests", ROOT / "benchmarks")
-    paths = [path.relative_to(ROOT).as_posix() for root in roots for path in root.rglob("*.py")]
+    roots = (PACKAGE.parent, ROOT / "tests", ROOT / "benchmarks", ROOT / "requirements")
+    paths = [path.relative_to(ROOT).as_posix() for root in roots for path in root.rglob("*.*")]
     folders = {f"{path.rpartition('/')[0]}/" for path in paths}
     return {
         each.split("/", depth)[-1]

@@ -108,8 +108,8 @@ def test_extension_index_finds_the_nearest_rows(site, tmp_path):
 
 
 FAILURES = {
-    "unknown backend": ("bb.connect('mien:///x')", "unknown scheme 'mien'. Did you mean 'mine'?"),
-    "unknown index": ("bb.connect(vectors='hafl:')", "unknown scheme 'hafl'. Did you mean 'half'?"),
+    "unknown backend": ("bb.connect('mien:///x')", "Did you mean 'mine'? Allowed schemes"),
+    "unknown index": ("bb.connect(vectors='hafl:')", "Did you mean 'half'? Allowed schemes"),
     "import": (
         "bb.connect('broken:///x')",
         "extension 'broken' of package 'other' cannot be loaded",
