@@ -75,7 +75,7 @@ def test_an_unreadable_document(session):
 
 
 def test_a_model_that_cannot_be_reached(monkeypatch):
-    monkeypatch.setattr("barbule.executor.calls.async_calls.MODEL_RETRIES", 1)
+    monkeypatch.setattr("barbule.executor.calls.runners.async_calls.MODEL_RETRIES", 1)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))

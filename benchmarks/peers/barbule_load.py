@@ -36,7 +36,7 @@ class Barbule(LoadSide):
             self.table = bb.create_table("t", schema)
             self.table.insert(self.rows())
             self.table.add_embedding_index("text", embedding=embed)
-            self.session._engine.indexing.settle()
+            self.session._engine.indexing.wait()
 
         return work, lambda _: None
 

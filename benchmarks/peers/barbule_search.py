@@ -42,7 +42,7 @@ class Barbule(VectorSide):
 
     def drain(self) -> Work:
         """Until Chroma has all."""
-        return self.session._engine.indexing.settle, lambda _: None
+        return self.session._engine.indexing.wait, lambda _: None
 
     def chroma_alone(self) -> Work:
         """Chroma filled by itself with the same vectors, in the batches that suit it best."""
@@ -107,7 +107,7 @@ class Barbule(VectorSide):
                 self.table.update({"v": [float(turn + 1)] * DIMENSION}, where=changed)
 
         # What follows is not to run beside the thread that brings Chroma up.
-        return work, lambda _: self.session._engine.indexing.settle()
+        return work, lambda _: self.session._engine.indexing.wait()
 
     def _bare(self) -> Any:
         import duckdb

@@ -1,7 +1,7 @@
 """Threads for functions that are not asynchronous.
 
-Owns how work is spread over threads, in what order its failures count, and how a call gets a
-time limit. What the work is, is the caller's business.
+Owns how items of work are spread over threads, which of their errors is raised, and how a call
+gets a time limit. What is computed is decided by the caller.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import os
 import queue
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    _TimedCall = tuple[Callable[[], Any], Future[Any]]
+
 __all__ = ["TimedCalls", "cores", "in_threads"]
+
+T = TypeVar("T")
 
 
 def cores() -> int:
@@ -28,43 +32,46 @@ def cores() -> int:
 
 
 def in_threads(work: Callable[[int], None], count: int, threads: int) -> None:
-    """Do `work(0)` to `work(count - 1)`, begun in this order, the calling thread among others.
+    """Call `work(0)` to `work(count - 1)`, begun in this order, the calling thread among others.
 
-    After a failure nothing more is begun. What fails is what would have failed one by one:
-    everything before the first failure is done, and its error is raised.
+    After a failure no further call is begun. The error that is raised is that of a loop: all
+    calls before the first failure are made, and its error is raised.
     """
     if threads <= 1 or count <= 1:
-        for place in range(count):
-            work(place)
+        for index in range(count):
+            work(index)
         return
-    crew = _Crew(work, count)
+    work_queue = _WorkQueue(work, count)
     helpers = [
         threading.Thread(
-            target=contextvars.copy_context().run, args=(crew.toil,), name="barbule", daemon=True
+            target=contextvars.copy_context().run,
+            args=(work_queue.run,),
+            name="barbule",
+            daemon=True,
         )
         for _ in range(min(threads, count) - 1)
     ]
     for helper in helpers:
         helper.start()
     try:
-        crew.toil()
+        work_queue.run()
     finally:  # an interrupt too ends the helpers
-        crew.stop()
+        work_queue.stop()
         for helper in helpers:
             helper.join()
-    if crew.failures:
-        raise crew.failures[min(crew.failures)]
+    if work_queue.errors:
+        raise work_queue.errors[min(work_queue.errors)]
 
 
-class _Crew:
-    """Threads that take the next place as soon as they are free."""
+class _WorkQueue:
+    """Calls by their index, of which each thread takes the next as soon as it is free."""
 
     def __init__(self, work: Callable[[int], None], count: int) -> None:
         self._work = work
         self._count = count
-        self._places = itertools.count()
+        self._indices = itertools.count()
         self._lock = threading.Lock()
-        self.failures: dict[int, Exception] = {}
+        self.errors: dict[int, Exception] = {}
 
     def stop(self) -> None:
         with self._lock:
@@ -72,31 +79,31 @@ class _Crew:
 
     def _next(self) -> int | None:
         with self._lock:
-            place = next(self._places)
-            return place if place < self._count and not self.failures else None
+            index = next(self._indices)
+            return index if index < self._count and not self.errors else None
 
-    def toil(self) -> None:
-        while (place := self._next()) is not None:
+    def run(self) -> None:
+        while (index := self._next()) is not None:
             try:
-                self._work(place)
+                self._work(index)
             except Exception as error:  # noqa: BLE001 - raised by the calling thread
                 with self._lock:
-                    self.failures[place] = error
+                    self.errors[index] = error
 
 
 class TimedCalls:
     """Runs calls with a time limit, in a thread that is used again until a call overruns.
 
-    A thread cannot be stopped: one whose call takes too long is left to itself, and ends when
-    the call does.
+    A thread cannot be stopped: one whose call takes too long is abandoned, and ends when the call
+    does.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._inbox: queue.SimpleQueue[Any] | None = None
+        self._inbox: queue.SimpleQueue[_TimedCall | None] | None = None
 
-    def run(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns.
+    def run(self, call: Callable[[], T]) -> T:
+        """Return what `call` returns.
 
         Raises
         ------
@@ -111,28 +118,28 @@ class TimedCalls:
                 name="barbule-timed",
                 daemon=True,
             ).start()
-        answer: Future[Any] = Future()
-        self._inbox.put((work, answer))
+        result: Future[T] = Future()
+        self._inbox.put((call, result))
         try:
-            return answer.result(self._seconds)
+            return result.result(self._seconds)
         except TimeoutError as error:
-            if answer.done():  # the function's own
+            if result.done():  # the function's own
                 raise
             self.close()
             raise TimeoutError(f"it took longer than {self._seconds} s") from error
 
     def close(self) -> None:
-        """Let the thread end when it has nothing more to do."""
+        """Let the thread end when it has made its calls."""
         if self._inbox is not None:
             self._inbox.put(None)
             self._inbox = None
 
 
-def _serve(inbox: queue.SimpleQueue[Any]) -> None:
-    while (task := inbox.get()) is not None:
-        work, answer = task
+def _serve(inbox: queue.SimpleQueue[_TimedCall | None]) -> None:
+    while (timed_call := inbox.get()) is not None:
+        call, result = timed_call
         try:
-            answer.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - given to the thread that asked
-            answer.set_exception(error)
-        del task, work, answer  # an idle thread holds on to nothing
+            result.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised by the calling thread
+            result.set_exception(error)
+        del timed_call, call, result  # so that an idle thread keeps no objects alive

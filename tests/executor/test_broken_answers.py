@@ -116,9 +116,9 @@ def test_a_budget_stops_questions_whose_answers_break(openai, models, asked, fat
     models.script(*[fate] * 100)
     table = bb.create_table("t", [{"w": f"w{n}"} for n in range(6)])
     with bb.budget(calls=3) as spent:
-        found = table.add_computed_column(x=asked(openai, table.w))
-    assert models.count == spent.calls == found.calls == 3
-    assert found.deferred == 6
+        result = table.add_computed_column(x=asked(openai, table.w))
+    assert models.count == spent.calls == result.calls == 3
+    assert result.deferred == 6
     assert requests("t") == 3
     assert spent.tokens > 0
 
@@ -137,9 +137,9 @@ def test_an_answer_after_broken_ones_counts_them_all(openai, models):
     models.script("html", "disconnect")
     table = bb.create_table("t", [{"w": "w"}])
     with bb.budget(calls=5) as spent:
-        found = table.add_computed_column(x=chat(openai, table.w))
-    assert (found.errors, found.deferred) == (0, 0)
-    assert models.count == spent.calls == found.calls == requests("t") == 3
+        result = table.add_computed_column(x=chat(openai, table.w))
+    assert (result.errors, result.deferred) == (0, 0)
+    assert models.count == spent.calls == result.calls == requests("t") == 3
 
 
 @pytest.mark.parametrize("asked", [chat, embed], ids=["chat", "embed"])
@@ -149,8 +149,8 @@ def test_without_a_key_nothing_is_counted(openai, models, monkeypatch, session, 
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
     table = bb.create_table("t", [{"w": f"w{n}"} for n in range(9)])
     with bb.budget(calls=3) as spent:
-        found = table.add_computed_column(x=asked(openai, table.w))
-    assert (found.calls, found.errors, found.deferred, spent.calls) == (0, 9, 0, 0)
+        result = table.add_computed_column(x=asked(openai, table.w))
+    assert (result.calls, result.errors, result.deferred, spent.calls) == (0, 9, 0, 0)
     assert models.count == 0
 
 
@@ -159,5 +159,5 @@ def test_without_the_providers_usual_key_nothing_is_counted(openai, monkeypatch,
     monkeypatch.delenv("OPENAI_API_KEY")
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": {}})
     table = bb.create_table("t", [{"w": f"w{n}"} for n in range(3)])
-    found = table.add_computed_column(x=chat(openai, table.w))
-    assert (found.calls, found.errors) == (0, 3)
+    result = table.add_computed_column(x=chat(openai, table.w))
+    assert (result.calls, result.errors) == (0, 3)

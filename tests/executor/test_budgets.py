@@ -76,8 +76,8 @@ def chat(openai, column, **params):
 @pytest.mark.parametrize("function", [upper, upper_async, upper_batch], ids=lambda f: f.name)
 def test_calls_beyond_the_budget_are_deferred(words, function):
     with bb.budget(calls=4) as spent:
-        found = words.add_computed_column(x=function(words.w))
-    assert (found.errors, found.deferred, spent.calls) == (0, 6, 4)
+        result = words.add_computed_column(x=function(words.w))
+    assert (result.errors, result.deferred, spent.calls) == (0, 6, 4)
     assert sorted(ASKED) == ["w0", "w1", "w2", "w3"]
     assert words.filter(words.x.notnull()).count().to_pyarrow().as_py() == 4
     reasons = words.errors().select("type", "column").distinct().collect()
@@ -90,8 +90,8 @@ def test_what_was_deferred_is_computed_later(words):
     with bb.budget(calls=4):
         words.add_computed_column(x=upper(words.w), y=upper(words.w).length())
     with bb.budget(calls=5):
-        found = words.recompute("x", where="deferred")
-    assert (found.rows, found.deferred) == (6, 1)
+        result = words.recompute("x", where="deferred")
+    assert (result.rows, result.deferred) == (6, 1)
     done = words.recompute(where="deferred")
     assert done.deferred == 0
     assert sorted(ASKED) == [f"w{n}" for n in range(10)]
@@ -104,9 +104,9 @@ def test_what_was_deferred_is_computed_later(words):
 def test_an_insert_ends_normally_and_says_so(words, caplog):
     words.add_computed_column(x=upper(words.w))
     with bb.budget(calls=1), caplog.at_level(logging.WARNING, "barbule"):
-        found = words.insert([{"w": "a"}, {"w": "b"}, {"w": "w0"}])
-    assert (found.rows, found.calls, found.hits, found.deferred) == (3, 1, 1, 1)
-    assert "deferred=1" in repr(found)
+        result = words.insert([{"w": "a"}, {"w": "b"}, {"w": "w0"}])
+    assert (result.rows, result.calls, result.hits, result.deferred) == (3, 1, 1, 1)
+    assert "deferred=1" in repr(result)
     (message,) = caplog.messages
     assert message == (
         "words: 1 cell was deferred, as the budget is spent; "
@@ -117,8 +117,8 @@ def test_an_insert_ends_normally_and_says_so(words, caplog):
 def test_answers_of_the_ledger_are_free(words):
     words.select(upper(words.w)).collect()
     with bb.budget(calls=0) as spent:
-        found = words.add_computed_column(x=upper(words.w))
-    assert (found.hits, found.deferred, spent.calls) == (10, 0, 0)
+        result = words.add_computed_column(x=upper(words.w))
+    assert (result.hits, result.deferred, spent.calls) == (10, 0, 0)
 
 
 def test_a_query_that_keeps_nothing_raises(words):
@@ -136,14 +136,14 @@ def test_functions_that_are_not_in_the_ledger_cost_nothing(words):
 
 def test_what_failed_costs_nothing(words):
     with bb.budget(calls=1) as spent:
-        found = words.add_computed_column(x=failing(words.w))
-    assert (found.errors, found.deferred, spent.calls) == (9, 0, 1)
+        result = words.add_computed_column(x=failing(words.w))
+    assert (result.errors, result.deferred, spent.calls) == (9, 0, 1)
 
 
 def test_deferred_inner_calls_defer_the_outer(words):
     with bb.budget(calls=4):
-        found = words.add_computed_column(x=plain(upper(words.w)))
-    assert found.deferred == 6
+        result = words.add_computed_column(x=plain(upper(words.w)))
+    assert result.deferred == 6
     assert words.recompute("x", where="deferred").deferred == 0
     assert sorted(words.collect()["x"]) == [f"W{n}" for n in range(10)]
 
@@ -189,8 +189,8 @@ def test_columns_of_views_are_deferred_too(words):
 
 def test_models_are_asked_as_often_as_allowed(openai, models, words):
     with bb.budget(calls=7) as spent:
-        found = words.add_computed_column(a=chat(openai, words.w))
-    assert (models.count, found.deferred, spent.calls) == (7, 3, 7)
+        result = words.add_computed_column(a=chat(openai, words.w))
+    assert (models.count, result.deferred, spent.calls) == (7, 3, 7)
     assert words.recompute("a", where="deferred").deferred == 0
     assert models.count == 10
     assert sorted(words.collect()["a"]) == [f"echo: w{n}" for n in range(10)]
@@ -200,10 +200,10 @@ def test_dollars_are_never_exceeded_where_answers_are_bounded(openai, models, wo
     price = 10 * 0.6e-6 + 9 * 0.15e-6  # of one question at most, as it is reserved
     cap = 5 * price
     with bb.budget(usd=cap) as spent:
-        found = words.add_computed_column(a=chat(openai, words.w, max_tokens=10))
+        result = words.add_computed_column(a=chat(openai, words.w, max_tokens=10))
     assert 0 < spent.usd <= cap
-    assert 5 <= models.count < 10 or found.deferred == 0
-    assert models.count == 10 - found.deferred == spent.calls
+    assert 5 <= models.count < 10 or result.deferred == 0
+    assert models.count == 10 - result.deferred == spent.calls
 
 
 def test_tokens_are_counted(openai, models, words):

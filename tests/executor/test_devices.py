@@ -12,7 +12,7 @@ import pytest
 
 import barbule as bb
 from barbule.errors import ExpressionError, FunctionError, UnsupportedError
-from barbule.executor.calls.gpus import Gpus, count_gpus
+from barbule.executor.concurrency.gpus import Gpus, count_gpus
 from patience import PATIENCE
 
 
@@ -50,8 +50,8 @@ def test_no_more_calls_run_at_once_than_fit(numbers, share, most):
             time.sleep(0.02)
         return n + 1
 
-    found = numbers.order_by("n").select(x=compute(numbers.n)).collect()["x"]
-    assert found == list(range(1, 13))
+    values = numbers.order_by("n").select(x=compute(numbers.n)).collect()["x"]
+    assert values == list(range(1, 13))
     assert running.most == most
 
 
@@ -124,7 +124,7 @@ def test_wrong_resources_are_refused(resources):
 
 def test_who_is_called_off_while_waiting_leaves_no_error_behind():
     """The processors cannot be had, but whoever asked has been called off meanwhile."""
-    asked, told = threading.Event(), threading.Event()
+    entered, released = threading.Event(), threading.Event()
     unheard = []
 
     class Slow(Gpus):
@@ -132,18 +132,20 @@ def test_who_is_called_off_while_waiting_leaves_no_error_behind():
 
         @contextmanager
         def hold(self, share, function):
-            asked.set()
-            told.wait(PATIENCE)
+            entered.set()
+            released.wait(PATIENCE)
             with super().hold(share, function):
                 yield
 
     async def waits():
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, released: unheard.append(released)
+        )
         gpus = Slow()
         task = asyncio.create_task(gpus.hold_async(1, "f").__aenter__())
-        await asyncio.to_thread(asked.wait, PATIENCE)
+        await asyncio.to_thread(entered.wait, PATIENCE)
         task.cancel()
-        told.set()
+        released.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.sleep(0.2)

@@ -31,7 +31,7 @@ async def even(n: int) -> bool:
 
 
 @bb.udf(cache=True)
-def kept(n: int) -> bool:
+def keep(n: int) -> bool:
     ASKED.append(n)
     return n % 3 == 0
 
@@ -53,27 +53,27 @@ def good(count, rows=range(ROWS)):
 
 
 def test_a_limit_after_a_filter_stops_when_there_are_enough(numbers):
-    found = numbers.filter(qualifies(numbers.n)).limit(5).collect()
-    assert found["n"] == good(5)
+    result = numbers.filter(qualifies(numbers.n)).limit(5).collect()
+    assert result["n"] == good(5)
     assert len(ASKED) == len(set(ASKED)) <= 16
 
 
 def test_rows_are_taken_in_the_order_that_is_asked_for(numbers):
-    found = numbers.filter(qualifies(numbers.n)).order_by("back").limit(5).collect()
-    assert found["n"] == good(5, range(ROWS - 1, -1, -1))
+    result = numbers.filter(qualifies(numbers.n)).order_by("back").limit(5).collect()
+    assert result["n"] == good(5, range(ROWS - 1, -1, -1))
     assert len(ASKED) <= 16
 
 
 def test_an_offset_counts_too(numbers):
-    found = numbers.filter(qualifies(numbers.n)).limit(3, offset=4).collect()
-    assert found["n"] == good(7)[4:]
+    result = numbers.filter(qualifies(numbers.n)).limit(3, offset=4).collect()
+    assert result["n"] == good(7)[4:]
     assert len(ASKED) <= 20
 
 
 def test_columns_above_are_computed_for_what_is_left(numbers):
     query = numbers.filter(qualifies(numbers.n)).limit(5).mutate(name=named(_.n))
     assert query.collect()["name"] == [f"number {n}" for n in good(5)]
-    assert sum(isinstance(each, str) for each in ASKED) == 5
+    assert sum(isinstance(argument, str) for argument in ASKED) == 5
 
 
 def test_a_column_that_is_filtered_by_counts_as_a_filter(numbers):
@@ -90,14 +90,14 @@ def test_filters_by_several_calls_go_on_together(numbers):
 
 def test_a_later_call_is_made_for_what_an_earlier_one_keeps(numbers):
     rows = numbers.filter(numbers.n < 10)
-    found = rows.filter(kept(rows.n), even(rows.n)).collect()  # the one that costs comes last
-    assert found["n"] == [0, 6]
+    result = rows.filter(keep(rows.n), even(rows.n)).collect()  # the one that costs comes last
+    assert result["n"] == [0, 6]
     assert sorted(ASKED) == sorted([*(-n for n in range(10)), *range(0, 10, 2)])
 
 
 def test_too_few_that_qualify_ask_about_every_row_once(numbers):
-    found = numbers.filter(qualifies(numbers.n) & (numbers.n > 1990)).limit(50).collect()
-    assert found["n"] == good(50, range(1991, ROWS))
+    result = numbers.filter(qualifies(numbers.n) & (numbers.n > 1990)).limit(50).collect()
+    assert result["n"] == good(50, range(1991, ROWS))
     assert sorted(ASKED) == list(range(1991, ROWS))
 
 
@@ -138,22 +138,22 @@ def test_the_row_of_an_error_is_that_of_the_table(numbers):
 
 def test_one_call_in_two_clauses_runs_once_a_row(numbers):
     rows = numbers.filter(numbers.n < 10)
-    found = rows.filter(named(rows.n) != "number 3").select(name=named(rows.n)).collect()
-    assert len(found) == 9
+    result = rows.filter(named(rows.n) != "number 3").select(name=named(rows.n)).collect()
+    assert len(result) == 9
     assert sorted(ASKED) == sorted(map(str, range(10)))
 
 
 def test_one_call_in_a_filter_a_sort_and_the_columns_runs_once_a_row(numbers):
     rows = numbers.filter(numbers.n < 10)
     query = rows.filter(named(rows.n).length() == 8).order_by(named(rows.n).upper())
-    found = query.mutate(name=named(query.n)).collect()
-    assert found["name"] == [f"number {n}" for n in range(10)]
-    assert found[0].keys() == {"n", "back", "name"}
+    result = query.mutate(name=named(query.n)).collect()
+    assert result["name"] == [f"number {n}" for n in range(10)]
+    assert result[0].keys() == {"n", "back", "name"}
     assert len(ASKED) == 10
 
 
 def test_explain_says_that_answers_decide(numbers):
-    shown = str(numbers.filter(qualifies(numbers.n)).limit(5).explain())
-    assert "at most 2,000 calls" in shown
-    assert "until 5 rows qualify" in shown
+    plan_text = str(numbers.filter(qualifies(numbers.n)).limit(5).explain())
+    assert "at most 2,000 calls" in plan_text
+    assert "until 5 rows qualify" in plan_text
     assert ASKED == []

@@ -154,19 +154,19 @@ def took():
     return row
 
 
-def compare(models, query, within, *, priced=True):
+def compare(models, query, tolerance, *, priced=True):
     """Explain a query, run it, and compare; how long free answers are is not known before."""
-    before, made = took(), models.count
+    before, former_count = took(), models.count
     plan = query.explain()
-    assert models.count == made
+    assert models.count == former_count
     query.collect()
     after = took()
-    assert plan.calls == models.count - made == after["requests"] - before["requests"]
-    (found,) = plan.forecasts
+    assert plan.calls == models.count - former_count == after["requests"] - before["requests"]
+    (forecast,) = plan.forecasts
     tokens_in = after["tokens_in"] - before["tokens_in"]
-    assert found.tokens_in == pytest.approx(tokens_in, rel=within)
+    assert forecast.tokens_in == pytest.approx(tokens_in, rel=tolerance)
     if priced:
-        assert plan.usd[1] == pytest.approx(after["usd"] - before["usd"], rel=within)
+        assert plan.usd[1] == pytest.approx(after["usd"] - before["usd"], rel=tolerance)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.__name__)

@@ -55,7 +55,7 @@ def exactly(query):
     assert ASKED == []
     query.collect()
     assert plan.calls == len(ASKED)
-    assert all(each.exact for each in plan.forecasts)
+    assert all(forecast.exact for forecast in plan.forecasts)
     return plan
 
 
@@ -80,14 +80,17 @@ def test_equal_calls_of_one_query_count_once(words):
 
 
 def test_calls_behind_an_answer_are_bounded(words):
-    kept = words.filter(upper(words.w) == "W1")
-    plan = kept.select(x=upper(kept.w + "!")).explain()
-    assert [(each.calls, each.exact) for each in plan.forecasts] == [(40, True), (100, False)]
+    filtered = words.filter(upper(words.w) == "W1")
+    plan = filtered.select(x=upper(filtered.w + "!")).explain()
+    assert [(forecast.calls, forecast.exact) for forecast in plan.forecasts] == [
+        (40, True),
+        (100, False),
+    ]
     assert "at most 100 calls, as answers decide" in str(plan)
     assert "In all: at most 140 calls" in str(plan)
-    kept.collect()  # now the first is known, and so what it keeps
-    again = exactly(kept.select(x=upper(kept.w + "!")))
-    assert [each.calls for each in again.forecasts] == [0, 1]
+    filtered.collect()  # now the first is known, and so what it keeps
+    again = exactly(filtered.select(x=upper(filtered.w + "!")))
+    assert [forecast.calls for forecast in again.forecasts] == [0, 1]
 
 
 def test_tokens_and_cost_are_those_of_the_models(openai, models, words):
@@ -138,8 +141,8 @@ def test_a_price_that_is_not_known_is_not_guessed(openai, models, words):
 def test_what_a_function_says_beside_the_text_is_counted(openai, models, words):
     few = words.filter(words.n == 0)
     bare = few.select(chat(openai, few.w)).explain().forecasts[0].tokens_in
-    told = few.select(openai.classify(few.w, ["good", "bad"], model="gpt-4o-mini")).explain()
-    assert told.forecasts[0].tokens_in > bare + 10
+    classified = few.select(openai.classify(few.w, ["good", "bad"], model="gpt-4o-mini")).explain()
+    assert classified.forecasts[0].tokens_in > bare + 10
     assert models.count == 0
 
 
@@ -184,8 +187,8 @@ def test_a_column_is_explained_before_it_is_added(words):
     plan = words.explain_column(x=upper(words.w), y=upper(words.w + "!"))
     assert words.columns == ("w", "n")
     assert plan.calls == 80
-    found = words.add_computed_column(x=upper(words.w), y=upper(words.w + "!"))
-    assert found.calls == 80
+    result = words.add_computed_column(x=upper(words.w), y=upper(words.w + "!"))
+    assert result.calls == 80
     assert "In all: 80 calls" in str(plan)
 
 

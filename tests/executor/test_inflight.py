@@ -62,8 +62,8 @@ def test_threads_and_tables_ask_equal_questions_once(session):
         return sorted(table.select("n", x=slow(table.n)).collect()["x"])
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, tables * 2))
-    assert found == [[2 * n for n in range(10 * k, 10 * k + 40)] for k in range(4)] * 2
+        results = list(pool.map(ask, tables * 2))
+    assert results == [[2 * n for n in range(10 * k, 10 * k + 40)] for k in range(4)] * 2
     assert sorted(ASKED) == list(range(70))
     assert bb.calls().count().to_pyarrow().as_py() == 70
 
@@ -76,12 +76,12 @@ def test_models_are_asked_once_by_several_threads(models, session):
 
     def ask(_):
         messages = [{"role": "user", "content": table.q}]
-        said = openai.chat_completions(model="echo", messages=messages)
-        return sorted(table.select(a=said.choices[0].message.content).collect()["a"])
+        reply = openai.chat_completions(model="echo", messages=messages)
+        return sorted(table.select(a=reply.choices[0].message.content).collect()["a"])
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(ask, range(4)))
-    assert found == [sorted(f"echo: question {n}" for n in range(40))] * 4
+        results = list(pool.map(ask, range(4)))
+    assert results == [sorted(f"echo: question {n}" for n in range(40))] * 4
     assert models.count == 40
 
 
@@ -94,8 +94,8 @@ def test_what_fails_in_one_thread_is_asked_by_the_other(session):
         return sorted(table.select(x=failing_first(table.n)).collect()["x"], key=str)
 
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(ask, range(2)))
-    assert sorted(found, key=str) == [[0, 1, 2], [None, None, None]]
+        results = list(pool.map(ask, range(2)))
+    assert sorted(results, key=str) == [[0, 1, 2], [None, None, None]]
     assert sorted(ASKED) == sorted([0, 1, 2] * 2)
 
 

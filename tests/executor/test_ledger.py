@@ -130,10 +130,10 @@ def test_another_server_is_another_question(tmp_path, monkeypatch):
     def ask(server, **settings):
         with bb.connect(url, vectors="exact:", models={"openai": settings}) as session:
             table = session.create_table("t", [{"w": "a"}], if_exists="ignore")
-            said = openai.chat_completions(
+            reply = openai.chat_completions(
                 model="gpt-4o-mini", messages=[{"role": "user", "content": table.w}]
             )
-            table.select(x=said.choices[0].message.content).collect()
+            table.select(x=reply.choices[0].message.content).collect()
         return server.count
 
     with FakeModels() as one, FakeModels() as other:

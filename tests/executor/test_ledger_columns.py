@@ -14,7 +14,7 @@ from ibis import _
 
 import barbule as bb
 from barbule.errors import FunctionError, ModelError
-from barbule.executor.ledger import call_ledger
+from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE
 from patience import PATIENCE
 
 ASKED: list = []
@@ -141,13 +141,13 @@ def test_models_that_fail_are_named(models, session):
 
 def give_old_shape(session):
     """Give the ledger the shape that it had before, with the answers that it has."""
-    kept = session._engine.ledger
+    call_ledger = session._engine.ledger
     added = {"error", "table", "column", "row"}
-    old = {name: kind for name, kind in call_ledger.SCHEMA.items() if name not in added}
-    rows = kept._backend.arrow(kept._calls().select(*old), {})
-    kept._backend.create_table(call_ledger.NAME, sch.Schema(old))
-    kept._backend.append(call_ledger.NAME, rows)
-    assert kept._backend.columns(call_ledger.NAME) == set(old)
+    old = {name: kind for name, kind in CALLS_SCHEMA.items() if name not in added}
+    rows = call_ledger._backend.arrow(call_ledger._calls().select(*old), {})
+    call_ledger._backend.create_table(CALLS_TABLE, sch.Schema(old))
+    call_ledger._backend.append(CALLS_TABLE, rows)
+    assert call_ledger._backend.columns(CALLS_TABLE) == set(old)
 
 
 def test_an_older_ledger_gets_the_columns_and_keeps_its_answers(words, session):

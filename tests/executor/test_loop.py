@@ -9,15 +9,15 @@ import threading
 
 import pytest
 
-from barbule.executor.calls.event_loop import LoopThread
+from barbule.executor.concurrency.event_loop import LoopThread
 from patience import PATIENCE
 
 
 @pytest.fixture
 def loop():
-    made = LoopThread()
-    yield made
-    made.stop()
+    loop_thread = LoopThread()
+    yield loop_thread
+    loop_thread.stop()
 
 
 def test_it_runs_a_coroutine_in_a_thread_of_its_own(loop):

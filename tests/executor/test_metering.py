@@ -60,10 +60,10 @@ def test_a_table_budget_counts_answers_that_are_of_no_use(openai, models, fate, 
     table = table_of("t")
     table.set_budget(**cap)
     table.add_computed_column(x=extract(openai, table.w))
-    made = models.count
-    assert made > 0
+    request_count = models.count
+    assert request_count > 0
     took = spent("t")
-    assert took["requests"] == made
+    assert took["requests"] == request_count
     assert took["tokens"] > 0
     assert took["usd"] > 0
     for _again in range(3):
@@ -77,8 +77,8 @@ def test_a_repair_is_reserved_with_its_question(openai, models):
     models.content = repaired
     table = table_of("t")
     with bb.budget(calls=6) as budget:
-        found = table.add_computed_column(x=extract(openai, table.w))
-    assert (found.calls, found.errors, found.deferred) == (6, 0, 9)
+        result = table.add_computed_column(x=extract(openai, table.w))
+    assert (result.calls, result.errors, result.deferred) == (6, 0, 9)
     assert budget.calls == models.count == 6
     assert table.filter(table.x.notnull()).count().to_pyarrow().as_py() == 3
     for left in (6, 3, 0):
@@ -92,9 +92,9 @@ def test_a_repair_for_which_no_room_is_left_is_an_error_and_not_put_off(openai, 
     models.content = repaired
     table = table_of("t", 1)
     with bb.budget(calls=1) as budget:
-        found = table.add_computed_column(x=extract(openai, table.w))
+        result = table.add_computed_column(x=extract(openai, table.w))
     assert budget.calls == models.count == 1
-    assert (found.errors, found.deferred) == (1, 0)
+    assert (result.errors, result.deferred) == (1, 0)
     (error,) = table.errors().collect()
     assert error["type"] == "ModelError"
     assert "the budget has no room for a second question" in error["message"]
@@ -106,8 +106,8 @@ def test_a_repair_for_which_no_room_is_left_is_an_error_and_not_put_off(openai, 
 def test_room_that_no_repair_needed_is_given_back(openai, models):
     table = table_of("t", 6)
     with bb.budget(calls=6) as budget:
-        found = table.add_computed_column(x=extract(openai, table.w))
-    assert (found.calls, found.deferred, budget.calls) == (6, 0, 6)
+        result = table.add_computed_column(x=extract(openai, table.w))
+    assert (result.calls, result.deferred, budget.calls) == (6, 0, 6)
 
 
 @pytest.mark.parametrize("cap", [{"tokens": 3000}, {"usd": 0.001}], ids=str)
@@ -116,8 +116,8 @@ def test_what_a_provider_does_not_say_is_estimated(openai, models, cap):
     models.content = lambda _body: "word " * 400
     table = bb.create_table("t", [{"w": f"{n} " + "x " * 300} for n in range(20)])
     with bb.budget(**cap) as budget:
-        found = table.add_computed_column(x=chat(openai, table.w))
-    assert found.deferred == 20 - models.count > 0
+        result = table.add_computed_column(x=chat(openai, table.w))
+    assert result.deferred == 20 - models.count > 0
     took = spent("t")
     assert took["tokens"] == budget.tokens > 700 * models.count
     assert took["usd"] == pytest.approx(budget.usd)
@@ -165,8 +165,8 @@ def test_short_answers_do_not_let_bounded_ones_exceed_the_cap(openai, models):
     models.content = lambda _body: "short" if next(answered) < 8 else "word " * 40
     table = table_of("t", 60)
     with bb.budget(tokens=800) as budget:
-        found = table.add_computed_column(x=chat(openai, table.w, max_tokens=40))
-    assert found.deferred > 0
+        result = table.add_computed_column(x=chat(openai, table.w, max_tokens=40))
+    assert result.deferred > 0
     assert 400 < budget.tokens <= 800
 
 
@@ -176,8 +176,8 @@ def test_long_answers_have_more_room_reserved(openai, models):
     models.content = lambda _body: "word " * 3000
     table = table_of("t", 60)
     with bb.budget(tokens=60_000) as budget:
-        found = table.add_computed_column(x=chat(openai, table.w))
-    assert found.deferred > 0
+        result = table.add_computed_column(x=chat(openai, table.w))
+    assert result.deferred > 0
     assert 30_000 < budget.tokens <= 60_000
 
 
@@ -187,8 +187,8 @@ def test_a_provider_that_counts_more_than_we_do_does_not_exceed_the_cap(openai, 
     table = table_of("t", 60)
     asked = openai.classify(table.w, ["good", "bad"], model="gpt-4o-mini")
     with bb.budget(tokens=150_000) as budget:
-        found = table.add_computed_column(x=asked)
-    assert found.deferred > 0
+        result = table.add_computed_column(x=asked)
+    assert result.deferred > 0
     assert 100_000 < budget.tokens <= 150_000
 
 
@@ -208,9 +208,9 @@ def test_a_refused_row_of_a_query_cancels_no_answer_that_is_paid(openai, models)
     table = table_of("t", 10)
     with pytest.raises(ModelError, match="safety system"):
         table.select(x=chat(openai, table.w)).collect()
-    made = models.count
+    request_count = models.count
     assert len(table.select(x=chat(openai, table.w)).collect()) == 10
-    assert models.count == made + (10 - made) + 1
+    assert models.count == request_count + (10 - request_count) + 1
 
 
 def test_what_has_not_been_asked_is_not_asked_once_a_query_has_failed(openai, models, session):
@@ -230,8 +230,8 @@ def test_rows_that_share_a_question_are_one_call(openai, models):
     table.set_budget(calls=2)
     embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
     plan = table.explain_column(v=embed(table.w))
-    found = table.add_computed_column(v=embed(table.w))
-    assert plan.calls == found.calls == models.count == 1
+    result = table.add_computed_column(v=embed(table.w))
+    assert plan.calls == result.calls == models.count == 1
     assert spent("t")["requests"] == 1
     assert table.insert(w="other").deferred == 0
     assert table.insert(w="another").deferred == 1
@@ -281,8 +281,8 @@ def test_tokens_that_cannot_be_are_counted_instead(openai, models, told):
     models.counts = told
     table = table_of("t", 2)
     with bb.budget(tokens=100_000) as budget:
-        found = table.add_computed_column(x=chat(openai, table.w))
-    assert found.errors == 0
+        result = table.add_computed_column(x=chat(openai, table.w))
+    assert result.errors == 0
     assert table.collect()["x"] == ["echo: w0", "echo: w1"]
     took = spent("t")
     assert 0 < took["tokens"] < 200

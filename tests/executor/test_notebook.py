@@ -31,16 +31,16 @@ def inverse(x: int) -> float:
 def table(session, tmp_path):
     picture = tmp_path / "red.png"
     PIL.Image.new("RGB", (400, 200), (255, 0, 0)).save(picture)
-    made = bb.create_table("shown", {"x": bb.Int, "img": bb.Image, "note": bb.String})
-    made.insert(
+    created_table = bb.create_table("shown", {"x": bb.Int, "img": bb.Image, "note": bb.String})
+    created_table.insert(
         [{"x": 0, "img": str(picture), "note": EVIL}, {"x": 2, "img": None, "note": "fine"}]
     )
-    made.add_computed_column(inverse=inverse(made.x))
-    return made
+    created_table.add_computed_column(inverse=inverse(created_table.x))
+    return created_table
 
 
-def html_of(shown) -> str:
-    return shown._repr_mimebundle_()["text/html"]
+def html_of(outputs) -> str:
+    return outputs._repr_mimebundle_()["text/html"]
 
 
 def test_cells_show_what_they_hold(table):
@@ -74,11 +74,11 @@ def test_nothing_is_called_to_be_shown(session):
     before = ibis.options.interactive
     ibis.options.interactive = True
     try:
-        shown = [repr(query), html_of(query), repr(table), html_of(table)]
+        outputs = [repr(query), html_of(query), repr(table), html_of(table)]
     finally:
         ibis.options.interactive = before
     assert asked == []
-    assert ".collect()" in shown[1]
+    assert ".collect()" in outputs[1]
     assert query.collect()["y"] == [1, 2]
     assert "<td" in query.collect()._repr_html_()
 
@@ -100,14 +100,16 @@ def media(session, tmp_path):
     tone("small.mp3", 0.5, codec="libmp3lame")
     tone("large.wav", 90.0, codec="pcm_s16le")
     Path("page.md").write_text("# Vane\n\nIt has <b>barbs</b>.")
-    made = bb.create_table("media", {"clip": bb.Video, "sound": bb.Audio, "text": bb.Document})
-    made.insert(
+    created_table = bb.create_table(
+        "media", {"clip": bb.Video, "sound": bb.Audio, "text": bb.Document}
+    )
+    created_table.insert(
         [
             {"clip": "small.mp4", "sound": "small.mp3", "text": "page.md"},
             {"clip": "old.avi", "sound": "large.wav", "text": None},
         ]
     )
-    return made
+    return created_table
 
 
 def test_media_are_played_where_browsers_can_and_shown_where_not(media):
@@ -171,8 +173,8 @@ def photographed(text: str, folder: Path) -> PIL.Image.Image:
 def box_of(picture: PIL.Image.Image, colour: tuple[int, int, int]) -> tuple[int, ...] | None:
     """Return the box around the pixels that nearly have a colour."""
     near = [
-        band.point([255 if abs(value - wanted) < 24 else 0 for value in range(256)])
-        for band, wanted in zip(picture.split(), colour, strict=True)
+        band.point([255 if abs(value - expected) < 24 else 0 for value in range(256)])
+        for band, expected in zip(picture.split(), colour, strict=True)
     ]
     return PIL.ImageChops.darker(PIL.ImageChops.darker(near[0], near[1]), near[2]).getbbox()
 
@@ -181,9 +183,9 @@ def box_of(picture: PIL.Image.Image, colour: tuple[int, int, int]) -> tuple[int,
 def test_a_browser_shows_thumbnails_and_frames_where_they_belong(session, tmp_path):
     PIL.Image.new("RGB", (400, 200), (255, 0, 0)).save(tmp_path / "red.png")
     film("old.avi", frames=8, size=(64, 48), codec="mpeg4", colors=[200] * 8)
-    made = bb.create_table("shown", {"x": bb.Int, "img": bb.Image, "clip": bb.Video})
-    made.insert(x=1, img=str(tmp_path / "red.png"), clip="old.avi")
-    picture = photographed(html_of(made), tmp_path)
+    created_table = bb.create_table("shown", {"x": bb.Int, "img": bb.Image, "clip": bb.Video})
+    created_table.insert(x=1, img=str(tmp_path / "red.png"), clip="old.avi")
+    picture = photographed(html_of(created_table), tmp_path)
     left, upper, right, lower = box_of(picture, (255, 0, 0)) or (0, 0, 0, 0)
     assert (right - left, lower - upper) == pytest.approx((128, 64), abs=3)
     frame = box_of(picture.crop((right, 0, 900, 700)), (200, 200, 200))
@@ -197,19 +199,21 @@ def test_scripts_in_data_do_nothing_in_a_browser(session, tmp_path):
     """If one ran, the page would be blue; that a script of the page itself does is the check."""
     blue = "document.body.style.background='rgb(0,0,255)'"
     evil = f'<script>{blue}</script><img src=x onerror="{blue}"><svg onload="{blue}">'
-    made = bb.create_table("shown", {evil: bb.String, "data": bb.Json, "img": bb.Image})
+    created_table = bb.create_table("shown", {evil: bb.String, "data": bb.Json, "img": bb.Image})
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(bb.errors.MediaError):
-        made.insert({evil: evil, "data": None, "img": str(tmp_path / "a.png")})
+        created_table.insert({evil: evil, "data": None, "img": str(tmp_path / "a.png")})
     PIL.Image.new("RGB", (9, 9)).save(tmp_path / "on<svg onload=x>.png")
-    made.insert([{evil: evil, "data": {evil: evil}, "img": tmp_path / "on<svg onload=x>.png"}])
+    created_table.insert(
+        [{evil: evil, "data": {evil: evil}, "img": tmp_path / "on<svg onload=x>.png"}]
+    )
 
     @bb.udf(on_error="null")
     def failing(text: str) -> str:
         raise ValueError(text)
 
-    made.add_computed_column(why=failing(made[evil]))
-    text = html_of(made) + made.collect()._repr_html_()
+    created_table.add_computed_column(why=failing(created_table[evil]))
+    text = html_of(created_table) + created_table.collect()._repr_html_()
     assert text.count("onerror") > 4
     assert box_of(photographed(text, tmp_path), (0, 0, 255)) is None
     assert box_of(photographed(f"<script>onload=()=>{{{blue}}}</script>", tmp_path), (0, 0, 255))

@@ -36,7 +36,7 @@ SCHEMA = {
 
 @pytest.fixture
 def table(session):
-    made = session.create_table("t", SCHEMA)
+    new_table = session.create_table("t", SCHEMA)
     picture = Image.new("RGB", (3, 2), "red")
     row = {
         "n": 1,
@@ -53,8 +53,8 @@ def table(session):
         "img": picture,
         "imgs": [picture, None],
     }
-    made.insert([row, dict.fromkeys(SCHEMA) | {"n": 2}])
-    return made
+    new_table.insert([row, dict.fromkeys(SCHEMA) | {"n": 2}])
+    return new_table
 
 
 def _without_media(rows):
@@ -72,7 +72,7 @@ def test_a_result_is_copied_with_its_types_and_media(table, again):
     assert same.schema == rows.schema
     assert _without_media(same) == _without_media(rows)
     assert same[0, "img"].size == (3, 2)
-    assert [each and each.size for each in same[0, "imgs"]] == [(3, 2), None]
+    assert [image and image.size for image in same[0, "imgs"]] == [(3, 2), None]
     assert same.to_pyarrow().equals(rows.to_pyarrow())
     assert len(again(rows[:0])) == 0
     assert again(rows[1:])["n"] == [2]
@@ -112,9 +112,9 @@ def _open(table):
 OPEN = "table", "query", "old version", "join", "grouped", "column", "media column", "scalar"
 
 
-@pytest.mark.parametrize("what", [*OPEN, "expression"])
-def test_what_is_open_here_says_what_to_send(table, what):
-    value = _open(table)[what]
+@pytest.mark.parametrize("opened", [*OPEN, "expression"])
+def test_what_is_open_here_says_what_to_send(table, opened):
+    value = _open(table)[opened]
     with pytest.raises(ExpressionError, match=r"cannot be pickled.*\.collect\(\).*get_table"):
         pickle.dumps(value)
     assert copy.copy(value) is not None

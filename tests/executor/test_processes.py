@@ -114,15 +114,15 @@ def numbers(session):
 
 def test_crashes_and_errors_are_those_of_their_cells_and_the_order_is_kept(heavy, numbers):
     numbers.add_computed_column(x=heavy.work(numbers.n))
-    found = numbers.order_by("n").select("n", "x", why=numbers.x.error).collect()
-    assert found["x"] == [None if n in {3, 4, 5, 6} else n * n for n in range(12)]
-    told = {
-        row["n"]: f"{row['why']['type']}: {row['why']['message']}" for row in found if row["why"]
+    result = numbers.order_by("n").select("n", "x", why=numbers.x.error).collect()
+    assert result["x"] == [None if n in {3, 4, 5, 6} else n * n for n in range(12)]
+    reasons = {
+        row["n"]: f"{row['why']['type']}: {row['why']['message']}" for row in result if row["why"]
     }
-    assert told[3].startswith("FunctionError: its process was ended by SIGKILL.")
-    assert told[4].startswith("FunctionError: its process ended with the code 7.")
-    assert told[5] == "Odd: 5 is odd"
-    assert "pickle" in told[6].lower()
+    assert reasons[3].startswith("FunctionError: its process was ended by SIGKILL.")
+    assert reasons[4].startswith("FunctionError: its process ended with the code 7.")
+    assert reasons[5] == "Odd: 5 is odd"
+    assert "pickle" in reasons[6].lower()
 
 
 def test_calls_run_beside_each_other_and_not_here(heavy, numbers):
@@ -134,8 +134,8 @@ def test_calls_run_beside_each_other_and_not_here(heavy, numbers):
 
 
 def test_batches_and_answers_of_the_ledger(heavy, numbers):
-    found = numbers.select("n", x=heavy.doubled(numbers.n), y=heavy.kept(numbers.n)).collect()
-    assert all(row["x"] == 2 * row["n"] and row["y"] == row["n"] + 1 for row in found)
+    result = numbers.select("n", x=heavy.doubled(numbers.n), y=heavy.kept(numbers.n)).collect()
+    assert all(row["x"] == 2 * row["n"] and row["y"] == row["n"] + 1 for row in result)
     assert bb.calls().count().to_pyarrow().as_py() == 12
 
 

@@ -107,8 +107,10 @@ def test_a_notebook_shows_it_in_one_output_and_takes_it_away(session, monkeypatc
     table.add_computed_column(x=slow(table.n))
     (output,) = kernel.outputs
     assert len(output) > 2
-    found = r'slow <progress value="\d+" max="80"></progress> \d+/80 rows · \d+ calls · 5 from the'
-    assert re.search(found, output[-2])
+    expected = (
+        r'slow <progress value="\d+" max="80"></progress> \d+/80 rows · \d+ calls · 5 from the'
+    )
+    assert re.search(expected, output[-2])
     assert output[-1] == ""
 
 
@@ -120,7 +122,7 @@ class Seen:
         self.cleared = 0
 
     def show(self, meters):
-        self.pictures.append([f"{meter.label}: {meter.told()}" for meter in meters])
+        self.pictures.append([f"{meter.label}: {meter.summary()}" for meter in meters])
 
     def clear(self):
         self.cleared += 1
@@ -128,18 +130,18 @@ class Seen:
 
 def test_work_that_ends_at_once_is_not_shown():
     screen = Seen()
-    with Progress(screen).shown() as shown:
+    with Progress(screen).running() as shown:
         shown.meter("fast").done()
     assert (screen.pictures, screen.cleared) == ([], 0)
 
 
 def test_what_is_shown_is_taken_away_when_the_work_fails(monkeypatch):
-    monkeypatch.setattr(progress, "_DELAY", 0.0)
-    monkeypatch.setattr(progress, "_PAUSE", 0.01)
+    monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.01)
     screen = Seen()
 
     def fail():
-        with Progress(screen).shown() as shown:
+        with Progress(screen).running() as shown:
             shown.meter("slow").done()
             while ["slow: 1 rows · 1 calls"] not in screen.pictures:
                 time.sleep(0.001)
@@ -151,23 +153,23 @@ def test_what_is_shown_is_taken_away_when_the_work_fails(monkeypatch):
 
 
 def test_the_time_left_is_that_of_the_rows_that_are_done():
-    meter = Meter("x", total=100, rows=25, began=time.monotonic() - 10)
-    assert meter.left == pytest.approx(30, abs=1)
-    assert Meter("x").left is None
+    meter = Meter("x", total=100, rows=25, started=time.monotonic() - 10)
+    assert meter.remaining_seconds == pytest.approx(30, abs=1)
+    assert Meter("x").remaining_seconds is None
 
 
 def test_the_cost_of_models_is_shown(models, session, monkeypatch):
     from barbule.functions import openai
 
     screen = Seen()
-    monkeypatch.setattr(progress, "_DELAY", 0.0)
-    monkeypatch.setattr(progress, "_PAUSE", 0.01)
-    monkeypatch.setattr("barbule.executor.calls.caller.screen", lambda: screen)
+    monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr("barbule.executor.calls.operation.screen", lambda: screen)
     models.latency = 0.2
     table = bb.create_table("qa", [{"q": f"question {n % 30}"} for n in range(40)])
     messages = [{"role": "user", "content": table.q}]
-    said = openai.chat_completions(model="gpt-4o-mini", messages=messages, max_tokens=9)
-    table.add_computed_column(a=said.choices[0].message.content)
+    reply = openai.chat_completions(model="gpt-4o-mini", messages=messages, max_tokens=9)
+    table.add_computed_column(a=reply.choices[0].message.content)
     last = screen.pictures[-1]
     assert re.fullmatch(r"chat_completions: 40/40 rows · 30 calls · \$\d\S*", last[0]), last
     assert screen.cleared == 1
@@ -177,9 +179,9 @@ def test_rows_of_many_batches_are_counted_first(session, monkeypatch):
     import pyarrow as pa
 
     screen = Seen()
-    monkeypatch.setattr(progress, "_DELAY", 0.0)
-    monkeypatch.setattr(progress, "_PAUSE", 0.01)
-    monkeypatch.setattr("barbule.executor.calls.caller.screen", lambda: screen)
+    monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr("barbule.executor.calls.operation.screen", lambda: screen)
 
     @bb.udf
     def plus(n: int) -> int:

@@ -184,8 +184,11 @@ def test_files_that_are_no_recordings_are_refused(session):
 def test_a_recording_that_cannot_be_written_is_known_before_anything_is_asked(session, tmp_path):
     (tmp_path / "file").write_text("former")
     table = bb.create_table("words_of_none", [{"word": "a"}])
-    for place in (tmp_path / "file" / "calls.parquet", tmp_path / "file" / "x" / "calls.parquet"):
-        with pytest.raises(DataError, match="is a file, so"), bb.record(place):
+    for recording_path in (
+        tmp_path / "file" / "calls.parquet",
+        tmp_path / "file" / "x" / "calls.parquet",
+    ):
+        with pytest.raises(DataError, match="is a file, so"), bb.record(recording_path):
             table.select(x=upper(table.word)).collect()
     with pytest.raises(MediaError, match="~nosuchuser"):
         bb.record("~nosuchuser/calls.parquet")
@@ -214,4 +217,4 @@ def test_a_recording_on_a_disk_that_is_full_keeps_the_former(session, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == former
-    assert [each.name for each in tmp_path.glob("*calls*")] == ["calls.parquet"]
+    assert [file.name for file in tmp_path.glob("*calls*")] == ["calls.parquet"]

@@ -31,9 +31,9 @@ def _run(engine, make, rows: pa.Table = ROWS) -> pa.Table:
 
 
 def test_columns_that_are_only_named_are_not_written_anew(engine):
-    found = _run(engine, lambda leaf: ops.Project(leaf, {"b": ops.Field(leaf, "s")}))
-    assert found.to_pydict() == {"b": ["x", None, "z"]}
-    assert found.column("b").chunk(0).buffers()[2].address == (
+    result = _run(engine, lambda leaf: ops.Project(leaf, {"b": ops.Field(leaf, "s")}))
+    assert result.to_pydict() == {"b": ["x", None, "z"]}
+    assert result.column("b").chunk(0).buffers()[2].address == (
         ROWS.column("s").chunk(0).buffers()[2].address
     )
 
@@ -60,6 +60,6 @@ def test_what_is_computed_or_of_another_type_is_asked_of_the_database(engine):
 def test_calls_keep_the_order_of_their_rows(session):
     table = session.create_table("rows", {"n": bb.Int, "s": bb.String})
     table.insert([{"n": n, "s": None if n % 7 == 0 else f"s{n}"} for n in range(40_000)])
-    found = table.select(table.n, loud=louder(table.s)).to_pyarrow()
-    assert found.column("n").to_pylist() == list(range(40_000))
-    assert found.column("loud").to_pylist()[5:9] == ["S5", "S6", None, "S8"]
+    result = table.select(table.n, loud=louder(table.s)).to_pyarrow()
+    assert result.column("n").to_pylist() == list(range(40_000))
+    assert result.column("loud").to_pylist()[5:9] == ["S5", "S6", None, "S8"]

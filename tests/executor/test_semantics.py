@@ -61,14 +61,14 @@ def people(session):
 
 
 def test_in_select_and_mutate(films):
-    found = films.order_by("year").mutate(loud=shout(films.name)).select("loud").collect()
-    assert found["loud"] == ["ALIEN!", "ALIENS!", "HEAT!", None, "UP!"]
+    result = films.order_by("year").mutate(loud=shout(films.name)).select("loud").collect()
+    assert result["loud"] == ["ALIEN!", "ALIENS!", "HEAT!", None, "UP!"]
     assert sorted(ASKED) == ["alien", "aliens", "heat", "up"]
 
 
 def test_in_filter_only_for_rows_that_cheap_predicates_leave(films):
-    found = films.filter(size(films.name) > 4, films.year < 1990).order_by("year").collect()
-    assert found["name"] == ["alien", "aliens"]
+    result = films.filter(size(films.name) > 4, films.year < 1990).order_by("year").collect()
+    assert result["name"] == ["alien", "aliens"]
     assert sorted(ASKED) == ["alien", "aliens"]
 
 
@@ -79,35 +79,35 @@ def test_cheap_filters_and_limits_after_the_call_come_first_too(films):
 
 
 def test_a_limit_after_a_filter_by_a_call_counts_what_the_filter_keeps(films):
-    found = films.order_by("year").filter(size(films.name) == 4).limit(1).collect()
-    assert found["name"] == ["heat"]
+    result = films.order_by("year").filter(size(films.name) == 4).limit(1).collect()
+    assert result["name"] == ["heat"]
 
 
 def test_in_order_by(films):
-    found = films.filter(films.name.notnull()).order_by(size(films.name), "name").collect()
-    assert found["name"] == sorted(
+    result = films.filter(films.name.notnull()).order_by(size(films.name), "name").collect()
+    assert result["name"] == sorted(
         (row["name"] for row in NAMED), key=lambda name: (len(name), name)
     )
 
 
 def test_in_group_by_and_in_aggregates(films):
-    found = films.group_by(long=size(films.name) > 4).agg(n=_.count(), most=size(films.name).max())
-    by_key = {row["long"]: (row["n"], row["most"]) for row in found.collect()}
+    result = films.group_by(long=size(films.name) > 4).agg(n=_.count(), most=size(films.name).max())
+    by_key = {row["long"]: (row["n"], row["most"]) for row in result.collect()}
     assert by_key == {True: (2, 6), False: (2, 4), None: (1, None)}
     assert sorted(ASKED) == ["alien", "aliens", "heat", "up"]  # the same call is made once
 
 
 def test_of_an_aggregate_once_for_each_group(films):
     named = films.filter(films.name.notnull())
-    found = named.group_by(century=named.year // 1000).agg(last=shout(named.name.max()))
-    assert {row["century"]: row["last"] for row in found.collect()} == {1: "HEAT!", 2: "UP!"}
+    result = named.group_by(century=named.year // 1000).agg(last=shout(named.name.max()))
+    assert {row["century"]: row["last"] for row in result.collect()} == {1: "HEAT!", 2: "UP!"}
     assert sorted(ASKED) == ["heat", "up"]
 
 
 def test_in_a_window(films):
     rank = ibis.row_number().over(order_by=size(films.name))
-    found = films.filter(films.name.notnull()).mutate(rank=rank).order_by("rank").collect()
-    assert found["name"] == ["up", "heat", "alien", "aliens"]
+    result = films.filter(films.name.notnull()).mutate(rank=rank).order_by("rank").collect()
+    assert result["name"] == ["up", "heat", "alien", "aliens"]
     running = size(films.name).sum().over(order_by=films.year, rows=(None, 0))
     summed = films.filter(films.name.notnull()).mutate(total=running).order_by("year").collect()
     assert summed["total"] == [5, 11, 15, 17]
@@ -115,8 +115,8 @@ def test_in_a_window(films):
 
 def test_of_a_window(films):
     before = films.name.lag().over(order_by=films.year)
-    found = films.filter(films.name.notnull()).select("year", x=shout(before)).order_by("year")
-    assert found.collect()["x"] == [None, "ALIEN!", "ALIENS!", "HEAT!"]
+    result = films.filter(films.name.notnull()).select("year", x=shout(before)).order_by("year")
+    assert result.collect()["x"] == [None, "ALIEN!", "ALIENS!", "HEAT!"]
 
 
 def test_a_window_sees_the_rows_from_before_a_later_filter(films):
@@ -126,8 +126,8 @@ def test_a_window_sees_the_rows_from_before_a_later_filter(films):
 
 def test_in_a_join_predicate_and_beside_it(films, people):
     joined = films.join(people, shout(films.name) == people.film)
-    found = joined.select(people.who, films.year, n=size(films.name)).order_by("who").collect()
-    assert found == [
+    result = joined.select(people.who, films.year, n=size(films.name)).order_by("who").collect()
+    assert result == [
         {"who": "Carl", "year": 2009, "n": 2},
         {"who": "Ripley", "year": 1979, "n": 5},
     ]
@@ -140,22 +140,22 @@ def test_calls_on_both_sides_of_a_join(films, people):
 
 def test_a_left_join_keeps_rows_without_a_partner(films, people):
     joined = films.left_join(people, shout(films.name) == people.film).select("year", "who")
-    found = {row["year"]: row["who"] for row in joined.collect()}
-    assert found == {2009: "Carl", 1979: "Ripley", 1986: None, 2001: None, 1995: None}
+    result = {row["year"]: row["who"] for row in joined.collect()}
+    assert result == {2009: "Carl", 1979: "Ripley", 1986: None, 2001: None, 1995: None}
 
 
 def test_over_a_join_with_columns_of_both_sides(films, people):
     joined = films.join(people, films.year > 0).mutate(same=fits(films.name, people.film.lower()))
-    found = joined.filter(_.same).select("name", "who").order_by("who").collect()
-    assert found == [{"name": "up", "who": "Carl"}, {"name": "alien", "who": "Ripley"}]
+    result = joined.filter(_.same).select("name", "who").order_by("who").collect()
+    assert result == [{"name": "up", "who": "Carl"}, {"name": "alien", "who": "Ripley"}]
 
 
 def test_over_a_self_join(films):
     other = films.view()
     pairs = films.join(other, [films.year < other.year, fits(films.name, films.name)])
     named = pairs.select(first=films.name, second=other.name)
-    found = named.filter(fits(named.first, named.second)).collect()
-    assert found == [{"first": "alien", "second": "aliens"}]
+    result = named.filter(fits(named.first, named.second)).collect()
+    assert result == [{"first": "alien", "second": "aliens"}]
 
 
 def test_over_a_view_of_the_table_itself(films):
@@ -173,8 +173,8 @@ def test_in_both_branches_of_a_union(films, people):
 
 
 def test_nested_calls(films):
-    found = films.filter(films.year == 2009).select(n=size(shout(shout(films.name)))).collect()
-    assert found == [{"n": 4}]
+    result = films.filter(films.year == 2009).select(n=size(shout(shout(films.name)))).collect()
+    assert result == [{"n": 4}]
     assert ASKED == ["up", "UP!", "UP!!"]
 
 
@@ -189,8 +189,8 @@ def test_a_call_in_a_nested_container(films):
 
 
 def test_deferred_arguments(films):
-    found = films.filter(_.year == 1979).select(x=shout(_.name), y=size(text=_.name)).collect()
-    assert found == [{"x": "ALIEN!", "y": 5}]
+    result = films.filter(_.year == 1979).select(x=shout(_.name), y=size(text=_.name)).collect()
+    assert result == [{"x": "ALIEN!", "y": 5}]
 
 
 def test_expressions_over_a_call_are_ibis_expressions(films):
@@ -216,9 +216,9 @@ def test_a_function_of_an_aggregate_executes(films):
 
 
 def test_a_column_executes(films):
-    found = films.filter(films.year > 2000, films.name.notnull())
-    assert shout(found.name).to_pyarrow().to_pylist() == ["UP!"]
-    assert list(shout(found.name).execute()) == ["UP!"]
+    result = films.filter(films.year > 2000, films.name.notnull())
+    assert shout(result.name).to_pyarrow().to_pylist() == ["UP!"]
+    assert list(shout(result.name).execute()) == ["UP!"]
 
 
 def test_every_way_out_of_ibis_makes_the_calls(films, tmp_path):
@@ -250,10 +250,10 @@ def test_none_is_not_passed_unless_the_function_takes_it(films):
         return "?" if text is None else text
 
     missing = films.filter(films.year == 2001)
-    found = missing.select(
+    result = missing.select(
         plain=shout(missing.name), maybe=maybe(missing.name), default=default(missing.name)
     )
-    assert found.collect() == [{"plain": None, "maybe": "?", "default": "?"}]
+    assert result.collect() == [{"plain": None, "maybe": "?", "default": "?"}]
     assert ASKED == []
 
 
@@ -298,11 +298,11 @@ def test_an_error_that_is_kept_does_not_keep_the_database(session):
         return 1 / n
 
     table = bb.create_table("numbers", [{"n": 0}])
-    with pytest.raises(FunctionError, match="division by zero") as kept:
+    with pytest.raises(FunctionError, match="division by zero") as raised:
         table.add_computed_column(x=inverse(table.n))
     with pytest.raises(FunctionError, match="division by zero") as also_kept:
         table.select(x=inverse(table.n)).collect()
-    assert kept.value.__traceback__ is not None
+    assert raised.value.__traceback__ is not None
     assert also_kept.value.__traceback__ is not None
     database = getattr(session._engine.backend, "_database", None)  # Postgres has many writers
     assert database is None or database._users == 0

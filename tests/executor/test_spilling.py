@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 import barbule as bb
-from barbule.executor import run
+from barbule.executor import plan_runner, stage_calls
 from barbule.executor.results import spilling
-from barbule.executor.results.spilling import Spilling
+from barbule.executor.results.spilling import SpillingTable
 
 SCHEMA = pa.schema([("n", pa.int64()), ("v", pa.list_(pa.float32(), 2)), ("s", pa.string())])
 
@@ -30,13 +30,13 @@ def test_it_holds_what_was_added_in_its_order(tmp_path, monkeypatch, sizes, limi
     folder = tmp_path / "spilled"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    parts, start = Spilling(SCHEMA, limit), 0
+    parts, start = SpillingTable(SCHEMA, limit), 0
     for size in sizes:
         parts.add(part(start, size))
         start += size
-    made = parts.table()
-    assert made.schema == SCHEMA
-    assert made.to_pylist() == part(0, start).to_pylist()
+    spilled = parts.table()
+    assert spilled.schema == SCHEMA
+    assert spilled.to_pylist() == part(0, start).to_pylist()
     assert not list(folder.iterdir())  # the file has no name
 
 
@@ -48,7 +48,7 @@ def test_nothing_stays_open():
 
     before = opened()
     for _ in range(5):
-        parts = Spilling(SCHEMA, 0)
+        parts = SpillingTable(SCHEMA, 0)
         parts.add(part(0, 5))
         assert parts.table().num_rows == 5
     del parts
@@ -61,8 +61,9 @@ def halves(values: list[int]) -> list[bb.Vector(2)]:
 
 
 def test_queries_are_the_same_when_results_of_functions_lie_in_a_file(session, monkeypatch):
-    monkeypatch.setattr(spilling, "_IN_MEMORY", 0)
-    monkeypatch.setattr(run, "_BATCH_ROWS", 10)
+    monkeypatch.setattr(spilling, "_MAX_BYTES_IN_MEMORY", 0)
+    for module in (plan_runner, stage_calls):
+        monkeypatch.setattr(module, "MAX_BATCH_ROWS", 10)
     table = bb.create_table("t", {"n": bb.Int})
     table.insert([{"n": n} for n in range(95)])
     query = table.select("n", h=halves(table.n))

@@ -25,20 +25,20 @@ def test_everything_is_done_once(threads):
 
 
 def test_nothing_to_do():
-    in_threads(lambda place: 1 // place, 0, 4)
+    in_threads(lambda index: 1 // index, 0, 4)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_first_failure_counts_and_nothing_follows(threads):
     done: list[int] = []
 
-    def work(place: int) -> None:
-        if place >= 20:
-            raise ValueError(f"place {place}")
-        time.sleep(0.001 * (place % 3))
-        done.append(place)
+    def work(index: int) -> None:
+        if index >= 20:
+            raise ValueError(f"index {index}")
+        time.sleep(0.001 * (index % 3))
+        done.append(index)
 
-    with pytest.raises(ValueError, match=r"^place 20$"):
+    with pytest.raises(ValueError, match=r"^index 20$"):
         in_threads(work, 200, threads)
     assert sorted(done) == list(range(20))
 
@@ -47,7 +47,7 @@ def test_threads_end_with_the_work():
     before = threading.active_count()
     in_threads(str, 50, 8)
     with pytest.raises(ZeroDivisionError, match="division"):
-        in_threads(lambda place: 1 // (place - place), 50, 8)
+        in_threads(lambda index: 1 // (index - index), 50, 8)
     assert threading.active_count() <= before  # those of other tests may end meanwhile
 
 
@@ -55,8 +55,8 @@ def test_an_interrupt_ends_the_helpers():
     main = threading.current_thread()
     before = threading.active_count()
 
-    def work(place: int) -> None:
-        if threading.current_thread() is main and place > 5:
+    def work(index: int) -> None:
+        if threading.current_thread() is main and index > 5:
             raise KeyboardInterrupt
         time.sleep(0.002)
 

@@ -38,8 +38,8 @@ def test_a_number_that_json_has_not_is_an_error_of_its_cell(openai, models):
     bad = [["f", '{"a": NaN}']]
     table = bb.create_table("calls", [{"q": json.dumps(calls)}, {"q": json.dumps(bad)}])
     asked = openai.chat_completions(model="caller", messages=table.q, tools=[TOOL])
-    found = table.add_computed_column(x=asked.choices[0].message.tool_calls[0])
-    assert (found.errors, models.count) == (1, 2)
+    result = table.add_computed_column(x=asked.choices[0].message.tool_calls[0])
+    assert (result.errors, models.count) == (1, 2)
     (error,) = table.errors().collect()
     assert (error["row"], error["type"]) == (1, "DataError")
     again = table.recompute("x", errors_only=True)
@@ -55,11 +55,11 @@ TOOL = {"type": "function", "function": {"name": "f", "description": "F.", "para
 def test_a_nul_in_one_answer_leaves_the_others_be(openai, models, table, session):
     models.content = lambda body: "a\0b" if "q1" in body["messages"][-1]["content"] else "fine"
     asked = chat(openai, table.q).content
-    found = table.add_computed_column(x=asked)
+    result = table.add_computed_column(x=asked)
     expected = "a\0b" if takes_nul(session) else None
-    assert found.errors == (0 if takes_nul(session) else 1)
+    assert result.errors == (0 if takes_nul(session) else 1)
     assert table.order_by("q").collect()["x"] == ["fine", expected, "fine", "fine"]
-    assert table.recompute("x", errors_only=True).errors == found.errors
+    assert table.recompute("x", errors_only=True).errors == result.errors
     assert models.count == 4
     if not takes_nul(session):
         (error,) = table.errors().collect()
@@ -94,8 +94,8 @@ def raising(q: str) -> str:
 
 @pytest.mark.parametrize("function", [in_json, in_list, in_record], ids=lambda f: f.name)
 def test_a_nul_anywhere_in_a_result_is_an_error_of_its_cell(table, session, function):
-    found = table.add_computed_column(x=function(table.q))
-    assert found.errors == (0 if takes_nul(session) else 1)
+    result = table.add_computed_column(x=function(table.q))
+    assert result.errors == (0 if takes_nul(session) else 1)
     rows = table.order_by("q").collect()["x"]
     assert [row is None for row in rows] == [False, not takes_nul(session), False, False]
 

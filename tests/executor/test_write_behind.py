@@ -36,7 +36,7 @@ def test_rows_of_many_threads_are_found_at_once_and_written_once(writer):
         thread.start()
     for thread in threads:
         thread.join()
-    rows.settle()
+    rows.flush()
     assert not missed
     assert len(written) == 1600 == len({row["key"] for row in written})
     assert rows.find(["0 0"]) == {}
@@ -45,10 +45,10 @@ def test_rows_of_many_threads_are_found_at_once_and_written_once(writer):
 def test_a_group_is_written_though_nobody_waits_for_it(writer):
     arrived = threading.Event()
     rows = WriteBehind(lambda _rows: arrived.set(), writer)
-    told = threading.Event()
-    rows.add({"a": {}}, told.set)
+    is_written = threading.Event()
+    rows.add({"a": {}}, is_written.set)
     assert arrived.wait(PATIENCE)
-    assert told.wait(PATIENCE)
+    assert is_written.wait(PATIENCE)
 
 
 def test_what_cannot_be_written_stays_and_is_told_to_who_settles(writer):
@@ -64,11 +64,11 @@ def test_what_cannot_be_written_stays_and_is_told_to_who_settles(writer):
     rows = WriteBehind(write, writer)
     rows.add({"a": {"n": 1}})
     with pytest.raises(OSError, match="full"):
-        rows.settle()
+        rows.flush()
     rows.add({"b": {"n": 2}})
     assert rows.find(["a", "b"]) == {"a": {"n": 1}, "b": {"n": 2}}
     full.clear()
-    rows.settle()
+    rows.flush()
     assert written == [{"n": 1}, {"n": 2}]
 
 
@@ -79,14 +79,14 @@ def test_what_somebody_else_takes_is_found_meanwhile_and_waits_again_where_it_fa
         busy.submit(go_on.wait, PATIENCE)
         rows = WriteBehind(written.extend, busy)
         rows.add({"a": {"n": 1}})
-        with contextlib.suppress(ZeroDivisionError), rows.taken() as taken:
-            assert taken == [{"n": 1}]
+        with contextlib.suppress(ZeroDivisionError), rows.taking() as taken_rows:
+            assert taken_rows == [{"n": 1}]
             assert rows.find(["a"]) == {"a": {"n": 1}}
             rows.add({"b": {"n": 2}})
             raise ZeroDivisionError
         assert not written
-        with rows.taken() as taken:
-            assert taken == [{"n": 1}, {"n": 2}]
+        with rows.taking() as taken_rows:
+            assert taken_rows == [{"n": 1}, {"n": 2}]
         assert rows.find(["a", "b"]) == {}
         go_on.set()
 
@@ -100,7 +100,7 @@ def test_what_a_failed_transaction_gives_back_is_written_though_nobody_asks(writ
 
     rows = WriteBehind(write, writer)
     rows.add({"a": {"n": 1}})
-    with contextlib.suppress(ZeroDivisionError), rows.taken():
+    with contextlib.suppress(ZeroDivisionError), rows.taking():
         writer.submit(int).result(PATIENCE)  # the moment has passed at which it would be written
         raise ZeroDivisionError
     assert arrived.wait(PATIENCE)

@@ -59,14 +59,14 @@ def cases(file):
 class ReadyContext:
     """The context of an engine, with every vector index up to date."""
 
-    def __init__(self, engine):
-        self._engine = engine
+    def __init__(self, facts):
+        self._facts = facts
 
     def __getattr__(self, name):
-        return getattr(self._engine, name)
+        return getattr(self._facts, name)
 
     def index_of(self, leaf, column, name):
-        index = self._engine.index_of(leaf, column, name)
+        index = self._facts.index_of(leaf, column, name)
         return replace(index, ready=leaf.commit is None, in_memory=leaf.commit is None)
 
 
@@ -109,7 +109,7 @@ def rewritten(rule, expression, context):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_expressions_are_planned_as_written_down(file, scope, session, subtests):
-    context = ReadyContext(session._engine)
+    context = ReadyContext(session._engine.facts)
     file_cases = list(cases(file))
     assert file_cases
     for name, expression, expected in file_cases:

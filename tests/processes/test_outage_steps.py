@@ -190,7 +190,7 @@ def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, 
     monkeypatch.setattr(server, "_RETRY_SECONDS", 0.1)
     monkeypatch.setattr(server, "_RETRY_SILENT_SECONDS", 0.1)
     monkeypatch.setattr(http, "_WRITE_SECONDS", 1.0)
-    monkeypatch.setattr(index_sync, "_AGAIN", 0.1)
+    monkeypatch.setattr(index_sync, "_RETRY_SECONDS", 0.1)
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
     with (
         proxy(chroma) as network,
@@ -199,7 +199,7 @@ def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, 
         table = session.create_table("t", {"n": bb.Int, "text": bb.String})
         table.add_embedding_index("text", string_embed=embed)
         table.insert([{"n": n, "text": "x" * n} for n in range(ROWS)])
-        session._engine.indexing.settle()
+        session._engine.indexing.wait()
         numbers = itertools.count(ROWS)
 
         def work():
@@ -207,7 +207,7 @@ def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, 
             table.insert(n=n, text="x" * n)
             table.delete(table.n == n - 2)
             nearest = [_nearest(table, n), _nearest(table, n - 1), _nearest(table, 0)]
-            session._engine.indexing.settle()
+            session._engine.indexing.wait()
             return nearest == [n, n - 1, 0]
 
         assert work()
@@ -217,7 +217,7 @@ def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, 
             while not session.check().ok:  # it catches up
                 assert time.monotonic() < deadline, session.check()
                 _nearest(table, 0)
-                session._engine.indexing.settle()
+                session._engine.indexing.wait()
             assert work()
 
 

@@ -42,7 +42,7 @@ def _create(url: str, vectors: str, rows: int = 0) -> float:
             table.insert([{"key": -1, "by": 0, "v": row} for row in some])
         start = time.process_time()
         table.add_embedding_index("v")
-        session._engine.indexing.settle()
+        session._engine.indexing.wait()
         return (time.process_time() - start) / max(rows, 1)
 
 
@@ -71,7 +71,7 @@ def _check(url: str, vectors: str, seed: int) -> tuple[int, float, float]:
         queries = drawn(np.random.default_rng(seed), 3)
         start = time.process_time()
         at_once = _recall(table, live, queries)  # whatever became of the index
-        session._engine.indexing.settle({table.op().table_id})
+        session._engine.indexing.wait({table.op().table_id})
         took = time.process_time() - start
         result = session.check(repair=False)
         assert result.ok, result

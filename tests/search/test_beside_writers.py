@@ -83,8 +83,8 @@ def test_a_search_waits_for_no_writer_no_ledger_and_no_index(table):
     end, thread = held(
         engine.backend.write_lock(),
         engine.ledger._lock,
-        engine.ledger._behind._turn,
-        engine.indexing._writing,
+        engine.ledger._behind._write_lock,
+        engine.indexing._write_lock,
     )
     try:
         found = []

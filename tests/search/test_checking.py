@@ -56,7 +56,7 @@ def test_a_whole_index_is_told_to_be_whole(url, embed):
 def test_what_is_missing_or_too_much_is_found_and_repaired(url, embed, by_index):
     session = bb.connect(vectors=url)
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     index = _index(session)
     index.delete(index.ids()[:7])
     index.upsert([10**6, 10**6 + 1], [[1.0] * LENGTH] * 2)
@@ -76,7 +76,7 @@ def test_what_is_missing_or_too_much_is_found_and_repaired(url, embed, by_index)
 def test_vectors_that_are_not_the_rows_own_are_found(url, embed, by_index):
     session = bb.connect(vectors=url)
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     index = _index(session)
     ids = index.ids()
     index.upsert(ids, [[float(n % 7 + 1), *[1e-6] * (LENGTH - 1)] for n in range(len(ids))])
@@ -115,7 +115,7 @@ def test_a_directory_that_was_damaged_between_sessions(url, embed, tmp_path, dam
 def test_a_directory_that_is_removed_while_it_is_used(url, embed, tmp_path, by_index):
     session = bb.connect(vectors=url)
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
     shutil.rmtree(tmp_path / "chroma")
 
@@ -184,7 +184,7 @@ def test_a_server_that_ends_in_the_middle(embed, tmp_path, by_index):
     with chroma_server(tmp_path / "server") as (address, stop):
         session = bb.connect(vectors=address)
         chunks = filled(embed, ROWS)
-        session._engine.indexing.settle()
+        session._engine.indexing.wait()
         assert session.check().ok
         assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
         stop()

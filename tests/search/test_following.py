@@ -80,7 +80,7 @@ def test_a_deleted_directory_is_made_again(chroma, embed, tmp_path):
     session = bb.connect(vectors=chroma)
 
     assert top(bb.get_table("chunks"), "query") == nearest(texts_of(10), "query", 3)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     assert (tmp_path / "chroma").is_dir()
 
 
@@ -177,7 +177,7 @@ def test_a_table_that_is_dropped_while_its_index_is_filled(chroma, embed):
 
     chunks = filled(embed, 5)
 
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     assert session.check().ok
     assert top(chunks, "query") == nearest(texts_of(5), "query", 3)
 
@@ -186,18 +186,18 @@ def test_what_keeps_an_index_from_following_is_told_and_made_up_for(chroma, embe
     session = bb.connect(vectors=chroma)
     chunks = filled(embed, 5)
     indexing = session._engine.indexing
-    indexing.settle()
+    indexing.wait()
     rows, backend = session._engine.catalog.find("chunks").physical, session._engine.backend
     with backend.write_lock():
         backend.ibis.raw_sql(f"ALTER TABLE {rows} RENAME TO elsewhere")
-    indexing.drain({chunks.op().table_id})
+    indexing.schedule({chunks.op().table_id})
     indexing.reset(
         session._engine.catalog.find("chunks"), session._engine.catalog.find("chunks").indexes[0]
     )
-    indexing.settle({chunks.op().table_id})
-    assert "does not exist" in indexing.trouble[chunks.op().table_id]
+    indexing.wait({chunks.op().table_id})
+    assert "does not exist" in indexing.errors[chunks.op().table_id]
     with backend.write_lock():
         backend.ibis.raw_sql(f"ALTER TABLE elsewhere RENAME TO {rows}")
 
     assert session.check().ok
-    assert not indexing.trouble
+    assert not indexing.errors

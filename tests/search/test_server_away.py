@@ -36,7 +36,7 @@ def session(way, monkeypatch):
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")  # the index is asked
     monkeypatch.setattr(adapter, "_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(adapter, "_RETRY_SILENT_SECONDS", 2.0)
-    monkeypatch.setattr(index_sync, "_AGAIN", 0.1)
+    monkeypatch.setattr(index_sync, "_RETRY_SECONDS", 0.1)
     with bb.connect(vectors=f"chroma+http://127.0.0.1:{way.port}") as session:
         yield session
 
@@ -54,7 +54,7 @@ def _asks(way, chunks, query):
 
 def test_a_server_that_hangs_is_waited_for_once_and_briefly(session, embed, way):
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     top(chunks, "before")  # what is imported first is
     way.freeze()
     started = time.monotonic()
@@ -74,7 +74,7 @@ def test_a_server_that_hangs_is_waited_for_once_and_briefly(session, embed, way)
 @pytest.mark.parametrize("fault", ["frozen", "cut"])
 def test_changes_do_not_wait_for_it_and_the_index_catches_up(session, embed, way, fault):
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     (way.freeze if fault == "frozen" else way.cut)()
     started = time.monotonic()
     chunks.insert([{"n": ROWS, "text": "query"}])
@@ -104,7 +104,7 @@ def test_a_server_that_hangs_from_the_start(session, embed, way):
 
 def test_an_index_is_dropped_and_a_session_closed_while_it_hangs(session, embed, way):
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     way.freeze()
     top(chunks)
     started = time.monotonic()
@@ -115,9 +115,9 @@ def test_an_index_is_dropped_and_a_session_closed_while_it_hangs(session, embed,
 
 def test_sessions_of_a_process_do_not_close_each_others_connections(session, embed, way, tmp_path):
     chunks = filled(embed, ROWS)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     other = Session(load_settings(vectors=session.settings.vectors, home=str(tmp_path / "other")))
     other.create_table("t", {"v": bb.Vector(2)}).add_embedding_index("v")
-    other._engine.indexing.settle()
+    other._engine.indexing.wait()
     other.close()
     assert _asks(way, chunks, "query")

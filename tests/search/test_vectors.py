@@ -61,7 +61,7 @@ def way(request, tmp_path):
 def settled():
     from barbule.session import current
 
-    current()._engine.indexing.settle()
+    current()._engine.indexing.wait()
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -105,7 +105,7 @@ def test_what_the_index_has_not_got_yet_is_found_too(tmp_path):
     session = bb.connect(vectors=f"chroma://{tmp_path / 'chroma'}")
     rows = vectors_of(ROWS)
     table, _share = made(rows)
-    session._engine.indexing.settle()
+    session._engine.indexing.wait()
     session._engine.indexing.stop()  # from here on nothing follows the table
     query = vectors_of(1, seed=1)[0]
     order = np.argsort(-scores(rows, query, "cosine"))

@@ -76,7 +76,7 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
         file open, so that there is no point.
     """
     engine = session._engine
-    backend, asked = engine.backend, engine.caller._in_flight
+    backend, asked = engine.backend, engine.caller._ledger_calls.in_flight
     kind, flights = type(backend), type(asked)
     write_lock, arrow, claimed = kind.write_lock, kind.arrow, flights.claimed
     file = getattr(backend, "_database", None) if apart else None

@@ -177,7 +177,7 @@ def test_vectors_go_from_the_index(chroma_session):
     table = bb.create_table("t", [{"w": "a"}, {"w": "bbb"}, {"w": "cccccc"}])
     table.add_embedding_index("w", embedding=embed, metric="l2")
     engine = chroma_session._engine
-    engine.indexing.settle({table.op().table_id})
+    engine.indexing.wait({table.op().table_id})
     table.delete(where=table.w == "a", purge=True)
     record = engine.catalog.record(table.op().table_id)
     assert engine.indexing.usable(record, record.indexes[0]).count() == 2

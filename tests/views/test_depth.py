@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 import barbule as bb
-from barbule.executor import engine as engines
+from barbule.executor import plan_facts, query_planner
 
 LEVELS = 20
 
@@ -16,7 +16,7 @@ LEVELS = 20
 def derived(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the schemas that are derived, and the plans that are made."""
     counts: Counter[str] = Counter()
-    derive, plan = engines.Engine._schema_of, engines.make_plan
+    derive, plan = plan_facts.PlanFacts._schema_of, query_planner.make_plan
 
     def derive_counted(self, leaf):
         counts["schemas"] += 1
@@ -26,8 +26,8 @@ def derived(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["plans"] += 1
         return plan(*arguments, **options)
 
-    monkeypatch.setattr(engines.Engine, "_schema_of", derive_counted)
-    monkeypatch.setattr(engines, "make_plan", plan_counted)
+    monkeypatch.setattr(plan_facts.PlanFacts, "_schema_of", derive_counted)
+    monkeypatch.setattr(query_planner, "make_plan", plan_counted)
     return counts
 
 

@@ -1,82 +1,64 @@
-"""The engine: what stands behind the leaves of managed tables.
+"""The engine: the Ibis backend of managed tables, and the parts of one open database.
 
-Owns the parts of one open database and answers for them: to Ibis it is the backend of its
-tables (everything an expression can be asked to do runs through here), to the planner it is the
-source of facts. How rows change is the business of `barbule.tables`.
+Owns those parts and what Ibis calls on a backend. What the planner asks is answered by
+`plan_facts`; queries are planned in `query_planner` and run in `query_runner`; results are made in
+`results`. How rows change is the business of `barbule.tables`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import ibis
-import ibis.expr.operations as ops
 import ibis.expr.schema as sch
-import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.backends.routing import identity
-from barbule.catalog import codec
 from barbule.catalog.derivations import Derivations
 from barbule.catalog.store import Catalog
-from barbule.errors import BarbuleError, DataError, MediaError, UnsupportedError, unpicklable
+from barbule.errors import UnsupportedError, unpicklable
 from barbule.executor.budgets.budget import Budget
-from barbule.executor.budgets.forecast import forecast
-from barbule.executor.calls.caller import Caller, Tally
-from barbule.executor.calls.event_loop import LoopThread
+from barbule.executor.calls.caller import Caller
+from barbule.executor.calls.operation import Operation
+from barbule.executor.calls.resources import CallResources
+from barbule.executor.concurrency.event_loop import LoopThread
 from barbule.executor.display.notebook import query_html
-from barbule.executor.display.preview import first_rows, reasons_of
+from barbule.executor.display.preview import first_rows, missing_reasons
 from barbule.executor.display.terminal import print_rows
 from barbule.executor.display.version_diff import diff_html, diff_text
-from barbule.executor.ledger.call_ledger import NAME as CALLS
-from barbule.executor.ledger.call_ledger import SCHEMA as CALLS_SCHEMA
-from barbule.executor.ledger.call_ledger import UNSHOWN, Ledger
-from barbule.executor.results.data_frames import pandas_of
-from barbule.executor.results.excel import write_excel
-from barbule.executor.results.result_formats import (
-    Held,
-    disk_errors,
-    limited,
-    polars_of,
-    with_values,
-    write_text,
-)
+from barbule.executor.explain import explained
+from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE, HIDDEN_COLUMNS
+from barbule.executor.ledger.call_ledger import CallLedger
+from barbule.executor.plan_facts import PlanFacts
+from barbule.executor.plan_runner import PlanRunner
+from barbule.executor.query_planner import QueryPlanner
+from barbule.executor.query_runner import QueryRunner
+from barbule.executor.results.exports import EXPORT_METHODS, Exports
+from barbule.executor.results.result_formats import MemoryRows, bind_params
 from barbule.executor.results.result_set import ResultSet
-from barbule.executor.run import Runner, first_of_searches
-from barbule.executor.search.filter_cache import Qualifying
-from barbule.executor.search.index_lookup import embedded_by, index_over
-from barbule.executor.search.index_sync import Indexing
-from barbule.executor.search.keyword_scores import Keywords
-from barbule.executor.search.nearest_rows import Nearest
-from barbule.functions.registry import registrations
+from barbule.executor.search.filter_cache import FilterCache
+from barbule.executor.search.index_sync import IndexSync
+from barbule.executor.search.keyword_scores import KeywordScores
+from barbule.executor.search.nearest_rows import NearestRows
 from barbule.indexes.base import Graph
 from barbule.io.export_rows import ExportRows
 from barbule.io.formats.writers import write
-from barbule.io.output_files import target_file
 from barbule.locks import Claims
-from barbule.nodes import CachedRows, FunctionCall, ManagedTable, SystemTable, managed_table
-from barbule.planner.lowering.table_schemas import hidden_columns, visible_schema
-from barbule.planner.plan_cache import PlanCache
-from barbule.planner.planner import make_plan
-from barbule.planner.query_vectors import IndexedColumn
-from barbule.planner.stages import CandidateStage, NearestStage
+from barbule.nodes import CachedRows, ManagedTable, SystemTable
 from barbule.relations import Query
-from barbule.relations.promotion import promoted
-from barbule.relations.value_origins import origin
 from barbule.types import storage_schema
-from barbule.types.json_marks import mark_json, mark_json_schema
-from barbule.values.cells import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from os import PathLike
 
+    import ibis.expr.operations as ops
+    import ibis.expr.types as ir
+    import pandas as pd
     import pyarrow as pa
 
     from barbule.backends.base import Backend
@@ -85,48 +67,12 @@ if TYPE_CHECKING:
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
     from barbule.planner.plan import Plan
-    from barbule.planner.stages import Stage
+    from barbule.planner.query_vectors import IndexedColumn
     from barbule.versions import Diff
 
 __all__ = ["Engine"]
 
 _SQL_ROWS = "bb_sql_rows"
-
-
-@dataclass(frozen=True)
-class _KnownPlan:
-    """A plan, the functions and tables that it goes by, and tables whose live rows it reads."""
-
-    plan: Plan
-    functions: int
-    tables: tuple[int, ...]
-    rows_read: tuple[int, ...]
-
-
-class _NotingFacts:
-    """The facts of an engine; what a plan reads of live rows is noted."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.rows_read: set[int] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    def track_rows_read(self, table_id: int) -> None:
-        self.rows_read.add(table_id)
-
-
-# What Ibis asks of a backend for an expression; each is handed on with the lowered expression.
-_EXPORTERS = {
-    "to_csv",
-    "to_delta",
-    "to_json",
-    "to_parquet",
-    "to_parquet_dir",
-    "to_torch",
-}
-_ONE_FILE = {"to_csv", "to_json", "to_parquet"}
 
 
 class Engine:
@@ -140,7 +86,9 @@ class Engine:
     Attributes
     ----------
     zone
-        The zone of moments that have none.
+        The zone of timestamps that have none.
+    facts
+        What the planner asks of tables, indexes and the backend.
     """
 
     name = "barbule"
@@ -157,254 +105,125 @@ class Engine:
         self.backend = backend
         self.zone = settings.timezone
         self.catalog = Catalog(backend)
-        self.ledger = Ledger(backend.separate(), settings.ledger.max_age, settings.ledger.max_bytes)
+        ledger_settings, search = settings.ledger, settings.search
+        self.ledger = CallLedger(
+            backend.separate(), ledger_settings.max_age, ledger_settings.max_bytes
+        )
         self.library = library
         library.deletions = lambda: self.catalog.media_deletion
-        search = settings.search
         graph = Graph(search.m, search.ef_construction, search.ef_search)
-        self.indexing = Indexing(vectors, backend, self.catalog, graph)
-        self.nearest = Nearest(backend, self.catalog, self.indexing, search.max_matrix_bytes)
+        self.indexing = IndexSync(vectors, backend, self.catalog, graph)
+        self.nearest = NearestRows(backend, self.catalog, self.indexing, search.max_matrix_bytes)
         self._table_class = table_class
         self._loop = LoopThread()
+        self.operation = Operation()
         self.caller = Caller(
             self.ledger,
-            library,
-            client,
-            self._loop,
-            self._run_queries,
+            CallResources(library, client, self._loop, self._run_queries),
+            self.operation,
             Budget.of_session(settings.budget),
-            _claims(settings),
-            self.catalog.identity.former_keys,
+            _call_claims(settings),
+            has_former_keys=self.catalog.identity.former_keys,
         )
-        self.keywords = Keywords(backend, self.catalog, self._identified, self.arrow)
-        self._qualifying = Qualifying(self.catalog, self._first, alone=not backend.many_writers)
-        self.runner = Runner(
-            backend,
-            self.caller,
-            self.nearest.search,
-            self.nearest.pairs,
-            self.head,
-            self.keywords.scores,
-            self._qualifying,
-            self._snapshot,
+        derivations = Derivations(self.catalog)
+        self.facts = PlanFacts(
+            self, backend, self.catalog, self.ledger, self.nearest, derivations, self.zone
         )
-        self._derivations = Derivations(self.catalog)
-        self._plans = PlanCache()
+        self._planner = QueryPlanner(self.catalog, self.facts, derivations)
+        self.keywords = KeywordScores(backend, self.catalog, self._column_with_rids, self.arrow)
+        self._filters = FilterCache(
+            self.catalog, self._first_column, is_single_writer=not backend.many_writers
+        )
+        self.runner = PlanRunner(
+            backend, self.catalog, self.caller, self.nearest, self.keywords, self._filters
+        )
+        self._query_runner = QueryRunner(backend, self.facts, self._planner, self.runner)
+        self._exports = Exports(backend, self._planner, self.runner, self._query_runner)
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"
 
-    # For Ibis an expression has one backend: the database's own is the same as the engine.
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or getattr(other, "_adapter", None) is self.backend
-
-    def __hash__(self) -> int:
-        return hash(identity(self.backend))
-
-    # What the leaves ask
-
-    def table_of(self, leaf: Any) -> ir.Table:
-        """Make the table that users see of a leaf."""
-        return self._table_class(leaf) if isinstance(leaf, ManagedTable) else Query(leaf)
-
-    def schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        """Return the columns of a managed table as a leaf sees it."""
-        key = (leaf.table_id, leaf.commit, leaf.hidden)
-        derive = self._hidden_schema_of if leaf.hidden else self._schema_of
-        return self._derivations.get(key, lambda: derive(leaf), lambda _schema: (leaf.table_id,))
-
-    def _schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        return visible_schema(self.record(leaf), leaf.commit, self)
-
-    def _hidden_schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        shown = self.schema_of(leaf.copy(hidden=False))
-        return sch.Schema({**shown, **hidden_columns(self.record(leaf))})
-
-    def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
-        """Make the leaf of a table."""
-        name = self.catalog.record(table_id, commit).name
-        return managed_table(name, self, table_id, commit=commit, hidden=hidden)
-
-    def _identified(self, table_id: int, commit: int | None, column: str) -> ir.Table:
-        """Read a column with the identities of its rows."""
-        rows = self.leaf(table_id, commit, hidden=True).to_expr()
-        return rows.select(RID, column)
-
-    def _first(self, rows: ops.Relation) -> pa.Array:
-        """Read the first column of stored rows."""
-        return self.backend.arrow(rows.to_expr(), {}).column(0).combine_chunks()
-
-    # What the planner asks
-
-    def record(self, leaf: ManagedTable) -> TableRecord:
-        """Return the structure of a table as a leaf sees it."""
-        return self.catalog.record(leaf.table_id, leaf.commit)
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise unpicklable("a table or a query")
 
     def __barbule_identity__(self) -> str:
         """Tell the database from others, for functions that close over it."""
         return self.catalog.identity.database
 
+    def close(self) -> None:
+        """Close indexes, loop and connections."""
+        self._loop.stop()
+        self.caller.close()
+        self.indexing.close()
+        self.nearest.clear()
+        self._filters.clear()
+        self.ledger.close()
+        self.backend.disconnect()
+
+    def _column_with_rids(self, table_id: int, commit: int | None, column: str) -> ir.Table:
+        """Read a column with the identities of its rows."""
+        return self.leaf(table_id, commit, hidden=True).to_expr().select(RID, column)
+
+    def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
+        """Run the expressions that a query function returned."""
+        return self._query_runner.run_queries(queries)
+
+    def _first_column(self, rows: ops.Relation) -> pa.Array:
+        """Read the first column of stored rows."""
+        return self.backend.arrow(rows.to_expr(), {}).column(0).combine_chunks()
+
+    # Tables and their structure
+
+    def table_of(self, leaf: ops.Relation) -> ir.Table:
+        """Make the table that users see of a leaf."""
+        return self._table_class(leaf) if isinstance(leaf, ManagedTable) else Query(leaf)
+
+    def schema_of(self, leaf: ManagedTable) -> sch.Schema:
+        """Return the columns of a managed table as a leaf sees it."""
+        return self.facts.schema_of(leaf)
+
+    def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
+        """Make the leaf of a table."""
+        return self.facts.leaf(table_id, commit, hidden)
+
+    def record(self, leaf: ManagedTable) -> TableRecord:
+        """Return the structure of a table as a leaf sees it."""
+        return self.facts.record(leaf)
+
     def expression(self, text: str, commit: int | None) -> Any:
         """Read a stored expression, its leaves seen at a commit."""
-        return self._derivations.get(
-            (text, commit),
-            lambda: self._load(text, commit),
-            lambda loaded: (leaf.table_id for leaf in loaded.find(ManagedTable)),
-        )
-
-    def _load(self, text: str, commit: int | None) -> Any:
-        return promoted(codec.load(text, lambda table, _, hidden: self.leaf(table, commit, hidden)))
+        return self.facts.expression(text, commit)
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a table in the backend."""
-        if name == CALLS:
-            self.ledger.settle()  # it is going to be read
-        return self.backend.table(name, schema)
-
-    def has_closed_rows(self, table_id: int) -> bool:
-        """Whether rows of a table have ever been updated or deleted, or may be at any moment."""
-        return self.backend.many_writers or self.catalog.has_closed_rows(table_id)
-
-    def head(self) -> int:
-        """Return the latest commit."""
-        return self.catalog.head
-
-    def track_rows_read(self, table_id: int) -> None:
-        """Note that the change which is being prepared goes by the live rows of a table."""
-        self.catalog.track_rows_read(table_id)
-
-    def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the backend's similarity of two vectors."""
-        return self.backend.similarity(left, right, metric)
+        return self.facts.stored(name, schema)
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column."""
-        record = self.record(leaf)
+        return self.facts.index_of(leaf, column, name)
 
-        def read(text: str) -> Any:
-            return self.expression(text, leaf.commit)
+    def calls(self) -> Query:
+        """Return the call ledger as a table, without the answers themselves."""
+        columns = {
+            name: dtype for name, dtype in CALLS_SCHEMA.items() if name not in HIDDEN_COLUMNS
+        }
+        return Query(SystemTable(name=CALLS_TABLE, schema=sch.Schema(columns), source=self))
 
-        index = index_over(record, column, name, read)
-        vector = record.column_by_id(index.embedding)
-        scanned = self._scanned(leaf, record)
-        ready = not scanned and self.nearest.ready(record, index)
-        if not scanned and not ready:
-            scanned = "the vectors are too many to be kept in memory, and no index can be asked"
-        return IndexedColumn(
-            table_id=record.id,
-            table=record.name,
-            name=index.name,
-            vector=vector.name,
-            kind=vector.dtype,
-            metric=index.metric,
-            embeddings=embedded_by(record, index, read),
-            ready=ready,
-            in_memory=ready and self.nearest.fits(record, index),
-            scan_reason=scanned,
-        )
-
-    def _scanned(self, leaf: ManagedTable, record: TableRecord) -> str:
-        """Say why rows are not the live ones of a table of its own, which an index may hold."""
-        if record.origin is not None:
-            return "it is a branch"
-        if leaf.commit is not None:
-            return "it is an old version"
-        return "the table is being changed" if self.catalog.pending else ""
-
-    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
-        """Return the name of the hidden column with the errors of a column, if it has any."""
-        known = self.record(leaf).column(column)
-        return known.error_name if known and known.fallible else None
-
-    def content_of(self, leaf: ManagedTable, column: str) -> str | None:
-        """Return the name of the hidden column with what was recorded of media, if it has any."""
-        record = self.record(leaf)
-        known = record.column(column)
-        return known.content_name if known and record.column(known.content_name) else None
-
-    # Running
+    # Queries
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
         """Plan how an expression is computed."""
-        root = expr.as_table().op()
-        if self.catalog.pending:  # what it has read is compared when the change is published
-            return make_plan(root, self, rows)
-        self.catalog.refresh()
-        while True:
-            structure = self.catalog.structure
-            try:
-                plan = self._planned(root, rows)
-            except Exception:
-                if structure == self.catalog.structure:
-                    raise
-                continue  # it has gone by the structure of tables at two moments
-            if structure == self.catalog.structure:
-                return plan
-
-    def _planned(self, root: ops.Relation, rows: Mapping[int, ops.Relation] | None) -> Plan:
-        if rows is not None:
-            return make_plan(root, self, rows)
-        moment = self.catalog.structure, registrations()
-        return self._plans.plan(root, moment, lambda: make_plan(root, self))
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[int]:
-        """Let the calling thread read at one commit, and give it."""
-        with self.backend.snapshot() as commit:
-            self.catalog.load_until(commit)
-            yield commit
+        return self._planner.plan(expr, rows)
 
     def plan_once(
         self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
     ) -> Plan:
-        """Plan a query of new rows, once for the structure of the tables that it reads.
+        """Plan a query of new rows, once for the structure of the tables that it reads."""
+        return self._planner.plan_once(key, query, rows)
 
-        Parameters
-        ----------
-        key
-            Tells the query from others, as long as that structure is the same.
-        rows
-            The relations of new rows, by table id.
-        """
-
-        def derive() -> _KnownPlan:
-            root = query().op()
-            facts = _NotingFacts(self)
-            plan = make_plan(root, facts, rows)
-            tables = (leaf.table_id for leaf in root.find(ManagedTable))
-            return _KnownPlan(plan, functions, (*rows, *tables), tuple(facts.rows_read))
-
-        whole, functions = ("plan", key, tuple(rows.items())), registrations()
-        known = self._derivations.get(whole, derive, lambda known: known.tables)
-        if known.functions != functions:
-            self._derivations.forget(whole)
-            known = self._derivations.get(whole, derive, lambda known: known.tables)
-        self.catalog.track_rows_read(*known.rows_read)
-        return known.plan
-
-    def _settled(self, run: Callable[[], tuple[Plan, pa.Table]]) -> tuple[Plan, pa.Table]:
-        """Plan and run; again where a commit came between the two that the plan is wrong for.
-
-        A plan without stages counts on the structure of tables, and on no row having been closed
-        since it was made. The nearest rows may have gone since they were found, where functions
-        are called for them.
-        """
-        if self.backend.many_writers:  # plans look at the life of each row
-            return run()
-        while True:
-            unsettled, before = self.backend.plan_epoch(), self.backend.stamp()
-            plan, rows = run()
-            searched = any(isinstance(stage, CandidateStage) for stage in plan.stages)
-            if plan.stages and not searched:
-                return plan, rows
-            whole = not searched or first_of_searches(plan) is not None
-            now = self.backend.plan_epoch() if whole else self.backend.stamp()
-            if now == (unsettled if whole else before):
-                return plan, rows
+    def explain(self, expr: ir.Expr) -> Plan:
+        """Return the plan of an expression; it prints as a tree."""
+        return explained(self._planner.plan(expr), self.runner, self.nearest)
 
     def arrow(
         self,
@@ -413,315 +232,30 @@ class Engine:
         staged: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
         """Compute an expression and return its rows in storage form."""
-        return self._run(expr, rows, staged)[1]
+        return self._query_runner.arrow(expr, rows, staged)
 
-    def computed(self, plan: Plan, staged: Mapping[str, pa.Table]) -> pa.Table:
-        """Run the plan of a query of new rows."""
-        return self.runner.arrow(plan, staged)
-
-    def _run(
-        self,
-        expr: ir.Expr,
-        rows: Mapping[int, ops.Relation] | None = None,
-        staged: Mapping[str, pa.Table] | None = None,
-    ) -> tuple[Plan, pa.Table]:
-        def run() -> tuple[Plan, pa.Table]:
-            with self.backend.use():
-                plan = self.plan(expr, rows)
-                if not plan.stages:
-                    return plan, self.runner.arrow(plan, staged)
-            return plan, self.runner.arrow(plan, staged)
-
-        return self._settled(run)
-
-    @contextmanager
-    def _naming(self, expr: ir.Expr) -> Iterator[None]:
-        """Name the table, and the column that the database could not compute."""
-        try:
-            yield
-        except (DataError, UnsupportedError) as error:
-            tables = {leaf.name for leaf in expr.op().find(ManagedTable)}
-            error.at(table=tables.pop() if len(tables) == 1 else None)
-            if error.column is None and isinstance(error, DataError):
-                error.column = self.failing(expr)
-                error.hint = f"{error.hint or ''}{self._way_out(expr, error.column)}"
-            raise
-        except MediaError as error:
-            self._name_medium(error, expr)
-            raise
-
-    def _name_medium(self, error: MediaError, expr: ir.Expr) -> None:
-        """Name the table and the column of a medium that a function of a query could not read."""
-        if error.row is None:
-            return
-        tables = {leaf.name for leaf in expr.op().find(ManagedTable)}
-        if len(tables) != 1:
-            return
-        read = {
-            found[1]
-            for call in expr.op().find(FunctionCall)
-            for value in call.values
-            if holds_media(value.dtype) and (found := origin(value)) is not None
-        }
-        error.at(table=tables.pop(), column=read.pop() if len(read) == 1 else None)
-
-    def _way_out(self, expr: ir.Expr, column: str | None) -> str:
-        """Say how a table is read of which a column cannot be computed for some row."""
-        for leaf in expr.op().find(ManagedTable):
-            if any(c.name == column and c.kind == "virtual" for c in self.record(leaf).columns):
-                return (
-                    f" The column is computed when rows are read: t.drop({column!r}) reads the "
-                    "others; update() or delete() such rows, or give add_computed_column() an "
-                    'expression that takes them, with if_exists="replace".'
-                )
-        return ""
-
-    def failing(
+    def failing_column(
         self,
         expr: ir.Expr,
         rows: Mapping[int, ops.Relation] | None = None,
         staged: Mapping[str, pa.Table] | None = None,
     ) -> str | None:
-        """Find the column that cannot be computed, by asking for each alone; no model is asked."""
-        if self.plan(expr, rows).stages:
-            return None
-        table = expr.as_table()
-        failing = [name for name in table.columns if self._fails(table[[name]], rows, staged)]
-        alone = len(failing) < len(table.columns) or len(failing) == 1
-        return failing[0] if failing and alone else None
+        """Find the column that cannot be computed, by computing each alone; no model is called."""
+        return self._query_runner.failing_column(expr, rows, staged)
 
-    def _fails(
-        self,
-        expr: ir.Table,
-        rows: Mapping[int, ops.Relation] | None,
-        staged: Mapping[str, pa.Table] | None,
-    ) -> bool:
-        try:
-            self.arrow(expr, rows, staged)
-        except BarbuleError:
-            return True
-        return False
-
-    def collect(self, expr: ir.Expr, params: Mapping[Any, Any] | None = None) -> ResultSet:
+    def collect(self, expr: ir.Expr, params: Mapping[ir.Scalar, Any] | None = None) -> ResultSet:
         """Compute an expression and return its rows as a `ResultSet`."""
-        asked = with_values(expr, params)
-        with self._naming(asked):
-            plan, rows = self._run(asked)
-        reasons = functools.partial(reasons_of, self, asked.as_table())
+        query = bind_params(expr, params)
+        with self._query_runner.locating_errors(query):
+            plan, rows = self._query_runner.run(query)
+        reasons = functools.partial(missing_reasons, self, query.as_table())
         return ResultSet(rows, plan.schema, self.library, reasons)
 
-    def show(self, expr: ir.Table, count: int) -> None:
-        """Print the first rows of an expression."""
-        with self._naming(expr):
-            rows = first_rows(self, expr, count)
-        print_rows(rows)
-
-    def html(self, expr: ir.Table) -> str:
-        """Draw the first rows of an expression for a notebook; nothing is called for it."""
-        return query_html(self, expr)
-
-    def diff_text(self, diff: Diff) -> str:
-        """Write what differs between two versions."""
-        return diff_text(self, diff)
-
-    def diff_html(self, diff: Diff) -> str:
-        """Draw what differs between two versions, for a notebook."""
-        return diff_html(self, diff)
-
-    def explain(self, expr: ir.Expr) -> Plan:
-        """Return the plan of an expression; it prints as a tree."""
-        plan = forecast(self.plan(expr), self.runner)
-        return replace(plan, stages=tuple(map(self._explained, plan.stages)))
-
-    def _explained(self, stage: Stage) -> Stage:
-        """Tell of a search which way it goes, as its filters keep so many rows now."""
-        if isinstance(stage, NearestStage):
-            return replace(stage, strategy="compared exactly with vectors in memory, all together")
-        if not isinstance(stage, CandidateStage):
-            return stage
-        rows = self.runner.qualifying(stage, {})
-        way = self.nearest.way(stage, None if rows is None else len(rows))
-        return replace(stage, strategy=str(way))
-
-    def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
-        """Run the expressions that a query function returned, and give plain values."""
-        plans = [self.plan(query) for query in queries]
-        self.runner.prefetch(plans)
-        results = []
-        for query, plan in zip(queries, plans, strict=True):
-            rows = self.runner.arrow(plan)
-            if isinstance(query, ir.Table):
-                results.append(rows.to_pylist())
-            else:
-                values = rows.column(0).to_pylist()
-                results.append(values[0] if isinstance(query, ir.Scalar) else values)
-        return results
-
-    @contextmanager
-    def tallying(self) -> Iterator[Tally]:
-        """Count what functions are asked meanwhile."""
-        outer = self.caller.tally
-        self.caller.tally = tally = Tally()
-        try:
-            yield tally
-        finally:
-            self.caller.tally = outer
-            outer.add(tally)
-
-    # As Ibis sees it
-
-    @contextmanager
-    def _lowered(self, expr: ir.Expr) -> Iterator[tuple[Any, ir.Expr]]:
-        """Run the stages of an expression; give the Ibis backend and what is left for it."""
-        with contextlib.ExitStack() as held:
-            held.enter_context(self.backend.use())
-            plan = self.plan(expr)
-            if plan.stages:
-                held.close()
-            ready = self.runner.stages(plan)
-            held.enter_context(self.backend.use())
-            yield from self._handed_on(expr, plan, ready)
-
-    def _handed_on(self, expr: ir.Expr, plan: Plan, ready: dict[str, pa.Table]) -> Iterator[Any]:
-        final = plan.final.to_expr()
-        with self.backend.staging(ready) as backend:
-            if isinstance(expr, ir.Column):
-                yield backend, final[final.columns[0]]
-            elif isinstance(expr, ir.Scalar):
-                yield backend, final.as_scalar().name(final.columns[0])
-            else:
-                yield backend, final
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _EXPORTERS:
-            return lambda expr, /, *args, **kwargs: self._export(name, expr, args, kwargs)
-        if name.startswith("__") or "backend" not in self.__dict__:
-            raise AttributeError(name)
-        return getattr(self.backend.ibis, name)
-
-    def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> Any:
-        """Compute an expression and return it as an Arrow table, array or scalar.
-
-        Columns of Json are texts that are marked as Arrow's `arrow.json`.
-        """
-        rows = self._unmarked(expr, **options)
-        return mark_json(rows, expr.schema()) if isinstance(expr, ir.Table) else rows
-
-    def _unmarked(self, expr: ir.Expr, /, **options: Any) -> Any:
-        if any(value is not None for value in options.values()):
-            return self._export("to_pyarrow", expr, (), options)
-        with self._naming(expr):
-            rows = self.arrow(expr)
-        if isinstance(expr, ir.Table):
-            return rows
-        return rows.column(0) if isinstance(expr, ir.Column) else rows.column(0)[0]
-
-    def _export(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
-        if name in _ONE_FILE and args and "partition_by" not in kwargs:
-            with disk_errors(args[0]), target_file(args[0]) as path:
-                if write_text(name, expr, self.to_pyarrow_batches, path, kwargs):
-                    return None
-                return self._exported(name, expr, (path, *args[1:]), kwargs)
-        return self._exported(name, expr, args, kwargs)
-
-    def _exported(self, name: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: Any) -> Any:
-        expr = with_values(expr, kwargs.pop("params", None))
-        with self._naming(expr), self._lowered(expr) as (backend, lowered):
-            return getattr(backend, name)(lowered, *args, **kwargs)
-
-    def execute(
-        self,
-        expr: ir.Expr,
-        /,
-        *,
-        params: Mapping[Any, Any] | None = None,
-        limit: int | str | None = None,
-        **_options: Any,
-    ) -> Any:
-        """Compute an expression and return it as Ibis does: a pandas frame, series or value."""
-        rows = self._unmarked(limited(with_values(expr, params), limit))
-        return pandas_of(expr, rows, storage_schema(expr.as_table().schema()))
-
-    def to_pandas(
-        self,
-        expr: ir.Expr,
-        /,
-        *,
-        params: Mapping[Any, Any] | None = None,
-        limit: int | str | None = None,
-        **_options: Any,
-    ) -> Any:
-        """Compute an expression and return it as a pandas frame, series or value.
-
-        Whole numbers of which some are missing are pandas' `Int64`.
-        """
-        rows = self._unmarked(limited(with_values(expr, params), limit))
-        return pandas_of(expr, rows, storage_schema(expr.as_table().schema()), nullable=True)
-
-    def to_pandas_batches(self, expr: ir.Expr, /, **options: Any) -> Iterator[Any]:
-        """Compute an expression and return its rows as pandas frames or series, in batches."""
-        import pyarrow as pa
-
-        kinds = storage_schema(expr.as_table().schema())
-        reader = self.to_pyarrow_batches(expr.as_table(), **options)
-        tables = (pa.Table.from_batches([batch]) for batch in reader)
-        return (pandas_of(expr, table, kinds, nullable=True) for table in tables)
-
-    def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
-        """Compute an expression and return it as a polars frame, series or value."""
-        return polars_of(expr, self._unmarked(expr.as_table(), **options))
-
-    def to_xlsx(self, expr: ir.Table, /, path: Any, **options: Any) -> None:
-        """Compute an expression and write its rows as an Excel file."""
-        wanted = {name: options.pop(name, None) for name in ("params", "limit")}
-        with disk_errors(path), target_file(path) as file:
-            write_excel(self.to_pyarrow_batches(expr, **wanted), expr.schema(), file, **options)
-
     def hold(self, expr: ir.Table) -> CachedRows:
-        """Compute an expression and keep its rows in memory; return the leaf that shows them."""
-        kinds = expr.schema()
-        held = Held(ibis.memtable(self.arrow(expr), schema=storage_schema(kinds)).op())
-        return CachedRows(name=held.rows.name, schema=kinds, source=self, cache=held)
-
-    def to_pyarrow_batches(
-        self,
-        expr: ir.Expr,
-        /,
-        *,
-        chunk_size: int = 1_000_000,
-        params: Mapping[Any, Any] | None = None,
-        limit: int | str | None = None,
-        **_options: Any,
-    ) -> pa.RecordBatchReader:
-        """Compute an expression and return its rows as a stream of record batches."""
-        import pyarrow as pa
-
-        expr = limited(with_values(expr, params), limit)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            with self.backend.use():
-                plan = self.plan(expr)
-                ready: dict[str, pa.Table] | None = {} if plan.stages else None
-                if ready is None:
-                    stream = self.backend.batches(plan.final.to_expr(), {}, chunk_size)
-                    first = next(stream, None)  # from here on the stream keeps the database open
-            if ready is not None:
-                ready = self.runner.stages(plan)
-                stream = self.backend.batches(plan.final.to_expr(), ready, chunk_size)
-                first = next(stream, None)
-            if first is not None:
-                yield first
-            yield from stream
-
-        def named() -> Iterator[pa.RecordBatch]:
-            with self._naming(expr):
-                yield from batches()
-
-        # Whether a value may be missing is no part of the batches, so not of their stream either.
-        columns = self.plan(expr).final.schema.to_pyarrow()
-        schema = pa.schema([field.with_nullable(True) for field in columns])
-        schema = mark_json_schema(schema, expr.as_table().schema())
-        return pa.RecordBatchReader.from_batches(schema, named())
+        """Compute an expression and keep its rows in memory; return the leaf that reads them."""
+        schema = expr.schema()
+        rows = MemoryRows(ibis.memtable(self.arrow(expr), schema=storage_schema(schema)).op())
+        return CachedRows(name=rows.rows.name, schema=schema, source=self, cache=rows)
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
         """Write the rows of an expression as a data set of that form."""
@@ -731,9 +265,111 @@ class Engine:
 
         return write(form, ExportRows(expr.schema(), batches, self.library), *arguments)
 
+    # Display
+
+    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with the errors of a column, if it has any."""
+        return self.facts.errors_of(leaf, column)
+
+    def show(self, expr: ir.Table, count: int) -> None:
+        """Print the first rows of an expression."""
+        with self._query_runner.locating_errors(expr):
+            rows = first_rows(self, expr, count)
+        print_rows(rows)
+
+    def html(self, expr: ir.Table) -> str:
+        """Draw the first rows of an expression for a notebook; no function is called for it."""
+        return query_html(self, expr)
+
+    def diff_text(self, diff: Diff) -> str:
+        """Write the differences between two versions."""
+        return diff_text(self, diff)
+
+    def diff_html(self, diff: Diff) -> str:
+        """Draw the differences between two versions, for a notebook."""
+        return diff_html(self, diff)
+
+    # What Ibis calls on a backend. It takes an expression to have one backend: the database's own
+    # is equal to the engine.
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or getattr(other, "_adapter", None) is self.backend
+
+    def __hash__(self) -> int:
+        return hash(identity(self.backend))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in EXPORT_METHODS:
+            return lambda expr, /, *args, **kwargs: self._exports.export(name, expr, args, kwargs)
+        if name.startswith("__") or "backend" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.backend.ibis, name)
+
+    def execute(
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[ir.Scalar, Any] | None = None,
+        limit: int | str | None = None,
+        **_options: Any,
+    ) -> Any:
+        """Compute an expression and return it as Ibis does: a pandas frame, series or value."""
+        return self._exports.to_pandas(expr, params=params, limit=limit, nullable=False)
+
+    def to_pandas(
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        params: Mapping[ir.Scalar, Any] | None = None,
+        limit: int | str | None = None,
+        **_options: Any,
+    ) -> Any:
+        """Compute an expression and return it as a pandas frame, series or value.
+
+        Whole numbers of which some are missing are pandas' `Int64`.
+        """
+        return self._exports.to_pandas(expr, params=params, limit=limit)
+
+    def to_pandas_batches(
+        self, expr: ir.Expr, /, **options: Any
+    ) -> Iterator[pd.DataFrame | pd.Series]:
+        """Compute an expression and return its rows as pandas frames or series, in batches."""
+        return self._exports.to_pandas_batches(expr, **options)
+
+    def to_pyarrow(
+        self, expr: ir.Expr, /, **options: Any
+    ) -> pa.Table | pa.ChunkedArray | pa.Scalar:
+        """Compute an expression and return it as an Arrow table, array or scalar."""
+        return self._exports.to_pyarrow(expr, **options)
+
+    def to_pyarrow_batches(
+        self,
+        expr: ir.Expr,
+        /,
+        *,
+        chunk_size: int = 1_000_000,
+        params: Mapping[ir.Scalar, Any] | None = None,
+        limit: int | str | None = None,
+        **_options: Any,
+    ) -> pa.RecordBatchReader:
+        """Compute an expression and return its rows as a stream of record batches."""
+        return self._exports.to_pyarrow_batches(
+            expr, chunk_size=chunk_size, params=params, limit=limit
+        )
+
+    def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
+        """Compute an expression and return it as a polars frame, series or value."""
+        return self._exports.to_polars(expr, **options)
+
+    def to_xlsx(self, expr: ir.Table, /, path: str | PathLike[str], **options: Any) -> None:
+        """Compute an expression and write its rows as an Excel file."""
+        self._exports.to_xlsx(expr, path, **options)
+
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
         """Return the SQL of an expression that calls no function."""
-        plan = self.plan(expr)
+        plan = self._planner.plan(expr)
         if plan.stages:
             raise UnsupportedError(
                 "an expression that calls functions is no single SQL statement.",
@@ -743,29 +379,14 @@ class Engine:
 
     def _get_sql_string_view_schema(self, *, name: str, table: ir.Table, query: str) -> sch.Schema:
         """Tell Ibis which columns a piece of SQL over an expression gives; nothing is computed."""
-        kinds = storage_schema(table.schema())
-        leaf = self.stored(_SQL_ROWS, kinds).to_expr()
-        with self.backend.staging({_SQL_ROWS: kinds.to_pyarrow().empty_table()}) as backend:
+        schema = storage_schema(table.schema())
+        leaf = self.stored(_SQL_ROWS, schema).to_expr()
+        with self.backend.staging({_SQL_ROWS: schema.to_pyarrow().empty_table()}) as backend:
             return backend._get_sql_string_view_schema(name=name, table=leaf, query=query)
 
-    def calls(self) -> Query:
-        """Return the call ledger as a table, without the answers themselves."""
-        shown = {name: kind for name, kind in CALLS_SCHEMA.items() if name not in UNSHOWN}
-        return Query(SystemTable(name=CALLS, schema=sch.Schema(shown), source=self))
 
-    def close(self) -> None:
-        """Close indexes, loop and connections."""
-        self._loop.stop()
-        self.caller.close()
-        self.indexing.close()
-        self.nearest.forget()
-        self._qualifying.forget()
-        self.ledger.close()
-        self.backend.disconnect()
-
-
-def _claims(settings: Settings) -> Claims | None:
-    """Return where processes that share a database say what they ask of models."""
+def _call_claims(settings: Settings) -> Claims | None:
+    """Return where processes that share a database claim the calls that they make."""
     url = urlsplit(settings.backend)
     if url.scheme == "duckdb":
         file = Path(url.path)

@@ -1,13 +1,13 @@
-"""Stages that are done once enough rows qualify: computed in growing batches.
+"""Stages that end once enough rows qualify, which are computed in growing batches.
 
-Owns how many rows are taken next, and which stages are walked together, batch by batch. How a
-batch is computed is `run`'s business.
+Owns how many rows the next batch has, and which stages are run together, batch by batch. How a
+stage is run is decided in `plan_runner`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from barbule.planner.plan import Plan
     from barbule.planner.stages import Stage
 
-__all__ = ["Slices", "chain_of", "next_size"]
+__all__ = ["Slices", "next_batch_size", "stage_chain"]
 
-_MOST = 16384
-_PLAIN = (ops.Filter, ops.Project, ops.DropColumns, ops.PhysicalTable)
+_MAX_BATCH_ROWS = 16384
+_ROW_WISE = (ops.Filter, ops.Project, ops.DropColumns, ops.PhysicalTable)
 
 
-def next_size(seen: int, kept: int, wanted: int) -> int:
+def next_batch_size(read: int, qualified: int, requested: int) -> int:
     """Return how many rows to compute next.
 
-    At first as many as are wanted; then as many as should hold what is missing, by the share of
-    rows that have qualified so far.
+    At first as many as are requested; then as many as should contain the missing ones, by the
+    share of rows that have qualified so far.
 
     Examples
     --------
-    >>> next_size(0, 0, 5), next_size(5, 3, 5), next_size(5, 0, 5)
+    >>> next_batch_size(0, 0, 5), next_batch_size(5, 3, 5), next_batch_size(5, 0, 5)
     (5, 4, 35)
     """
-    missing = wanted - kept
-    share = (kept + 1) / (seen + 2) if seen else 1.0
-    return min(_MOST, max(missing, math.ceil(missing / share)))
+    missing = requested - qualified
+    share = (qualified + 1) / (read + 2) if read else 1.0
+    return min(_MAX_BATCH_ROWS, max(missing, math.ceil(missing / share)))
 
 
 class Slices:
@@ -57,22 +57,22 @@ class Slices:
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self._batches = iter(batches)
-        self._rest: Any = None
+        self._remaining: pa.RecordBatch | None = None
 
     def take(self, count: int) -> Iterator[pa.RecordBatch]:
         """Yield the next rows, fewer where there are no more."""
         while count > 0:
-            if self._rest is None or not self._rest.num_rows:
-                self._rest = next(self._batches, None)
-                if self._rest is None:
+            if self._remaining is None or not self._remaining.num_rows:
+                self._remaining = next(self._batches, None)
+                if self._remaining is None:
                     return
-            piece = self._rest.slice(0, count)
-            self._rest = self._rest.slice(piece.num_rows)
+            piece = self._remaining.slice(0, count)
+            self._remaining = self._remaining.slice(piece.num_rows)
             count -= piece.num_rows
             yield piece
 
     def pieces(self, count: int) -> Iterator[pa.RecordBatch]:
-        """Yield all rows, so many in a batch, whatever the sizes of those of the stream."""
+        """Yield all rows in batches of this size, whatever the sizes of those of the stream."""
         import pyarrow as pa
 
         while parts := list(self.take(count)):
@@ -82,47 +82,46 @@ class Slices:
                 yield from pa.Table.from_batches(parts).combine_chunks().to_batches()
 
     def close(self) -> None:
-        """End the stream; the rest of it is not read."""
+        """Close the stream; its remaining rows are not read."""
         close = getattr(self._batches, "close", None)
         if close is not None:
             close()
 
 
-def chain_of(plan: Plan, last: CallStage) -> list[CallStage]:
-    """List the stages that can be computed row by row up to the last one, itself among them."""
+def stage_chain(plan: Plan, last: CallStage) -> list[CallStage]:
+    """List the stages that can be computed row by row up to the last one, which is included."""
     chain = [last]
     while True:
         source = chain[0].source
         leaves = source.find(ops.PhysicalTable)
-        below = [each for each in plan.stages if _is_leaf(each, leaves)]
-        if len(leaves) != 1 or len(below) != 1 or not isinstance(below[0], CallStage):
+        inputs = [stage for stage in plan.stages if _reads(leaves, stage.name)]
+        if len(leaves) != 1 or len(inputs) != 1 or not isinstance(inputs[0], CallStage):
             return chain
-        if not all(isinstance(node, _PLAIN) for node in source.find(ops.Relation)):
+        if not all(isinstance(node, _ROW_WISE) for node in source.find(ops.Relation)):
             return chain
-        if source.find((ops.WindowFunction, ops.Reduction, ops.Unnest)) or not below[0].calls:
+        if source.find((ops.WindowFunction, ops.Reduction, ops.Unnest)) or not inputs[0].calls:
             return chain
-        if len(_readers(plan, below[0].name)) > 1:
+        if len(_readers(plan, inputs[0].name)) > 1:
             return chain
-        chain.insert(0, below[0])
+        chain.insert(0, inputs[0])
 
 
-def _is_leaf(stage: Stage, leaves: list[Any]) -> bool:
-    return any(getattr(leaf, "name", None) == stage.name for leaf in leaves)
+def _reads(leaves: Iterable[ops.PhysicalTable], name: str) -> bool:
+    return any(getattr(leaf, "name", None) == name for leaf in leaves)
 
 
-def _readers(plan: Plan, name: str) -> list[Any]:
-    """List what reads a stage: other stages, and the final query."""
-    relations = [plan.final, *(getattr(each, "source", None) for each in plan.stages)]
-    relations += [getattr(each, "rows", None) for each in plan.stages]
-    found = [
-        each
-        for each in relations
-        if each is not None
-        and any(getattr(leaf, "name", None) == name for leaf in each.find(ops.PhysicalTable))
+def _readers(plan: Plan, name: str) -> list[ops.Relation | Stage]:
+    """List what reads a stage: relations of other stages, the final query, and searches."""
+    relations = [plan.final, *(getattr(stage, "source", None) for stage in plan.stages)]
+    relations += [getattr(stage, "rows", None) for stage in plan.stages]
+    readers: list[ops.Relation | Stage] = [
+        relation
+        for relation in relations
+        if relation is not None and _reads(relation.find(ops.PhysicalTable), name)
     ]
-    named = [
-        each
-        for each in plan.stages
-        if name in {getattr(each, "vector", None), getattr(each, "queries", None)}
+    readers += [
+        stage
+        for stage in plan.stages
+        if name in {getattr(stage, "vector", None), getattr(stage, "queries", None)}
     ]
-    return [*found, *named]
+    return readers

@@ -1,8 +1,8 @@
-"""Processes for calls that are better made elsewhere: each runs one at a time, beside the others.
+"""Processes that call functions, each one at a time, beside the others.
 
 Owns the processes of a session. They are started when they are needed, by the name of a program
 and not by copying this process, so nothing of it runs twice; they are used again, and end with
-the session. One that dies takes nothing with it but its call. A forked child starts its own.
+the session. One that dies fails its own call alone. A forked child starts its own.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import subprocess
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from barbule.errors import FunctionError
-from barbule.processes.worker import FOUND, read, write
+from barbule.processes.worker import IMPORTED, read_message, write_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from barbule.processes.worker import Limits, Task
+    from barbule.processes.worker import Home, Limits, Task
 
 __all__ = ["Processes"]
 
-_PATIENCE = 5.0  # seconds in which a process may end by itself
+_EXIT_SECONDS = 5.0  # in which a process may end by itself
 
 
-_ABANDONED: list[Any] = []
+_ABANDONED_STREAMS: list[IO[bytes]] = []
 _POOLS: weakref.WeakSet[Processes] = weakref.WeakSet()
 
 
@@ -47,12 +47,10 @@ class Processes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
-        self._all: set[_Process] = set()
+        self._processes: set[_Process] = set()
         _POOLS.add(self)
 
-    def call(
-        self, home: tuple[str, str], timeout: float | None, /, *args: Any, **kwargs: Any
-    ) -> Any:
+    def call(self, home: Home, timeout: float | None, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function in another process and return its result.
 
         Parameters
@@ -60,8 +58,8 @@ class Processes:
         home
             The module that defines the function, and its qualified name there.
         timeout
-            Seconds after which the process is ended. They begin when the function is called: that
-            a process starts and imports it takes longer where much else runs, and is not its time.
+            Seconds after which the process is ended. They begin when the function is called: the
+            start of a process and the import of the function are not counted.
 
         Raises
         ------
@@ -74,7 +72,7 @@ class Processes:
 
     def limited_call(
         self,
-        home: tuple[str, str],
+        home: Home,
         timeout: float | None,
         limits: Limits | None,
         args: tuple[Any, ...],
@@ -91,65 +89,65 @@ class Processes:
         FunctionError
             When the process ended, as it does where C code gets no memory.
         """
-        process = self._taken()
+        process = self._take_process()
         try:
-            answer, value = process.ask((home, args, kwargs or {}, limits), timeout)
-            if answer == "raised" and value[0] == MemoryError.__name__:
-                raise MemoryError(value[1])  # noqa: TRY301 - what it took may not be free again
+            outcome, value = process.call((home, args, kwargs or {}, limits), timeout)
+            if outcome == "raised" and value[0] == MemoryError.__name__:
+                raise MemoryError(value[1])  # noqa: TRY301 - its memory may not be free again
         except BaseException as error:
-            self._forget(process)
-            if not isinstance(error, Exception):  # Ctrl-C: the calls beside this one end too
+            self._end_process(process)
+            if not isinstance(error, Exception):  # Ctrl-C: the other calls end too
                 self.close()
             raise
         with self._lock:
             self._idle.append(process)
-        if answer == "gave":
+        if outcome == "returned":
             return value
-        name, text, told = value
-        # Its class may not be known here, or not be made from its text.
-        raised: Exception = type(name, (Exception,), {"__module__": "builtins"})(text)
-        raised.add_note(f"In another process:\n{told}")
+        name, message, trace = value
+        # Its class may not be importable here, or not be constructible from its message.
+        raised: Exception = type(name, (Exception,), {"__module__": "builtins"})(message)
+        raised.add_note(f"In another process:\n{trace}")
         raise raised
 
-    def _taken(self) -> _Process:
+    def _take_process(self) -> _Process:
         with self._lock:
             while self._idle:
                 process = self._idle.pop()
                 if process.is_alive():
                     return process
-                self._all.discard(process)
+                self._processes.discard(process)
                 process.end()
             process = _Process()
-            self._all.add(process)
+            self._processes.add(process)
             return process
 
-    def _forget(self, process: _Process) -> None:
+    def _end_process(self, process: _Process) -> None:
         with self._lock:
-            self._all.discard(process)
+            self._processes.discard(process)
         process.end()
 
     def close(self) -> None:
         """End all processes."""
         with self._lock:
-            ending, self._all, self._idle = self._all, set(), []
-        for process in ending:
+            processes, self._processes, self._idle = self._processes, set(), []
+        for process in processes:
             process.end()
 
-    def forget(self) -> None:
-        """Let go of the processes of a parent, in its forked child."""
+    def abandon(self) -> None:
+        """Abandon the processes of a parent, in its forked child."""
         self._lock = threading.Lock()
-        abandoned, self._all, self._idle = self._all, set(), []
+        abandoned, self._processes, self._idle = self._processes, set(), []
         for process in abandoned:
             process.abandon()
 
 
-def _forget_in_child() -> None:
+def _abandon_in_child() -> None:
     for processes in list(_POOLS):
-        processes.forget()
+        processes.abandon()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(after_in_child=_abandon_in_child)
 
 
 class _Process:
@@ -159,57 +157,61 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self._found: set[tuple[str, str]] = set()
-        write(self._stdin, sys.path)
+        self._imported: set[Home] = set()
+        write_message(self._stdin, sys.path)
 
     @property
-    def _stdin(self) -> Any:
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
         return self._process.stdin
 
     @property
-    def _stdout(self) -> Any:
+    def _stdout(self) -> IO[bytes]:
+        assert self._process.stdout is not None
         return self._process.stdout
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, task: Task, timeout: float | None) -> Any:
+    def call(self, task: Task, timeout: float | None) -> tuple[str, Any]:
+        """Return "returned" and the result of a call, or "raised" and its error."""
         overran = threading.Event()
         home = task[0]
         try:
-            write(self._stdin, task)
-            if home not in self._found:
-                answer = read(self._stdout)
-                if answer != FOUND:
-                    return answer
-                self._found.add(home)
+            write_message(self._stdin, task)
+            if home not in self._imported:
+                reply: tuple[str, Any] = read_message(self._stdout)
+                if reply != IMPORTED:
+                    return reply
+                self._imported.add(home)
             with self._limited(timeout, overran):
-                return read(self._stdout)
+                result: tuple[str, Any] = read_message(self._stdout)
+                return result
         except (EOFError, BrokenPipeError) as error:
             if overran.is_set():
                 raise TimeoutError(f"it took longer than {timeout} s") from error
-            code = self._process.wait(_PATIENCE)
+            code = self._process.wait(_EXIT_SECONDS)
             limits = task[3]
             if limits is not None and -code == getattr(signal, "SIGXCPU", None):
                 raise TimeoutError(f"it took more than {limits.seconds} s") from error
             raise FunctionError(
-                f"its process {_ended(code)}.",
+                f"its process {_exit_text(code)}.",
                 hint="Look for a crash in what it calls, or for too little memory.",
             ) from error
 
     @contextlib.contextmanager
     def _limited(self, timeout: float | None, overran: threading.Event) -> Iterator[None]:
-        """End the process when something takes longer."""
+        """End the process when the block takes longer."""
         if timeout is None:
             yield
             return
-        clock = threading.Timer(timeout, self._overrun, (overran,))
-        clock.daemon = True
-        clock.start()
+        timer = threading.Timer(timeout, self._overrun, (overran,))
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            clock.cancel()
+            timer.cancel()
 
     def _overrun(self, overran: threading.Event) -> None:
         overran.set()
@@ -219,23 +221,25 @@ class _Process:
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # what could not be sent
+                with contextlib.suppress(OSError):  # of data that could not be sent
                     stream.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
+            self._process.wait(_EXIT_SECONDS)
 
     def abandon(self) -> None:
-        """Close what a forked child has of its parent's process, which stays the parent's."""
+        """Close the streams that a forked child has of its parent's process."""
         self._process.returncode = 0  # not to be waited for
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                nothing = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nothing, stream.fileno(), inheritable=False)
-                os.close(nothing)
-                _ABANDONED.append(stream)  # a thread of the parent may hold its lock for ever
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, stream.fileno(), inheritable=False)
+                os.close(null)
+                _ABANDONED_STREAMS.append(
+                    stream
+                )  # a thread of the parent may hold its lock for ever
 
 
-def _ended(code: int) -> str:
+def _exit_text(code: int) -> str:
     if code >= 0:
         return f"ended with the code {code}"
     try:

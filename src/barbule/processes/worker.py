@@ -1,8 +1,8 @@
-"""What runs in a process of its own: it is told functions by name, and calls them.
+"""The program of a worker process: it imports functions by name, and calls them.
 
-Owns the other end of `pool`, and the limits on what a call takes of the machine. A message is a
-pickle behind its length: the name of a function and arguments one way, a result or what was
-raised the other way. It ends when its input does, so with the process that started it.
+Owns the messages between `pool` and its workers, and the resource limits of a call. A message is a
+pickle behind its length: the name of a function and its arguments to the worker, a result or an
+error from it. A worker ends when its input does, so with the process that started it.
 """
 
 from __future__ import annotations
@@ -22,131 +22,138 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from barbule.errors import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["FOUND", "Limits", "Task", "find", "read", "write"]
+__all__ = ["IMPORTED", "Home", "Limits", "Task", "read_message", "write_message"]
 
 
 class Limits(NamedTuple):
-    """What a call may take of the machine, beside what its process has taken before.
+    """The resources that a call may use, beyond what its process has used before.
 
     Parameters
     ----------
     memory
-        Bytes; only Linux keeps to it.
+        Bytes; enforced on Linux alone.
     seconds
-        Seconds of a processor; Windows does not count them.
+        Processor time; not enforced on Windows.
     """
 
     memory: int
     seconds: int
 
 
-Task = tuple[tuple[str, str], tuple[Any, ...], dict[str, Any], Limits | None]
-"""Where a function is defined, its arguments, and its limits."""
+Home = tuple[str, str]
+"""The module that defines a function, and its qualified name there."""
 
-FOUND = ("found", None)
-"""What is told once about each function, before its first result: it is imported."""
+Task = tuple[Home, tuple[Any, ...], dict[str, Any], Limits | None]
+"""A function, its arguments and its limits."""
+
+IMPORTED = ("imported", None)
+"""The message before the first result of a function: it is imported."""
 
 _LENGTH = struct.Struct(">Q")
 
 
-def write(stream: IO[bytes], message: Any) -> None:
+def write_message(stream: IO[bytes], message: object) -> None:
     """Send a message."""
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)) + data)
+    pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    stream.write(_LENGTH.pack(len(pickled)) + pickled)
     stream.flush()
 
 
-def read(stream: IO[bytes]) -> Any:
+def read_message(stream: IO[bytes]) -> Any:
     """Receive a message.
 
     Raises
     ------
     EOFError
-        When the other side has gone.
+        When the other process has ended.
     """
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError
     (length,) = _LENGTH.unpack(head)
-    data = stream.read(length)
-    if len(data) < length:
+    pickled = stream.read(length)
+    if len(pickled) < length:
         raise EOFError
-    return pickle.loads(data)  # noqa: S301 - from the process that we started, or that started us
+    return pickle.loads(pickled)  # noqa: S301 - from the process that we started, or that started us
 
 
-def find(module: str, name: str) -> Any:
-    """Import what a module defines under a qualified name."""
-    found: Any = importlib.import_module(module)
+def _import_body(module: str, name: str) -> Callable[..., object]:
+    """Import what a module defines under a qualified name, and return what is called of it."""
+    definition: Any = importlib.import_module(module)
     for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _body(module: str, name: str) -> Any:
-    found = find(module, name)
-    found = getattr(found, "_function", found)  # a class with state
-    return getattr(found, "body", found)
+        definition = getattr(definition, part)
+    definition = getattr(definition, "_function", definition)  # of a class with state
+    body: Callable[..., object] = getattr(definition, "body", definition)
+    return body
 
 
 @contextlib.contextmanager
 def _limited(limits: Limits | None) -> Iterator[None]:
-    """Let the system end this process, or give it no more memory, at its limits."""
+    """Have the system enforce limits of this process within the block."""
     if limits is None or sys.platform == "win32":
         yield
         return
     import resource
 
-    bounds = {resource.RLIMIT_CORE: 0}  # what it had in memory goes nowhere
+    bounds = {resource.RLIMIT_CORE: 0}  # no memory dump
     usage = resource.getrusage(resource.RUSAGE_SELF)
     bounds[resource.RLIMIT_CPU] = math.ceil(usage.ru_utime + usage.ru_stime) + limits.seconds
-    taken = Path("/proc/self/statm")
-    if taken.exists():
-        pages = int(taken.read_text().split()[0])
+    memory_usage = Path("/proc/self/statm")
+    if memory_usage.exists():
+        pages = int(memory_usage.read_text().split()[0])
         bounds[resource.RLIMIT_AS] = pages * resource.getpagesize() + limits.memory
     former = {name: resource.getrlimit(name) for name in bounds}
     for name, bound in bounds.items():
-        _, most = former[name]
-        within = bound if most == resource.RLIM_INFINITY else min(bound, most)
-        resource.setrlimit(name, (within, most))
+        _, hard_limit = former[name]
+        limit = bound if hard_limit == resource.RLIM_INFINITY else min(bound, hard_limit)
+        resource.setrlimit(name, (limit, hard_limit))
     try:
         yield
     finally:
-        for name, both in former.items():
-            resource.setrlimit(name, both)
+        for name, limits_before in former.items():
+            resource.setrlimit(name, limits_before)
 
 
-def _answer(body: Any, args: Any, kwargs: Any, limits: Limits | None) -> tuple[str, Any]:
+def _call(
+    body: Callable[..., object],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    limits: Limits | None,
+) -> tuple[str, object]:
     try:
         with _limited(limits):
             value = body(*args, **kwargs)
             pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # noqa: BLE001 - told to the process that asked
-        return "raised", (type(error).__name__, message_of(error), traceback.format_exc())
-    return "gave", value
+    except Exception as error:  # noqa: BLE001 - raised by the process that calls
+        return _error_message(error)
+    return "returned", value
+
+
+def _error_message(error: Exception) -> tuple[str, object]:
+    return "raised", (type(error).__name__, message_of(error), traceback.format_exc())
 
 
 def main() -> None:
     """Serve until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks decides what it means
-    # What a function prints is no message.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that calls handles it
+    # The output of functions is redirected: it is no message.
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    known: dict[tuple[str, str], Any] = {}
+    bodies: dict[Home, Callable[..., object]] = {}
     try:
-        sys.path[:] = read(incoming)
+        sys.path[:] = read_message(incoming)
         while True:
-            name, args, kwargs, limits = read(incoming)
+            home, args, kwargs, limits = read_message(incoming)
             try:
-                if name not in known:
-                    known[name] = _body(*name)
-                    write(outgoing, FOUND)
-            except Exception as error:  # noqa: BLE001 - told to the process that asked
-                told = (type(error).__name__, message_of(error), traceback.format_exc())
-                write(outgoing, ("raised", told))
+                if home not in bodies:
+                    bodies[home] = _import_body(*home)
+                    write_message(outgoing, IMPORTED)
+            except Exception as error:  # noqa: BLE001 - raised by the process that calls
+                write_message(outgoing, _error_message(error))
                 continue
-            write(outgoing, _answer(known[name], args, kwargs, limits))
+            write_message(outgoing, _call(bodies[home], args, kwargs, limits))
     except EOFError:
         return
 

@@ -19,7 +19,7 @@ from barbule.tables.views.full_refresh import refresh_scheduled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from barbule.executor.calls.caller import Tally
+    from barbule.executor.calls.operation import Tally
     from barbule.executor.engine import Engine
 
 __all__ = ["run_transaction", "run_transaction_in_parts"]
@@ -66,7 +66,7 @@ def run_transaction(
         `isolated`.
     """
     started = time.perf_counter()
-    with undo_on_failure(engine), engine.tallying() as tally:
+    with undo_on_failure(engine), engine.operation.tallying() as tally:
         if slow:
             engine.backend.check_writable()  # before functions are called
         for attempt in range(MAX_UNLOCKED_ATTEMPTS + 1):
@@ -135,13 +135,13 @@ def run_transaction_in_parts(
     `run_transaction`.
     """
     started = time.perf_counter()
-    with undo_on_failure(engine), engine.tallying() as tally:
+    with undo_on_failure(engine), engine.operation.tallying() as tally:
         with engine.backend.write_lock(), _begun(engine, operation, tally, since) as transaction:
             with engine.backend.transaction(large=True, invalidates_plans=True):
                 outcome = _prepare(transaction, prepare, unlocked=False)
                 transaction.check_structures()
                 commit = transaction.write_commit(started)
             engine.catalog.publish(transaction.pending, commit)
-        engine.ledger.settle()
+        engine.ledger.flush()
         transaction.finish()
     return transaction, outcome

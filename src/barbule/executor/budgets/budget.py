@@ -1,9 +1,9 @@
-"""Budgets: what calls may be made, use and cost.
+"""Budgets: how many calls may be made, how many tokens they may have, and what they may cost.
 
-Owns the caps and the account of what is spent. Room for a call is reserved before it is made, for
-the most that it may take, and settled by what it took; so calls in flight together cannot exceed
-what each of them alone would keep. What is done with a call for which there is no room is decided
-where it is made.
+Owns the caps and what is spent. Room for a call is reserved before it is made, for the most that
+it may take, and charged with what it took; so calls in flight together cannot exceed a cap that
+each of them alone would keep. What becomes of a call for which there is no room is decided where
+it is made.
 """
 
 from __future__ import annotations
@@ -25,54 +25,63 @@ if TYPE_CHECKING:
 
     from barbule.config import BudgetSettings
 
-__all__ = ["CAPS", "Budget", "Need", "Room", "active", "budget", "spending", "spending_async"]
+__all__ = [
+    "CAPS",
+    "Budget",
+    "Cost",
+    "Reservation",
+    "active_budgets",
+    "budget",
+    "spending",
+    "spending_async",
+]
 
-_GIVEN: ContextVar[tuple[Budget, ...]] = ContextVar("barbule_budgets", default=())
-_PAUSE = 0.002  # seconds between two looks whether a call in flight has given room back
+_ACTIVE: ContextVar[tuple[Budget, ...]] = ContextVar("barbule_budgets", default=())
+_POLL_SECONDS = 0.002  # between two looks whether a call in flight has released room
 CAPS = ("usd", "calls", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What a call takes, or may take."""
+class Cost:
+    """What a call costs, or may cost."""
 
     calls: int = 1
     tokens: int = 0
     usd: float = 0.0
 
-    def without(self, used: Need) -> Need:
-        """Return what is left of it."""
-        return Need(
-            max(0, self.calls - used.calls),
-            max(0, self.tokens - used.tokens),
-            max(0.0, self.usd - used.usd),
+    def minus(self, spent: Cost) -> Cost:
+        """Return what remains of it."""
+        return Cost(
+            max(0, self.calls - spent.calls),
+            max(0, self.tokens - spent.tokens),
+            max(0.0, self.usd - spent.usd),
         )
 
 
-_ONE = Need()
-_NONE = Need(0)
+_ONE_CALL = Cost()
+_NO_COST = Cost(0)
 
 
 class Budget:
-    """What may be spent, and what is.
+    """What may be spent, and what is spent.
 
     Parameters
     ----------
     usd, calls, tokens
         The caps; None is no cap.
     name
-        How errors call it.
+        Its name in error messages.
 
     Examples
     --------
     >>> account = Budget(calls=2)
-    >>> account.reserve(Need(), Need()), account.reserve(Need(), Need())
+    >>> account.reserve(Cost(), Cost()), account.reserve(Cost(), Cost())
     (True, True)
-    >>> account.reserve(Need(), Need()) is None  # as long as the others are in flight
+    >>> account.reserve(Cost(), Cost()) is None  # as long as the others are in flight
     True
-    >>> account.settle(Need(), Need()), account.settle(Need(), Need())
+    >>> account.finish(Cost(), Cost()), account.finish(Cost(), Cost())
     (None, None)
-    >>> account.reserve(Need(), Need())
+    >>> account.reserve(Cost(), Cost())
     False
     """
 
@@ -101,113 +110,113 @@ class Budget:
 
     @classmethod
     def of_session(cls, settings: BudgetSettings) -> Self | None:
-        """Return what a session may spend; None where it has no budget."""
-        own = cls(
+        """Return the budget of a session; None where it has none."""
+        budget = cls(
             usd=settings.usd,
             calls=settings.calls,
             tokens=settings.tokens,
             name="the session's budget",
         )
-        return own if any(cap is not None for cap in own.caps.values()) else None
+        return budget if any(cap is not None for cap in budget.caps.values()) else None
 
     def __repr__(self) -> str:
         spent = ", ".join(
-            f"{self._shown(cap, self._spent[cap])} of {self._shown(cap, value)} {cap}"
+            f"{self._formatted(cap, self._spent[cap])} of {self._formatted(cap, value)} {cap}"
             for cap, value in self.caps.items()
             if value is not None
         )
         return f"<{self.name}: {spent or 'no cap'}>"
 
     @staticmethod
-    def _shown(cap: str, value: float) -> str:
+    def _formatted(cap: str, value: float) -> str:
         return f"{value:.6g}" if cap == "usd" else f"{value:.0f}"
 
     @property
     def usd(self) -> float:
-        """Dollars that are spent."""
+        """The dollars that are spent."""
         return self._spent["usd"]
 
     @property
     def calls(self) -> int:
-        """Calls that were made."""
+        """The number of calls that were made."""
         return int(self._spent["calls"])
 
     @property
     def tokens(self) -> int:
-        """Tokens that were read and written."""
+        """The tokens that were read and written."""
         return int(self._spent["tokens"])
 
     @property
     def weighs(self) -> bool:
-        """Whether it matters how large a call is."""
+        """Whether the size of a call matters."""
         return self.caps["usd"] is not None or self.caps["tokens"] is not None
 
     def __enter__(self) -> Self:
-        self._tokens.append(_GIVEN.set((*_GIVEN.get(), self)))
+        self._tokens.append(_ACTIVE.set((*_ACTIVE.get(), self)))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _GIVEN.reset(self._tokens.pop())
+        _ACTIVE.reset(self._tokens.pop())
 
-    def reserve(self, expected: Need, most: Need) -> bool | None:
-        """Keep room for a call.
+    def reserve(self, expected: Cost, maximum: Cost) -> bool | None:
+        """Reserve room for a call.
 
-        A call whose length nobody bounds may be larger than all that is left; it is made if what
-        is expected of it fits, but not beside others.
+        A call whose length has no bound may cost more than all that remains; it is made if its
+        expected cost fits, but not while others are in flight.
 
         Returns
         -------
         bool or None
-            Whether there is room; None where that is known once calls in flight have ended.
+            Whether there is room; None where that depends on calls in flight.
         """
         with self._lock:
-            if self._fits(most) or (self._is_alone and self._fits(expected)):
+            if self._fits(maximum) or (self._is_alone and self._fits(expected)):
                 self._in_flight += 1
-                self._add(self._reserved, most, 1)
+                self._add(self._reserved, maximum, 1)
                 return True
             return False if self._is_alone else None
 
     @property
     def _is_alone(self) -> bool:
-        """Whether nothing is in flight that may give back room."""
+        """Whether no call is in flight that may release room."""
         return not self._in_flight
 
-    def settle(self, reserved: Need, used: Need | None) -> None:
-        """Account for a call that ended; None where it came to nothing."""
+    def finish(self, reserved: Cost, spent: Cost | None) -> None:
+        """End a reservation, and add the cost of its call; None where no call was made."""
         with self._lock:
             self._in_flight -= 1
             self._add(self._reserved, reserved, -1)
-            if used is not None:
-                self._add(self._spent, used, 1)
+            if spent is not None:
+                self._add(self._spent, spent, 1)
 
-    def charge(self, reserved: Need, left: Need, used: Need) -> None:
-        """Account for a call, of whose room a part is left for what follows it."""
+    def charge(self, reserved: Cost, remaining: Cost, spent: Cost) -> None:
+        """Add the cost of a call; what remains of its reservation stays for its repair."""
         with self._lock:
             self._add(self._reserved, reserved, -1)
-            self._add(self._reserved, left, 1)
-            self._add(self._spent, used, 1)
+            self._add(self._reserved, remaining, 1)
+            self._add(self._spent, spent, 1)
 
-    def holds(self, left: Need, expected: Need) -> bool:
-        """Whether what follows a call fits: what is left of its room, or what is expected."""
+    def has_room(self, reserved: Cost, expected: Cost) -> bool:
+        """Whether the repair of a call fits: by its reservation, or by its expected cost."""
         with self._lock:
-            if self._fits(_NONE):
+            if self._fits(_NO_COST):
                 return True
-            self._add(self._reserved, left, -1)
+            self._add(self._reserved, reserved, -1)
             try:
                 return self._fits(expected)
             finally:
-                self._add(self._reserved, left, 1)
+                self._add(self._reserved, reserved, 1)
 
-    def _fits(self, need: Need) -> bool:
+    def _fits(self, cost: Cost) -> bool:
         return all(
-            value is None or self._spent[cap] + self._reserved[cap] + getattr(need, cap) <= value
+            value is None or self._spent[cap] + self._reserved[cap] + getattr(cost, cap) <= value
             for cap, value in self.caps.items()
         )
 
     @staticmethod
-    def _add(account: dict[str, float], need: Need, sign: int) -> None:
+    def _add(account: dict[str, float], cost: Cost, sign: int) -> None:
         for cap in CAPS:
-            account[cap] += sign * getattr(need, cap)
+            account[cap] += sign * getattr(cost, cap)
 
     def refusal(self) -> BudgetError:
         """Make the error of a call for which there is no room."""
@@ -224,7 +233,7 @@ def budget(
 ) -> Budget:
     """Limit what calls may be made within a `with` block.
 
-    When it is spent, cells that are left are *deferred*: empty, with a reason of the type
+    When it is spent, the remaining cells are *deferred*: empty, with a reason of the type
     "deferred"; the operation ends normally and says how many there are. A query that keeps
     nothing raises `BudgetError` instead. Answers of the call ledger are free.
 
@@ -263,88 +272,93 @@ def budget(
     return Budget(usd=usd, calls=calls, tokens=tokens)
 
 
-def active() -> tuple[Budget, ...]:
-    """Return the budgets within which the calling code runs."""
-    return _GIVEN.get()
+def active_budgets() -> tuple[Budget, ...]:
+    """Return the budgets in whose `with` blocks the calling code runs."""
+    return _ACTIVE.get()
 
 
-class Room:
-    """Room in several budgets at once, for a call and what may follow it.
+class Reservation:
+    """Room in several budgets at once, for a call and its repair.
 
     Parameters
     ----------
-    needs
-        Tells what is expected of the call, and what it takes at most, with what may follow it;
-        asked again while it waits, as more is known of such calls.
+    costs
+        Returns the expected cost of the call, and its maximum with that of a repair; called again
+        while it waits, as estimates get better.
     """
 
-    def __init__(self, budgets: Sequence[Budget], needs: Callable[[], tuple[Need, Need]]) -> None:
+    def __init__(self, budgets: Sequence[Budget], costs: Callable[[], tuple[Cost, Cost]]) -> None:
         self._budgets = budgets
-        self._needs = needs
-        self._left = _NONE
+        self._costs = costs
+        self._reserved = _NO_COST
 
-    def taken(self) -> bool:
-        """Reserve it in all of them; False where that has to wait."""
-        expected, self._left = self._needs()
-        kept: list[Budget] = []
-        for each in self._budgets:
-            outcome = each.reserve(expected, self._left)
+    def try_acquire(self) -> bool:
+        """Reserve the room in all budgets; return False where that has to wait."""
+        expected, self._reserved = self._costs()
+        acquired: list[Budget] = []
+        for budget in self._budgets:
+            outcome = budget.reserve(expected, self._reserved)
             if outcome:
-                kept.append(each)
+                acquired.append(budget)
                 continue
-            for other in kept:
-                other.settle(self._left, None)
+            for other in acquired:
+                other.finish(self._reserved, None)
             if outcome is None:
                 return False
-            raise each.refusal()
+            raise budget.refusal()
         return True
 
-    async def enter(self) -> None:
-        """Wait until it is reserved."""
-        while not self.taken():  # noqa: ASYNC110 - budgets are shared by threads and event loops
-            await asyncio.sleep(_PAUSE)
+    async def acquire(self) -> None:
+        """Wait until the room is reserved."""
+        while not self.try_acquire():  # noqa: ASYNC110 - budgets are shared by threads and event loops
+            await asyncio.sleep(_POLL_SECONDS)
 
     def renew(self) -> None:
-        """Reserve what the call is known by now to take, though there were no room for it."""
-        _, most = self._needs()
-        for each in self._budgets:
-            each.charge(self._left, most, _NONE)
-        self._left = most
+        """Reserve what the call costs by a better estimate, even where there is no room for it."""
+        _, maximum = self._costs()
+        for budget in self._budgets:
+            budget.charge(self._reserved, maximum, _NO_COST)
+        self._reserved = maximum
 
-    def go_on(self, expected: Need) -> None:
-        """Begin what follows the call, if there is room for it.
+    def check_room(self, expected: Cost) -> None:
+        """Make sure that there is room for a repair.
 
-        There is none where the call was made for what was expected of it.
+        There is none where the call itself was made for its expected cost alone.
+
+        Raises
+        ------
+        BudgetError
+            When there is none.
         """
-        for each in self._budgets:
-            if not each.holds(self._left, expected):
-                raise each.refusal()
+        for budget in self._budgets:
+            if not budget.has_room(self._reserved, expected):
+                raise budget.refusal()
 
-    def spend(self, used: Need) -> None:
-        """Account for a call, and keep the rest of the room."""
-        left = self._left.without(used)
-        for each in self._budgets:
-            each.charge(self._left, left, used)
-        self._left = left
+    def charge(self, spent: Cost) -> None:
+        """Add the cost of a call, and keep the remaining room."""
+        remaining = self._reserved.minus(spent)
+        for budget in self._budgets:
+            budget.charge(self._reserved, remaining, spent)
+        self._reserved = remaining
 
-    def leave(self) -> None:
-        """Give back what is left of it."""
-        for each in self._budgets:
-            each.settle(self._left, None)
+    def release(self) -> None:
+        """Release the remaining room."""
+        for budget in self._budgets:
+            budget.finish(self._reserved, None)
 
     @contextlib.contextmanager
-    def settling(self) -> Iterator[None]:
-        """Account for a call that is made within."""
+    def one_call(self) -> Iterator[None]:
+        """Charge the call that is made within the block."""
         try:
             yield
-            self.spend(_ONE)
+            self.charge(_ONE_CALL)
         finally:
-            self.leave()
+            self.release()
 
 
 @contextlib.contextmanager
 def spending(budgets: Sequence[Budget]) -> Iterator[None]:
-    """Make one call of a function that is no model's within budgets.
+    """Make one call of a function that calls no model, within budgets.
 
     Raises
     ------
@@ -354,10 +368,10 @@ def spending(budgets: Sequence[Budget]) -> Iterator[None]:
     if not budgets:
         yield
         return
-    room = Room(budgets, lambda: (_ONE, _ONE))
-    while not room.taken():
-        time.sleep(_PAUSE)
-    with room.settling():
+    reservation = Reservation(budgets, lambda: (_ONE_CALL, _ONE_CALL))
+    while not reservation.try_acquire():
+        time.sleep(_POLL_SECONDS)
+    with reservation.one_call():
         yield
 
 
@@ -367,7 +381,7 @@ async def spending_async(budgets: Sequence[Budget]) -> AsyncIterator[None]:
     if not budgets:
         yield
         return
-    room = Room(budgets, lambda: (_ONE, _ONE))
-    await room.enter()
-    with room.settling():
+    reservation = Reservation(budgets, lambda: (_ONE_CALL, _ONE_CALL))
+    await reservation.acquire()
+    with reservation.one_call():
         yield

@@ -1,6 +1,6 @@
-"""What would be asked for some rows, noted by its keys: nothing is called.
+"""A dry run: the keys of the calls that some rows need, without calling anything.
 
-Owns how questions are found again in the ledger, of whatever version of a function they were.
+Owns how calls are looked up in the ledger, of whatever version of a function they were.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError
-from barbule.executor.ledger.call_ledger import Ledger, question_keys
+from barbule.executor.ledger.call_keys import call_key_builder
 from barbule.nodes import FunctionCall
 from barbule.types import Media
 
@@ -17,25 +17,30 @@ if TYPE_CHECKING:
 
     import ibis.expr.operations as ops
 
+    from barbule.executor.ledger.call_ledger import CallLedger
     from barbule.media.library import MediaLibrary
     from barbule.planner.stages import Call
 
-__all__ = ["Noting"]
+__all__ = ["DryRun"]
 
 
-class Noting:
-    """Stands in for calls: the ledger answers what it knows, all else is empty.
+class DryRun:
+    """Stands in for calls: the ledger answers what it can, all else is empty.
 
     Parameters
     ----------
     keys
-        Takes the keys of the questions.
+        Takes the keys of the calls.
     functions
-        Those whose questions matter; None for all.
+        Those whose calls matter; None for all.
     """
 
     def __init__(
-        self, ledger: Ledger, library: MediaLibrary, keys: set[str], functions: set[str] | None
+        self,
+        ledger: CallLedger,
+        library: MediaLibrary,
+        keys: set[str],
+        functions: set[str] | None,
     ) -> None:
         self._ledger = ledger
         self._library = library
@@ -43,41 +48,42 @@ class Noting:
         self._functions = functions
         self._versions: dict[str, list[str]] = {}
 
-    def wants(self, query: ops.Node) -> bool:
-        """Whether a query asks questions that matter."""
+    def makes_calls(self, query: ops.Node) -> bool:
+        """Whether a query makes calls that matter."""
         return any(
             call.cached and (self._functions is None or call.function in self._functions)
             for call in query.find(FunctionCall)
         )
 
-    def answers(self, call: Call, columns: Sequence[Sequence[Any]], count: int) -> list[Any]:
-        """Return what the ledger answers for each row."""
+    def answers(self, call: Call, columns: Sequence[Sequence[Any]], row_count: int) -> list[object]:
+        """Return the answer of the ledger for each row; None where it has none."""
         if not call.cached:
-            return [None] * count
-        rows = list(zip(*columns, strict=True)) if columns else [()] * count
+            return [None] * row_count
+        rows = list(zip(*columns, strict=True)) if columns else [()] * row_count
         contents = [self._content(call, row) for row in rows]
-        found: list[Any] = [None] * count
+        answers: list[object] = [None] * row_count
         if call.function not in self._versions:
-            self._versions[call.function] = self._ledger.versions(call.function)
+            self._versions[call.function] = self._ledger.history.versions(call.function)
         for version in self._versions[call.function]:
-            key = question_keys(call.function, version, call.template)
-            keys = [None if content is None else key(content) for content in contents]
-            asked = [each for each in keys if each is not None]
-            self._keys.update(asked)
-            known = self._ledger.look_up(list(set(asked)), call.dtype)
-            found = [
-                known.get(each, old) if each is not None else old
-                for each, old in zip(keys, found, strict=True)
+            build_key = call_key_builder(call.function, version, call.template)
+            keys = [None if content is None else build_key(content) for content in contents]
+            requested = {key for key in keys if key is not None}
+            self._keys.update(requested)
+            stored = self._ledger.look_up(list(requested), call.dtype)
+            answers = [
+                stored.get(key, former) if key is not None else former
+                for key, former in zip(keys, answers, strict=True)
             ]
-        return found
+        return answers
 
     def _content(self, call: Call, row: Sequence[Any]) -> list[Any] | None:
+        """Return the values of a row, media by their hash; None where a file is not there."""
         try:
             return [
                 f"sha256:{self._library.sha256(value)}"
-                if isinstance(kind, Media) and value is not None
+                if isinstance(dtype, Media) and value is not None
                 else value
-                for value, kind in zip(row, call.kinds, strict=True)
+                for value, dtype in zip(row, call.kinds, strict=True)
             ]
-        except (BarbuleError, OSError):  # a file that is gone: nothing can be asked about it
+        except (BarbuleError, OSError):
             return None

@@ -1,8 +1,8 @@
-"""What the calls of a plan are going to be: how many, how many tokens, at what price.
+"""Forecasts of the calls of a plan: how many, how many tokens, at what price.
 
-Owns the counting, over the rows that a plan would read and what the call ledger knows. No model
-and no function is called: a function of models is run as far as its first question, which is
-counted and not asked.
+Owns the counting, over the rows that a plan would read and the answers of the call ledger. No
+model and no function is called: a model function is run as far as its first request, which is
+counted and not sent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError
-from barbule.executor.calls.call import Work
-from barbule.executor.ledger.call_ledger import question_of
+from barbule.executor.ledger.call_keys import template_hash
 from barbule.functions.registry import lookup
 from barbule.models.base import ModelClient
 from barbule.models.estimates import UNKNOWN_ANSWER, Estimate, ExpectedAnswer, estimate, price
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.executor.run import Runner
+    from barbule.executor.calls.batch_call import Row
+    from barbule.executor.plan_runner import PlanRunner
     from barbule.models.base import Endpoint
     from barbule.planner.plan import Plan
     from barbule.planner.stages import Call, Stage
@@ -36,231 +36,245 @@ if TYPE_CHECKING:
 __all__ = ["forecast"]
 
 _BATCH_ROWS = 16384
-_COUNTED = 1000  # questions whose tokens are counted; of more, as many as these
-_COMPARED = 100  # answered questions whose tokens are compared with what their provider counted
+_MAX_SAMPLE = 1000  # requests whose tokens are counted; the rest are taken to be like these
+_MAX_COMPARED = 100  # answered calls whose tokens are compared with the count of their provider
 
 
-def forecast(plan: Plan, runner: Runner) -> Plan:
-    """Return a plan whose stages tell what their calls are going to be."""
-    forecasting = _Forecasting(plan, runner)
-    return replace(plan, stages=tuple(map(forecasting.stage, plan.stages)))
+def forecast(plan: Plan, runner: PlanRunner) -> Plan:
+    """Return a plan whose stages have forecasts of their calls."""
+    forecaster = _PlanForecaster(plan, runner)
+    return replace(plan, stages=tuple(map(forecaster.stage, plan.stages)))
 
 
-class _Forecasting:
-    """The walk over a plan.
+class _PlanForecaster:
+    """Walks over a plan.
 
     Attributes
     ----------
-    ready
-        What stages give whose calls are all in the ledger, by name.
+    stage_tables
+        The rows of stages whose calls all have answers in the ledger, by name.
     bounds
-        The most rows that the others give.
+        The most rows of the other stages.
     """
 
-    def __init__(self, plan: Plan, runner: Runner) -> None:
+    def __init__(self, plan: Plan, runner: PlanRunner) -> None:
         self._plan = plan
         self._runner = runner
-        self.ready: dict[str, pa.Table] = {}
+        self.stage_tables: dict[str, pa.Table] = {}
         self.bounds: dict[str, int] = {}
 
     def stage(self, stage: Stage) -> Stage:
+        """Return a stage with forecasts of its calls."""
         bound = self._bound(stage)
         if not isinstance(stage, CallStage):
-            if not self._is_read(stage):
+            if not self._is_called_for(stage):
                 return stage
             if bound is None:
-                self.ready[stage.name] = self._runner.stage(self._plan, stage, self.ready)
+                self.stage_tables[stage.name] = self._runner.stage(
+                    self._plan, stage, self.stage_tables
+                )
             else:
                 self.bounds[stage.name] = bound
             return stage
         if bound is not None:
             self.bounds[stage.name] = bound
-            found = [Forecast(bound, bound, 0, bound, exact=False) for _ in stage.calls]
-            return replace(stage, forecasts=tuple(found))
-        counted = self._counted(stage)
-        found = [each.forecast() for each in counted]
-        if stage.early_stop and any(each.missing for each in counted):
-            found = [replace(each, exact=False) for each in found]
-        if all(each.call.cached and not each.missing for each in counted):
-            self.ready[stage.name] = self._runner.stage(self._plan, stage, self.ready)
+            forecasts = [Forecast(bound, bound, 0, bound, exact=False) for _ in stage.calls]
+            return replace(stage, forecasts=tuple(forecasts))
+        counts = self._counts(stage)
+        forecasts = [count.forecast() for count in counts]
+        if stage.early_stop and any(count.missing for count in counts):
+            forecasts = [replace(forecast, exact=False) for forecast in forecasts]
+        if all(count.call.cached and not count.missing for count in counts):
+            self.stage_tables[stage.name] = self._runner.stage(self._plan, stage, self.stage_tables)
         else:
-            self.bounds[stage.name] = counted[0].rows
-        return replace(stage, forecasts=tuple(found))
+            self.bounds[stage.name] = counts[0].rows
+        return replace(stage, forecasts=tuple(forecasts))
 
     def _bound(self, stage: Stage) -> int | None:
-        """Return the most rows of a stage that reads what is not known; None for others."""
+        """Return the most rows of a stage that reads bounded ones; None for others."""
         if isinstance(stage, CandidateStage):
             return stage.count if stage.vector in self.bounds else None
         if isinstance(stage, NearestStage):
-            asking = self.bounds.get(stage.queries)
-            return None if asking is None else asking * stage.count
+            query_bound = self.bounds.get(stage.queries)
+            return None if query_bound is None else query_bound * stage.count
         if not isinstance(stage, CallStage):
             return None
-        read = {leaf.name for leaf in stage.source.find(ops.PhysicalTable) if hasattr(leaf, "name")}
-        unknown = [self.bounds[name] for name in read & self.bounds.keys()]
-        return max(unknown) if unknown else None
+        leaves = {
+            leaf.name for leaf in stage.source.find(ops.PhysicalTable) if hasattr(leaf, "name")
+        }
+        bounds = [self.bounds[name] for name in leaves & self.bounds.keys()]
+        return max(bounds) if bounds else None
 
-    def _is_read(self, stage: Stage) -> bool:
-        """Whether a later call is about what a search finds."""
-        later = self._plan.stages[[each.name for each in self._plan.stages].index(stage.name) :]
-        return any(isinstance(each, CallStage) and each.calls for each in later)
+    def _is_called_for(self, stage: Stage) -> bool:
+        """Whether a later stage calls functions for the rows of a search."""
+        names = [stage.name for stage in self._plan.stages]
+        later_stages = self._plan.stages[names.index(stage.name) :]
+        return any(isinstance(later, CallStage) and later.calls for later in later_stages)
 
-    def _counted(self, stage: CallStage) -> list[_Counted]:
-        counted = [_Counted(call, self._runner) for call in stage.calls]
-        for batch in self._runner.batches(stage, self.ready, _BATCH_ROWS) if counted else ():
-            for each in counted:
-                each.add(batch)
-        return counted
+    def _counts(self, stage: CallStage) -> list[_CallCount]:
+        counts = [_CallCount(call, self._runner) for call in stage.calls]
+        for batch in self._runner.batches(stage, self.stage_tables, _BATCH_ROWS) if counts else ():
+            for count in counts:
+                count.add(batch)
+        return counts
 
 
-class _Counted:
-    """The questions of one call.
+class _CallCount:
+    """Counts the calls of one function in a stage.
 
     Attributes
     ----------
     missing
-        Questions that the ledger does not answer, with the values that they are about.
+        The rows of calls that have no answer in the ledger, by their key.
     """
 
-    def __init__(self, call: Call, runner: Runner) -> None:
+    def __init__(self, call: Call, runner: PlanRunner) -> None:
         self.call = call
         self.rows = 0
         self.distinct = 0
         self.hits = 0
-        self.missing: dict[Any, tuple[Any, ...]] = {}
+        self.missing: dict[str | int, Row] = {}
         self._caller = runner.caller
-        self._known: set[str] = set()
-        self._answered: dict[str, tuple[Any, ...]] = {}
-        self._work = Work(runner.caller, lookup(call.function, call.version), call)
+        self._resources = runner.caller.resources
+        self._answered_keys: set[str] = set()
+        self._compared: dict[str, Row] = {}
+        self._batch_call = runner.caller.batch_call(call)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the rows of a batch."""
         columns = [batch.column(name).to_pylist() for name in self.call.arguments]
-        rows: list[tuple[Any, ...]] = list(zip(*columns, strict=True))
+        rows: list[Row] = list(zip(*columns, strict=True))
         rows = rows if columns else [()] * batch.num_rows
-        chosen = [rows[place] for place in self._work.wanted(rows, columns)]
-        self.rows += len(chosen)
+        rows = [rows[row] for row in self._batch_call.callable_rows(rows, columns)]
+        self.rows += len(rows)
         if not self.call.cached:
-            self.missing |= dict(enumerate(chosen, len(self.missing)))
+            self.missing |= dict(enumerate(rows, len(self.missing)))
             return
-        keys = self._work.keys(chosen)
-        new = {
+        keys = self._batch_call.keys(rows)
+        new_rows = {
             key: row
-            for key, row in zip(reversed(keys), reversed(chosen), strict=True)
-            if key not in self.missing and key not in self._known
+            for key, row in zip(reversed(keys), reversed(rows), strict=True)
+            if key not in self.missing and key not in self._answered_keys
         }
-        known = self._caller.answered(self._work, new)
-        self._known |= known
-        for key in list(known)[: _COMPARED - len(self._answered)]:
-            self._answered[key] = new[key]
-        self.hits += len(known)
-        self.distinct += len(new)
-        self.missing |= {key: row for key, row in new.items() if key not in known}
+        answered = self._caller.answered_keys(self._batch_call, new_rows)
+        self._answered_keys |= answered
+        for key in list(answered)[: _MAX_COMPARED - len(self._compared)]:
+            self._compared[key] = new_rows[key]
+        self.hits += len(answered)
+        self.distinct += len(new_rows)
+        self.missing |= {key: row for key, row in new_rows.items() if key not in answered}
 
     def forecast(self) -> Forecast:
-        """Say what is going to be asked."""
+        """Return the forecast of the calls."""
         calls = len(self.missing)
         distinct = self.distinct if self.call.cached else calls
         counts = Forecast(self.rows, distinct, self.hits, calls)
         if lookup(self.call.function).kind != "model" or not calls:
             return counts
         rows = list(self.missing.values())
-        sample = rows[:: max(1, calls // _COUNTED)]
-        asked = [each for each in self._caller.loop.run(self._questions(sample)) if each]
-        if not asked:
+        sample = rows[:: max(1, calls // _MAX_SAMPLE)]
+        requests = [
+            request for request in self._resources.loop.run(self._requests(sample)) if request
+        ]
+        if not requests:
             return counts
-        found = self._priced(counts, asked, calls / len(asked))
-        size = self._work.function.batch_size
-        return replace(found, calls=-(-calls // size))
+        priced = self._priced(counts, requests, calls / len(requests))
+        size = self._batch_call.function.batch_size
+        return replace(priced, calls=-(-calls // size))
 
-    async def _questions(self, rows: list[tuple[Any, ...]]) -> list[_Question | None]:
-        await self._caller.client.ready()
-        return [await self._question(row) for row in rows]
+    async def _requests(self, rows: list[Row]) -> list[_Request | None]:
+        await self._resources.client.ready()
+        return [await self._request(row) for row in rows]
 
-    async def _question(self, row: tuple[Any, ...]) -> _Question | None:
-        function = self._work.function
-        batched = {each.name for each in function.parameters if each.batched}
+    async def _request(self, row: Row) -> _Request | None:
+        function = self._batch_call.function
+        batched = {parameter.name for parameter in function.parameters if parameter.batched}
         try:
-            given = self._work.all_arguments(row)
             arguments = {
                 name: [value] if name in batched and function.batch_size > 1 else value
-                for name, value in given.items()
+                for name, value in self._batch_call.outer_arguments(row).items()
             }
-            await function.body(_Probe(self._caller.client), **arguments)
-        except _Question as question:
-            return question
+            await function.body(_Probe(self._resources.client), **arguments)
+        except _Request as request:
+            return request
         except (BarbuleError, OSError, ValueError):
-            return None  # the call itself is going to say what is wrong
+            return None  # the call itself is going to raise it
         return None
 
-    def _measured(self) -> tuple[float, float | None]:
-        """Return how many tokens providers count for each of ours, in questions and answers.
+    def _token_ratios(self) -> tuple[float, float | None]:
+        """Return how many tokens providers count for each of ours, in requests and answers.
 
-        They know what they put around a question, what an image is to them, how long answers are
-        and how many have to be repaired. Nothing is known of answers before there are some.
+        Only they know what they put around a request, what an image is to them, how long answers
+        are and how many have to be repaired. There is no ratio of answers before there are some.
         """
-        told = self._caller.ledger.tokens(list(self._answered))
-        rows = [self._answered[key] for key in told]
-        asked = self._caller.loop.run(self._questions(rows)) if rows else []
+        counted_tokens = self._caller.ledger.tokens(list(self._compared))
+        rows = [self._compared[key] for key in counted_tokens]
+        requests = self._resources.loop.run(self._requests(rows)) if rows else []
         pairs = [
-            (question.estimate(), tokens)
-            for question, tokens in zip(asked, told.values(), strict=True)
-            if question is not None
+            (request.estimate(), tokens)
+            for request, tokens in zip(requests, counted_tokens.values(), strict=True)
+            if request is not None
         ]
-        asking = _ratio((ours.tokens_in, theirs) for ours, (theirs, _) in pairs)
-        return asking or 1.0, _ratio((ours.tokens_out, theirs) for ours, (_, theirs) in pairs)
+        ratio_in = _ratio((size.tokens_in, tokens_in) for size, (tokens_in, _) in pairs)
+        ratio_out = _ratio((size.tokens_out, tokens_out) for size, (_, tokens_out) in pairs)
+        return ratio_in or 1.0, ratio_out
 
-    def _priced(self, counts: Forecast, asked: list[_Question], times: float) -> Forecast:
-        call, (asking, answering) = self.call, self._measured()
-        question = question_of(call.function, self._work.version, call.template)
-        models = sorted({each.model for each in asked})
-        used = self._caller.ledger.used(call.function, question, models)
-        low = expected = high = tokens = 0.0
+    def _priced(self, counts: Forecast, requests: list[_Request], scale: float) -> Forecast:
+        """Add tokens and prices to the counts, by a sample of requests."""
+        call, (ratio_in, ratio_out) = self.call, self._token_ratios()
+        hashed = template_hash(call.function, self._batch_call.version, call.template)
+        models = sorted({request.model for request in requests})
+        lengths = self._caller.ledger.history.answer_lengths(call.function, hashed, models)
+        low = expected = high = total_in = 0.0
         prices: list[tuple[float | None, ...]] = []
-        for each in asked:
-            usual = used.get(each.model, {})
-            similar = usual.get("same") or each.expected == UNKNOWN_ANSWER
-            found = each.estimate(usual.get("expected") if similar and not answering else None)
-            least = min(usual.get("low", 1) if similar else 1, found.max_tokens_out)
-            middle = min(found.max_tokens_out, found.tokens_out * (answering or 1.0))
-            outs = (least, middle, found.max_tokens_out)
-            tokens_in = found.tokens_in * asking
-            tokens += tokens_in
-            low, expected, high = low + outs[0], expected + outs[1], high + outs[2]
-            prices.append(tuple(price(each.model, tokens_in, out) for out in outs))
-        known = all(each[0] is not None for each in prices)
+        for request in requests:
+            usual = lengths.get(request.model, {})
+            similar = usual.get("same") or request.expected == UNKNOWN_ANSWER
+            size = request.estimate(usual.get("expected") if similar and not ratio_out else None)
+            shortest = min(usual.get("low", 1) if similar else 1, size.max_tokens_out)
+            average = min(size.max_tokens_out, size.tokens_out * (ratio_out or 1.0))
+            tokens_in = size.tokens_in * ratio_in
+            low, expected, high = low + shortest, expected + average, high + size.max_tokens_out
+            total_in += tokens_in
+            prices.append(
+                tuple(
+                    price(request.model, tokens_in, tokens_out)
+                    for tokens_out in (shortest, average, size.max_tokens_out)
+                )
+            )
+        has_prices = all(bounds[0] is not None for bounds in prices)
         return replace(
             counts,
-            tokens_in=round(tokens * times),
-            tokens_out=(round(low * times), round(expected * times), round(high * times)),
-            usd=tuple(sum(map(float, column)) * times for column in zip(*prices, strict=True))  # type: ignore[arg-type]
-            if known
+            tokens_in=round(total_in * scale),
+            tokens_out=(round(low * scale), round(expected * scale), round(high * scale)),
+            usd=tuple(sum(map(float, column)) * scale for column in zip(*prices, strict=True))  # type: ignore[arg-type]
+            if has_prices
             else None,
-            counted=len(asked) == counts.calls and asking == 1.0,
+            counted=len(requests) == counts.calls and ratio_in == 1.0,
         )
 
 
 def _ratio(pairs: Iterable[tuple[int, int]]) -> float | None:
-    ours, theirs = map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0, 0)
-    return theirs / ours if ours and theirs else None
+    estimated, counted = map(sum, zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0, 0)
+    return counted / estimated if estimated and counted else None
 
 
 @dataclass
-class _Question(Exception):  # noqa: N818 - no error
-    """What a function asks a model, instead of an answer."""
+class _Request(Exception):  # noqa: N818 - no error
+    """A request of a function to a model, raised instead of an answer."""
 
-    verb: str
+    method: str
     model: str
-    asked: Any
+    content: Any
     params: Mapping[str, Any]
     expected: ExpectedAnswer = UNKNOWN_ANSWER
 
     def estimate(self, usual: float | None = None) -> Estimate:
-        """Say what it takes."""
+        """Estimate its tokens and those of the answer."""
         return estimate(
             self.model,
-            self.verb,
-            self.asked,
+            self.method,
+            self.content,
             self.params,
             usual=usual,
             expected=self.expected,
@@ -268,7 +282,7 @@ class _Question(Exception):  # noqa: N818 - no error
 
 
 class _Probe(ModelClient):
-    """Answers no question, but tells which one it is."""
+    """A client that raises each request instead of sending it."""
 
     def __init__(self, client: ModelClient, expected: ExpectedAnswer = UNKNOWN_ANSWER) -> None:
         self._client = client
@@ -289,28 +303,28 @@ class _Probe(ModelClient):
         return self._client.origin
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> NoReturn:
-        raise _Question("chat", model, messages, params, self._expected)
+        raise _Request("chat", model, messages, params, self._expected)
 
     async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> NoReturn:
-        raise _Question("messages", model, messages, params, self._expected)
+        raise _Request("messages", model, messages, params, self._expected)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> NoReturn:
-        raise _Question("embed", model, inputs, params, self._expected)
+        raise _Request("embed", model, inputs, params, self._expected)
 
     async def image(self, model: str, prompt: str, **params: Any) -> NoReturn:
-        raise _Question("image", model, prompt, params, self._expected)
+        raise _Request("image", model, prompt, params, self._expected)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> NoReturn:
-        raise _Question("transcribe", model, file, params, self._expected)
+        raise _Request("transcribe", model, file, params, self._expected)
 
     async def speak(self, model: str, text: str, **params: Any) -> NoReturn:
-        raise _Question("speak", model, text, params, self._expected)
+        raise _Request("speak", model, text, params, self._expected)
 
     async def moderate(self, model: str, text: str, **params: Any) -> NoReturn:
-        raise _Question("moderate", model, text, params, self._expected)
+        raise _Request("moderate", model, text, params, self._expected)
 
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> NoReturn:
-        raise _Question("rerank", model, [query, *documents], params, self._expected)
+        raise _Request("rerank", model, [query, *documents], params, self._expected)
 
     def takes(self, model: str, feature: str) -> bool:
         return self._client.takes(model, feature)

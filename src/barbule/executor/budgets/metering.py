@@ -1,18 +1,18 @@
-"""Questions to models: what each answer takes, and whether there is room for it in budgets.
+"""Requests to models within budgets: each is sent once there is room for it, and charged.
 
-Owns the account of an answer, which takes several questions where one is asked again, and how
-much room is reserved for them. What caps are and when they are reached is `budget`'s business.
+Owns how much room is reserved for an answer, which takes several requests where it is repaired.
+What caps are and when they are reached is decided in `budget`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import ConfigurationError, ModelError, UnsupportedError
-from barbule.executor.budgets.budget import Need, Room
+from barbule.executor.budgets.budget import Cost, Reservation
 from barbule.models.base import ModelClient, Reply, Usage
 from barbule.models.estimates import (
     UNKNOWN_ANSWER,
@@ -28,128 +28,28 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from barbule.executor.budgets.accounts import Account, AnswerLengths
     from barbule.executor.budgets.budget import Budget
     from barbule.models.base import Endpoint
 
-    Sending = Callable[[], AbstractContextManager[None]]
+    SendContext = Callable[[], AbstractContextManager[None]]
 
-__all__ = ["Account", "AnswerLengths", "Metering"]
+__all__ = ["Metering"]
 
-_FEW = 5  # answers that tell how long others may be
-_REPAIR = 100  # tokens in which a model is told what is wrong with its answer
-_UNWEIGHED = Estimate()
-
-
-@dataclass
-class Account:
-    """What the questions for one answer took.
-
-    Attributes
-    ----------
-    requests
-        How many there were that count: those that a provider answers with an error cost nothing.
-    tokens_in, tokens_out, usd
-        The sums; None where nothing is known.
-    estimated
-        Whether a provider did not say what a question took.
-    """
-
-    requests: int = 0
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    usd: float | None = None
-    estimated: bool = False
-
-    def add(self, usage: Usage) -> None:
-        """Count a question that was sent."""
-        self.join(Account(1, usage.tokens_in, usage.tokens_out, usage.usd, usage.estimated))
-
-    def join(self, other: Account) -> None:
-        """Add what other questions took."""
-        self.requests += other.requests
-        self.tokens_in = _sum(self.tokens_in, other.tokens_in)
-        self.tokens_out = _sum(self.tokens_out, other.tokens_out)
-        self.usd = _sum(self.usd, other.usd)
-        self.estimated = self.estimated or other.estimated
-
-    def shares(self, count: int) -> list[Account]:
-        """Share it among rows that were asked about together, so that the sum is what it was."""
-        usd = None if self.usd is None else self.usd / count
-        return [
-            Account(requests or 0, tokens_in, tokens_out, usd, self.estimated)
-            for requests, tokens_in, tokens_out in zip(
-                _parts(self.requests, count),
-                _parts(self.tokens_in, count),
-                _parts(self.tokens_out, count),
-                strict=True,
-            )
-        ]
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """What the ledger says of it."""
-        return dict(vars(self))
-
-
-def _parts(number: int | None, count: int) -> list[int | None]:
-    if number is None:
-        return [None] * count
-    each, rest = divmod(number, count)
-    return [each + (place < rest) for place in range(count)]
-
-
-def _sum(one: Any, other: Any) -> Any:
-    return one if other is None else other if one is None else one + other
-
-
-@dataclass
-class AnswerLengths:
-    """How long questions and answers of a function are, by model, as a session has seen them."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    sums: dict[str, int] = field(default_factory=dict)
-    most: dict[str, int] = field(default_factory=dict)
-    asked: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def compare(self, model: str, ours: int, theirs: int) -> None:
-        """Note how many tokens of a question we count, and its provider."""
-        one, other = self.asked.get(model, (0, 0))
-        self.asked[model] = one + ours, other + theirs
-
-    def measured(self, model: str, tokens_in: int) -> int:
-        """Return how many tokens a provider counts where we count so many, if not fewer."""
-        ours, theirs = self.asked.get(model, (1, 1))
-        return max(tokens_in, round(tokens_in * theirs / ours))
-
-    def add(self, model: str, tokens: int) -> None:
-        """Note an answer."""
-        self.counts[model] = self.counts.get(model, 0) + 1
-        self.sums[model] = self.sums.get(model, 0) + tokens
-        self.most[model] = max(self.most.get(model, 0), tokens)
-
-    def told(self, model: str, found: Estimate) -> bool:
-        """Whether enough is known: how the provider counts, and how long answers may be."""
-        return model in self.asked and (found.bounded or self.likely(model) is not None)
-
-    def usual(self, model: str) -> float | None:
-        """Return the average; None where none is known."""
-        count = self.counts.get(model)
-        return self.sums[model] / count if count else None
-
-    def likely(self, model: str) -> int | None:
-        """Return what hardly any answer exceeds; None before some are known."""
-        return 2 * self.most[model] if self.counts.get(model, 0) >= _FEW else None
+_MAX_FIRST_REQUESTS = 5  # at once, until the lengths of requests and answers are known
+_REPAIR_TOKENS = 100  # in which a model is told what is wrong with its answer
+_NO_ESTIMATE = Estimate()
 
 
 class Metering:
-    """Asks another client on behalf of one function.
+    """Sends the requests of one function within budgets.
 
     Parameters
     ----------
     budgets
-        In which there has to be room for each question.
+        In which there has to be room for each request.
     lengths
-        Of the function's answers.
+        Of the function's requests and answers.
     """
 
     def __init__(
@@ -159,136 +59,140 @@ class Metering:
         self.budgets = budgets
         self.lengths = lengths
         self.turn = asyncio.Lock()
-        self._first = asyncio.Semaphore(_FEW)
-        self.in_flight: set[Room] = set()
-        self._weighs = any(each.weighs for each in budgets)
+        self.in_flight: set[Reservation] = set()
+        self.weighs = any(budget.weighs for budget in budgets)
+        """Whether the size of a request matters."""
+        self._first_requests = asyncio.Semaphore(_MAX_FIRST_REQUESTS)
 
-    def asking(self, account: Account, sending: Sending, count: Callable[[], None]) -> ModelClient:
-        """Return what asks for one answer.
+    def client_for(
+        self, account: Account, send_context: SendContext, count: Callable[[], None]
+    ) -> ModelClient:
+        """Return a client that sends the requests for one answer.
 
         Parameters
         ----------
         account
-            Takes what its questions took.
-        sending
+            Takes what they took.
+        send_context
             The context in which each of them is sent.
         count
-            Counts those that are sent, however they end; sent again after an error they are the
-            same.
+            Counts those that are sent, however they end; one that is sent again after an error
+            is the same.
         """
-        return _Metered(self, _Asking(account, sending, count))
+        return _MeteredClient(self, _AnswerRequests(account, send_context, count))
 
-    def needs(self, model: str, found: Estimate, repairs: int) -> tuple[Need, Need]:
-        """Return what is expected of a question, and for how much there has to be room."""
-        if not self._weighs:
-            return Need(), Need(1 + repairs)
-        tokens_in = self.lengths.measured(model, found.tokens_in)
-        likely = found.likely_tokens_out
-        if not found.bounded and (seen := self.lengths.likely(model)) is not None:
-            likely = min(found.max_tokens_out, seen)
-        usual = self.lengths.usual(model)
-        out = found.tokens_out if usual is None else min(found.max_tokens_out, round(usual))
-        expected = _need(model, tokens_in, out)
-        most = _need(model, tokens_in, likely)
-        for _ in range(repairs):  # which is told the question, the answer and what is wrong
-            again = _need(model, tokens_in + likely + _REPAIR, likely)
-            most = Need(most.calls + 1, most.tokens + again.tokens, most.usd + again.usd)
-        return expected, most
+    def costs(self, model: str, size: Estimate, repairs: int) -> tuple[Cost, Cost]:
+        """Return the expected cost of a request, and the one for which room is reserved."""
+        if not self.weighs:
+            return Cost(), Cost(1 + repairs)
+        tokens_in = self.lengths.corrected(model, size.tokens_in)
+        likely = size.likely_tokens_out
+        if not size.bounded and (observed := self.lengths.likely_maximum(model)) is not None:
+            likely = min(size.max_tokens_out, observed)
+        average = self.lengths.average(model)
+        tokens_out = (
+            size.tokens_out if average is None else min(size.max_tokens_out, round(average))
+        )
+        expected = _cost(model, tokens_in, tokens_out)
+        maximum = _cost(model, tokens_in, likely)
+        for _ in range(repairs):  # which has the request, the answer and what is wrong with it
+            repair = _cost(model, tokens_in + likely + _REPAIR_TOKENS, likely)
+            maximum = Cost(
+                maximum.calls + 1, maximum.tokens + repair.tokens, maximum.usd + repair.usd
+            )
+        return expected, maximum
 
-    def estimated(self, question: _Question, expected: ExpectedAnswer) -> Estimate:
-        """Say what a question takes."""
+    def estimate(self, request: _Request, expected: ExpectedAnswer) -> Estimate:
+        """Estimate the tokens of a request and its answer."""
         return estimate(
-            question.model,
-            question.verb,
-            question.asked,
-            question.params,
-            usual=self.lengths.usual(question.model),
+            request.model,
+            request.method,
+            request.content,
+            request.params,
+            usual=self.lengths.average(request.model),
             expected=expected,
         )
 
-    @property
-    def weighs(self) -> bool:
-        """Whether it matters how large a question is."""
-        return self._weighs
-
     @contextlib.asynccontextmanager
-    async def carefully(self, model: str, found: Estimate) -> AsyncIterator[None]:
-        """Ask few at once, until some tell how many tokens such questions and answers have."""
-        if found.tokens_in and not self.lengths.told(model, found):
-            async with self._first:
-                if not self.lengths.told(model, found):  # those before it have not
+    async def calibrating(self, model: str, size: Estimate) -> AsyncIterator[None]:
+        """Send few requests at once, until their lengths and those of answers are known."""
+        if size.tokens_in and not self.lengths.is_calibrated(model, size):
+            async with self._first_requests:
+                if not self.lengths.is_calibrated(model, size):  # by those before it
                     yield
                     return
         yield
 
 
-def _need(model: str, tokens_in: int, tokens_out: int) -> Need:
-    return Need(1, tokens_in + tokens_out, price(model, tokens_in, tokens_out) or 0.0)
+def _cost(model: str, tokens_in: int, tokens_out: int) -> Cost:
+    return Cost(1, tokens_in + tokens_out, price(model, tokens_in, tokens_out) or 0.0)
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What a client is asked: a method, and its arguments."""
+class _Request:
+    """A request to a model: a method of its client, and the arguments."""
 
-    verb: str
+    method: str
     model: str
-    asked: Any
+    content: Any
     params: Mapping[str, Any]
 
 
 @dataclass
-class _Asking:
-    """One answer, as it is asked for."""
+class _AnswerRequests:
+    """The requests for one answer."""
 
     account: Account
-    sending: Sending
+    send_context: SendContext
     count: Callable[[], None]
     counted: int = 0
 
-    def sent(self) -> None:
-        """Count a question."""
+    def count_sent(self) -> None:
+        """Count a request that was sent."""
         if self.counted <= self.account.requests:
             self.counted += 1
             self.count()
 
 
-class _Metered(ModelClient):
-    """Asks for one answer, as long as there is room."""
+class _MeteredClient(ModelClient):
+    """Sends the requests for one answer, as long as there is room in the budgets."""
 
     def __init__(
-        self, metering: Metering, asking: _Asking, expected: ExpectedAnswer = UNKNOWN_ANSWER
+        self,
+        metering: Metering,
+        requests: _AnswerRequests,
+        expected: ExpectedAnswer = UNKNOWN_ANSWER,
     ) -> None:
         self._metering = metering
-        self._asking = asking
+        self._requests = requests
         self._expected = expected
-        self._room: Room | None = None  # that is kept for a repair
+        self._repair_reservation: Reservation | None = None
 
     async def chat(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        return await self._ask("chat", model, messages, params)
+        return await self._send("chat", model, messages, params)
 
     async def messages(self, model: str, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        return await self._ask("messages", model, messages, params)
+        return await self._send("messages", model, messages, params)
 
     async def embed(self, model: str, inputs: list[str], **params: Any) -> Reply:
-        return await self._ask("embed", model, inputs, params)
+        return await self._send("embed", model, inputs, params)
 
     async def image(self, model: str, prompt: str, **params: Any) -> Reply:
-        return await self._ask("image", model, prompt, params)
+        return await self._send("image", model, prompt, params)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
-        return await self._ask("transcribe", model, file, params)
+        return await self._send("transcribe", model, file, params)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
-        return await self._ask("speak", model, text, params)
+        return await self._send("speak", model, text, params)
 
     async def moderate(self, model: str, text: str, **params: Any) -> Reply:
-        return await self._ask("moderate", model, text, params)
+        return await self._send("moderate", model, text, params)
 
     async def rerank(self, model: str, query: str, documents: list[str], **params: Any) -> Reply:
-        asked = [query, *documents]
         client = self._metering.client
-        return await self._within(
-            _Question("rerank", model, asked, params),
+        return await self._send_metered(
+            _Request("rerank", model, [query, *documents], params),
             lambda: client.rerank(model, query, documents, **params),
         )
 
@@ -304,11 +208,11 @@ class _Metered(ModelClient):
         repairs: int = 0,
     ) -> Iterator[ModelClient]:
         expected = ExpectedAnswer(schema, words, repairs)
-        asking = _Metered(self._metering, self._asking, expected)
+        client = _MeteredClient(self._metering, self._requests, expected)
         try:
-            yield asking
+            yield client
         finally:
-            asking.leave()
+            client.release()
 
     @property
     def origin(self) -> ModelClient:
@@ -323,99 +227,108 @@ class _Metered(ModelClient):
     async def ready(self) -> None:
         await self._metering.client.ready()
 
-    def leave(self) -> None:
-        """Give back the room that was kept for a repair."""
-        if self._room is not None:
-            self._room.leave()
-            self._room = None
+    def release(self) -> None:
+        """Release the room that is reserved for a repair."""
+        if self._repair_reservation is not None:
+            self._repair_reservation.release()
+            self._repair_reservation = None
 
-    async def _ask(self, verb: str, model: str, asked: Any, params: Mapping[str, Any]) -> Reply:
-        question = getattr(self._metering.client, verb)
-        return await self._within(
-            _Question(verb, model, asked, params), lambda: question(model, asked, **params)
+    async def _send(
+        self, method: str, model: str, content: object, params: Mapping[str, Any]
+    ) -> Reply:
+        send = getattr(self._metering.client, method)
+        return await self._send_metered(
+            _Request(method, model, content, params), lambda: send(model, content, **params)
         )
 
-    async def _within(self, question: _Question, ask: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Ask a question once there is room for it, and take into account what it took."""
+    async def _send_metered(self, request: _Request, send: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Send a request once there is room for it, and charge what it took."""
         metering = self._metering
-        found = self._estimate(question) if metering.weighs else _UNWEIGHED
-        repairs = self._room is not None  # and nobody who waits for room may wait for it
-        unbounded = _UNWEIGHED if repairs else found
-        async with metering.carefully(question.model, unbounded):
-            room = await self._entered(question.model, found) if metering.budgets else None
-            used: Usage | None = None
-            if room is not None:
-                metering.in_flight.add(room)
+        size = self._estimate(request) if metering.weighs else _NO_ESTIMATE
+        is_repair = self._repair_reservation is not None  # which nobody who waits may wait for
+        async with metering.calibrating(request.model, _NO_ESTIMATE if is_repair else size):
+            reservation = await self._reserve(request.model, size) if metering.budgets else None
+            usage: Usage | None = None
+            if reservation is not None:
+                metering.in_flight.add(reservation)
             try:
-                reply = await self._sent(question, ask)
-                used = reply.usage
-                if found.tokens_in and used.tokens_in:
-                    first = question.model not in metering.lengths.asked
-                    metering.lengths.compare(question.model, found.tokens_in, used.tokens_in)
-                    if first:  # those beside it were given room by our own count
-                        for other in metering.in_flight - {room}:
-                            other.renew()
+                reply = await self._counted(request, send)
+                usage = reply.usage
+                if size.tokens_in and usage.tokens_in:
+                    self._calibrate(request.model, size.tokens_in, usage.tokens_in, reservation)
             except ModelError as error:
-                used = self._guessed(question) if error.charged else None
+                usage = self._estimated_usage(request) if error.charged else None
                 raise
             finally:
-                if used is not None:
-                    self._asking.account.add(used)
-                if room is not None:
-                    metering.in_flight.discard(room)
-                    self._settle(room, used)
+                if usage is not None:
+                    self._requests.account.add(usage)
+                if reservation is not None:
+                    metering.in_flight.discard(reservation)
+                    self._charge(reservation, usage)
         return reply
 
-    async def _sent(self, question: _Question, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+    def _calibrate(
+        self, model: str, estimated: int, counted: int, reservation: Reservation | None
+    ) -> None:
+        metering = self._metering
+        is_first = model not in metering.lengths.tokens_in
+        metering.lengths.compare(model, estimated, counted)
+        if is_first:  # those in flight have reserved room by our own count
+            for other in metering.in_flight - {reservation}:
+                other.renew()
+
+    async def _counted(self, request: _Request, send: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Send a request, and count it if it has left."""
         try:
-            with self._asking.sending():
-                reply = await ask()
-        except (ConfigurationError, UnsupportedError):  # which say that it cannot be asked
+            with self._requests.send_context():
+                reply = await send()
+        except (ConfigurationError, UnsupportedError):  # which tell that it cannot be sent
             raise
         except ModelError as error:
             if error.sent:
-                self._asking.sent()
+                self._requests.count_sent()
             raise
         except BaseException:
-            self._asking.sent()
+            self._requests.count_sent()
             raise
-        self._asking.sent()
-        model = question.model
-        used = measured_usage(model, question.verb, question.asked, question.params, reply)
-        if used.tokens_out:
-            self._metering.lengths.add(model, used.tokens_out)
-        return Reply(reply.value, used, reply.headers)
+        self._requests.count_sent()
+        model = request.model
+        usage = measured_usage(model, request.method, request.content, request.params, reply)
+        if usage.tokens_out:
+            self._metering.lengths.add(model, usage.tokens_out)
+        return Reply(reply.value, usage, reply.headers)
 
-    def _estimate(self, question: _Question) -> Estimate:
-        return self._metering.estimated(question, self._expected)
+    def _estimate(self, request: _Request) -> Estimate:
+        return self._metering.estimate(request, self._expected)
 
-    def _guessed(self, question: _Question) -> Usage:
-        """Say what a question took whose answer did not reach us."""
-        found = self._estimate(question)
-        usd = price(question.model, found.tokens_in, found.tokens_out)
-        return Usage(found.tokens_in, found.tokens_out, usd, estimated=True)
+    def _estimated_usage(self, request: _Request) -> Usage:
+        """Estimate what a request took whose answer did not arrive."""
+        size = self._estimate(request)
+        usd = price(request.model, size.tokens_in, size.tokens_out)
+        return Usage(size.tokens_in, size.tokens_out, usd, estimated=True)
 
-    async def _entered(self, model: str, found: Estimate) -> Room:
-        """Take room in the budgets, or the room that was kept."""
-        if self._room is not None:
-            room, self._room = self._room, None
+    async def _reserve(self, model: str, size: Estimate) -> Reservation:
+        """Reserve room in the budgets, or use the room that is reserved for a repair."""
+        metering = self._metering
+        if self._repair_reservation is not None:
+            reservation, self._repair_reservation = self._repair_reservation, None
             try:
-                room.go_on(self._metering.needs(model, found, 0)[0])
+                reservation.check_room(metering.costs(model, size, 0)[0])
             except BaseException:
-                room.leave()
+                reservation.release()
                 raise
-            return room
-        metering, repairs = self._metering, self._expected.repairs
-        room = Room(metering.budgets, lambda: metering.needs(model, found, repairs))
+            return reservation
+        repairs = self._expected.repairs
+        reservation = Reservation(metering.budgets, lambda: metering.costs(model, size, repairs))
         async with metering.turn:  # first come, first served
-            await room.enter()
-        return room
+            await reservation.acquire()
+        return reservation
 
-    def _settle(self, room: Room, used: Usage | None) -> None:
-        if used is not None:
-            tokens = (used.tokens_in or 0) + (used.tokens_out or 0)
-            room.spend(Need(1, tokens, used.usd or 0.0))
-        if used is not None and self._expected.repairs:
-            self._room = room  # until it is known that nothing is to be repaired
+    def _charge(self, reservation: Reservation, usage: Usage | None) -> None:
+        if usage is not None:
+            tokens = (usage.tokens_in or 0) + (usage.tokens_out or 0)
+            reservation.charge(Cost(1, tokens, usage.usd or 0.0))
+        if usage is not None and self._expected.repairs:
+            self._repair_reservation = reservation  # until the answer is known to be right
         else:
-            room.leave()
+            reservation.release()

@@ -1,9 +1,9 @@
-"""Room in the budgets of tables that operations have taken, of all sessions and processes.
+"""Room in the budgets of tables that operations have reserved, of all sessions and processes.
 
-Owns the table `bb_reserved`. What an operation takes is announced there before it is used: a row
-is added, committed, and then it is read whether all together fit. An operation that ends takes
-its rows away, once its answers are in the call ledger; those of a process that died count until
-their lease ends, and from then on what the ledger says.
+Owns the table `bb_reserved`. What an operation reserves is announced there before it is used: a
+row is added, committed, and then it is read whether all together fit. An operation that ends
+deletes its rows, once its answers are in the call ledger; those of a process that died count
+until their lease ends, and from then on what the ledger has of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE", "Others", "Reservations"]
 
 LEASE = datetime.timedelta(seconds=60)
-"""How long what an operation has taken is its own without a sign of life."""
+"""How long a reservation holds without a sign of life."""
 
 _NAME = "bb_reserved"
 _SCHEMA = sch.Schema(
@@ -39,46 +39,46 @@ _SCHEMA = sch.Schema(
 _CAPS = ("usd", "calls", "tokens")
 
 Others = tuple[dict[str, float], bool]
-"""What all others have spent and taken, and whether one of them may give some of it back."""
+"""What all others have spent and reserved, and whether one of them may release some of it."""
 
 
 class Reservations:
-    """What operations have taken of the budgets of a database.
+    """What operations have reserved of the budgets of a database.
 
     Parameters
     ----------
     backend
         A connection whose writes are committed at once.
     spent
-        Tells what the ledger says of a table since a moment, without some holders.
+        Returns what a table has spent by the ledger since a timestamp, without some holders.
     """
 
     def __init__(self, backend: Backend, spent: Callable[..., Mapping[str, Any]]) -> None:
         self._backend = backend
         self._spent = spent
-        self._is_there = False
+        self._exists = False
 
     def prepare(self, writer: Backend) -> None:
-        """Make the table where there is none, by the right to write of the calling thread."""
-        if self._is_there:
+        """Create the table where there is none, with the write lock of the calling thread."""
+        if self._exists:
             return
         if not self._backend.columns(_NAME):
             with writer.write_lock():
                 if not self._backend.columns(_NAME):  # another process may just have made it
                     self._backend.create_table(_NAME, _SCHEMA)
-        self._is_there = True
+        self._exists = True
 
     def add(
-        self, table: str, holder: str, number: int, taken: Mapping[str, float], *, idle: bool
+        self, table: str, holder: str, number: int, amounts: Mapping[str, float], *, idle: bool
     ) -> datetime.datetime:
-        """Announce what is taken, or given back; return when the lease ends.
+        """Announce what is reserved, or released; return when the lease ends.
 
         Parameters
         ----------
         number
             Of the announcements of this holder.
         idle
-            Whether nothing is left of what it has taken but what it has spent.
+            Whether nothing is reserved but what it has spent.
         """
         import pyarrow as pa
 
@@ -87,9 +87,9 @@ class Reservations:
             "holder": holder,
             "table": table,
             "number": number,
-            "calls": int(taken["calls"]),
-            "tokens": int(taken["tokens"]),
-            "usd": float(taken["usd"]),
+            "calls": int(amounts["calls"]),
+            "tokens": int(amounts["tokens"]),
+            "usd": float(amounts["usd"]),
             "idle": idle,
             "until": until,
         }
@@ -97,24 +97,26 @@ class Reservations:
         return until
 
     def others(self, table: str, holder: str, since: datetime.datetime) -> Others:
-        """Return what others than a holder have spent and taken."""
-        rows = self._backend.table(_NAME, _SCHEMA).to_expr()
-        # Before the ledger: who ends meanwhile is counted once at least.
-        found = self._backend.arrow(rows.filter(rows["table"] == table), {}).to_pylist()
+        """Return what other holders have spent and reserved."""
+        reserved = self._backend.table(_NAME, _SCHEMA).to_expr()
+        # Before the ledger: an operation that ends meanwhile is counted at least once.
+        rows = self._backend.arrow(reserved.filter(reserved["table"] == table), {}).to_pylist()
         now = datetime.datetime.now(datetime.UTC)
-        last: dict[str, dict[str, Any]] = {}
-        for row in sorted(found, key=lambda row: row["number"]):
-            last[row["holder"]] = row
-        live = {each for each, row in last.items() if row["until"] > now and each != holder}
-        for each in last.keys() - live - {holder}:
-            self.end(each)
-        taken = dict(self._spent(table, since, {*live, holder}))
-        for row in found:
-            if row["holder"] in live:
+        last_rows: dict[str, dict[str, Any]] = {}
+        for row in sorted(rows, key=lambda row: row["number"]):
+            last_rows[row["holder"]] = row
+        live_holders = {
+            name for name, row in last_rows.items() if row["until"] > now and name != holder
+        }
+        for expired_holder in last_rows.keys() - live_holders - {holder}:
+            self.end(expired_holder)
+        amounts = dict(self._spent(table, since, {*live_holders, holder}))
+        for row in rows:
+            if row["holder"] in live_holders:
                 for cap in _CAPS:
-                    taken[cap] += row[cap]
-        return taken, not all(last[each]["idle"] for each in live)
+                    amounts[cap] += row[cap]
+        return amounts, not all(last_rows[name]["idle"] for name in live_holders)
 
     def end(self, holder: str) -> None:
-        """Forget what an operation has taken: the ledger says what it has spent."""
+        """Delete the reservations of an operation: the ledger has what it has spent."""
         self._backend.delete_rows(_NAME, {"holder": holder})

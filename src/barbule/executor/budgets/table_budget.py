@@ -1,7 +1,7 @@
 """The budget of a table, in which all sessions and processes that write to it have a share.
 
-Owns how much of it one operation has taken for its calls, and when it takes more or gives some
-back. It takes room for several calls at a time, as each time costs two reads and a write.
+Owns how much of it one operation has reserved for its calls, and when it reserves more or releases
+some. It reserves room for several calls at a time, as each time costs two reads and a write.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import uuid
 from typing import TYPE_CHECKING, Self
 
 from barbule.errors import BarbuleError
-from barbule.executor.budgets.budget import CAPS, Budget, Need
+from barbule.executor.budgets.budget import CAPS, Budget, Cost
 from barbule.executor.budgets.reservations import LEASE
 
 if TYPE_CHECKING:
     from barbule.backends.base import Backend
     from barbule.catalog.records import Caps, TableRecord
-    from barbule.executor.ledger.call_ledger import Ledger
+    from barbule.executor.ledger.call_ledger import CallLedger
 
 __all__ = ["TableBudget"]
 
-_AHEAD = 64  # calls for which room is taken at a time, where there is much
-_PART = 2  # of what is left no more is taken ahead than one of so many parts
-_LOOK_AGAIN = 0.1  # seconds, about, after which it is looked whether others have given room back
-_REFUSED = 0.5  # seconds for which a refusal is believed
-_BEAT = 1.0  # seconds without a call after which room that is not needed is given back
+_CALLS_AHEAD = 64  # for which room is reserved at a time, where there is much
+_AHEAD_DIVISOR = 2  # of the free room no more is reserved ahead than one of so many parts
+_POLL_SECONDS = 0.1  # about, between two looks whether others have released room
+_REFUSAL_SECONDS = 0.5  # for which a refusal holds
+_HEARTBEAT_SECONDS = 1.0  # without a call, after which room that is not needed is released
 _RENEWAL = LEASE / 4
 _NOTHING = dict.fromkeys(CAPS, 0.0)
-_NOISE = 1e-9  # of dollars that are added and subtracted
+_ROUNDING_ERROR = 1e-9  # of dollars that are added and subtracted
 
 
 class TableBudget(Budget):
@@ -43,63 +43,68 @@ class TableBudget(Budget):
     table
         The table's name.
     caps
-        What it may spend, since when.
+        What it may spend, and since when.
     ledger
-        Of the database: it says what was spent.
+        Of the database: it has what was spent.
     """
 
-    def __init__(self, table: str, caps: Caps, ledger: Ledger) -> None:
+    def __init__(self, table: str, caps: Caps, ledger: CallLedger) -> None:
         name = f"the budget of table {table!r}"
         super().__init__(usd=caps.usd, calls=caps.calls, tokens=caps.tokens, name=name)
         self.holder = uuid.uuid4().hex
         self._table = table
         self._since = datetime.datetime.fromisoformat(caps.since)
         self._ledger = ledger
-        self._taken = dict(_NOTHING)
-        self._others = dict(_NOTHING)  # as they were seen last
-        self._free = dict(_NOTHING)  # for what was not taken
-        self._number = 0
-        self._is_idle = self._is_busy = False
+        self._announced = dict(_NOTHING)  # what this operation has reserved
+        self._others = dict(_NOTHING)  # what others had spent and reserved at the last look
+        self._free_room = dict(_NOTHING)  # what nobody had spent or reserved then
+        self._announcements = 0
+        self._is_idle = False  # whether nothing is reserved but what is spent
+        self._others_busy = False  # whether others may release room
         self._next_look = 0.0
-        self._until = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-        self._ended = threading.Event()
+        self._lease_end = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+        self._released = threading.Event()
 
     @classmethod
-    def of(cls, record: TableRecord, ledger: Ledger, writer: Backend) -> Self | None:
-        """Return what a table may spend; None where it has no budget."""
+    def of(cls, record: TableRecord, ledger: CallLedger, writer: Backend) -> Self | None:
+        """Return the budget of a table; None where it has none."""
         if record.budget is None:
             return None
         ledger.reservations.prepare(writer)
-        ledger.settle()  # what was computed before may be on its way there
+        ledger.flush()  # what was computed before may be on its way there
         return cls(record.name, record.budget, ledger)
 
     def release(self) -> None:
-        """Give back what is left; what was spent is in the ledger."""
+        """Release the remaining room; what was spent is in the ledger."""
         with self._lock:
-            self._ended.set()
-            if self._number:
-                # Where the database is away its lease ends it.
+            self._released.set()
+            if self._announcements:
+                # Where the database is away, the end of the lease does it.
                 with contextlib.suppress(BarbuleError):
-                    self._ledger.settle()
+                    self._ledger.flush()
                     self._ledger.reservations.end(self.holder)
 
     @property
     def _is_alone(self) -> bool:
-        return super()._is_alone and not self._is_busy
+        return super()._is_alone and not self._others_busy
 
-    def _used(self, cap: str) -> float:
+    def _required(self, cap: str) -> float:
         return self._spent[cap] - self._others[cap] + self._reserved[cap]
 
-    def _fits(self, need: Need) -> bool:
+    def _fits(self, cost: Cost) -> bool:
         missing = {
-            cap: max(0.0, self._used(cap) + getattr(need, cap) - self._taken[cap])
+            cap: max(0.0, self._required(cap) + getattr(cost, cap) - self._announced[cap])
             for cap, value in self.caps.items()
             if value is not None
         }
-        return all(each <= _NOISE for each in missing.values()) or self._is_taken(missing)
+        return self._is_nothing(missing) or self._reserve_more(missing)
 
-    def _is_taken(self, missing: dict[str, float]) -> bool:
-        """Take room that is missing, and some ahead; False where there is none for now."""
+    @staticmethod
+    def _is_nothing(amounts: dict[str, float]) -> bool:
+        return all(amount <= _ROUNDING_ERROR for amount in amounts.values())
+
+    def _reserve_more(self, missing: dict[str, float]) -> bool:
+        """Reserve the missing room, and some ahead; return False where there is none for now."""
         if time.monotonic() < self._next_look and not self._is_free(missing):
             return False
         self._look()
@@ -107,77 +112,81 @@ class TableBudget(Budget):
             self._wait()
             return False
         ahead = {
-            cap: max(each, min(each * _AHEAD, (self._free[cap] - self._free[cap] % 1) // _PART))
-            if cap != "usd"
-            else max(each, min(each * _AHEAD, self._free[cap] / _PART))
-            for cap, each in missing.items()
+            cap: max(amount, min(amount * _CALLS_AHEAD, self._part_of_free(cap)))
+            for cap, amount in missing.items()
         }
         self._announce(ahead)
         self._look()
-        if not self._is_free(_NOTHING):  # others have taken some at the same moment
-            self._announce({cap: missing[cap] - each for cap, each in ahead.items()})
+        if not self._is_free(_NOTHING):  # others have reserved some at the same time
+            self._announce({cap: missing[cap] - amount for cap, amount in ahead.items()})
             self._look()
             if not self._is_free(_NOTHING):
-                self._announce({cap: -each for cap, each in missing.items()})
+                self._announce({cap: -amount for cap, amount in missing.items()})
                 self._look()
-                self._is_busy = True
-                self._next_look = time.monotonic() + random.uniform(0, _LOOK_AGAIN)  # noqa: S311
+                self._others_busy = True
+                self._next_look = time.monotonic() + random.uniform(0, _POLL_SECONDS)  # noqa: S311
                 return False
         return True
 
-    def _is_free(self, need: dict[str, float]) -> bool:
-        return all(need[cap] <= self._free[cap] + _NOISE for cap in self._free)
+    def _part_of_free(self, cap: str) -> float:
+        free = self._free_room[cap]
+        return free / _AHEAD_DIVISOR if cap == "usd" else (free - free % 1) // _AHEAD_DIVISOR
+
+    def _is_free(self, amounts: dict[str, float]) -> bool:
+        return all(
+            amounts[cap] <= self._free_room[cap] + _ROUNDING_ERROR for cap in self._free_room
+        )
 
     def _wait(self) -> None:
-        """Give back what is not needed, so that not each waits for the others."""
+        """Release what is not needed, so that operations do not wait for each other."""
         if self._in_flight == 0 and not self._is_idle:
-            self._give_back()
-        pause = _LOOK_AGAIN * random.uniform(0.5, 1.5) if self._is_busy else _REFUSED  # noqa: S311
+            self._release_unneeded()
+        pause = _POLL_SECONDS * random.uniform(0.5, 1.5) if self._others_busy else _REFUSAL_SECONDS  # noqa: S311
         self._next_look = time.monotonic() + pause
 
-    def _give_back(self) -> None:
-        self._announce({cap: self._used(cap) - self._taken[cap] for cap in CAPS}, idle=True)
+    def _release_unneeded(self) -> None:
+        self._announce({cap: self._required(cap) - self._announced[cap] for cap in CAPS}, idle=True)
 
     def _look(self) -> None:
-        """See what others have spent and taken."""
-        others, self._is_busy = self._ledger.reservations.others(
+        """Read what others have spent and reserved."""
+        others, self._others_busy = self._ledger.reservations.others(
             self._table, self.holder, self._since
         )
         for cap in CAPS:
             self._spent[cap] += others[cap] - self._others[cap]
         self._others = others
-        self._free = {
-            cap: value - others[cap] - self._taken[cap]
+        self._free_room = {
+            cap: value - others[cap] - self._announced[cap]
             for cap, value in self.caps.items()
             if value is not None
         }
 
-    def _announce(self, more: dict[str, float], *, idle: bool = False) -> None:
-        """Say that more is taken, or less."""
-        if not self._number:
-            threading.Thread(target=self._beat, name="barbule-budget", daemon=True).start()
-        more = {**_NOTHING, **more}
-        said = more
-        if datetime.datetime.now(datetime.UTC) > self._until:  # nobody counts it any more
-            said = {cap: each + self._taken[cap] for cap, each in more.items()}
-        self._number += 1
-        self._until = self._ledger.reservations.add(
-            self._table, self.holder, self._number, said, idle=idle
+    def _announce(self, change: dict[str, float], *, idle: bool = False) -> None:
+        """Add to what this operation has reserved, for others to read; less where negative."""
+        if not self._announcements:
+            threading.Thread(target=self._keep_alive, name="barbule-budget", daemon=True).start()
+        change = {**_NOTHING, **change}
+        announcement = change
+        if datetime.datetime.now(datetime.UTC) > self._lease_end:  # others do not count it any more
+            announcement = {cap: amount + self._announced[cap] for cap, amount in change.items()}
+        self._announcements += 1
+        self._lease_end = self._ledger.reservations.add(
+            self._table, self.holder, self._announcements, announcement, idle=idle
         )
         self._is_idle = idle
         for cap in CAPS:
-            self._taken[cap] += more[cap]
+            self._announced[cap] += change[cap]
 
-    def _beat(self) -> None:
-        """Renew the lease, and give back what is not needed."""
-        before: object = None
-        while not self._ended.wait(_BEAT):
+    def _keep_alive(self) -> None:
+        """Renew the lease, and release what is not needed."""
+        former_state: object = None
+        while not self._released.wait(_HEARTBEAT_SECONDS):
             with self._lock, contextlib.suppress(BarbuleError):
-                if self._ended.is_set():
+                if self._released.is_set():
                     return
-                now = (self._in_flight, self._number, *self._spent.values())
-                if now == before and not self._in_flight and not self._is_idle:
-                    self._give_back()
-                elif datetime.datetime.now(datetime.UTC) > self._until - LEASE + _RENEWAL:
+                state = (self._in_flight, self._announcements, *self._spent.values())
+                if state == former_state and not self._in_flight and not self._is_idle:
+                    self._release_unneeded()
+                elif datetime.datetime.now(datetime.UTC) > self._lease_end - LEASE + _RENEWAL:
                     self._announce({}, idle=self._is_idle)
-                before = now
+                former_state = state

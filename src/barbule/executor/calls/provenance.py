@@ -1,7 +1,7 @@
-"""For whom functions are called: the table, its columns, and what they may spend.
+"""For which cells functions are called: the table, its columns, and what they may spend.
 
-Owns these records. They travel with the thread that runs an operation; what is made of them (the
-ledger's columns, a budget) is decided where calls are made.
+Owns these records. They travel with the thread that runs an operation; the columns of the ledger
+and the budgets are filled from them where calls are made.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from barbule.executor.budgets.table_budget import TableBudget
     from barbule.planner.plan import Plan
 
-__all__ = ["PROVISIONAL", "Asker", "Purpose"]
+__all__ = ["PROVISIONAL", "CallTarget", "Provenance"]
 
 # Identities of new rows while a change is prepared: above all that there can be, in order.
 PROVISIONAL = 2**62
 
 
 @dataclass(frozen=True)
-class Asker:
+class CallTarget:
     """The cells for which a call is made.
 
     Attributes
@@ -40,25 +40,25 @@ class Asker:
     column: str | None = None
     rows: Sequence[int | None] | None = None
 
-    def row(self, place: int) -> int | None:
+    def row_id(self, row: int) -> int | None:
         """Return the identity of a row of the batch."""
-        return None if self.rows is None else self.rows[place]
+        return None if self.rows is None else self.rows[row]
 
 
 @dataclass(frozen=True)
-class Purpose:
-    """What an operation computes.
+class Provenance:
+    """The table and columns that an operation computes.
 
     Attributes
     ----------
     columns
-        The names of columns by those that the plan gives them.
+        The names of the table's columns, by those of the plan.
     first_row
-        The identity that the first new row is going to have.
+        The identity of the first new row.
     budget
-        What the table may spend.
+        The budget of the table.
     lenient
-        Whether calls whose errors are read may fail, whatever their functions say.
+        Whether calls whose errors are read may fail, whatever their functions declare.
     """
 
     table: str | None = None
@@ -67,8 +67,8 @@ class Purpose:
     budget: TableBudget | None = None
     lenient: bool = False
 
-    def asker(self, column: str | None, batch: pa.RecordBatch) -> Asker:
-        """Say for which cells a call is made that a plan needs for a column."""
+    def target(self, column: str | None, batch: pa.RecordBatch) -> CallTarget:
+        """Return the cells of a batch for which a plan makes a call."""
         rows = None
         if RID in batch.schema.names:
             rows = [
@@ -76,13 +76,16 @@ class Purpose:
                 for row in batch.column(RID).to_pylist()
             ]
         name = None if column is None else self.columns.get(column, column)
-        return Asker(self.table, name, rows)
+        return CallTarget(self.table, name, rows)
 
     @classmethod
-    def of_query(cls, plan: Plan) -> Purpose:
-        """Say what a query computes: columns of its own, of the only table that it reads."""
+    def of_query(cls, plan: Plan) -> Provenance:
+        """Return that of a query: columns of its own, of the only table that it reads."""
         relations = [plan.logical, *(getattr(stage, "logical", None) for stage in plan.stages)]
         names = {
-            leaf.name for each in relations if each is not None for leaf in each.find(ManagedTable)
+            leaf.name
+            for relation in relations
+            if relation is not None
+            for leaf in relation.find(ManagedTable)
         }
         return cls(names.pop() if len(names) == 1 else None)

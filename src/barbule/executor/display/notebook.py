@@ -1,7 +1,7 @@
-"""How rows look in a notebook: a table in HTML, with thumbnails, players and errors.
+"""Rows in a notebook: a table in HTML, with thumbnails, players and errors.
 
-Owns the table around the cells, and that no function or model is called to be shown. How media
-are drawn is `media.previews`' business. Everything that comes from data is escaped.
+Owns the table around the cells, and that no function or model is called for it. Media are drawn by
+`media.previews`. Everything that comes from data is escaped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.executor.display.preview import Shown, cell_text, first_rows
+from barbule.executor.display.preview import Preview, cell_text, first_rows
 from barbule.media.previews import STYLE, error_html, media_html
 from barbule.nodes import CALLING_NODES
 from barbule.types import Media
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from barbule.executor.display.preview import Reason
-    from barbule.executor.engine import Engine
+    from barbule.executor.display.query_source import QuerySource
     from barbule.media.library import MediaLibrary
 
 __all__ = ["query_html", "rows_html"]
 
-_MOST_CHARACTERS = 600
-_MOST_ITEMS = 4
-_EMBEDDED = 8 << 20  # bytes of all files in a table; more would make notebooks heavy
+_MAX_CHARACTERS = 600
+_MAX_ITEMS = 4
+_MAX_EMBEDDED_BYTES = 8 << 20  # of all files in a table; more would make notebooks heavy
 _STYLE = f"""<style>
 .barbule {{overflow-x:auto;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif}}
 .barbule table {{border-collapse:collapse;margin:0;border:0;table-layout:auto}}
@@ -57,25 +57,27 @@ _STYLE = f"""<style>
 {STYLE}</style>"""
 
 
-def rows_html(shown: Shown, library: MediaLibrary) -> str:
+def rows_html(preview: Preview, library: MediaLibrary) -> str:
     """Draw rows as a table; `library` opens media cells."""
-    media = sum(map(holds_media, shown.schema.types)) * shown.rows.num_rows
-    most = _EMBEDDED // max(media, 1)
-    draw = functools.partial(media_html, library=library, max_bytes=most)
+    media = sum(map(holds_media, preview.schema.types)) * preview.rows.num_rows
+    max_bytes = _MAX_EMBEDDED_BYTES // max(media, 1)
+    draw = functools.partial(media_html, library=library, max_bytes=max_bytes)
     columns = []
-    for _, kind, cells in shown.columns():
-        tag = '<td class="number">' if kind.is_numeric() else "<td>"
-        columns.append([f"{tag}{_cell(value, why, kind, draw)}</td>" for value, why in cells])
+    for _, dtype, cells in preview.columns():
+        tag = '<td class="number">' if dtype.is_numeric() else "<td>"
+        columns.append(
+            [f"{tag}{_cell(value, reason, dtype, draw)}</td>" for value, reason in cells]
+        )
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns, strict=True))
     return _framed(
-        f"{_head(shown.schema, shown.types)}<tbody>{body}</tbody>", shown.title, shown.note
+        f"{_head(preview.schema, preview.types)}<tbody>{body}</tbody>", preview.title, preview.note
     )
 
 
-def query_html(engine: Engine, query: ir.Table) -> str:
+def query_html(source: QuerySource, query: ir.Table) -> str:
     """Draw the first rows of a query; of one that calls functions, its columns alone.
 
-    Where a column holds cells that failed, they show why.
+    Cells that failed have the reason.
     """
     if query.op().find(CALLING_NODES):
         return _framed(
@@ -84,62 +86,62 @@ def query_html(engine: Engine, query: ir.Table) -> str:
             " runs it, <code>.explain()</code> says what it asks.",
             escaped=True,
         )
-    return rows_html(first_rows(engine, query), engine.library)
+    return rows_html(first_rows(source, query), source.library)
 
 
 def _framed(table: str, title: str = "", note: str = "", *, escaped: bool = False) -> str:
-    above = f'<p class="title">{html.escape(title)}</p>' if title else ""
-    below = f'<p class="note">{note if escaped else html.escape(note)}</p>' if note else ""
-    return f'{_STYLE}<div class="barbule">{above}<table>{table}</table>{below}</div>'
+    heading = f'<p class="title">{html.escape(title)}</p>' if title else ""
+    footer = f'<p class="note">{note if escaped else html.escape(note)}</p>' if note else ""
+    return f'{_STYLE}<div class="barbule">{heading}<table>{table}</table>{footer}</div>'
 
 
 def _head(schema: sch.Schema, types: Mapping[str, str] | None = None) -> str:
-    said = {name: html.escape(str(kind)) for name, kind in schema.items()}
-    said |= {name: html.escape(text) for name, text in (types or {}).items()}
+    type_texts = {name: html.escape(str(dtype)) for name, dtype in schema.items()}
+    type_texts |= {name: html.escape(text) for name, text in (types or {}).items()}
     heads = "".join(
-        f"<th{_class(kind)}>{html.escape(name)}"
-        f'<span class="type" title="{said[name]}">{said[name]}</span></th>'
-        for name, kind in schema.items()
+        f"<th{_class(dtype)}>{html.escape(name)}"
+        f'<span class="type" title="{type_texts[name]}">{type_texts[name]}</span></th>'
+        for name, dtype in schema.items()
     )
     return f"<thead><tr>{heads}</tr></thead>"
 
 
-def _class(kind: dt.DataType) -> str:
-    return ' class="number"' if kind.is_numeric() else ""
+def _class(dtype: dt.DataType) -> str:
+    return ' class="number"' if dtype.is_numeric() else ""
 
 
 def _cell(
-    value: Any, reason: Reason | None, kind: dt.DataType, draw: Callable[[str, Media], str]
+    value: Any, reason: Reason | None, dtype: dt.DataType, draw: Callable[[str, Media], str]
 ) -> str:
     if value is None and reason is not None:
         return error_html(reason["message"], reason["type"])
     if value is None:
         return '<span class="null">NULL</span>'
-    if isinstance(kind, Media):
-        return draw(value, kind)
-    if isinstance(kind, dt.Array) and holds_media(kind):
-        return _items(value, kind, draw)
-    if isinstance(kind, dt.Struct) and holds_media(kind):
+    if isinstance(dtype, Media):
+        return draw(value, dtype)
+    if isinstance(dtype, dt.Array) and holds_media(dtype):
+        return _items(value, dtype, draw)
+    if isinstance(dtype, dt.Struct) and holds_media(dtype):
         rows = (
             f'<tr><td class="dim">{html.escape(name)}</td>'
-            f"<td>{_cell(value[name], None, each, draw)}</td></tr>"
-            for name, each in kind.fields.items()
+            f"<td>{_cell(value[name], None, field_dtype, draw)}</td></tr>"
+            for name, field_dtype in dtype.fields.items()
         )
         return f'<table class="fields">{"".join(rows)}</table>'
-    return _text(cell_text(value, kind), kind)
+    return _text(cell_text(value, dtype), dtype)
 
 
-def _items(values: list[Any], kind: dt.Array, draw: Callable[[str, Media], str]) -> str:
-    """Draw the first of a list of media, and say how many more there are."""
-    shown = [_cell(each, None, kind.value_type, draw) for each in values[:_MOST_ITEMS]]
-    more = len(values) - len(shown)
-    rest = f'<span class="dim">and {more:,} more</span>' if more > 0 else ""
-    return f'<div class="items">{"".join(shown)}{rest}</div>'
+def _items(values: list[Any], dtype: dt.Array, draw: Callable[[str, Media], str]) -> str:
+    """Draw the first of a list of media, and the number of further ones."""
+    items = [_cell(value, None, dtype.value_type, draw) for value in values[:_MAX_ITEMS]]
+    more = len(values) - len(items)
+    note = f'<span class="dim">and {more:,} more</span>' if more > 0 else ""
+    return f'<div class="items">{"".join(items)}{note}</div>'
 
 
-def _text(text: str, kind: dt.DataType) -> str:
-    if kind.is_numeric() or kind.is_boolean():
+def _text(text: str, dtype: dt.DataType) -> str:
+    if dtype.is_numeric() or dtype.is_boolean():
         return html.escape(text)
-    cut = text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
-    code = " code" if kind.is_json() or kind.is_nested() else ""
-    return f'<div class="text{code}">{html.escape(cut)}</div>'
+    shortened = text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"
+    code = " code" if dtype.is_json() or dtype.is_nested() else ""
+    return f'<div class="text{code}">{html.escape(shortened)}</div>'

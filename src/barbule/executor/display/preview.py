@@ -1,7 +1,7 @@
-"""What is shown of a query, in a page or a terminal: its first rows, and why cells are empty.
+"""The preview of a query: its first rows, and why cells of them are empty.
 
-Owns which rows these are and how a plain value is written in a cell. Neither HTML nor a terminal
-is known here.
+Owns which rows these are and how a plain value is written in a cell. How a preview is drawn is
+decided in `notebook` and `terminal`.
 """
 
 from __future__ import annotations
@@ -24,21 +24,29 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from barbule.executor.engine import Engine
+    from barbule.executor.display.query_source import QuerySource
 
-__all__ = ["SHOWN_ROWS", "Reason", "Shown", "cell_text", "first_rows", "reasons_of", "title_of"]
+__all__ = [
+    "PREVIEW_ROWS",
+    "Preview",
+    "Reason",
+    "cell_text",
+    "first_rows",
+    "missing_reasons",
+    "table_title",
+]
 
-SHOWN_ROWS = 20
-_REASON = "bb_error_"
-_MOST_NUMBERS = 4
-_LONG = 1e8  # from here on, eight digits would not show the units
+PREVIEW_ROWS = 20
+_REASON_PREFIX = "bb_error_"
+_MAX_NUMBERS = 4  # of a vector
+_MIN_LONG_NUMBER = 1e8  # from here on, eight digits would not have the units
 
 Reason = dict[str, str]  # type and message of the error for which a cell is empty
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Rows that are shown.
+class Preview:
+    """Rows as they are displayed.
 
     Attributes
     ----------
@@ -49,11 +57,11 @@ class Shown:
     reasons
         For columns of which cells failed: the error of each row, or None.
     title
-        What they are rows of.
+        The title above the rows.
     note
-        What is not shown.
+        The note below them, about rows that are left out.
     types
-        What is written below the names of columns whose cells are texts about their values.
+        The types of columns whose cells are texts about their values.
     """
 
     rows: pa.Table
@@ -64,79 +72,81 @@ class Shown:
     types: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> Iterator[tuple[str, dt.DataType, list[tuple[Any, Reason | None]]]]:
-        """Give name, type and cells of each column, a cell with why it is empty."""
-        for name, kind in self.schema.items():
+        """Yield name, type and cells of each column, a cell with the reason why it is empty."""
+        for name, dtype in self.schema.items():
             cells = self.rows.column(name).to_pylist()
-            why = self.reasons.get(name) or [None] * len(cells)
-            yield name, kind, list(zip(cells, why, strict=True))
+            reasons = self.reasons.get(name) or [None] * len(cells)
+            yield name, dtype, list(zip(cells, reasons, strict=True))
 
 
-def first_rows(engine: Engine, query: ir.Table, count: int = SHOWN_ROWS) -> Shown:
-    """Run a query for its first rows, and for why cells of stored columns are empty."""
+def first_rows(source: QuerySource, query: ir.Table, count: int = PREVIEW_ROWS) -> Preview:
+    """Run a query for its first rows, and the reasons why cells of stored columns are empty."""
     relation = query.op()
-    failing = _failing(engine, relation)
+    failing = _failing_columns(source, relation)
     try:
-        rows = engine.arrow(_with_reasons(relation, failing, count + 1))
-    except UnsupportedError:  # the errors lie beneath a join or the like
+        rows = source.arrow(_with_reasons(relation, failing, count + 1))
+    except UnsupportedError:  # it reads the columns through a join or the like
         failing = []
-        rows = engine.arrow(_with_reasons(relation, failing, count + 1))
-    title, total = title_of(engine, query) if isinstance(relation, ManagedTable) else ("", None)
+        rows = source.arrow(_with_reasons(relation, failing, count + 1))
+    title, total = table_title(source, query) if isinstance(relation, ManagedTable) else ("", None)
     note = "" if rows.num_rows <= count else f"The first {count:,} rows"
     if note:
         note += "." if total is None else f" of {total:,}."
     rows = rows.slice(0, count)
-    reasons = {name: rows.column(f"{_REASON}{name}").to_pylist() for name in failing}
-    return Shown(rows, query.schema(), reasons, title, note)
+    reasons = {name: rows.column(f"{_REASON_PREFIX}{name}").to_pylist() for name in failing}
+    return Preview(rows, query.schema(), reasons, title, note)
 
 
-def reasons_of(engine: Engine, query: ir.Table, rows: pa.Table) -> dict[str, list[Reason | None]]:
-    """Find out why cells of the first rows that a query gave are empty.
+def missing_reasons(
+    source: QuerySource, query: ir.Table, rows: pa.Table
+) -> dict[str, list[Reason | None]]:
+    """Return the reasons why cells of the first rows of a query are empty.
 
-    The query is asked again; where it does not give the same rows, or would call functions,
-    nothing is known.
+    The query is run again; where it does not give the same rows, or would call functions, there
+    are none.
     """
     relation = query.op()
-    failing = [] if relation.find(CALLING_NODES) else _failing(engine, relation)
+    failing = [] if relation.find(CALLING_NODES) else _failing_columns(source, relation)
     if not failing:
         return {}
     try:
-        again = engine.arrow(_with_reasons(relation, failing, rows.num_rows))
-    except BarbuleError:  # the errors lie beneath a join, or the session is closed
+        again = source.arrow(_with_reasons(relation, failing, rows.num_rows))
+    except BarbuleError:  # it reads the columns through a join, or the session is closed
         return {}
     if not again.select(rows.column_names).equals(rows):
         return {}
-    return {name: again.column(f"{_REASON}{name}").to_pylist() for name in failing}
+    return {name: again.column(f"{_REASON_PREFIX}{name}").to_pylist() for name in failing}
 
 
-def title_of(engine: Engine, table: ir.Table) -> tuple[str, int]:
-    """Say what a table is and how many rows it has."""
+def table_title(source: QuerySource, table: ir.Table) -> tuple[str, int]:
+    """Return the title of a table, and its number of rows."""
     leaf = table.op()
-    total = engine.arrow(table.count()).column(0)[0].as_py()
-    kind = "view" if engine.record(leaf).view else "table"
-    past = "" if leaf.commit is None else ", an earlier version"
+    total = source.arrow(table.count()).column(0)[0].as_py()
+    label = "view" if source.record(leaf).view else "table"
+    version = "" if leaf.commit is None else ", an earlier version"
     rows = "1 row" if total == 1 else f"{total:,} rows"
-    return f"{leaf.name}: {kind} of {rows}{past}", total
+    return f"{leaf.name}: {label} of {rows}{version}", total
 
 
-def _failing(engine: Engine, relation: ops.Relation) -> list[str]:
-    """Name the columns that are stored columns which can fail."""
-    found = []
+def _failing_columns(source: QuerySource, relation: ops.Relation) -> list[str]:
+    """Return the columns that are stored columns which can fail."""
+    names = []
     for name in relation.schema.names:
-        place = origin(ops.Field(relation, name))
-        if place is not None and engine.errors_of(*place):
-            found.append(name)
-    return found
+        column = origin(ops.Field(relation, name))
+        if column is not None and source.errors_of(*column):
+            names.append(name)
+    return names
 
 
 def _with_reasons(relation: ops.Relation, failing: list[str], count: int) -> ir.Table:
     fields = {name: ops.Field(relation, name) for name in relation.schema.names}
-    reasons = {f"{_REASON}{name}": CellError(fields[name]) for name in failing}
-    shown = ops.Project(relation, {**fields, **reasons}) if failing else relation
-    return shown.to_expr().limit(count)
+    reasons = {f"{_REASON_PREFIX}{name}": CellError(fields[name]) for name in failing}
+    query = ops.Project(relation, {**fields, **reasons}) if failing else relation
+    return query.to_expr().limit(count)
 
 
-def cell_text(value: Any, kind: dt.DataType) -> str:
-    """Write a value that is there as text; of a vector its first numbers.
+def cell_text(value: Any, dtype: dt.DataType) -> str:
+    """Return a value, which is not None, as text; of a vector its first numbers.
 
     Examples
     --------
@@ -145,13 +155,13 @@ def cell_text(value: Any, kind: dt.DataType) -> str:
     >>> cell_text([0.12345] * 384, dt.Array(dt.float32))
     '[0.1235, 0.1235, 0.1235, 0.1235, … 384 in all]'
     """
-    if isinstance(kind, dt.Array) and kind.value_type.is_floating() and len(value) > _MOST_NUMBERS:
-        first = ("NULL" if each is None else f"{each:.4g}" for each in value[:_MOST_NUMBERS])
-        return f"[{', '.join(first)}, … {len(value):,} in all]"
+    if isinstance(dtype, dt.Array) and dtype.value_type.is_floating() and len(value) > _MAX_NUMBERS:
+        numbers = ("NULL" if number is None else f"{number:.4g}" for number in value[:_MAX_NUMBERS])
+        return f"[{', '.join(numbers)}, … {len(value):,} in all]"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     if isinstance(value, float):
-        return f"{value:.8g}" if abs(value) < _LONG else str(value)
+        return f"{value:.8g}" if abs(value) < _MIN_LONG_NUMBER else str(value)
     return str(value)

@@ -1,7 +1,7 @@
-"""How far long work has come, shown where somebody watches: on a terminal or in a notebook.
+"""The progress of long operations, on a terminal or in a notebook.
 
-Owns what is counted, and how it is shown. Nothing is shown in a log, a file or a pipe, nor of work
-that ends at once, and what was shown is taken away when the work ends.
+Owns what is counted, and how it is displayed. Nothing is displayed in a log, a file or a pipe, nor
+of operations that end at once, and the display is cleared when the operation ends.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import rich.progress as bars
+
 __all__ = ["Meter", "Progress", "screen"]
 
-_DELAY = 0.5  # seconds of work of which nothing is shown
-_PAUSE = 0.2  # seconds between two pictures
-_MINUTE, _HOUR = 60, 3600
+_DELAY_SECONDS = 0.5  # before the first display
+_REFRESH_SECONDS = 0.2  # between two displays
+_SECONDS_PER_MINUTE, _MINUTES_PER_HOUR = 60, 60
 
 
 @dataclass(slots=True)
 class Meter:
-    """How far the calls of one function are; any thread may count.
+    """Counts the calls of one function; any thread may count.
 
     Attributes
     ----------
     rows, total
-        Rows that are done, and that there are; None where that is not known.
+        The rows that are done, and all rows; None where their number is not known.
     calls, hits
-        Calls that were made, and answers that were known already.
+        Calls that were made, and answers that the ledger had.
     usd
-        What the calls have cost, as far as it is known.
+        The price of the calls, as far as it is known.
     """
 
     label: str = ""
@@ -45,7 +47,7 @@ class Meter:
     calls: int = 0
     hits: int = 0
     usd: float = 0.0
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     def done(self, rows: int = 1) -> None:
         """Count rows for which a call has ended."""
@@ -53,35 +55,35 @@ class Meter:
         self.calls += rows
 
     @property
-    def left(self) -> float | None:
-        """Seconds that are left, when the rest is as fast as what is done; None if not known."""
+    def remaining_seconds(self) -> float | None:
+        """How long the remaining rows take if they are as fast as the others; None if unknown."""
         if not self.rows or self.total is None:
             return None
-        return (time.monotonic() - self.began) / self.rows * max(0, self.total - self.rows)
+        return (time.monotonic() - self.started) / self.rows * max(0, self.total - self.rows)
 
-    def told(self) -> str:
-        """Say it in words.
+    def summary(self) -> str:
+        """Return the counts as text.
 
         Examples
         --------
-        >>> Meter("summarize", 200, 120, 80, 40, 0.0123).told()
+        >>> Meter("summarize", 200, 120, 80, 40, 0.0123).summary()
         '120/200 rows · 80 calls · 40 from the ledger · $0.0123'
         """
-        whole = "" if self.total is None else f"/{self.total:,}"
-        parts = [f"{self.rows:,}{whole} rows", f"{self.calls:,} calls"]
+        total = "" if self.total is None else f"/{self.total:,}"
+        parts = [f"{self.rows:,}{total} rows", f"{self.calls:,} calls"]
         parts += [f"{self.hits:,} from the ledger"] if self.hits else []
         parts += [f"${self.usd:.4g}"] if self.usd else []
         return " · ".join(parts)
 
 
 class Screen(Protocol):
-    """Where progress is shown."""
+    """Displays progress."""
 
     def show(self, meters: list[Meter]) -> None:
-        """Show, or show anew."""
+        """Display meters, in the place of what is displayed."""
 
     def clear(self) -> None:
-        """Take away what is shown."""
+        """Clear the display."""
 
 
 class Progress:
@@ -89,35 +91,35 @@ class Progress:
 
     Parameters
     ----------
-    on
-        Where it is shown; None shows nothing.
+    screen
+        Displays it; None displays nothing.
     """
 
-    def __init__(self, on: Screen | None) -> None:
-        self._screen = on
+    def __init__(self, screen: Screen | None) -> None:
+        self._screen = screen
         self._meters: list[Meter] = []
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def visible(self) -> bool:
-        """Whether somebody may be watching, so that it is worth to count beforehand."""
+        """Whether it is displayed, so that rows are worth counting beforehand."""
         return self._screen is not None
 
     def meter(self, label: str) -> Meter:
         """Make the meter of a function's calls."""
-        made = Meter(label)
-        self._meters.append(made)
+        meter = Meter(label)
+        self._meters.append(meter)
         if self._screen is not None and self._thread is None:
             self._thread = threading.Thread(
-                target=self._watch, args=(self._screen,), name="barbule-progress", daemon=True
+                target=self._refresh, args=(self._screen,), name="barbule-progress", daemon=True
             )
             self._thread.start()
-        return made
+        return meter
 
     @contextlib.contextmanager
-    def shown(self) -> Iterator[Progress]:
-        """Show it until the block ends, however it ends."""
+    def running(self) -> Iterator[Progress]:
+        """Display it until the block ends, however it ends."""
         try:
             yield self
         finally:
@@ -125,49 +127,51 @@ class Progress:
             if self._thread is not None:
                 self._thread.join()
 
-    def _watch(self, on: Screen) -> None:
-        if self._ended.wait(_DELAY):
+    def _refresh(self, screen: Screen) -> None:
+        if self._ended.wait(_DELAY_SECONDS):
             return
         try:
             while True:
-                on.show(list(self._meters))
-                if self._ended.wait(_PAUSE):
+                screen.show(list(self._meters))
+                if self._ended.wait(_REFRESH_SECONDS):
                     return
         finally:
-            on.clear()
+            screen.clear()
 
 
 def screen() -> Screen | None:
-    """Return where progress can be shown; None in a log, a file or a pipe."""
+    """Return what can display progress; None in a log, a file or a pipe."""
     shell = sys.modules.get("IPython")
     if shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None:
-        return _Notebook()
+        return _NotebookScreen()
     stream = sys.stderr
     if stream is not None and not stream.closed and stream.isatty():
-        return _Terminal()
+        return _TerminalScreen()
     return None
 
 
-class _Terminal:
+class _TerminalScreen:
     """Lines of a terminal, drawn by rich on stderr."""
 
     def __init__(self) -> None:
-        self._bars: Any = None
-        self._tasks: dict[int, Any] = {}
+        self._bars: bars.Progress | None = None
+        self._tasks: dict[int, bars.TaskID] = {}
 
     def show(self, meters: list[Meter]) -> None:
         if self._bars is None:
-            self._bars = _bars()
+            self._bars = _progress_bars()
             self._bars.start()
-        for place, meter in enumerate(meters):
-            if place not in self._tasks:
-                self._tasks[place] = self._bars.add_task(meter.label, total=None, told="", left="")
+        for index, meter in enumerate(meters):
+            if index not in self._tasks:
+                self._tasks[index] = self._bars.add_task(
+                    meter.label, total=None, summary="", remaining=""
+                )
             self._bars.update(
-                self._tasks[place],
+                self._tasks[index],
                 completed=meter.rows,
                 total=meter.total,
-                told=meter.told(),
-                left=_left(meter),
+                summary=meter.summary(),
+                remaining=_remaining(meter),
             )
         self._bars.refresh()
 
@@ -177,22 +181,23 @@ class _Terminal:
             self._bars = None
 
 
-def _bars() -> Any:
+def _progress_bars() -> bars.Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as ProgressBars
 
-    return Progress(
+    return ProgressBars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[told]}", markup=False),
-        TextColumn("{task.fields[left]}", markup=False),
+        TextColumn("{task.fields[summary]}", markup=False),
+        TextColumn("{task.fields[remaining]}", markup=False),
         console=Console(file=sys.stderr),
         transient=True,
         auto_refresh=False,
     )
 
 
-class _Notebook:
+class _NotebookScreen:
     """An output of the running cell, which is changed in place."""
 
     def __init__(self) -> None:
@@ -200,11 +205,11 @@ class _Notebook:
 
     def show(self, meters: list[Meter]) -> None:
         shell: Any = importlib.import_module("IPython.display")
-        drawn = shell.HTML("".join(map(_line, meters)))
+        output = shell.HTML("".join(map(_line, meters)))
         if self._handle is None:
-            self._handle = shell.display(drawn, display_id=True)
+            self._handle = shell.display(output, display_id=True)
         else:
-            self._handle.update(drawn)
+            self._handle.update(output)
 
     def clear(self) -> None:
         if self._handle is not None:
@@ -214,16 +219,16 @@ class _Notebook:
 
 def _line(meter: Meter) -> str:
     share = f'value="{meter.rows}" max="{max(1, meter.total)}"' if meter.total is not None else ""
-    told = " · ".join(filter(None, [meter.told(), _left(meter)]))
+    text = " · ".join(filter(None, [meter.summary(), _remaining(meter)]))
     return (
-        f"<div>{html.escape(meter.label)} <progress {share}></progress> {html.escape(told)}</div>"
+        f"<div>{html.escape(meter.label)} <progress {share}></progress> {html.escape(text)}</div>"
     )
 
 
-def _left(meter: Meter) -> str:
-    if meter.left is None:
+def _remaining(meter: Meter) -> str:
+    if meter.remaining_seconds is None:
         return ""
-    minutes, seconds = divmod(round(meter.left), _MINUTE)
-    hours, minutes = divmod(minutes, _HOUR // _MINUTE)
+    minutes, seconds = divmod(round(meter.remaining_seconds), _SECONDS_PER_MINUTE)
+    hours, minutes = divmod(minutes, _MINUTES_PER_HOUR)
     clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
     return f"{clock} left"

@@ -1,7 +1,7 @@
-"""How rows look in a terminal, or in a log: a table of `rich`, as wide as there is room.
+"""Rows in a terminal, or in a log: a table of `rich`, as wide as the terminal.
 
-Owns how many columns fit and how cells are written. Media are named, not opened. What is in a
-cell is never markup, nor an order to the terminal.
+Owns how many columns fit and how cells are written. Media are named, not opened. The text of a
+cell is never markup, nor an escape sequence.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.text import Text
 
-    from barbule.executor.display.preview import Reason, Shown
+    from barbule.executor.display.preview import Preview, Reason
 
 __all__ = ["print_rows", "rows_table", "rows_text"]
 
-_WIDTH = 120  # characters, where there is no terminal
-_MOST_CHARACTERS = 80
-_NARROWEST, _WIDEST = 6, 16  # what a column gets at least, by what is in it
-_BORDERS = 3
+_DEFAULT_WIDTH = 120  # characters, where there is no terminal
+_MAX_CHARACTERS = 80
+_MIN_COLUMN_WIDTH, _MAX_MIN_COLUMN_WIDTH = 6, 16  # bounds of what a column needs, by its cells
+_BORDER_WIDTH = 3
 
 
-def rows_table(shown: Shown, width: int) -> Group:
+def rows_table(preview: Preview, width: int) -> Group:
     """Make a table of rows, of the columns that fit.
 
     Parameters
@@ -44,27 +44,28 @@ def rows_table(shown: Shown, width: int) -> Group:
     from rich.text import Text
 
     columns = [
-        (printable(name), kind, [_cell(value, why, kind) for value, why in cells])
-        for name, kind, cells in shown.columns()
+        (printable(name), dtype, [_cell(value, reason, dtype) for value, reason in cells])
+        for name, dtype, cells in preview.columns()
     ]
-    types = {printable(name): printable(said) for name, said in shown.types.items()}
-    fitting = _fitting([_least(name, cells) for name, _, cells in columns], width)
-    left = [name for name, _, _ in columns[fitting:]]
-    rest = f"Too wide for {len(left)} more: {', '.join(left)}." if left else ""
-    note = " ".join(filter(None, (shown.note, rest)))
+    types = {printable(name): printable(text) for name, text in preview.types.items()}
+    count = _fitting_count([_min_width(name, cells) for name, _, cells in columns], width)
+    omitted = [name for name, _, _ in columns[count:]]
+    omission = f"Too wide for {len(omitted)} more: {', '.join(omitted)}." if omitted else ""
+    note = " ".join(filter(None, (preview.note, omission)))
     table = Table(box=box.ROUNDED)
-    for name, kind, _ in columns[:fitting]:
-        said = types.get(name, printable(str(kind)))
-        head = Text(f"{name}\n", "bold").append(said, "dim not bold")
-        table.add_column(head, justify="right" if kind.is_numeric() else "left", overflow="fold")
-    for row in zip(*(cells for _, _, cells in columns[:fitting]), strict=True):
+    for name, dtype, _ in columns[:count]:
+        type_text = types.get(name, printable(str(dtype)))
+        head = Text(f"{name}\n", "bold").append(type_text, "dim not bold")
+        table.add_column(head, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for row in zip(*(cells for _, _, cells in columns[:count]), strict=True):
         table.add_row(*row)
-    # Beside the table, not of it: there they would be broken at its width.
-    above = [Text(printable(shown.title), "bold")] if shown.title else []
-    return Group(*above, table, *([Text(printable(note), "dim")] if note else []))
+    # Outside of the table, where they are not broken at its width.
+    heading = [Text(printable(preview.title), "bold")] if preview.title else []
+    footer = [Text(printable(note), "dim")] if note else []
+    return Group(*heading, table, *footer)
 
 
-def rows_text(shown: Shown) -> str:
+def rows_text(preview: Preview) -> str:
     """Write rows as plain text, as wide as the terminal."""
     from io import StringIO
 
@@ -72,50 +73,51 @@ def rows_text(shown: Shown) -> str:
 
     text, width = StringIO(), _width()
     console = Console(file=text, width=width, no_color=True, force_jupyter=False)
-    console.print(rows_table(shown, width))
+    console.print(rows_table(preview, width))
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
 
 
-def print_rows(shown: Shown) -> None:
+def print_rows(preview: Preview) -> None:
     """Print rows, in colours where the terminal has them."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
     console: Console = Console(width=None if terminal else _width(), force_jupyter=False)
-    console.print(rows_table(shown, console.width))
+    console.print(rows_table(preview, console.width))
 
 
 def _width() -> int:
-    return shutil.get_terminal_size((_WIDTH, 24)).columns
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
 
 
-def _least(name: str, cells: list[Text]) -> int:
+def _min_width(name: str, cells: list[Text]) -> int:
     longest = max((len(cell) for cell in cells), default=0)
-    return min(max(len(name), min(longest, _WIDEST), _NARROWEST), _WIDEST + _NARROWEST)
+    needed = max(len(name), min(longest, _MAX_MIN_COLUMN_WIDTH), _MIN_COLUMN_WIDTH)
+    return min(needed, _MAX_MIN_COLUMN_WIDTH + _MIN_COLUMN_WIDTH)
 
 
-def _fitting(least: list[int], width: int) -> int:
+def _fitting_count(min_widths: list[int], width: int) -> int:
     """Count the columns for which there is room, at least one."""
-    taken = 1
-    for count, each in enumerate(least):
-        taken += each + _BORDERS
-        if taken > width:
+    required = 1
+    for count, min_width in enumerate(min_widths):
+        required += min_width + _BORDER_WIDTH
+        if required > width:
             return max(count, 1)
-    return len(least)
+    return len(min_widths)
 
 
-def _cell(value: Any, reason: Reason | None, kind: dt.DataType) -> Text:
+def _cell(value: Any, reason: Reason | None, dtype: dt.DataType) -> Text:
     from rich.text import Text
 
     if value is None:
         if reason is not None:
             return Text(_cut(f"⚠ {reason['type']}: {reason['message']}"), "red")
         return Text("NULL", "dim italic")
-    if isinstance(kind, Media):
+    if isinstance(dtype, Media):
         return Text(_cut(media_name(value)), "cyan")
-    return Text(_cut(cell_text(value, kind)))
+    return Text(_cut(cell_text(value, dtype)))
 
 
 def _cut(text: str) -> str:
     text = printable(text)
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"

@@ -1,7 +1,7 @@
-"""What is shown of the differences between two versions, in a terminal or a page.
+"""The differences between two versions, in a terminal or a page.
 
-Owns which rows and columns these are, and how a value that changed is written: old → new. What
-differs is found by `versions`.
+Owns which rows and columns are displayed, and how a value that changed is written: old → new. The
+differences are computed by `versions`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
 
 from barbule.executor.display.notebook import rows_html
-from barbule.executor.display.preview import SHOWN_ROWS, Shown, cell_text
+from barbule.executor.display.preview import PREVIEW_ROWS, Preview, cell_text
 from barbule.executor.display.terminal import rows_text
 from barbule.media.previews import media_name
 from barbule.types import Media
@@ -26,68 +26,69 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from barbule.executor.engine import Engine
+    from barbule.executor.display.query_source import QuerySource
     from barbule.versions import Diff
 
 __all__ = ["diff_html", "diff_text"]
 
-_LONGEST = 34  # characters of a value beside another
-_BEFORE = 12  # of these, what both have before they differ
+_MAX_CHARACTERS = 34  # of a value beside another
+_COMMON_CHARACTERS = 12  # of these, those before the first difference
 
 
-def diff_text(engine: Engine, diff: Diff) -> str:
+def diff_text(source: QuerySource, diff: Diff) -> str:
     """Write the first rows of each kind below one another."""
-    heading, parts = _read(engine, diff)
+    heading, parts = _read(source, diff)
     return "\n".join([heading, *map(rows_text, parts)])
 
 
-def diff_html(engine: Engine, diff: Diff) -> str:
+def diff_html(source: QuerySource, diff: Diff) -> str:
     """Draw the first rows of each kind below one another."""
-    heading, parts = _read(engine, diff)
-    drawn = (rows_html(part, engine.library) for part in parts)
-    return "\n".join([f"<pre>{html.escape(heading)}</pre>", *drawn])
+    heading, parts = _read(source, diff)
+    tables = (rows_html(part, source.library) for part in parts)
+    return "\n".join([f"<pre>{html.escape(heading)}</pre>", *tables])
 
 
-def _read(engine: Engine, diff: Diff) -> tuple[str, list[Shown]]:
+def _read(source: QuerySource, diff: Diff) -> tuple[str, list[Preview]]:
     counts = diff.counts()
     parts = [
-        _rows(engine, rows, f"{name}: {counts[name]:,}", counts[name])
+        _rows(source, rows, f"{name}: {counts[name]:,}", counts[name])
         for name, rows in (("added", diff.added), ("removed", diff.removed))
         if counts[name]
     ]
     if counts["changed"] and diff.marked is not None:
-        parts.append(_changes(engine, diff.marked, counts["changed"]))
+        parts.append(_changes(source, diff.marked, counts["changed"]))
     return diff.heading(counts), parts
 
 
-def _more(count: int) -> str:
-    return f"and {count - SHOWN_ROWS:,} more" if count > SHOWN_ROWS else ""
+def _more_note(count: int) -> str:
+    return f"and {count - PREVIEW_ROWS:,} more" if count > PREVIEW_ROWS else ""
 
 
-def _rows(engine: Engine, rows: ir.Table, title: str, count: int) -> Shown:
-    first = engine.arrow(rows.limit(SHOWN_ROWS))
-    return Shown(first, rows.schema(), title=title, note=_more(count))
+def _rows(source: QuerySource, rows: ir.Table, title: str, count: int) -> Preview:
+    first = source.arrow(rows.limit(PREVIEW_ROWS))
+    return Preview(first, rows.schema(), title=title, note=_more_note(count))
 
 
-def _changes(engine: Engine, marked: ir.Table, count: int) -> Shown:
-    """Lay out rows that changed: the columns that did, behind one that tells the rows apart."""
+def _changes(source: QuerySource, marked: ir.Table, count: int) -> Preview:
+    """Return the rows that changed: the columns that did, behind one that identifies the rows."""
     import pyarrow as pa
 
     schema = marked.schema()
-    first = engine.arrow(marked.limit(SHOWN_ROWS))
+    first = source.arrow(marked.limit(PREVIEW_ROWS))
     names = [name.removeprefix(DIFFERS) for name in schema.names if name.startswith(DIFFERS)]
     changed = [name for name in names if any(_cells(first, f"{DIFFERS}{name}"))]
-    told = [name for name in names if name not in changed and _tells(schema[f"{name}_new"])][:1]
-    columns = {name: list(_texts(first, schema, name)) for name in [*told, *changed]}
+    unchanged = [name for name in names if name not in changed]
+    identifying = [name for name in unchanged if _is_identifying(schema[f"{name}_new"])][:1]
+    columns = {name: list(_texts(first, schema, name)) for name in [*identifying, *changed]}
     texts = sch.Schema(dict.fromkeys(columns, dt.string))
     types = {name: _types(schema[f"{name}_old"], schema[f"{name}_new"]) for name in columns}
     rows = pa.table(columns, texts.to_pyarrow())
-    return Shown(rows, texts, title=f"changed: {count:,}", note=_more(count), types=types)
+    return Preview(rows, texts, title=f"changed: {count:,}", note=_more_note(count), types=types)
 
 
-def _tells(kind: dt.DataType) -> bool:
-    """Whether the values of a type may tell people which row it is."""
-    return not (holds_media(kind) or kind.is_nested() or kind.is_json() or kind.is_binary())
+def _is_identifying(dtype: dt.DataType) -> bool:
+    """Whether people may identify a row by the values of a type."""
+    return not (holds_media(dtype) or dtype.is_nested() or dtype.is_json() or dtype.is_binary())
 
 
 def _types(old: dt.DataType, new: dt.DataType) -> str:
@@ -97,24 +98,24 @@ def _types(old: dt.DataType, new: dt.DataType) -> str:
 def _texts(rows: pa.Table, schema: sch.Schema, name: str) -> Iterator[str]:
     pairs = zip(_cells(rows, f"{name}_old"), _cells(rows, f"{name}_new"), strict=True)
     differs = _cells(rows, f"{DIFFERS}{name}")
-    kinds = schema[f"{name}_old"], schema[f"{name}_new"]
-    for (old, new), differ in zip(pairs, differs, strict=True):
-        before, after = _text(old, kinds[0]), _text(new, kinds[1])
-        yield " → ".join(_about_difference(before, after)) if differ else after
+    dtypes = schema[f"{name}_old"], schema[f"{name}_new"]
+    for (old, new), is_different in zip(pairs, differs, strict=True):
+        old_text, new_text = _text(old, dtypes[0]), _text(new, dtypes[1])
+        yield " → ".join(_excerpts(old_text, new_text)) if is_different else new_text
 
 
-def _about_difference(old: str, new: str) -> tuple[str, str]:
-    """Cut two long texts where they differ, so that both fit into a cell."""
-    if max(len(old), len(new)) <= _LONGEST:
+def _excerpts(old: str, new: str) -> tuple[str, str]:
+    """Cut two long texts around their first difference, so that both fit into a cell."""
+    if max(len(old), len(new)) <= _MAX_CHARACTERS:
         return old, new
-    places = enumerate(zip(old, new, strict=False))
-    same = next((place for place, (a, b) in places if a != b), min(len(old), len(new)))
-    start = max(same - _BEFORE, 0)
-    return _part(old, start), _part(new, start)
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((index for index, (left, right) in pairs if left != right), min(len(old), len(new)))
+    start = max(same - _COMMON_CHARACTERS, 0)
+    return _excerpt(old, start), _excerpt(new, start)
 
 
-def _part(text: str, start: int) -> str:
-    end = start + _LONGEST
+def _excerpt(text: str, start: int) -> str:
+    end = start + _MAX_CHARACTERS
     return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
 
 
@@ -123,7 +124,7 @@ def _cells(rows: pa.Table, name: str) -> list[Any]:
     return cells
 
 
-def _text(value: Any, kind: dt.DataType) -> str:
+def _text(value: Any, dtype: dt.DataType) -> str:
     if value is None:
         return "NULL"
-    return media_name(value) if isinstance(kind, Media) else cell_text(value, kind)
+    return media_name(value) if isinstance(dtype, Media) else cell_text(value, dtype)

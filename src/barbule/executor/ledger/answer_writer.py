@@ -1,7 +1,7 @@
 """Answers on their way into the ledger: written as they arrive, by a thread that does only that.
 
-Owns when they are written. Whoever computes does not wait for the database, and what a crash
-loses is what arrived in the last hundredth of a second.
+Owns when they are written. Operations do not wait for the database, and a crash loses what
+arrived in the last hundredth of a second.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Executor, Future
 
-__all__ = ["Keeping", "UnwrittenError"]
+__all__ = ["AnswerWriter", "UnwrittenError"]
 
-_PAUSE = 0.01  # seconds in which answers gather that are written together
+_GATHERING_SECONDS = 0.01  # in which answers gather that are written together
 
 T = TypeVar("T")
-_Arrived = tuple[T, Callable[[], None] | None]
+_Arrival = tuple[T, Callable[[], None] | None]
+"""An answer, and what is called when it is written."""
 
 
 class UnwrittenError(Exception):
-    """Answers that have arrived cannot be written: nothing more is to be asked.
+    """Answers that have arrived cannot be written: no further calls are to be made.
 
     Parameters
     ----------
     failure
-        What their writing failed with.
+        The error of the write.
     """
 
     def __init__(self, failure: Exception) -> None:
@@ -36,66 +37,64 @@ class UnwrittenError(Exception):
         self.failure = failure
 
 
-class Keeping(Generic[T]):
-    """What arrives in the course of one operation.
+class AnswerWriter(Generic[T]):
+    """Writes the answers that arrive in the course of one operation.
 
     Parameters
     ----------
     write
-        Writes a few.
-    writer
+        Writes a few answers.
+    executor
         The thread that writes while others arrive.
     """
 
-    def __init__(self, write: Callable[[list[T]], None], writer: Executor) -> None:
+    def __init__(self, write: Callable[[list[T]], None], executor: Executor) -> None:
         self._write = write
-        self._writer = writer
+        self._executor = executor
         self._lock = threading.Lock()
         self._finished = threading.Event()
-        self._waiting: list[_Arrived[T]] = []
+        self._waiting: list[_Arrival[T]] = []
         self._scheduled = False
         self._failure: Exception | None = None
-        self._last: Future[None] | None = None
+        self._last_write: Future[None] | None = None
 
-    def add(self, each: T, written: Callable[[], None] | None = None) -> None:
-        """Take what has arrived; any thread may call it.
+    def add(self, answer: T, written: Callable[[], None] | None = None) -> None:
+        """Take an answer that has arrived; any thread may call it.
 
         Parameters
         ----------
-        each
-            What to write.
         written
             Called, by any thread, when it is written, or when it cannot be for now.
         """
         with self._lock:
-            later = self._failure is None and not self._finished.is_set()
-            self._waiting.append((each, written if later else None))
-            if later and not self._scheduled:
+            is_open = self._failure is None and not self._finished.is_set()
+            self._waiting.append((answer, written if is_open else None))
+            if is_open and not self._scheduled:
                 self._schedule()
-        if written is not None and not later:
+        if written is not None and not is_open:
             written()
 
     def _schedule(self) -> None:
         self._scheduled = True
-        self._last = self._writer.submit(self._soon)
+        self._last_write = self._executor.submit(self._write_waiting)
 
-    def _soon(self) -> None:
-        self._finished.wait(_PAUSE)
-        ready = self._taken()
+    def _write_waiting(self) -> None:
+        self._finished.wait(_GATHERING_SECONDS)
+        arrivals = self._take_waiting()
         try:
-            if ready:
-                self._write([each for each, _ in ready])
-        except Exception as error:  # noqa: BLE001 - `finish` tries again, and says what is wrong
+            if arrivals:
+                self._write([answer for answer, _ in arrivals])
+        except Exception as error:  # noqa: BLE001 - `finish` tries again, and raises it
             with self._lock:  # still scheduled: until then nothing is written
                 self._failure = error
-                late = self._waiting
-                self._waiting = [(each, None) for each, _ in ready + late]
-            _tell(ready + late)
+                late_arrivals = self._waiting
+                self._waiting = [(answer, None) for answer, _ in arrivals + late_arrivals]
+            _notify(arrivals + late_arrivals)
             return
         except BaseException:
-            _tell(ready)
+            _notify(arrivals)
             raise
-        _tell(ready)
+        _notify(arrivals)
         with self._lock:
             # Another turn in the queue: other operations have answers too.
             if self._waiting and not self._finished.is_set():
@@ -103,38 +102,39 @@ class Keeping(Generic[T]):
             else:
                 self._scheduled = False
 
-    def _taken(self) -> list[_Arrived[T]]:
+    def _take_waiting(self) -> list[_Arrival[T]]:
         with self._lock:
-            ready, self._waiting = self._waiting, []
-        return ready
+            arrivals, self._waiting = self._waiting, []
+        return arrivals
 
     def check(self) -> None:
-        """Make sure that what arrives can be written; any thread may call it.
+        """Make sure that answers can be written; any thread may call it.
 
         Raises
         ------
         UnwrittenError
-            When the last writing has failed.
+            When the last write has failed.
         """
         if self._failure is not None:
             raise UnwrittenError(self._failure)
 
     def finish(self) -> tuple[list[T], Callable[[], None]]:
-        """Write nothing more.
+        """End the writing.
 
         Returns
         -------
         tuple
-            What is not written yet, or could not be; and what tells those who wait for it.
+            The answers that are not written yet, or could not be; and what notifies those who
+            wait for them.
         """
         self._finished.set()
-        if self._last is not None and not self._last.cancel():
-            self._last.result()
-        rest = self._taken()
-        return [each for each, _ in rest], lambda: _tell(rest)
+        if self._last_write is not None and not self._last_write.cancel():
+            self._last_write.result()
+        arrivals = self._take_waiting()
+        return [answer for answer, _ in arrivals], lambda: _notify(arrivals)
 
 
-def _tell(arrived: Iterable[_Arrived[Any]]) -> None:
-    for _, written in arrived:
+def _notify(arrivals: Iterable[_Arrival[Any]]) -> None:
+    for _, written in arrivals:
         if written is not None:
             written()

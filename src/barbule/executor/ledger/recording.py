@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ibis.expr.schema as sch
 
 from barbule.errors import ReplayError
-from barbule.executor.ledger.call_ledger import SCHEMA, decoded
+from barbule.executor.ledger.answers import CALLS_SCHEMA, decode_answer
 from barbule.io.output_files import check_folder
 from barbule.locations import expand_user, write_atomically, write_errors
 
@@ -24,39 +24,40 @@ if TYPE_CHECKING:
 
     import ibis.expr.datatypes as dt
 
-    from barbule.executor.ledger.call_ledger import Answer, Ledger
+    from barbule.executor.ledger.answers import Answer, LedgerRow
+    from barbule.executor.ledger.call_ledger import CallLedger
 
-__all__ = ["Tape", "current_tape", "record", "replay"]
+__all__ = ["Recording", "current_recording", "record", "replay"]
 
-_IN_USE: ContextVar[Tape | None] = ContextVar("barbule_tape", default=None)
+_CURRENT: ContextVar[Recording | None] = ContextVar("barbule_recording", default=None)
 
 
-class Tape:
-    """The answers in a file.
+class Recording:
+    """The answers of calls in a file.
 
     Parameters
     ----------
     replays
-        Whether they answer; else answers are added to them.
+        Whether calls are answered from it; else answers are added to it.
     """
 
     def __init__(self, path: Path, *, replays: bool) -> None:
         self.path = path
         self.replays = replays
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, LedgerRow] = {}
         self._lock = threading.Lock()
-        self._tokens: list[Token[Tape | None]] = []
+        self._tokens: list[Token[Recording | None]] = []
 
     def __repr__(self) -> str:
-        what = "replay of" if self.replays else "recording in"
-        return f"<{what} {str(self.path)!r}: {len(self)} calls>"
+        role = "replay of" if self.replays else "recording in"
+        return f"<{role} {str(self.path)!r}: {len(self)} calls>"
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __enter__(self) -> Self:
         if not self.replays:
-            check_folder(self.path.absolute().parent)  # before anything is asked and paid for
+            check_folder(self.path.absolute().parent)  # before any call is made and paid for
         if self.path.exists():
             self._read()
         elif self.replays:
@@ -64,27 +65,31 @@ class Tape:
                 f"there is no recording {str(self.path)!r}.",
                 hint="Make it, with the network, by: with bb.record(path).",
             )
-        self._tokens.append(_IN_USE.set(self))
+        self._tokens.append(_CURRENT.set(self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _IN_USE.reset(self._tokens.pop())
+        _CURRENT.reset(self._tokens.pop())
         if not self.replays:
             self._write()
 
-    def look_up(self, keys: Iterable[str], kind: dt.DataType) -> dict[str, Any]:
-        """Return the recorded answers among `keys`, as values of `kind`."""
-        return {key: decoded(self._rows[key]["answer"], kind) for key in keys if key in self._rows}
+    def look_up(self, keys: Iterable[str], dtype: dt.DataType) -> dict[str, Any]:
+        """Return the recorded answers among `keys`, as values of `dtype`."""
+        return {
+            key: decode_answer(self._rows[key]["answer"], dtype)
+            for key in keys
+            if key in self._rows
+        }
 
-    def note(self, answers: Sequence[Answer], kind: dt.DataType) -> None:
-        """Add answers, those that failed left out."""
-        rows = {each.key: each.written(kind) for each in answers if each.error is None}
+    def add_answers(self, answers: Sequence[Answer], dtype: dt.DataType) -> None:
+        """Add answers, without calls that failed."""
+        rows = {answer.key: answer.ledger_row(dtype) for answer in answers if answer.error is None}
         with self._lock:
             self._rows |= rows
 
-    def add(self, ledger: Ledger, keys: Sequence[str]) -> None:
-        """Add what the ledger answers."""
-        rows = ledger.answers(keys, SCHEMA.names).to_pylist()
+    def add(self, ledger: CallLedger, keys: Sequence[str]) -> None:
+        """Add the answers of the ledger to these calls."""
+        rows = ledger.answers(keys, CALLS_SCHEMA.names).to_pylist()
         with self._lock:
             self._rows |= {row["key"]: row for row in rows}
 
@@ -106,24 +111,25 @@ class Tape:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        kinds = sch.Schema({name: SCHEMA[name] for name in SCHEMA.names if name != "holder"})
-        names = kinds.names
-        rows = [{name: row.get(name) for name in names} for row in self._rows.values()]
+        schema = sch.Schema(
+            {name: dtype for name, dtype in CALLS_SCHEMA.items() if name != "holder"}
+        )
+        rows = [{name: row.get(name) for name in schema.names} for row in self._rows.values()]
         rows.sort(key=lambda row: str(row["key"]))  # so that a recording under Git changes little
         with write_errors(f"the recording {str(self.path)!r}"), write_atomically(self.path) as file:
-            pq.write_table(pa.Table.from_pylist(rows, kinds.to_pyarrow()), file)
+            pq.write_table(pa.Table.from_pylist(rows, schema.to_pyarrow()), file)
 
 
-def current_tape() -> Tape | None:
+def current_recording() -> Recording | None:
     """Return the recording that the calling code uses."""
-    return _IN_USE.get()
+    return _CURRENT.get()
 
 
-def record(path: str | os.PathLike[str]) -> Tape:
+def record(path: str | os.PathLike[str]) -> Recording:
     """Write the answer of every call within a `with` block to a file.
 
-    Answers come from the models, or from the call ledger. A file that is there is added to. What
-    is recorded: calls of models, and of functions that are in the call ledger.
+    Answers come from the models, or from the call ledger. An existing file is added to.
+    Calls of models are recorded, and of functions that are in the call ledger.
 
     Parameters
     ----------
@@ -137,16 +143,16 @@ def record(path: str | os.PathLike[str]) -> Tape:
     ... def shout(text: str) -> str:
     ...     return text.upper()
     >>> words = bb.create_table("words", [{"word": "a"}, {"word": "b"}])
-    >>> with bb.record("calls.parquet") as tape:
+    >>> with bb.record("calls.parquet") as recording:
     ...     _ = words.select(shout(words.word)).collect()
-    >>> tape
+    >>> recording
     <recording in 'calls.parquet': 2 calls>
     """
-    return Tape(expand_user(path), replays=False)
+    return Recording(expand_user(path), replays=False)
 
 
-def replay(path: str | os.PathLike[str]) -> Tape:
-    """Answer every call within a `with` block from a recording; no model is asked.
+def replay(path: str | os.PathLike[str]) -> Recording:
+    """Answer every call within a `with` block from a recording; no model is called.
 
     Parameters
     ----------
@@ -171,4 +177,4 @@ def replay(path: str | os.PathLike[str]) -> Tape:
     ...     words.select(loud=shout(words.word)).collect()["loud"]
     ['A']
     """
-    return Tape(expand_user(path), replays=True)
+    return Recording(expand_user(path), replays=True)

@@ -1,7 +1,7 @@
-"""Rows on their way into a table: found at once, and written soon, those of many threads together.
+"""Rows on their way into a table: readable at once, written soon, those of all threads together.
 
-Owns when they are written. Who computes a row does not wait for the database, and neither does
-who asks for it next; a crash loses what came in the last hundredth of a second.
+Owns when they are written. A thread that computes a row does not wait for the database, and
+neither does one that reads it next; a crash loses the rows of the last hundredth of a second.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["WriteBehind"]
 
-_PAUSE = 0.01  # seconds in which rows gather that are written together
-_MOST = 10_000  # rows that wait: who adds more waits as well
+_GATHERING_SECONDS = 0.01  # in which rows gather that are written together
+_MAX_WAITING_ROWS = 10_000  # beyond which a thread that adds rows waits as well
 
 Row = dict[str, Any]
 
 
 @dataclass(eq=False)
 class _Group:
-    """Rows by key that are written together, and whom to tell."""
+    """Rows by key that are written together, and what is called when they are."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     written: list[Callable[[], None]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class WriteBehind:
     ----------
     write
         Writes rows, so that they stay.
-    writer
+    executor
         The thread that writes.
 
     Examples
@@ -49,19 +49,19 @@ class WriteBehind:
     >>> with ThreadPoolExecutor(1) as writer:
     ...     rows = WriteBehind(table.extend, writer)
     ...     rows.add({"a": {"n": 1}})
-    ...     found = rows.find(["a", "b"])
-    ...     rows.settle()
-    >>> found, table
+    ...     waiting = rows.find(["a", "b"])
+    ...     rows.flush()
+    >>> waiting, table
     ({'a': {'n': 1}}, [{'n': 1}])
     """
 
-    def __init__(self, write: Callable[[Sequence[Row]], None], writer: Executor) -> None:
+    def __init__(self, write: Callable[[Sequence[Row]], None], executor: Executor) -> None:
         self._write = write
-        self._writer = writer
+        self._executor = executor
         self._lock = threading.Lock()
-        self._turn = threading.RLock()  # held while a group is written
+        self._write_lock = threading.RLock()  # held while a group is written
         self._waiting = _Group()
-        self._begun: list[_Group] = []
+        self._being_written: list[_Group] = []
         self._scheduled = False
 
     def add(self, rows: Mapping[str, Row], written: Callable[[], None] | None = None) -> None:
@@ -76,52 +76,52 @@ class WriteBehind:
             self._waiting.rows |= rows
             if written is not None:
                 self._waiting.written.append(written)
-            many = len(self._waiting.rows) > _MOST
-            if not self._scheduled and not many:
+            full = len(self._waiting.rows) > _MAX_WAITING_ROWS
+            if not self._scheduled and not full:
                 self._schedule()
-        if many:
-            self.settle()
+        if full:
+            self.flush()
 
     def _schedule(self) -> None:
-        self._writer.submit(self._soon)
+        self._executor.submit(self._write_soon)
         self._scheduled = True
 
-    def _soon(self) -> None:
-        time.sleep(_PAUSE)
+    def _write_soon(self) -> None:
+        time.sleep(_GATHERING_SECONDS)
         with self._lock:
             self._scheduled = False
         try:
-            self.settle()
-        except Exception:  # noqa: BLE001 - they wait on; whoever settles is told what is wrong
+            self.flush()
+        except Exception:  # noqa: BLE001 - they wait on; `flush` raises it
             return
 
     def find(self, keys: Iterable[str]) -> dict[str, Row]:
         """Return the rows among `keys` that are not written yet."""
         with self._lock:
-            groups = [each.rows for each in (self._waiting, *self._begun) if each.rows]
+            groups = [group.rows for group in (self._waiting, *self._being_written) if group.rows]
             if not groups:
                 return {}
             return {key: rows[key] for key in keys for rows in groups if key in rows}
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Write what waits, and wait for what others write."""
-        with self._turn, self._group() as rows:
+        with self._write_lock, self._group() as rows:
             if rows:
                 self._write(rows)
 
     def wait(self) -> None:
         """Wait for the group that is being written, if there is one."""
-        with self._turn:
+        with self._write_lock:
             pass
 
     @contextmanager
-    def taken(self) -> Iterator[list[Row]]:
+    def taking(self) -> Iterator[list[Row]]:
         """Take what waits, to write it elsewhere; where that fails it is written after all."""
         try:
             with self._group() as rows:
                 yield rows
         except BaseException:
-            with self._lock, suppress(RuntimeError):  # when all ends, the last settling writes it
+            with self._lock, suppress(RuntimeError):  # at exit the last flush writes it
                 if self._waiting.rows and not self._scheduled:
                     self._schedule()
             raise
@@ -131,17 +131,17 @@ class WriteBehind:
         """Take what waits; where it cannot be written it waits again."""
         with self._lock:
             group, self._waiting = self._waiting, _Group()
-            self._begun.append(group)
+            self._being_written.append(group)
         try:
             yield list(group.rows.values())
         except BaseException:
             with self._lock:
-                self._begun.remove(group)
+                self._being_written.remove(group)
                 self._waiting.rows = {**group.rows, **self._waiting.rows}
             raise
         else:
             with self._lock:
-                self._begun.remove(group)
+                self._being_written.remove(group)
         finally:
-            for each in group.written:
-                each()
+            for notify in group.written:
+                notify()

@@ -1,7 +1,7 @@
-"""Rows as pandas objects, in which whole numbers stay whole.
+"""Rows as pandas objects, in which whole numbers are no floats.
 
-Owns the forms for which pandas, left alone, has floats: columns with missing values, and numbers
-within lists and structs. What Ibis makes of other types is left to it.
+Owns the columns for which pandas itself has floats: those with missing values, and numbers in lists
+and structs. Other types are converted by Ibis.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import ibis.expr.types as ir
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["exact_frame", "pandas_of"]
+__all__ = ["exact_frame", "pandas_result"]
 
-_EXACT = 2**53  # up to here every whole number is a float
+_MAX_EXACT_FLOAT = 2**53  # up to here every whole number is a float
 
 
 def exact_frame(rows: pa.Table) -> pd.DataFrame:
-    """Make a data frame as Arrow does, with whole numbers as they are.
+    """Return a data frame as Arrow does, with exact whole numbers.
 
     Examples
     --------
@@ -32,58 +34,62 @@ def exact_frame(rows: pa.Table) -> pd.DataFrame:
     [9007199254740993, <NA>]
     """
     frame = rows.to_pandas()
-    for place, column in enumerate(rows.columns):
-        exact = _exact(column)
+    for index, column in enumerate(rows.columns):
+        exact = _exact_column(column)
         if exact is not None:
-            frame.isetitem(place, exact)
+            frame.isetitem(index, exact)
     return frame
 
 
-def pandas_of(expr: ir.Expr, rows: pa.Table, kinds: sch.Schema, *, nullable: bool = False) -> Any:
-    """Give rows the form that Ibis has for a table, a column or a value, as it does for DuckDB.
+def pandas_result(
+    expr: ir.Expr, rows: pa.Table, schema: sch.Schema, *, nullable: bool = False
+) -> Any:
+    """Return rows in the form of Ibis for a table, a column or a value, as it does for DuckDB.
 
     Parameters
     ----------
-    kinds
+    schema
         The types of the columns, in storage form.
     nullable
         Whether whole numbers of which some are missing are pandas' `Int64` and the like. Ibis
-        makes floats of them; otherwise it is done only where these would be other numbers.
+        makes floats of them; by default it does so where these are the same numbers.
     """
     import pandas as pd
     import pyarrow.types as pat
     from ibis.backends.duckdb.converter import DuckDBPandasData
 
-    whole = not isinstance(expr, ir.Scalar)
+    is_scalar = isinstance(expr, ir.Scalar)
     columns, exact = {}, {}
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        gaps = whole and column.null_count and pat.is_integer(column.type)
-        if gaps and (nullable or not _fits_float(column)):
-            exact[name] = _nullable(column)
-        lists = pat.is_nested(column.type) or column.null_count
-        columns[name] = column.to_pylist() if lists else column.to_pandas()
-    frame = DuckDBPandasData.convert_table(pd.DataFrame(columns), kinds)
-    if isinstance(expr, ir.Scalar):
-        return expr.__pandas_result__(frame, schema=kinds)
+        has_gaps = not is_scalar and column.null_count and pat.is_integer(column.type)
+        if has_gaps and (nullable or not _fits_float(column)):
+            exact[name] = _nullable_integers(column)
+        by_value = pat.is_nested(column.type) or column.null_count
+        columns[name] = column.to_pylist() if by_value else column.to_pandas()
+    frame = DuckDBPandasData.convert_table(pd.DataFrame(columns), schema)
+    if is_scalar:
+        return expr.__pandas_result__(frame, schema=schema)
     for name, values in exact.items():
         frame[name] = values
     return frame[frame.columns[0]] if isinstance(expr, ir.Column) else frame
 
 
-def _exact(column: pa.ChunkedArray) -> Any:
-    """Return the form of a column in which whole numbers stay so; None where Arrow's is one."""
+def _exact_column(
+    column: pa.ChunkedArray,
+) -> pd.arrays.IntegerArray | npt.NDArray[np.object_] | None:
+    """Return a column with exact whole numbers; None where Arrow's own has them."""
     import pyarrow.types as pat
 
     if pat.is_integer(column.type):
-        return _nullable(column) if column.null_count else None
+        return _nullable_integers(column) if column.null_count else None
     if not pat.is_nested(column.type) or not any(map(_has_gaps, column.chunks)):
         return None
     import numpy as np
 
-    cell = _reader(column.type)
+    convert = _cell_converter(column.type)
     cells = np.empty(len(column), dtype=object)
     for row, value in enumerate(column.to_pylist()):
-        cells[row] = None if value is None else cell(value)
+        cells[row] = None if value is None else convert(value)
     return cells
 
 
@@ -92,10 +98,10 @@ def _fits_float(column: pa.ChunkedArray) -> bool:
     import pyarrow.compute as pc
 
     bounds = pc.min_max(column).as_py()
-    return all(each is None or abs(each) <= _EXACT for each in bounds.values())
+    return all(bound is None or abs(bound) <= _MAX_EXACT_FLOAT for bound in bounds.values())
 
 
-def _nullable(column: pa.ChunkedArray) -> Any:
+def _nullable_integers(column: pa.ChunkedArray) -> pd.arrays.IntegerArray:
     """Return whole numbers, some of them missing, as pandas' `Int64` and the like."""
     import numpy as np
     import pandas as pd
@@ -105,51 +111,52 @@ def _nullable(column: pa.ChunkedArray) -> Any:
 
 
 def _has_gaps(values: pa.Array) -> bool:
-    """Whether whole numbers are missing within lists or structs."""
+    """Whether whole numbers are missing in lists or structs."""
     import pyarrow.types as pat
 
-    kind = values.type
-    if pat.is_integer(kind):
+    dtype = values.type
+    if pat.is_integer(dtype):
         return bool(values.null_count)
-    if pat.is_struct(kind):
-        return any(_has_gaps(values.field(place)) for place in range(kind.num_fields))
-    if pat.is_map(kind):
+    if pat.is_struct(dtype):
+        return any(_has_gaps(values.field(index)) for index in range(dtype.num_fields))
+    if pat.is_map(dtype):
         return _has_gaps(values.keys) or _has_gaps(values.items)
-    if pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind):
+    if pat.is_list(dtype) or pat.is_large_list(dtype) or pat.is_fixed_size_list(dtype):
         return _has_gaps(values.flatten())
     return False
 
 
-def _reader(kind: pa.DataType) -> Callable[[Any], Any]:
-    """Return what makes of a cell what Arrow does, lists being arrays, with exact numbers."""
+def _cell_converter(dtype: pa.DataType) -> Callable[[Any], Any]:
+    """Return what converts a cell as Arrow does, lists into arrays, with exact numbers."""
     import pyarrow.types as pat
 
-    if pat.is_struct(kind):
+    if pat.is_struct(dtype):
         fields = {
-            kind.field(place).name: _reader(kind.field(place).type)
-            for place in range(kind.num_fields)
+            dtype.field(index).name: _cell_converter(dtype.field(index).type)
+            for index in range(dtype.num_fields)
         }
         return lambda cell: {
-            n: None if cell[n] is None else read(cell[n]) for n, read in fields.items()
+            name: None if cell[name] is None else convert(cell[name])
+            for name, convert in fields.items()
         }
-    if pat.is_map(kind):
-        key, item = _reader(kind.key_type), _reader(kind.item_type)
+    if pat.is_map(dtype):
+        key, item = _cell_converter(dtype.key_type), _cell_converter(dtype.item_type)
         return lambda cell: [(key(k), None if v is None else item(v)) for k, v in cell]
-    if pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind):
-        return _list_reader(kind.value_type)
+    if pat.is_list(dtype) or pat.is_large_list(dtype) or pat.is_fixed_size_list(dtype):
+        return _list_converter(dtype.value_type)
     return lambda cell: cell
 
 
-def _list_reader(inside: pa.DataType) -> Callable[[Any], Any]:
+def _list_converter(value_type: pa.DataType) -> Callable[[Any], Any]:
     import numpy as np
     import pyarrow.types as pat
 
-    read, nested = _reader(inside), pat.is_nested(inside)
+    convert, is_nested = _cell_converter(value_type), pat.is_nested(value_type)
 
-    def array(cell: list[Any]) -> Any:
-        made = np.empty(len(cell), dtype=object)
-        for place, value in enumerate(cell):
-            made[place] = None if value is None else read(value)
-        return made if None in cell or nested else np.array(cell)
+    def to_array(cell: list[Any]) -> npt.NDArray[Any]:
+        array = np.empty(len(cell), dtype=object)
+        for index, value in enumerate(cell):
+            array[index] = None if value is None else convert(value)
+        return array if None in cell or is_nested else np.array(cell)
 
-    return array
+    return to_array

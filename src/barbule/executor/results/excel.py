@@ -1,7 +1,7 @@
 """Rows as a sheet of an Excel file.
 
-Owns what a cell of a sheet can hold: numbers are doubles, moments count milliseconds from 1900
-and know no zone, texts are bounded. What does not fit is a text, which `insert` reads again.
+Owns what a cell of a sheet can hold: numbers are doubles, timestamps count milliseconds from 1900
+and have no zone, texts are bounded. What does not fit is a text, which `insert` reads again.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from barbule.types.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from os import PathLike
 
     import ibis.expr.schema as sch
     import pyarrow as pa
+    from openpyxl.worksheet._write_only import WriteOnlyWorksheet as Worksheet
 
 __all__ = ["write_excel"]
 
-_MAX_TEXT = 32_767  # characters, of Excel's
-_FIRST_YEAR = 1901  # of 1900 Excel counts a day too many
-_EXACT_INTEGER = 1 << 53
-_EXACT_DIGITS = 15
-_MAX_DAYS = 10_000  # of a length of time whose milliseconds a double tells
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_MAX_CHARACTERS = 32_767
+_FIRST_YEAR = 1901  # Excel has a day too many in 1900
+_MAX_EXACT_INTEGER = 1 << 53
+_MAX_EXACT_DIGITS = 15
+_MAX_DAYS = 10_000  # of a duration whose milliseconds are exact in a double
+_INVALID_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def write_excel(
     batches: pa.RecordBatchReader,
-    kinds: sch.Schema,
-    path: Any,
+    schema: sch.Schema,
+    path: str | PathLike[str],
     *,
     sheet: str = "Sheet1",
     header: bool = True,
@@ -62,43 +64,44 @@ def write_excel(
         ) from error
     book = Workbook(write_only=True)
     page = book.create_sheet(sheet)
-    writers = {name: _cell_writer(kind) for name, kind in kinds.items()}
+    writers = {name: _cell_writer(dtype) for name, dtype in schema.items()}
 
-    def cell(value: Any, name: str, row: int | None) -> Any:
+    def cell(value: object, name: str, row: int | None) -> object:
         if not isinstance(value, str):
             return value
-        made = WriteOnlyCell(page, _checked(value, name, row))
-        made.data_type = "s"  # also of a text that begins as a formula does
-        return made
+        text_cell = WriteOnlyCell(page, _checked(value, name, row))
+        text_cell.data_type = "s"  # also of a text that begins as a formula does
+        return text_cell
 
-    with _errors_of_lxml(), _closed(page):
+    with _raising_os_errors(), _closing_on_error(page):
         if header:
-            page.append([cell(name, name, None) for name in kinds])
-        number = 0
+            page.append([cell(name, name, None) for name in schema])
+        row_number = 0
         for batch in batches:
             for row in batch.to_pylist():
                 page.append(
                     [
-                        None if value is None else cell(writers[name](value), name, number)
+                        None if value is None else cell(writers[name](value), name, row_number)
                         for name, value in row.items()
                     ]
                 )
-                number += 1
-    with _errors_of_lxml():
+                row_number += 1
+    with _raising_os_errors():
         book.save(path)
 
 
 def _checked(text: str, name: str, row: int | None) -> str:
-    found = _NO_XML.search(text)
-    if found is None and len(text) <= _MAX_TEXT:
+    invalid = _INVALID_IN_XML.search(text)
+    if invalid is None and len(text) <= _MAX_CHARACTERS:
         return text
-    what = (
-        f"a cell of Excel holds at most {_MAX_TEXT:,} characters, and this text has {len(text):,}"
-        if found is None
-        else f"Excel has no way to write the character U+{ord(found[0]):04X}"
+    problem = (
+        f"a cell of Excel holds at most {_MAX_CHARACTERS:,} characters, and this text has "
+        f"{len(text):,}"
+        if invalid is None
+        else f"Excel has no way to write the character U+{ord(invalid[0]):04X}"
     )
     raise DataError(
-        f"{what}.",
+        f"{problem}.",
         column=name,
         row=row,
         value=text[:100],
@@ -108,8 +111,8 @@ def _checked(text: str, name: str, row: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _closed(page: Any) -> Iterator[None]:
-    """Have a sheet that has been begun end, also where its rows fail."""
+def _closing_on_error(page: Worksheet) -> Iterator[None]:
+    """Close a sheet where its rows fail, so that its temporary file is removed."""
     try:
         yield
     except BaseException:
@@ -119,8 +122,8 @@ def _closed(page: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _errors_of_lxml() -> Iterator[None]:
-    """Raise as Python does what lxml says of the disk: by the name of its number."""
+def _raising_os_errors() -> Iterator[None]:
+    """Raise errors of the disk, which lxml raises by the name of their number, as `OSError`."""
     try:
         yield
     except Exception as error:
@@ -131,59 +134,59 @@ def _errors_of_lxml() -> Iterator[None]:
         raise OSError(number, os.strerror(number)) from error
 
 
-def _cell_writer(kind: dt.DataType) -> Callable[[Any], Any]:
-    if isinstance(kind, dt.Array | dt.Struct | dt.Map):
-        write = json_writer(kind)
+def _cell_writer(dtype: dt.DataType) -> Callable[[Any], Any]:
+    if isinstance(dtype, dt.Array | dt.Struct | dt.Map):
+        write = json_writer(dtype)
         return lambda value: json_text(value if write is None else write(value))
-    if isinstance(kind, dt.Binary):
-        return json_writer(kind) or str
+    if isinstance(dtype, dt.Binary):
+        return json_writer(dtype) or str
     return _plain_cell
 
 
-def _plain_cell(value: Any) -> Any:
-    """Return what a cell takes of a single value: it as it is, or its text."""
-    write = next((write for each, write in _BY_TYPE if isinstance(value, each)), None)
+def _plain_cell(value: object) -> object:
+    """Return what a cell holds for a single value: the value, or its text."""
+    write = next((write for type_, write in _WRITERS if isinstance(value, type_)), None)
     return value if write is None else write(value)
 
 
-def _whole(value: int) -> Any:
-    return value if abs(value) <= _EXACT_INTEGER else str(value)
+def _integer(value: int) -> int | str:
+    return value if abs(value) <= _MAX_EXACT_INTEGER else str(value)
 
 
-def _fraction(value: float) -> Any:
+def _float(value: float) -> float | str:
     return str(value) if value - value != 0 else value  # NaN and the infinite
 
 
-def _exact(value: decimal.Decimal) -> Any:
-    return value if len(value.as_tuple().digits) <= _EXACT_DIGITS else str(value)
+def _decimal(value: decimal.Decimal) -> decimal.Decimal | str:
+    return value if len(value.as_tuple().digits) <= _MAX_EXACT_DIGITS else str(value)
 
 
-def _moment(value: datetime.datetime) -> Any:
-    finer = value.microsecond % 1000 or getattr(value, "nanosecond", 0)
-    fits = value.tzinfo is None and value.year >= _FIRST_YEAR and not finer
+def _timestamp(value: datetime.datetime) -> datetime.datetime | str:
+    has_microseconds = value.microsecond % 1000 or getattr(value, "nanosecond", 0)
+    fits = value.tzinfo is None and value.year >= _FIRST_YEAR and not has_microseconds
     return value if fits else value.isoformat()
 
 
-def _day(value: datetime.date) -> Any:
+def _date(value: datetime.date) -> datetime.date | str:
     return value if value.year >= _FIRST_YEAR else value.isoformat()
 
 
-def _clock(value: datetime.time) -> Any:
+def _time(value: datetime.time) -> datetime.time | str:
     return value.isoformat() if value.microsecond % 1000 else value
 
 
-def _length(value: datetime.timedelta) -> Any:
+def _duration(value: datetime.timedelta) -> datetime.timedelta | str:
     fits = abs(value.days) < _MAX_DAYS and not value.microseconds % 1000
     return value if fits else duration_text(value)
 
 
-_BY_TYPE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+_WRITERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (bool, bool),
-    (int, _whole),
-    (float, _fraction),
-    (decimal.Decimal, _exact),
-    (datetime.datetime, _moment),  # which are dates, too
-    (datetime.date, _day),
-    (datetime.time, _clock),
-    (datetime.timedelta, _length),
+    (int, _integer),
+    (float, _float),
+    (decimal.Decimal, _decimal),
+    (datetime.datetime, _timestamp),  # which are dates, too
+    (datetime.date, _date),
+    (datetime.time, _time),
+    (datetime.timedelta, _duration),
 )

@@ -1,13 +1,13 @@
-"""Forms that results take on their way out, and what is set in a query before it runs.
+"""The forms of results, and what is set in a query before it runs.
 
-Owns values for parameters, limits, polars, and which files of text are not written by Ibis.
+Owns values of parameters, limits, polars, and which text files are not written by Ibis.
 """
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis
 import ibis.expr.operations as ops
@@ -21,22 +21,26 @@ from barbule.locations import write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from os import PathLike
 
     import pyarrow as pa
 
 __all__ = [
-    "Held",
-    "disk_errors",
+    "MemoryRows",
+    "bind_params",
+    "explaining_disk_errors",
     "limited",
-    "polars_of",
-    "with_values",
+    "polars_result",
     "write_text",
 ]
 
 
+E = TypeVar("E", bound=ir.Expr)
+
+
 @contextlib.contextmanager
-def disk_errors(path: Any) -> Iterator[None]:
-    """Say in our words why a file cannot be written, whoever writes it.
+def explaining_disk_errors(path: object) -> Iterator[None]:
+    """Raise our errors where a file cannot be written, whoever writes it.
 
     Raises
     ------
@@ -53,21 +57,22 @@ def disk_errors(path: Any) -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """Rows in memory, as a relation; what shows them is known by which object this is."""
+class MemoryRows:
+    """Rows in memory, as a relation; leaves of them are equal if this is the same object."""
 
     rows: ops.InMemoryTable
 
 
-def with_values(expr: Any, params: Mapping[Any, Any] | None) -> Any:
-    """Put values in the place of the parameters of an expression; the planner misses the rest."""
+def bind_params(expr: E, params: Mapping[ir.Scalar, Any] | None) -> E:
+    """Replace the parameters of an expression by values; the planner refuses those that remain."""
     if params is None:
         return expr
     values = {param.op(): ops.Literal(value, param.type()) for param, value in params.items()}
-    return expr.op().replace(values).to_expr()
+    bound: E = expr.op().replace(values).to_expr()
+    return bound
 
 
-def limited(expr: Any, limit: int | str | None) -> ir.Table:
+def limited(expr: ir.Expr, limit: int | str | None) -> ir.Table:
     """Keep the first rows of an expression."""
     table = expr.as_table()
     if limit == "default":
@@ -75,8 +80,8 @@ def limited(expr: Any, limit: int | str | None) -> ir.Table:
     return table if limit is None else table.limit(int(limit))
 
 
-def polars_of(expr: ir.Expr, rows: pa.Table) -> Any:
-    """Give rows the form that polars has for a table, a column or a value."""
+def polars_result(expr: ir.Expr, rows: pa.Table) -> Any:
+    """Return rows in the form that polars has for a table, a column or a value."""
     import polars
 
     frame = polars.from_arrow(rows)
@@ -92,30 +97,30 @@ def write_text(
     verb: str,
     expr: ir.Expr,
     read: Callable[..., pa.RecordBatchReader],
-    path: Any,
+    path: str | PathLike[str],
     options: dict[str, Any],
 ) -> bool:
-    """Write a file of text whose cells need a form that they have in no other place.
+    """Write a text file whose cells need a form that the database does not write.
 
     Parameters
     ----------
     read
-        Computes an expression and gives its rows in batches.
+        Computes an expression and returns its rows in batches.
 
     Returns
     -------
     bool
-        Whether it has been written; False where the database writes it as it is.
+        Whether it has been written; False where the database can write it.
     """
     if verb not in _TEXT_FILES:
         return False
-    kinds = expr.as_table().schema()
-    writers = file_columns(_TEXT_FILES[verb], kinds)
+    schema = expr.as_table().schema()
+    writers = file_columns(_TEXT_FILES[verb], schema)
     lines = verb == "to_json" and is_json_lines(path)
     if not writers and not lines:
         return False
-    asked = {name: options.pop(name, None) for name in ("params", "limit")}
-    rows = as_file_columns(read(expr, **asked), writers, kinds)
+    query_options = {name: options.pop(name, None) for name in ("params", "limit")}
+    rows = as_file_columns(read(expr, **query_options), writers, schema)
     as_json = [name for name, write in writers.items() if write is None]
     write_text_file(verb, rows, path, options, as_json=as_json, lines=lines)
     return True

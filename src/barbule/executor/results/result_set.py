@@ -1,19 +1,19 @@
-"""Rows that a query gave: a sequence of dicts over an Arrow table.
+"""The result of a query: a sequence of dicts over an Arrow table.
 
-Owns `ResultSet`. Cells become Python values, media cells PIL images or local paths, when they
-are touched and not before.
+Owns `ResultSet`. Cells become Python values, media cells PIL images or local paths, when they are
+read and not before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, ColumnNotFoundError, DataError, ExpressionError
 from barbule.executor.display.notebook import rows_html
-from barbule.executor.display.preview import SHOWN_ROWS, Reason, Shown
+from barbule.executor.display.preview import PREVIEW_ROWS, Preview, Reason
 from barbule.executor.display.terminal import rows_table, rows_text
 from barbule.executor.results.data_frames import exact_frame
 from barbule.suggestions import did_you_mean, one_of
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultSet"]
 
-_PART_ROWS = 8192
-_VERBS = {each for each in dir(ir.Table) if not each.startswith("_")} | {"where", "show"}
+_ROWS_PER_PART = 8192  # that are converted at a time
+_QUERY_METHODS = {name for name in dir(ir.Table) if not name.startswith("_")} | {"where", "show"}
 
 
 class _Row(dict[str, Any]):
-    """A row of a result, taken by its number: it says so where somebody means to change it."""
+    """A row of a result, read by its number; changes of it are refused."""
 
     __slots__ = ()
 
-    def _refuse(self, *_arguments: Any, **_named: Any) -> Any:
+    def _refuse(self, *_arguments: object, **_keywords: object) -> NoReturn:
         raise ExpressionError(
             "a result does not change: the next look at the row would show what it was.",
             hint="Change a copy, dict(rows[0]), or the table by update().",
@@ -49,14 +49,14 @@ class _Row(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
-    def __missing__(self, name: Any) -> Any:
+    def __missing__(self, name: object) -> NoReturn:
         raise ColumnNotFoundError(
             f"the row has no column {name!r}.", hint=one_of(str(name), self, "It has")
         )
 
-    if not TYPE_CHECKING:  # which knows the attributes there are
+    if not TYPE_CHECKING:  # type checkers report unknown attributes
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):
                 raise AttributeError(name)
             if name in self:
@@ -73,8 +73,8 @@ class _Row(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def _python(table: pa.Table, name: str, first: int) -> list[Any]:
-    """Make the values of a column ones of Python; an error names the row of one that is none."""
+def _python_values(table: pa.Table, name: str, first: int) -> list[Any]:
+    """Return the values of a column as Python objects; an error names the row of the value."""
     column = table.column(name)
     try:
         return column.to_pylist()
@@ -96,7 +96,7 @@ def _python(table: pa.Table, name: str, first: int) -> list[Any]:
 class ResultSet(Sequence[dict[str, Any]]):
     """The rows of a query.
 
-    A row that is taken by its number is read-only; those of a loop are dicts of one's own.
+    A row that is read by its number is read-only; a loop yields a new dict for each row.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class ResultSet(Sequence[dict[str, Any]]):
     library
         Opens media cells.
     reasons
-        Says, when rows are to be shown, why cells of them are empty.
+        Returns, when rows are displayed, the reasons why cells of them are empty.
 
     Examples
     --------
@@ -136,13 +136,13 @@ class ResultSet(Sequence[dict[str, Any]]):
         """The names of the columns."""
         return tuple(self.schema.names)
 
-    if not TYPE_CHECKING:  # which knows the attributes there are
+    if not TYPE_CHECKING:  # type checkers report unknown attributes
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):
                 raise AttributeError(name)
-            names = [each for each in dir(type(self)) if not each.startswith("_")]
-            if name in _VERBS:
+            attributes = [name for name in dir(type(self)) if not name.startswith("_")]
+            if name in _QUERY_METHODS:
                 raise ColumnNotFoundError(
                     f"{name}() is a verb of queries, and a result has run.",
                     hint=f"Ask the query for it, before .collect(): t.{name}(...). Rows of a "
@@ -157,7 +157,7 @@ class ResultSet(Sequence[dict[str, Any]]):
                 )
             raise ColumnNotFoundError(
                 f"a result has no attribute {name!r}.",
-                hint=f"{did_you_mean(name, [*names, *self.columns])} Columns are read by "
+                hint=f"{did_you_mean(name, [*attributes, *self.columns])} Columns are read by "
                 f'rows["name"], rows by rows[0]; it has {", ".join(self.columns)}.'.lstrip(),
             )
 
@@ -177,20 +177,20 @@ class ResultSet(Sequence[dict[str, Any]]):
         if isinstance(key, slice):
             import numpy as np
 
-            places = np.arange(len(self))[key]
-            return ResultSet(self._table.take(places), self.schema, self._library)
+            row_numbers = np.arange(len(self))[key]
+            return ResultSet(self._table.take(row_numbers), self.schema, self._library)
         if isinstance(key, str):
             return self._values(self._table, key)
         if isinstance(key, tuple):
-            row, name = self._cell(key)
-            place = range(len(self))[row]
-            return self._values(self._table.slice(place, 1), name, place)[0]
-        place = range(len(self))[key]
-        one = self._table.slice(place, 1)
-        return _Row({name: self._values(one, name, place)[0] for name in self.columns})
+            row, name = self._cell_key(key)
+            row_number = range(len(self))[row]
+            return self._values(self._table.slice(row_number, 1), name, row_number)[0]
+        row_number = range(len(self))[key]
+        row_table = self._table.slice(row_number, 1)
+        return _Row({name: self._values(row_table, name, row_number)[0] for name in self.columns})
 
-    def _cell(self, key: tuple[Any, ...]) -> tuple[int, str]:
-        """Read the place of a cell: a row by its number, a column by its name or number."""
+    def _cell_key(self, key: tuple[Any, ...]) -> tuple[int, str]:
+        """Return row number and column name of a cell; its column may be given by number."""
         row: Any = None
         name: Any = None
         if len(key) == 2:  # noqa: PLR2004 - row and column
@@ -210,7 +210,7 @@ class ResultSet(Sequence[dict[str, Any]]):
             raise ColumnNotFoundError(
                 f"the result has no column {name!r}.", hint=one_of(name, self.columns, "It has")
             )
-        values = _python(table, name, first)
+        values = _python_values(table, name, first)
         read = reader(self.schema[name], self._library)
         return values if read is None else list(self._read(read, values, name, first))
 
@@ -226,17 +226,17 @@ class ResultSet(Sequence[dict[str, Any]]):
                 raise error.at(column=name, row=row) from error.__cause__
 
     def _lazy(self, table: pa.Table, name: str, first: int) -> Iterable[Any]:
-        kind = self.schema[name]
-        read = reader(kind, self._library)
-        if not holds_media(kind) or read is None:
+        dtype = self.schema[name]
+        read = reader(dtype, self._library)
+        if not holds_media(dtype) or read is None:
             return self._values(table, name, first)
-        return self._read(read, _python(table, name, first), name, first)
+        return self._read(read, _python_values(table, name, first), name, first)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # In parts: a column at a time is many times faster than a row, and media are opened
         # no earlier than the rows are reached.
-        for start in range(0, len(self), _PART_ROWS):
-            part = self._table.slice(start, _PART_ROWS)
+        for start in range(0, len(self), _ROWS_PER_PART):
+            part = self._table.slice(start, _ROWS_PER_PART)
             columns = [self._lazy(part, name, start) for name in self.columns]
             for row in zip(*columns, strict=True):
                 yield dict(zip(self.columns, row, strict=True))
@@ -248,7 +248,7 @@ class ResultSet(Sequence[dict[str, Any]]):
     def __copy__(self) -> ResultSet:
         return self[:]
 
-    def __deepcopy__(self, _memo: Any) -> ResultSet:
+    def __deepcopy__(self, _memo: object) -> ResultSet:
         return self[:]  # neither rows nor what opens their media change
 
     def __eq__(self, other: object) -> bool:
@@ -285,18 +285,18 @@ class ResultSet(Sequence[dict[str, Any]]):
 
         return polars.from_arrow(self._table)
 
-    def _shown(self) -> Shown:
-        note = f"{SHOWN_ROWS} of {len(self):,} rows" if len(self) > SHOWN_ROWS else ""
-        rows = self._table.slice(0, SHOWN_ROWS)
-        gaps = any(column.null_count for column in rows.columns)
-        reasons = self._reasons(rows) if gaps and self._reasons is not None else {}
-        return Shown(rows, self.schema, reasons, note=note)
+    def _preview(self) -> Preview:
+        note = f"{PREVIEW_ROWS} of {len(self):,} rows" if len(self) > PREVIEW_ROWS else ""
+        rows = self._table.slice(0, PREVIEW_ROWS)
+        has_missing = any(column.null_count for column in rows.columns)
+        reasons = self._reasons(rows) if has_missing and self._reasons is not None else {}
+        return Preview(rows, self.schema, reasons, note=note)
 
     def __repr__(self) -> str:
-        return rows_text(self._shown())
+        return rows_text(self._preview())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        yield rows_table(self._shown(), options.max_width)
+        yield rows_table(self._preview(), options.max_width)
 
     def _repr_html_(self) -> str:
-        return rows_html(self._shown(), self._library)
+        return rows_html(self._preview(), self._library)

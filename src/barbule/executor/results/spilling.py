@@ -1,7 +1,7 @@
-"""Arrow tables that grow: beyond a size they lie in a file, not in memory.
+"""Arrow tables that grow: beyond a size their rows are in a file, not in memory.
 
-Owns the temporary file. It has no name once it is open, so that nothing stays where a process
-ends at once.
+Owns the temporary file. It has no name once it is open, so that it is removed even when a process
+is killed.
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Spilling", "put_together"]
+__all__ = ["SpillingTable", "concatenate_tables"]
 
-_IN_MEMORY = 64 << 20  # bytes
+_MAX_BYTES_IN_MEMORY = 64 << 20
 
 
-class Spilling:
+class SpillingTable:
     """A table that is made of parts.
 
     Parameters
     ----------
     schema
         The columns of all parts.
-    in_memory
-        The bytes that stay in memory; 64 MB by default.
+    max_bytes
+        The bytes that may be in memory; 64 MB by default.
 
     Examples
     --------
     >>> import pyarrow as pa
     >>> part = pa.table({"n": [1, 2]})
-    >>> parts = Spilling(part.schema, in_memory=0)
-    >>> parts.add(part)
-    >>> parts.add(part)
-    >>> parts.table()["n"].to_pylist()
+    >>> rows = SpillingTable(part.schema, max_bytes=0)
+    >>> rows.add(part)
+    >>> rows.add(part)
+    >>> rows.table()["n"].to_pylist()
     [1, 2, 1, 2]
     """
 
-    def __init__(self, schema: pa.Schema, in_memory: int | None = None) -> None:
+    def __init__(self, schema: pa.Schema, max_bytes: int | None = None) -> None:
         self._schema = schema
-        self._limit = _IN_MEMORY if in_memory is None else in_memory
+        self._max_bytes = _MAX_BYTES_IN_MEMORY if max_bytes is None else max_bytes
         self._parts: list[pa.Table] = []
         self._size = 0
         self._file: Any = None
         self._writer: pa.RecordBatchStreamWriter | None = None
 
     def add(self, part: pa.Table) -> None:
-        """Add rows below those that are there."""
+        """Add rows at the end."""
         self._parts.append(part)
         self._size += part.nbytes
-        if self._size > self._limit:
+        if self._size > self._max_bytes:
             self._spill()
 
     def _spill(self) -> None:
@@ -66,7 +66,7 @@ class Spilling:
         self._parts, self._size = [], 0
 
     def table(self) -> pa.Table:
-        """Return all rows; those that lie in the file are read when they are looked at."""
+        """Return all rows; those in the file are mapped, and read when they are used."""
         import mmap
 
         import pyarrow as pa
@@ -81,19 +81,19 @@ class Spilling:
         return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
 
 
-def put_together(parts: Iterable[pa.Table]) -> pa.Table:
-    """Put tables of one schema, of which there is one at least, below each other as they come.
+def concatenate_tables(parts: Iterable[pa.Table]) -> pa.Table:
+    """Concatenate tables of one schema, at least one of them, as they come.
 
     Examples
     --------
     >>> import pyarrow as pa
-    >>> put_together(pa.table({"n": [n]}) for n in range(3))["n"].to_pylist()
+    >>> concatenate_tables(pa.table({"n": [n]}) for n in range(3))["n"].to_pylist()
     [0, 1, 2]
     """
-    coming = iter(parts)
-    first = next(coming)
-    whole = Spilling(first.schema)
-    whole.add(first)
-    for part in coming:
-        whole.add(part)
-    return whole.table()
+    remaining = iter(parts)
+    first = next(remaining)
+    rows = SpillingTable(first.schema)
+    rows.add(first)
+    for part in remaining:
+        rows.add(part)
+    return rows.table()

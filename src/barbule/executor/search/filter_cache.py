@@ -1,14 +1,14 @@
-"""Which rows a search may find: read once for all searches behind one filter, till a commit.
+"""The rows that pass a filter: read once for all searches behind it, until the next commit.
 
-Owns what is remembered of filters. To read which rows qualify takes as long as to find the nearest
-of them, and who searches behind a filter often does so again.
+Owns the cache. To read which rows qualify takes as long as to find the nearest of them, and
+searches behind a filter are often repeated.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.expression_keys import ExpressionKey
 
@@ -20,31 +20,30 @@ if TYPE_CHECKING:
 
     from barbule.catalog.store import Catalog
 
-__all__ = ["Qualifying"]
+__all__ = ["FilterCache"]
 
-_MOST_BYTES = 32 * 1024**2
+_MAX_BYTES = 32 * 1024**2
 
 
-class Qualifying:
+class FilterCache:
     """The identities of rows that pass filters, as of a commit.
 
     Parameters
     ----------
     read
         Reads the identities that a relation gives.
-    alone
-        Whether nobody else writes between the moment at which a query learns of the latest
-        commit and its end, but that is noticed.
+    is_single_writer
+        Whether a query notices every commit between the one that it reads and its end.
     """
 
     def __init__(
-        self, catalog: Catalog, read: Callable[[ops.Relation], pa.Array], *, alone: bool
+        self, catalog: Catalog, read: Callable[[ops.Relation], pa.Array], *, is_single_writer: bool
     ) -> None:
         self._catalog = catalog
         self._read = read
-        self._alone = alone
-        self._known: OrderedDict[ExpressionKey, pa.Array] = OrderedDict()
-        self._moment: Any = None
+        self._is_single_writer = is_single_writer
+        self._cached: OrderedDict[ExpressionKey, pa.Array] = OrderedDict()
+        self._version: object = None
         self._lock = threading.Lock()
 
     def rows(self, relation: ops.Relation, head: int) -> pa.Array:
@@ -55,28 +54,28 @@ class Qualifying:
         head
             The commit at which the calling thread reads.
         """
-        if not self._alone or self._catalog.pending is not None or not head:
+        if not self._is_single_writer or self._catalog.pending is not None or not head:
             return self._read(relation)
         # An older copy of the database may have come to the same number by other commits.
-        moment = head, self._catalog.commit(head).at
+        version = head, self._catalog.commit(head).at
         key = ExpressionKey(relation)
         with self._lock:
-            if moment != self._moment:
-                self._known.clear()
-                self._moment = moment
-            known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-                return known
-        found = self._read(relation)
+            if version != self._version:
+                self._cached.clear()
+                self._version = version
+            rids = self._cached.get(key)
+            if rids is not None:
+                self._cached.move_to_end(key)
+                return rids
+        rids = self._read(relation)
         with self._lock:
-            if moment == self._moment and found.nbytes <= _MOST_BYTES:
-                self._known[key] = found
-                while sum(each.nbytes for each in self._known.values()) > _MOST_BYTES:
-                    self._known.popitem(last=False)
-        return found
+            if version == self._version and rids.nbytes <= _MAX_BYTES:
+                self._cached[key] = rids
+                while sum(cached.nbytes for cached in self._cached.values()) > _MAX_BYTES:
+                    self._cached.popitem(last=False)
+        return rids
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Free the memory."""
         with self._lock:
-            self._known.clear()
+            self._cached.clear()

@@ -1,7 +1,7 @@
-"""Which embedding index a search goes by, and what that index takes.
+"""The embedding index of a column, and the types of queries that it takes.
 
-Owns how an index is found by the column that is asked, also where a view shows that column of
-its base. Reads records and stored expressions alone.
+Owns how an index is found by its column, also where a view inherits that column from its base.
+Reads records and stored expressions alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from barbule.nodes import FunctionCall
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["embedded_by", "index_over", "indexes_over", "searched_column"]
+__all__ = ["embedding_calls", "index_over", "indexes_over", "searched_column"]
 
 
 def searched_column(record: TableRecord, index: Index, read: Callable[[str], Any]) -> str:
@@ -38,59 +38,59 @@ def searched_column(record: TableRecord, index: Index, read: Callable[[str], Any
 def indexes_over(
     record: TableRecord, column: str, name: str | None, read: Callable[[str], Any]
 ) -> list[Index]:
-    """Return the indexes of a column, of that name if there is one."""
-    named = [each for each in record.indexes if name in {None, each.name}]
-    return [each for each in named if searched_column(record, each, read) == column]
+    """Return the indexes of a column, of this name if one is given."""
+    named = [index for index in record.indexes if name in {None, index.name}]
+    return [index for index in named if searched_column(record, index, read) == column]
 
 
 def index_over(
     record: TableRecord, column: str, name: str | None, read: Callable[[str], Any]
 ) -> Index:
-    """Return the index of a column that is meant.
+    """Return the one index of a column, or the one of this name.
 
     Raises
     ------
     ExpressionError, ColumnNotFoundError
         When there is none, or there are several and none is named.
     """
-    found = indexes_over(record, column, name, read)
-    if len(found) == 1:
-        return found[0]
-    if found:
+    indexes = indexes_over(record, column, name, read)
+    if len(indexes) == 1:
+        return indexes[0]
+    if indexes:
         raise ExpressionError(
-            f"it has several embedding indexes: {', '.join(index.name for index in found)}.",
+            f"it has several embedding indexes: {', '.join(index.name for index in indexes)}.",
             table=record.name,
             column=column,
             hint="Name one: similarity(query, index=...).",
         )
     if name is not None:
-        known = [index.name for index in indexes_over(record, column, None, read)]
+        existing = [index.name for index in indexes_over(record, column, None, read)]
         raise ColumnNotFoundError(
             f"it has no embedding index {name!r}.",
             table=record.name,
             column=column,
-            hint=f"It has {', '.join(map(repr, known)) or 'none'}.",
+            hint=f"It has {', '.join(map(repr, existing)) or 'none'}.",
         )
     searched = record.column(column)
-    own = searched is not None and isinstance(searched.dtype, dt.Array)  # they need no function
-    given = "" if own else ", embedding=..."
+    is_vector = searched is not None and isinstance(searched.dtype, dt.Array)
+    function = "" if is_vector else ", embedding=..."
     raise ExpressionError(
         "it has no embedding index.",
         table=record.name,
         column=column,
-        hint=f'Make one by add_embedding_index("{column}"{given}).',
+        hint=f'Make one by add_embedding_index("{column}"{function}).',
     )
 
 
-def embedded_by(
+def embedding_calls(
     record: TableRecord, index: Index, read: Callable[[str], Any]
 ) -> tuple[tuple[dt.DataType, FunctionCall], ...]:
-    """Return the kinds of values that an index takes beside vectors, and the calls that embed them.
+    """Return the types of queries that an index takes beside vectors, with the embedding calls.
 
-    That of its column comes first.
+    The type of its column comes first.
     """
     calls = [read(text) for text in index.queries]
     vectors = record.column_by_id(index.embedding)
     if index.embedding != index.column:
         calls.insert(0, read(str(vectors.expression)))
-    return tuple((each.values[0].dtype, each) for each in calls if isinstance(each, FunctionCall))
+    return tuple((call.values[0].dtype, call) for call in calls if isinstance(call, FunctionCall))

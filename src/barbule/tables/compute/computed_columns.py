@@ -16,8 +16,8 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.errors import BarbuleError
 from barbule.executor.budgets.table_budget import TableBudget
-from barbule.executor.calls.provenance import Purpose
-from barbule.executor.results.spilling import put_together
+from barbule.executor.calls.provenance import Provenance
+from barbule.executor.results.spilling import concatenate_tables
 from barbule.nodes import (
     CellError,
 )
@@ -70,7 +70,7 @@ def compute_columns(
     columns = [column for column in columns if column.kind == "stored"]
     if rows.num_rows:
         warn_of_mixed_versions(transaction, record, columns)
-    rows = put_together(_computed_batches(transaction, record, rows, columns))
+    rows = concatenate_tables(_computed_batches(transaction, record, rows, columns))
     transaction.new_rows[record.id] = rows
     if rows.num_rows:
         record_versions(transaction, record, columns)
@@ -126,8 +126,8 @@ def compute_all_rows(engine: Engine, record: TableRecord, columns: list[Column])
     pyarrow.Table
         The row identities and the columns, by their physical names.
     """
-    with engine.caller.watching():
-        return put_together(_computed_ranges(engine, record, columns))
+    with engine.operation.show_progress():
+        return concatenate_tables(_computed_ranges(engine, record, columns))
 
 
 def _computed_ranges(
@@ -236,10 +236,10 @@ def _compute_values(
         return _values_query(engine, record, columns).to_expr()
 
     try:
-        with engine.caller.computing(_provenance(engine, record, columns, lenient=lenient)):
+        with engine.operation.computing(_provenance(engine, record, columns, lenient=lenient)):
             if relations:
                 key = (record.id, tuple(column.id for column in columns))
-                return engine.computed(engine.plan_once(key, query, relations), staged)
+                return engine.runner.arrow(engine.plan_once(key, query, relations), staged)
             rows = query()
             if rids is not None:
                 rows = rows.filter(rows[RID] >= rids[0], rows[RID] < rids[1])
@@ -268,14 +268,14 @@ def _display_name(engine: Engine, record: TableRecord, column: Column) -> str:
 
 def _provenance(
     engine: Engine, record: TableRecord, columns: list[Column], *, lenient: bool
-) -> Purpose:
+) -> Provenance:
     """Describe what is computed, for the call ledger and the budget of the table."""
     versions = engine.catalog.versions(record.id)
     names = {column.physical: column.name for column in columns}
     names |= {column.errors: column.name for column in columns}
     first = versions[-1].next_rid if versions else 0
     budget = TableBudget.of(record, engine.ledger, engine.backend)
-    return Purpose(record.name, names, first, budget, lenient)
+    return Provenance(record.name, names, first, budget, lenient)
 
 
 def _join_computed(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule.executor.display.notebook import rows_html
-from barbule.executor.display.preview import Shown, title_of
+from barbule.executor.display.preview import Preview, table_title
 from barbule.nodes import ManagedTable
 from barbule.planner.python_code import expression_code
 from barbule.relations import Query
@@ -49,11 +49,11 @@ def describe(table: ir.Table, quantile: Sequence[float]) -> Description:
     leaf.source.catalog.refresh()
     definitions = DefinitionReader(leaf)
     columns = definitions.columns()
-    title, _ = title_of(leaf.source, table)
+    title, _ = table_title(leaf.source, table)
     notes = list(_notes(definitions))
     lines = [title, *_column_lines(columns), *notes]
     rows = definitions_table(columns, leaf.source)
-    preview = Shown(rows.to_pyarrow(), rows.schema, title=title, note="\n".join(notes))
+    preview = Preview(rows.to_pyarrow(), rows.schema, title=title, note="\n".join(notes))
     described = Description(summary(table, quantile).op())
     # Queries cannot be changed once they are made.
     object.__setattr__(described, "_text", "\n".join(lines))

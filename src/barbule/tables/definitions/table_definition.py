@@ -16,7 +16,7 @@ import ibis.expr.schema as sch
 from barbule.catalog import codec
 from barbule.errors import ColumnNotFoundError
 from barbule.executor.results.result_set import ResultSet
-from barbule.executor.search.index_lookup import embedded_by, searched_column
+from barbule.executor.search.index_lookup import embedding_calls, searched_column
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.lineage import trace
 from barbule.planner.python_code import call_code, expression_code
@@ -286,7 +286,7 @@ class DefinitionReader:
             vectors = self.record.column_by_id(index.embedding)
             calls = [
                 f"{kind} by {_call(call)}"
-                for kind, call in embedded_by(self.record, index, self.expression)
+                for kind, call in embedding_calls(self.record, index, self.expression)
             ]
             length = getattr(vectors.dtype, "length", None)
             sizes = [f"vectors of {length} numbers"] if length else []

@@ -27,8 +27,7 @@ from barbule.errors import (
     UnknownFunctionError,
     UnsupportedError,
 )
-from barbule.executor.ledger.call_ledger import NAME as CALLS
-from barbule.executor.ledger.call_ledger import SCHEMA as CALLS_SCHEMA
+from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE
 from barbule.functions.registry import lookup
 from barbule.media.storage.references import references_within, stored_references
 from barbule.planner.lowering.table_schemas import physical_schema
@@ -105,7 +104,7 @@ def referenced_media(engine: Engine, since: int | None = None) -> set[str]:
                         engine, name, None if int(table_number) in restructured else since
                     )
                 )
-        if CALLS in table_names:
+        if CALLS_TABLE in table_names:
             references.update(_references_in_answers(engine))
     return references
 
@@ -173,7 +172,7 @@ def references_in_rows(rows: pa.Table) -> set[str]:
 
 def _references_in_answers(engine: Engine) -> Iterator[str]:
     """Find references in the answers of functions that return media or are undefined here."""
-    calls = engine.backend.table(CALLS, CALLS_SCHEMA).to_expr()
+    calls = engine.backend.table(CALLS_TABLE, CALLS_SCHEMA).to_expr()
     names = engine.backend.arrow(calls.select("function").distinct(), {})["function"].to_pylist()
     media_functions = [name for name in names if name is not None and _returns_media(name)]
     if not media_functions:

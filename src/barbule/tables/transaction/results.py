@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from barbule.suggestions import VerbResult
 
 if TYPE_CHECKING:
-    from barbule.executor.calls.caller import Tally
+    from barbule.executor.calls.operation import Tally
 
 __all__ = [
     "DeleteResult",
@@ -69,14 +69,14 @@ ResultT = TypeVar("ResultT", bound=MutationResult)
 
 def warn_of_empty_cells(table: str, tally: Tally) -> None:
     """Warn of cells that a mutation of a table left empty: by errors, or by a budget."""
-    if tally.failed:
+    if tally.model_error:
         _LOG.warning(
             "%s: %d cell%s failed, the first because %s t.errors() lists them; "
             "recompute(..., errors_only=True) tries them again.",
             table,
             tally.errors,
             "" if tally.errors == 1 else "s",
-            tally.failed,
+            tally.model_error,
         )
     if tally.deferred:
         _LOG.warning(

@@ -148,7 +148,7 @@ class Transaction(WriteSet):
         for hook in self._commit_hooks:
             hook()
         live = {record.id for record in self.engine.catalog.tables()}
-        self.engine.indexing.drain(live & self.pending.versions.keys())
+        self.engine.indexing.schedule(live & self.pending.versions.keys())
 
     def result(
         self, result_type: type[ResultT], table_id: int, rows: int, **counts: int

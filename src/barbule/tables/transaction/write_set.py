@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from barbule.catalog.pending import PendingCatalog
     from barbule.catalog.records import Column
-    from barbule.executor.calls.caller import Tally
+    from barbule.executor.calls.operation import Tally
     from barbule.executor.engine import Engine
     from barbule.tables.transaction.writes import Write
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import FOREVER, RID, TO
 from barbule.errors import VectorIndexError
-from barbule.executor.search.index_sync import as_matrix, physical_rows
+from barbule.executor.search.row_states import as_matrix, row_states
 from barbule.suggestions import VerbResult
 from barbule.tables.transaction.media_references import missing_media
 
@@ -128,9 +128,9 @@ def check(engine: Engine, *, repair: bool) -> CheckResult:
     """Compare every index with its table, and the media store with what rows refer to."""
     engine.catalog.refresh()
     media = tuple(MediaCheck(table, tuple(names)) for table, names in missing_media(engine).items())
-    if not engine.indexing.kept:
+    if not engine.indexing.is_persistent:
         return CheckResult((), media)
-    engine.indexing.settle({record.id for record in engine.catalog.tables()})
+    engine.indexing.wait({record.id for record in engine.catalog.tables()})
     checks = []
     for record in engine.catalog.tables():
         if record.origin is None:  # a branch is searched exactly, and has none
@@ -146,7 +146,7 @@ def _check_index(engine: Engine, record: TableRecord, index: Index, repair: bool
         engine.indexing.reset(record, index)
     except VectorIndexError as error:
         return replace(result, problem=result.problem or error.message)
-    engine.indexing.settle({record.id})
+    engine.indexing.wait({record.id})
     return replace(result, repaired=_compare_index(engine, record, index).ok)
 
 
@@ -157,7 +157,7 @@ def _compare_index(engine: Engine, record: TableRecord, index: Index) -> IndexCh
     result = IndexCheck(record.name, index.name, len(rids))
     index_store = engine.indexing.usable(record, index)
     if index_store is None:
-        index_error = engine.indexing.trouble.get(record.id)
+        index_error = engine.indexing.errors.get(record.id)
         reason = engine.indexing.store.reason or index_error or "it is not filled"
         return replace(result, missing=len(rids), problem=f"it cannot be asked: {reason}")
     try:
@@ -182,7 +182,7 @@ def _expected_vectors(
     from barbule.indexes.matrix import comparable
 
     name = record.column_by_id(index.embedding).physical
-    rows = physical_rows(engine.backend, record)
+    rows = row_states(engine.backend, record)
     live = rows.filter(rows[TO] == FOREVER, rows[name].notnull()).select(RID, name)
     rids, step = [np.empty(0, np.int64)], 0
     samples: list[tuple[Any, Any]] = []

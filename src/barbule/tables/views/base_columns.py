@@ -56,7 +56,7 @@ def columns_read_for_rows(engine: Engine, view: TableRecord) -> set[str]:
         names |= base_columns_of(engine.expression(view.view.items, None).values[ITEMS])
     if view.view.rows:
         rows = engine.expression(view.view.rows, None)
-        values = [ops.Field(rows, name) for name in stored_view_columns(view, None, engine)]
+        values = [ops.Field(rows, name) for name in stored_view_columns(view, None, engine.facts)]
         predicates = [
             predicate for filtered in rows.find(ops.Filter) for predicate in filtered.predicates
         ]
@@ -88,7 +88,7 @@ def columns_read_by_view(engine: Engine, view: TableRecord) -> set[str]:
         values += [
             predicate for filtered in rows.find(ops.Filter) for predicate in filtered.predicates
         ]
-        values += [ops.Field(rows, name) for name in stored_view_columns(view, None, engine)]
+        values += [ops.Field(rows, name) for name in stored_view_columns(view, None, engine.facts)]
     if view.view.items:
         values.append(engine.expression(view.view.items, None).values[ITEMS])
     for value in values:

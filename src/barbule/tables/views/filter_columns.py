@@ -38,7 +38,7 @@ def name_filter_column(
             f"p{position}": predicate for position, predicate in enumerate(node.predicates)
         }
         projection = ops.Project(node.parent, predicates).to_expr()
-        failing = engine.failing(projection, relations, staged)
+        failing = engine.failing_column(projection, relations, staged)
         if failing is None:
             continue
         names = {field.name for field in predicates[failing].find(ops.Field, filter=ops.Value)}

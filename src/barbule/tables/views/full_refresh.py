@@ -162,7 +162,7 @@ def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
         rows = engine.arrow(query.to_expr(), relations, staged)
     except (DataError, UnsupportedError) as error:
         if error.column is None:
-            error.column = engine.failing(query.to_expr(), relations, staged)
+            error.column = engine.failing_column(query.to_expr(), relations, staged)
         error.table = record.name
         bases = (engine.catalog.record(base_id).name for base_id in record.view.bases)
         error.hint = (
@@ -209,7 +209,7 @@ def _overlay(
     if not ended and not added:
         return None
     stored_names = set(physical_schema(transaction.without_new_columns(record)).names)
-    relation = visible_rows(engine.leaf(record.id), record, engine, stored_names)
+    relation = visible_rows(engine.leaf(record.id), record, engine.facts, stored_names)
     if ended:
         name = f"bb_ended_{record.id}"
         chunks = [chunk for chunked in ended for chunk in _chunks(chunked)]

@@ -18,7 +18,7 @@ import ibis.expr.schema as sch
 from barbule.backends.base import BASE, RID
 from barbule.catalog.records import Column, TableRecord
 from barbule.errors import BarbuleError, ExpressionError
-from barbule.executor.calls.provenance import Purpose
+from barbule.executor.calls.provenance import Provenance
 from barbule.functions.registry import lookup
 from barbule.nodes import CELL_ERROR_TYPE, CellError, FunctionCall
 from barbule.planner.hidden_columns import with_rid
@@ -254,9 +254,9 @@ def _compute_view_rows(
     names = (RID, ITEMS, ITEMS_ERROR) if view.items else (RID, *columns_by_name)
     query = _query_over_base(engine, record, view.items or view.rows or view.query, names)
     relations, staged = ({}, {}) if base_rows is None else staged_new_rows(transaction, base)
-    provenance = Purpose(base.name, lenient=ITEMS_ERROR in query.schema)
+    provenance = Provenance(base.name, lenient=ITEMS_ERROR in query.schema)
     try:
-        with engine.caller.computing(provenance) if provenance.lenient else nullcontext():
+        with engine.operation.computing(provenance) if provenance.lenient else nullcontext():
             rows = engine.arrow(query.to_expr(), relations, staged)
     except BarbuleError as error:
         name_filter_column(engine, error, query, relations, staged)
@@ -277,7 +277,7 @@ def materialized_columns(engine: Engine, record: TableRecord) -> dict[str, Colum
     """Return the materialized columns of a view, by their names in its query of rows."""
     if record.view is None or record.view.rows is None:
         return {}
-    names = stored_view_columns(record, None, engine)
+    names = stored_view_columns(record, None, engine.facts)
     return {names[column.id]: column for column in record.columns if column.kind == "data"}
 
 

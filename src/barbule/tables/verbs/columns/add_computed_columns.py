@@ -80,7 +80,7 @@ def add_computed_columns(
     if not stored:  # what is stored is computed at once
         check_readable(engine, ops.Project(leaf, values).to_expr(), record.name)
     calls = [call for value in values.values() for call in calls_in(value)]
-    engine.caller.expect(call.function for call in calls)
+    engine.caller.resources.prepare_models(call.function for call in calls)
 
     def prepare(transaction: Transaction) -> None:
         record = put_computed_columns(transaction, current_record(leaf), values, stored=stored)

@@ -122,7 +122,7 @@ def _remove_rows(
     shared = _shared_answer_keys(engine, keys, purged)
     _end_live_rows(engine, record, selected)
     # What an index has of rows is removed by following the states that have just ended.
-    engine.indexing.settle(
+    engine.indexing.wait(
         {purged_rows.record.id for purged_rows in purged if purged_rows.record.indexes}
     )
     # Before the states by which they are found: a purge that is interrupted can be repeated.
@@ -225,8 +225,10 @@ def _answer_keys(engine: Engine, family: list[_PurgedRows]) -> set[str]:
         keys |= _stored_call_keys(engine, purged_rows.record, relations, staged)
         table_names = {record.name for _, record in engine.catalog.history(purged_rows.record.id)}
         created = engine.catalog.commit(engine.catalog.versions(purged_rows.record.id)[0].commit).at
-        keys |= engine.ledger.asked_for(table_names, purged_rows.rids.to_pylist(), created)
-    return engine.ledger.noted(sorted(keys))
+        keys |= engine.ledger.history.keys_of_rows(
+            table_names, purged_rows.rids.to_pylist(), created
+        )
+    return engine.ledger.history.recorded_keys(sorted(keys))
 
 
 def _shared_answer_keys(engine: Engine, keys: set[str], family: list[_PurgedRows]) -> set[str]:
@@ -234,7 +236,7 @@ def _shared_answer_keys(engine: Engine, keys: set[str], family: list[_PurgedRows
     if not keys:
         return set()
     rids_by_table = {table.record.id: table.rids for table in family}
-    functions = engine.ledger.functions(sorted(keys))
+    functions = engine.ledger.history.functions(sorted(keys))
     shared: set[str] = set()
     for record in engine.catalog.tables():
         relations, staged = {}, {}
@@ -286,8 +288,8 @@ def _stored_call_keys(
     if record.view and record.view.items:
         queries.append(with_rid(engine.expression(record.view.items, None)))
     for query in queries:
-        with engine.caller.only_noting(keys, functions) as is_relevant:
-            if query is not None and is_relevant(query):
+        with engine.caller.dry_run(keys, functions) as dry_run:
+            if query is not None and dry_run.makes_calls(query):
                 engine.arrow(query.to_expr(), relations, staged)
     return keys
 

@@ -150,7 +150,7 @@ def _vector_drift(
                 new[1],
                 columns,
                 (vectors[0].name, vectors[1].name),
-                engine.similarity,
+                engine.backend.similarity,
             )
     return drift
 

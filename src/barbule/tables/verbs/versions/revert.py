@@ -293,7 +293,7 @@ def _has_same_columns(engine: Engine, view: TableRecord, commit: int) -> bool:
 def _read_states(engine: Engine, record: TableRecord, commit: int | None) -> pa.Table:
     """Read the physical rows of a table at a commit, with the commit of each state."""
     leaf = engine.leaf(record.id, commit)
-    relation = visible_rows(leaf, record, engine)
+    relation = visible_rows(leaf, record, engine.facts)
     names = [name for name in physical_schema(record).names if name != "_to"]
     fields = {name: ops.Field(relation, name) for name in names}
     return engine.backend.arrow(ops.Project(relation, fields).to_expr(), {})

@@ -1,34 +1,36 @@
 """The tasks of one operation: what becomes of the others when one of them ends it.
 
-Owns which of them wait for an answer that is paid for. What they do is their own business.
+Owns which of them are waited for, as their answers are paid for. What they do is not known here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
 
-__all__ = ["Tasks"]
+__all__ = ["TaskGroup"]
+
+T = TypeVar("T")
 
 
-class Tasks:
+class TaskGroup:
     """Tasks that run together, each for some rows.
 
     Parameters
     ----------
-    keeps
-        Whether answers outlive the operation. Then those that are on their way when it fails
-        are waited for: they are paid for. What has not been asked yet is not asked any more.
+    finishes_sent
+        Whether requests that are sent when one task fails are waited for: their answers outlive
+        the operation, and are paid for. What is not sent yet is cancelled.
     """
 
-    def __init__(self, *, keeps: bool) -> None:
-        self._keeps = keeps
+    def __init__(self, *, finishes_sent: bool) -> None:
+        self._finishes_sent = finishes_sent
         self._sent: set[asyncio.Task[Any] | None] = set()
-        self._ended = False
+        self._failed = False
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[None]:
@@ -39,13 +41,13 @@ class Tasks:
             yield
         except BaseException:
             self._sent.discard(task)
-            if self._ended and task is not None:
-                task.cancel()  # it would ask again
+            if self._failed and task is not None:
+                task.cancel()  # it would send its request again
             raise
 
-    async def run(self, works: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    async def run(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         """Run them and return their results, in their order."""
-        tasks = [asyncio.create_task(work) for work in works]
+        tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         if not tasks:
             return []
         try:
@@ -59,15 +61,15 @@ class Tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        self._ended = True
+    async def _end(self, tasks: list[asyncio.Task[T]]) -> None:
+        self._failed = True
         for task in tasks:
-            if not self._keeps or task not in self._sent:
+            if not self._finishes_sent or task not in self._sent:
                 task.cancel()
         await asyncio.wait(tasks)
 
 
-def _errors(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[BaseException]:
+def _errors(tasks: Iterable[asyncio.Task[T]]) -> Iterator[BaseException]:
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             yield error

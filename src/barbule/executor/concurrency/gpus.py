@@ -1,4 +1,4 @@
-"""The graphics processors of this machine, shared by the calls that need them.
+"""The GPUs of this machine, shared by the calls that need them.
 
 Owns how many there are, and that no more calls run at once than fit on them. Which of several a
 call uses is decided by the library that it calls.
@@ -22,32 +22,34 @@ if TYPE_CHECKING:
 
 __all__ = ["Gpus", "count_gpus"]
 
-_DRIVER = Path("/proc/driver/nvidia/gpus")
-_SMALL = 1e-9
+_DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
+_ROUNDING_ERROR = 1e-9  # of shares that are added and subtracted
 
 
 def count_gpus() -> int:
-    """Return how many graphics processors this process may use; no library is loaded for it.
+    """Return how many GPUs this process may use; no library is loaded for it.
 
-    `CUDA_VISIBLE_DEVICES` says it where it is set; else NVIDIA's driver, or Apple's PyTorch
-    backend, which every machine of theirs with its own processors has.
+    They are counted in `CUDA_VISIBLE_DEVICES` where it is set, else by NVIDIA's driver; a machine
+    with Apple's own processors has one.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        devices = [each.strip() for each in visible.split(",")]
-        # The list ends where it names none.
-        ends = [place for place, each in enumerate(devices) if not each or each.startswith("-")]
-        return min([*ends, len(devices)])
+        devices = [device.strip() for device in visible.split(",")]
+        # CUDA ignores what follows an invalid device.
+        invalid = [
+            index for index, device in enumerate(devices) if not device or device.startswith("-")
+        ]
+        return min([*invalid, len(devices)])
     if hasattr(os, "uname") and os.uname().sysname == "Darwin":
         return int(os.uname().machine == "arm64")
-    return len(list(_DRIVER.iterdir())) if _DRIVER.is_dir() else 0
+    return len(list(_DRIVER_FOLDER.iterdir())) if _DRIVER_FOLDER.is_dir() else 0
 
 
 class Gpus:
-    """What calls hold of the graphics processors of a session."""
+    """The GPUs of a session, and how much of them calls hold."""
 
     def __init__(self) -> None:
-        self._held = 0.0
+        self._held_share = 0.0
         self._changed = threading.Condition()
 
     @functools.cached_property
@@ -57,12 +59,12 @@ class Gpus:
 
     @contextmanager
     def hold(self, share: float, function: str) -> Iterator[None]:
-        """Hold so many, or a part of one, meanwhile; wait until they are free.
+        """Hold so many GPUs within the block, or a part of one; wait until they are free.
 
         Raises
         ------
         UnsupportedError
-            When there are not so many.
+            When the machine has fewer.
         """
         if share > self.count:
             raise UnsupportedError(
@@ -70,32 +72,32 @@ class Gpus:
                 hint="Call it where there are enough, or leave resources= out.",
             )
         with self._changed:
-            self._changed.wait_for(lambda: self._held + share <= self.count + _SMALL)
-            self._held += share
+            self._changed.wait_for(lambda: self._held_share + share <= self.count + _ROUNDING_ERROR)
+            self._held_share += share
         try:
             yield
         finally:
             with self._changed:
-                self._held -= share
+                self._held_share -= share
                 self._changed.notify_all()
 
     @asynccontextmanager
     async def hold_async(self, share: float, function: str) -> AsyncIterator[None]:
         """Hold them for a coroutine; others go on while it waits."""
-        held = self.hold(share, function)
-        entering = asyncio.ensure_future(asyncio.to_thread(held.__enter__))
+        hold = self.hold(share, function)
+        entering = asyncio.ensure_future(asyncio.to_thread(hold.__enter__))
         try:
             await asyncio.shield(entering)
         except asyncio.CancelledError:
-            entering.add_done_callback(functools.partial(_leave, held))
+            entering.add_done_callback(functools.partial(_release, hold))
             raise
         try:
             yield
         finally:
-            held.__exit__(None, None, None)
+            hold.__exit__(None, None, None)
 
 
-def _leave(held: AbstractContextManager[None], entering: asyncio.Future[None]) -> None:
-    """Give back what was waited for in vain; why it could not be had is of no interest by then."""
+def _release(hold: AbstractContextManager[None], entering: asyncio.Future[None]) -> None:
+    """Release what a cancelled coroutine waited for; an error of the wait is of no interest."""
     if not entering.cancelled() and entering.exception() is None:
-        held.__exit__(None, None, None)
+        hold.__exit__(None, None, None)

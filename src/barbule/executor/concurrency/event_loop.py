@@ -1,7 +1,7 @@
 """One event loop in a thread of its own, for everything asynchronous.
 
-Owns the loop. A caller hands a coroutine over and waits; it may itself run in any thread, with
-or without a loop (a notebook has one).
+Owns the loop. A caller submits a coroutine and waits; it may itself run in any thread, with or
+without a loop (a notebook has one).
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for its result."""
-        loop = self._started()
-        handed = _Handed(work)
+        loop = self._started_loop()
+        submitted = _SubmittedCoroutine(coroutine)
         try:
-            return asyncio.run_coroutine_threadsafe(handed.run(), loop).result()
+            return asyncio.run_coroutine_threadsafe(submitted.run(), loop).result()
         except BaseException:
-            # Ctrl-C reaches the waiting thread, at any moment: the work must end too.
+            # Ctrl-C reaches the waiting thread, at any time: the coroutine must end too.
             with contextlib.suppress(RuntimeError):  # the loop was stopped meanwhile
-                loop.call_soon_threadsafe(handed.cancel)
+                loop.call_soon_threadsafe(submitted.cancel)
             raise
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _started_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -50,7 +50,7 @@ class LoopThread:
             return self._loop
 
     def stop(self) -> None:
-        """End the loop; what still runs on it is cancelled."""
+        """End the loop; its running tasks are cancelled."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -62,20 +62,20 @@ class LoopThread:
         loop.close()
 
 
-class _Handed(Generic[T]):
-    """A coroutine that was handed over, which may be cancelled before it has begun."""
+class _SubmittedCoroutine(Generic[T]):
+    """A coroutine that may be cancelled before the loop has begun it."""
 
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        self._work = work
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
 
     async def run(self) -> T:
         self._task = asyncio.current_task()
         if self._cancelled:
-            self._work.close()
+            self._coroutine.close()
             raise asyncio.CancelledError
-        return await self._work
+        return await self._coroutine
 
     def cancel(self) -> None:
         self._cancelled = True

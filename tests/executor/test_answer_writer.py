@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from barbule.executor.ledger.answer_writer import Keeping, UnwrittenError
+from barbule.executor.ledger.answer_writer import AnswerWriter, UnwrittenError
 from patience import PATIENCE
 
 
@@ -19,36 +19,36 @@ def writer():
 
 def test_each_is_written_once_from_many_threads(writer):
     written: list[int] = []
-    keeping: Keeping[int] = Keeping(written.extend, writer)
+    answer_writer: AnswerWriter[int] = AnswerWriter(written.extend, writer)
 
     def add(start):
         for number in range(start, start + 500):
-            keeping.add(number)
+            answer_writer.add(number)
 
     threads = [threading.Thread(target=add, args=(start,)) for start in range(0, 4000, 500)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    rest, _ = keeping.finish()
-    assert sorted(written + rest) == list(range(4000))
+    remaining, _ = answer_writer.finish()
+    assert sorted(written + remaining) == list(range(4000))
 
 
 def test_one_is_written_though_no_other_follows(writer):
     arrived = threading.Event()
-    keeping: Keeping[int] = Keeping(lambda _some: arrived.set(), writer)
-    keeping.add(1)
+    answer_writer: AnswerWriter[int] = AnswerWriter(lambda _some: arrived.set(), writer)
+    answer_writer.add(1)
     assert arrived.wait(PATIENCE)
     arrived.clear()
-    keeping.add(2)
+    answer_writer.add(2)
     assert arrived.wait(PATIENCE)
-    keeping.finish()
+    answer_writer.finish()
 
 
 def test_operations_do_not_wait_for_each_other(writer):
     one: list[int] = []
     other: list[int] = []
-    long, short = Keeping(one.extend, writer), Keeping(other.extend, writer)
+    long, short = AnswerWriter(one.extend, writer), AnswerWriter(other.extend, writer)
     stop = threading.Event()
 
     def go_on():
@@ -59,13 +59,13 @@ def test_operations_do_not_wait_for_each_other(writer):
     thread.start()
     try:
         short.add(2)
-        rest, _ = short.finish()
-        assert other + rest == [2]
+        remaining, _ = short.finish()
+        assert other + remaining == [2]
     finally:
         stop.set()
         thread.join()
-    rest, _ = long.finish()
-    assert {*one, *rest} == {1}
+    remaining, _ = long.finish()
+    assert {*one, *remaining} == {1}
 
 
 def test_what_could_not_be_written_is_left_at_the_end(writer):
@@ -77,52 +77,52 @@ def test_what_could_not_be_written_is_left_at_the_end(writer):
         failed.set()
         raise OSError("busy")
 
-    keeping: Keeping[int] = Keeping(refuse, writer)
-    keeping.add(1)
+    answer_writer: AnswerWriter[int] = AnswerWriter(refuse, writer)
+    answer_writer.add(1)
     assert failed.wait(PATIENCE)
-    keeping.add(2)
-    rest, _ = keeping.finish()
-    assert sorted(rest) == [1, 2]
+    answer_writer.add(2)
+    remaining, _ = answer_writer.finish()
+    assert sorted(remaining) == [1, 2]
     assert tried == [[1]]
     with pytest.raises(UnwrittenError, match="busy") as caught:
-        keeping.check()
+        answer_writer.check()
     assert isinstance(caught.value.failure, OSError)
 
 
 def test_what_can_be_written_is_checked_without_an_error(writer):
     written: list[int] = []
-    keeping: Keeping[int] = Keeping(written.extend, writer)
-    keeping.add(1)
-    keeping.finish()
-    keeping.check()
+    answer_writer: AnswerWriter[int] = AnswerWriter(written.extend, writer)
+    answer_writer.add(1)
+    answer_writer.finish()
+    answer_writer.check()
 
 
 def test_who_waits_is_told_once_what_was_added_is_written(writer):
     written: list[int] = []
-    told: list[tuple[int, bool]] = []
+    notified: list[tuple[int, bool]] = []
     all_told = threading.Event()
 
     def tell(number):
-        told.append((number, number in written))
-        if len(told) == 50:
+        notified.append((number, number in written))
+        if len(notified) == 50:
             all_told.set()
 
-    keeping: Keeping[int] = Keeping(written.extend, writer)
+    answer_writer: AnswerWriter[int] = AnswerWriter(written.extend, writer)
     for number in range(50):
-        keeping.add(number, lambda number=number: tell(number))
+        answer_writer.add(number, lambda number=number: tell(number))
     assert all_told.wait(PATIENCE)
-    keeping.finish()[1]()
-    keeping.add(50, lambda: told.append((50, False)))  # nothing will be written any more
-    assert told == [(number, number < 50) for number in range(51)]
+    answer_writer.finish()[1]()
+    answer_writer.add(50, lambda: notified.append((50, False)))  # nothing will be written any more
+    assert notified == [(number, number < 50) for number in range(51)]
 
 
 def test_who_waits_is_told_once_though_nothing_can_be_written(writer):
-    told: list[int] = []
+    notified: list[int] = []
     failed, go_on, end = threading.Event(), threading.Event(), threading.Event()
 
     def tell(number):
-        told.append(number)
-        if len(told) == 2:
+        notified.append(number)
+        if len(notified) == 2:
             end.set()
 
     def refuse(_some):
@@ -130,12 +130,12 @@ def test_who_waits_is_told_once_though_nothing_can_be_written(writer):
         go_on.wait(PATIENCE)
         raise OSError("full")
 
-    keeping: Keeping[int] = Keeping(refuse, writer)
-    keeping.add(1, lambda: tell(1))
+    answer_writer: AnswerWriter[int] = AnswerWriter(refuse, writer)
+    answer_writer.add(1, lambda: tell(1))
     assert failed.wait(PATIENCE)
-    keeping.add(2, lambda: tell(2))
+    answer_writer.add(2, lambda: tell(2))
     go_on.set()
     assert end.wait(PATIENCE)
-    assert keeping.finish()[0] == [1, 2]
-    keeping.add(3, lambda: told.append(3))
-    assert told == [1, 2, 3]
+    assert answer_writer.finish()[0] == [1, 2]
+    answer_writer.add(3, lambda: notified.append(3))
+    assert notified == [1, 2, 3]

@@ -1,0 +1,241 @@
+"""Calls that go through the ledger: each distinct call once, and only those without an answer.
+
+Owns which answers the ledger or a recording gives, and that no two threads and processes make the
+same call at the same time. How a call is made is decided in `runners`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from barbule.executor.calls.answer_recorder import AnswerRecorder
+from barbule.executor.calls.call_errors import Deferred
+from barbule.executor.calls.runners.dispatch import run_batch_call
+from barbule.executor.concurrency.single_flight import InFlight
+from barbule.values.cells import holds_media
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import ibis.expr.datatypes as dt
+
+    from barbule.executor.calls.batch_call import BatchCall, Row
+    from barbule.executor.calls.operation import Operation
+    from barbule.executor.ledger.call_ledger import CallLedger
+    from barbule.executor.ledger.recording import Recording
+    from barbule.locks import Claims
+    from barbule.media.library import MediaLibrary
+
+__all__ = ["LedgerCalls"]
+
+_POLL_SECONDS = 0.02  # between two looks whether other processes have answers
+_SLOT_DIGITS = 15  # of a key, which are its slot among the claims
+
+Answers = dict[str, Any]
+"""Answers by the key of their call."""
+
+
+class LedgerCalls:
+    """Makes calls through the ledger.
+
+    Parameters
+    ----------
+    claims
+        The calls that are in flight in all processes which share the ledger; None where there is
+        one process.
+    has_former_keys
+        Whether the ledger may have answers of version 0.1.0.
+    """
+
+    def __init__(
+        self,
+        ledger: CallLedger,
+        library: MediaLibrary,
+        operation: Operation,
+        claims: Claims | None,
+        *,
+        has_former_keys: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._library = library
+        self._operation = operation
+        self._claims = claims
+        self._has_former_keys = has_former_keys
+        self.in_flight = InFlight()
+
+    def results(
+        self, batch_call: BatchCall, rows: list[Row], recording: Recording | None
+    ) -> list[object]:
+        """Return the results for all rows; each distinct call is made once, if at all."""
+        keys = batch_call.keys(rows)
+        rows_by_key = dict(zip(reversed(keys), reversed(rows), strict=True))
+        row_numbers = dict(zip(reversed(keys), reversed(batch_call.row_numbers), strict=True))
+
+        def call(new_keys: list[str]) -> Answers:
+            if not new_keys:
+                return {}
+            batch_call.row_numbers = [row_numbers[key] for key in new_keys]
+            return self._call(batch_call, new_keys, rows_by_key, recording)
+
+        version = self._answers_version(batch_call)
+        answers = self._existing_answers(batch_call, rows_by_key, recording)
+        missing = [key for key in dict.fromkeys(keys) if key not in answers]
+        self._count_hits(batch_call, len(answers), rows=len(rows) - len(missing))
+        if not batch_call.call.cached:
+            answers |= call(missing)
+        while missing := [key for key in missing if key not in answers]:
+            with self._claimed(batch_call, missing) as (claimed, other_claims):
+                if self._may_have_answers(batch_call, claimed, version):
+                    answers |= self._new_answers(batch_call, claimed, recording)
+                answers |= call([key for key in claimed if key not in answers])
+            for claim in other_claims:
+                claim.wait()
+            if not claimed and not other_claims:
+                time.sleep(_POLL_SECONDS)  # other processes make all remaining calls
+            version = self._answers_version(batch_call)
+            remaining = [key for key in missing if key not in answers]
+            answers |= self._new_answers(batch_call, remaining, recording)
+        return [answers[key] for key in keys]
+
+    def _call(
+        self,
+        batch_call: BatchCall,
+        keys: list[str],
+        rows_by_key: Mapping[str, Row],
+        recording: Recording | None,
+    ) -> Answers:
+        provenance = self._operation.provenance
+        budget = provenance.budget if provenance else None
+        recorder = AnswerRecorder(
+            self._ledger,
+            batch_call,
+            keys,
+            rows_by_key,
+            recording,
+            budget.holder if budget else None,
+        )
+        with recorder.recording():
+            results = run_batch_call(
+                batch_call, [rows_by_key[key] for key in keys], recorder.record
+            )
+        if batch_call.function.kind != "model":  # these count their calls themselves
+            deferred = list(map(type, results)).count(Deferred)
+            self._operation.tally.calls += len(keys) - deferred
+        return dict(zip(keys, results, strict=True))
+
+    # Calls of other threads and processes
+
+    def _answers_version(self, batch_call: BatchCall) -> tuple[int, int]:
+        """Return what differs once other threads or processes may have got answers."""
+        claims = self._claims if batch_call.function.kind == "model" else None
+        return self.in_flight.ended, claims.stamp() if claims else 0
+
+    def _may_have_answers(
+        self, batch_call: BatchCall, keys: list[str], version: tuple[int, int]
+    ) -> bool:
+        """Whether others may have got answers to these calls since the ledger was read."""
+        ended, stamp = version
+        if self.in_flight.ended_since(ended, keys):
+            return True
+        return stamp != self._answers_version(batch_call)[1]
+
+    @contextlib.contextmanager
+    def _claimed(
+        self, batch_call: BatchCall, keys: list[str]
+    ) -> Iterator[tuple[list[str], set[threading.Event]]]:
+        """Claim calls; yield those that no other thread or process makes, and what to wait for."""
+        with contextlib.ExitStack() as stack:
+            claimed, other_claims = stack.enter_context(self.in_flight.claimed(keys))
+            # Other functions may make calls within theirs, and processes would wait for each other.
+            if self._claims is not None and batch_call.function.kind == "model":
+                slots = {key: int(key[:_SLOT_DIGITS], 16) for key in claimed}
+                free_slots = stack.enter_context(self._claims.hold(slots.values()))
+                claimed = [key for key in claimed if slots[key] in free_slots]
+            yield claimed, other_claims
+
+    def _new_answers(
+        self, batch_call: BatchCall, keys: list[str], recording: Recording | None
+    ) -> Answers:
+        """Return the answers that others have got since the ledger was read."""
+        answers = self._look_up(keys, batch_call.call.dtype) if keys else {}
+        self._count_hits(batch_call, len(answers), rows=len(answers))
+        if recording is not None and answers:
+            recording.add(self._ledger, list(answers))
+        return answers
+
+    def _count_hits(self, batch_call: BatchCall, hits: int, *, rows: int) -> None:
+        self._operation.tally.hits += hits
+        batch_call.meter.hits += hits
+        batch_call.meter.rows += rows
+
+    # Answers that exist
+
+    def _existing_answers(
+        self, batch_call: BatchCall, rows_by_key: Mapping[str, Row], recording: Recording | None
+    ) -> Answers:
+        """Return the answers that exist already; under a replay these have to be all."""
+        dtype = batch_call.call.dtype
+        if recording is not None and recording.replays:
+            answers = recording.look_up(rows_by_key, dtype)
+            answers |= self._former_answers(batch_call, rows_by_key, answers, recording.look_up)
+            for key, row in rows_by_key.items():
+                if key not in answers:
+                    raise batch_call.unrecorded_error(row, recording)
+            return answers
+        if not batch_call.call.cached:
+            return {}
+        answers = self._look_up(list(rows_by_key), dtype)
+        if self._may_have_former_keys(batch_call):
+            answers |= self._former_answers(batch_call, rows_by_key, answers, self._look_up)
+        if recording is not None:
+            recording.add(self._ledger, list(rows_by_key))
+        return answers
+
+    def _look_up(self, keys: Sequence[str], dtype: dt.DataType) -> Answers:
+        """Return the ledger's answers, without those whose media file is not in the store."""
+        answers = self._ledger.look_up(keys, dtype)
+        if not answers or not holds_media(dtype):
+            return answers
+        are_stored = self._library.are_stored(list(answers.values()))
+        lost = {key for key, is_stored in zip(answers, are_stored, strict=True) if not is_stored}
+        self._ledger.forget(sorted(lost))
+        return {key: value for key, value in answers.items() if key not in lost}
+
+    def _may_have_former_keys(self, batch_call: BatchCall) -> bool:
+        """Whether answers may be under other keys: stated versions were once all of a key."""
+        stated = batch_call.function.stated_version
+        return self._has_former_keys or bool(stated and batch_call.version != stated)
+
+    def _former_answers(
+        self,
+        batch_call: BatchCall,
+        rows_by_key: Mapping[str, Row],
+        answers: Mapping[str, Any],
+        look_up: Callable[[Sequence[str], dt.DataType], Answers],
+    ) -> Answers:
+        """Return the answers that are under the keys of former versions."""
+        missing = {key: row for key, row in rows_by_key.items() if key not in answers}
+        if not missing:
+            return {}
+        former_keys = batch_call.former_keys(list(missing.values()))
+        former_answers = look_up(former_keys, batch_call.call.dtype) if former_keys else {}
+        return {
+            key: former_answers[former_key]
+            for key, former_key in zip(missing, former_keys, strict=False)
+            if former_key in former_answers
+        }
+
+    def answered_keys(self, batch_call: BatchCall, rows_by_key: Mapping[str, Row]) -> set[str]:
+        """Return the keys of those calls that have an answer in the ledger."""
+        keys = self._ledger.answered_keys(list(rows_by_key))
+        if not self._may_have_former_keys(batch_call):
+            return keys
+
+        def look_up(former_keys: Sequence[str], _kind: dt.DataType) -> Answers:
+            return dict.fromkeys(self._ledger.answered_keys(former_keys))
+
+        former = self._former_answers(batch_call, rows_by_key, dict.fromkeys(keys), look_up)
+        return keys | former.keys()

@@ -1,0 +1,49 @@
+"""Run a call over rows, in the way of its kind of function: a query, a model, a batch, rows.
+
+Owns the choice between the runners alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from barbule.executor.calls.runners.async_calls import AsyncRunner
+from barbule.executor.calls.runners.threaded import ThreadedRunner
+
+if TYPE_CHECKING:
+    from barbule.executor.calls.batch_call import BatchCall, RecordAnswer, Row
+
+__all__ = ["run_batch_call"]
+
+
+def run_batch_call(
+    batch_call: BatchCall, rows: list[Row], record: RecordAnswer | None = None
+) -> list[object]:
+    """Call a function for all rows and return its results, in their order.
+
+    Parameters
+    ----------
+    record
+        Takes each answer for the ledger; None where the ledger takes none.
+    """
+    if not rows:
+        return []
+    batch_call.rows = rows
+    with batch_call.resources.library.isolation.entered():
+        function = batch_call.function
+        if function.kind == "query":
+            return _run_queries(batch_call, rows)
+        if function.kind == "batch":
+            return ThreadedRunner(batch_call, rows, record).run_batches()
+        if function.kind == "model" or function.is_async:
+            coroutine = AsyncRunner(batch_call, rows, record).run()
+            return batch_call.resources.loop.run(coroutine)
+        return ThreadedRunner(batch_call, rows, record).run_rows()
+
+
+def _run_queries(batch_call: BatchCall, rows: list[Row]) -> list[object]:
+    queries = []
+    for row in rows:
+        args, kwargs = batch_call.spread(batch_call.outer_arguments(row))
+        queries.append(batch_call.function.body(*args, **kwargs))
+    return batch_call.resources.run_queries(queries)

@@ -1,0 +1,135 @@
+"""What is read of past calls: which were made, for which cells, and what they took.
+
+Owns these queries over the table `bb_calls`; nothing is written here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.schema as sch
+
+from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import ibis.expr.types as ir
+
+    from barbule.backends.base import Backend
+
+__all__ = ["REQUESTED_KEYS", "CallHistory"]
+
+REQUESTED_KEYS = "bb_asked"
+"""The name of the staged table of keys that a query looks for."""
+
+_REQUESTED_ROWS = "bb_asking_rows"
+
+
+class CallHistory:
+    """The calls that one ledger has recorded.
+
+    Parameters
+    ----------
+    flush
+        Writes the answers that wait to be written, so that queries see them.
+    """
+
+    def __init__(self, backend: Backend, flush: Callable[[], None]) -> None:
+        self._backend = backend
+        self._flush = flush
+
+    def _calls(self) -> ir.Table:
+        return self._backend.table(CALLS_TABLE, CALLS_SCHEMA).to_expr()
+
+    def answer_lengths(
+        self, function: str, template_hash: str, models: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return how many tokens answers of a function had, by model: count and bounds.
+
+        Those of the same call for other rows tell more than those of other calls; the latter
+        count for a model for which there are none of the former.
+        """
+        self._flush()
+        calls = self._calls()
+        answered = calls.answer.notnull() & calls.tokens_out.notnull()
+        calls = calls.filter(calls.function == function, calls.model.isin(list(models)), answered)
+        calls = calls.mutate(same=(calls.question == template_hash).fill_null(False))
+        lengths = calls.group_by("model", "same").agg(
+            n=calls.count(),
+            low=calls.tokens_out.min(),
+            expected=calls.tokens_out.mean(),
+            high=calls.tokens_out.max(),
+        )
+        rows = self._backend.arrow(lengths, {}).to_pylist()
+        return {row["model"]: row for row in sorted(rows, key=lambda row: bool(row["same"]))}
+
+    def recorded_keys(self, keys: Sequence[str]) -> set[str]:
+        """Return those of `keys` that are recorded, with an answer or with a failure."""
+        return set(self._distinct_values(keys, "key"))
+
+    def functions(self, keys: Sequence[str]) -> set[str]:
+        """Return the functions of the calls with these keys."""
+        return set(self._distinct_values(keys, "function"))
+
+    def _distinct_values(self, keys: Sequence[str], column: str) -> list[str]:
+        """Return the values of a column in the rows of these keys."""
+        import pyarrow as pa
+
+        if not keys:
+            return []
+        self._flush()
+        requested = self._backend.table(REQUESTED_KEYS, sch.Schema({"key": "string"})).to_expr()
+        query = self._calls().semi_join(requested, "key").select(column).distinct()
+        rows = self._backend.arrow(query, {REQUESTED_KEYS: pa.table({"key": list(keys)})})
+        return list(rows[column].to_pylist())
+
+    def versions(self, function: str) -> list[str]:
+        """Return the versions of a function of which there are calls."""
+        self._flush()
+        calls = self._calls()
+        query = calls.filter(calls.function == function).select("version").distinct()
+        return list(self._backend.arrow(query, {})["version"].to_pylist())
+
+    def keys_of_rows(
+        self, tables: Iterable[str], rows: Sequence[int], since: datetime.datetime
+    ) -> set[str]:
+        """Return the keys of the calls that were first made for rows of a table.
+
+        Parameters
+        ----------
+        tables
+            The names that it has had.
+        """
+        import pyarrow as pa
+
+        self._flush()
+        calls = self._calls()
+        requested = self._backend.table(_REQUESTED_ROWS, sch.Schema({"row": "int64"})).to_expr()
+        calls = calls.filter(calls.table.isin(list(tables)), calls["at"] >= ibis.literal(since))
+        query = calls.semi_join(requested, "row").select("key").distinct()
+        staged = {_REQUESTED_ROWS: pa.table({"row": pa.array(rows, pa.int64())})}
+        return set(self._backend.arrow(query, staged)["key"].to_pylist())
+
+    def spent(
+        self, table: str, since: datetime.datetime, without: Iterable[str] = ()
+    ) -> Mapping[str, Any]:
+        """Return what a table has spent since a timestamp: calls, tokens and dollars.
+
+        Parameters
+        ----------
+        without
+            Holders of reservations that are counted elsewhere.
+        """
+        calls = self._calls()
+        other = calls.holder.isnull() | ~calls.holder.isin(list(without))
+        calls = calls.filter(calls.table == table, calls["at"] >= ibis.literal(since), other)
+        query = calls.agg(
+            calls=calls.requests.fill_null(1).sum(),  # older rows have no number of requests
+            tokens=(calls.tokens_in.fill_null(0) + calls.tokens_out.fill_null(0)).sum(),
+            usd=calls.usd.sum(),
+        )
+        (row,) = self._backend.arrow(query, {}).to_pylist()
+        return {name: value or 0 for name, value in row.items()}

@@ -1,0 +1,129 @@
+"""Plans of queries, which are used again while their tables and functions stay the same.
+
+Owns which plans are used again. How a plan is made is decided in `barbule.planner`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from barbule.functions.registry import registrations
+from barbule.nodes import ManagedTable
+from barbule.planner.plan_cache import PlanCache
+from barbule.planner.planner import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    import ibis.expr.operations as ops
+    import ibis.expr.types as ir
+
+    from barbule.catalog.derivations import Derivations
+    from barbule.catalog.store import Catalog
+    from barbule.executor.plan_facts import PlanFacts
+    from barbule.planner.plan import Plan
+
+__all__ = ["QueryPlanner"]
+
+
+@dataclass(frozen=True)
+class _CachedPlan:
+    """A plan with what it depends on.
+
+    Attributes
+    ----------
+    functions
+        The number of registrations of functions when it was made.
+    tables
+        The tables whose structure it depends on.
+    rows_read
+        The tables whose live rows it depends on.
+    """
+
+    plan: Plan
+    functions: int
+    tables: tuple[int, ...]
+    rows_read: tuple[int, ...]
+
+
+class _TrackedFacts:
+    """Facts that record which live rows a plan depends on, and do not tell the transaction."""
+
+    def __init__(self, facts: PlanFacts) -> None:
+        self._facts = facts
+        self.rows_read: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._facts, name)
+
+    def track_rows_read(self, table_id: int) -> None:
+        self.rows_read.add(table_id)
+
+
+class QueryPlanner:
+    """Plans the queries of one open database."""
+
+    def __init__(self, catalog: Catalog, facts: PlanFacts, derivations: Derivations) -> None:
+        self._catalog = catalog
+        self._facts = facts
+        self._derivations = derivations
+        self._search_plans = PlanCache()
+
+    def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
+        """Plan how an expression is computed.
+
+        Parameters
+        ----------
+        rows
+            The relations of new rows, by table id.
+        """
+        root = expr.as_table().op()
+        if self._catalog.pending:  # what it has read is compared when the transaction commits
+            return make_plan(root, self._facts, rows)
+        self._catalog.refresh()
+        while True:
+            structure = self._catalog.structure
+            try:
+                plan = self._make(root, rows)
+            except Exception:
+                if structure == self._catalog.structure:
+                    raise
+                continue  # it depends on the structure of tables at two different commits
+            if structure == self._catalog.structure:
+                return plan
+
+    def _make(self, root: ops.Relation, rows: Mapping[int, ops.Relation] | None) -> Plan:
+        if rows is not None:
+            return make_plan(root, self._facts, rows)
+        version = self._catalog.structure, registrations()
+        return self._search_plans.plan(root, version, lambda: make_plan(root, self._facts))
+
+    def plan_once(
+        self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
+    ) -> Plan:
+        """Plan a query of new rows, once for the structure of the tables that it reads.
+
+        Parameters
+        ----------
+        key
+            Identifies the query, as long as that structure is the same.
+        rows
+            The relations of new rows, by table id.
+        """
+        functions = registrations()
+
+        def derive() -> _CachedPlan:
+            root = query().op()
+            facts: Any = _TrackedFacts(self._facts)
+            plan = make_plan(root, facts, rows)
+            tables = (leaf.table_id for leaf in root.find(ManagedTable))
+            return _CachedPlan(plan, functions, (*rows, *tables), tuple(facts.rows_read))
+
+        plan_key = ("plan", key, tuple(rows.items()))
+        cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
+        if cached.functions != functions:
+            self._derivations.forget(plan_key)
+            cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
+        self._catalog.track_rows_read(*cached.rows_read)
+        return cached.plan

@@ -1,0 +1,92 @@
+"""The access path of a search for the nearest rows: memory, an index, or a scan of the database.
+
+Owns the estimates of what each path costs, and the choice between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["AccessPath", "choose_access_path"]
+
+# Costs as measured on two cores: bytes of vectors that are compared in a millisecond, milliseconds
+# of a request to an index, and of each row that it returns.
+_COMPARED_BYTES_PER_MS = 2e7
+_INDEX_REQUEST_MS = 2.0
+_INDEX_ROW_MS = 0.006
+_EXACTNESS_MS = 6.0  # exact answers are worth this much more time than those of an index
+_MAX_INDEX_ROWS = 2000
+_INDEX_ROWS_MARGIN = 2.0  # rows that are requested, by the share of them that should qualify
+_MIN_COPIED_SHARE = 0.1  # where fewer rows qualify, their vectors are copied out first
+
+
+@dataclass(frozen=True)
+class AccessPath:
+    """How the nearest rows are found.
+
+    Attributes
+    ----------
+    name
+        "memory", "index" or "database".
+    reason
+        Why, in words.
+    index_rows
+        How many rows an index is asked for.
+    """
+
+    name: str
+    reason: str
+    index_rows: int = 0
+
+    def __str__(self) -> str:
+        descriptions = {
+            "memory": "compared exactly with vectors in memory",
+            "index": f"asked of the index, {self.index_rows} rows",
+            "database": "compared exactly by the database",
+        }
+        return f"{descriptions[self.name]}: {self.reason}"
+
+
+def choose_access_path(
+    count: int,
+    total: int,
+    qualifying: int | None,
+    dimension: int,
+    *,
+    fits_in_memory: bool,
+    has_index: Callable[[], bool],
+) -> AccessPath:
+    """Choose how the nearest rows are found.
+
+    Parameters
+    ----------
+    count
+        How many rows are requested.
+    total
+        How many rows the table has.
+    qualifying
+        How many of them qualify; None for all.
+    has_index
+        Whether an index can be asked now.
+    """
+    candidates = total if qualifying is None else qualifying
+    share = candidates / total if total else 1.0
+    size = f"{total} rows" if qualifying is None else f"{qualifying} of {total} rows"
+    compared = total if share > _MIN_COPIED_SHARE else candidates
+    scan_ms = compared * dimension * 4 / _COMPARED_BYTES_PER_MS
+    index_rows = (
+        count if qualifying is None else int(count / max(share, 1e-9) * _INDEX_ROWS_MARGIN) + count
+    )
+    index_ms = _INDEX_REQUEST_MS + _INDEX_ROW_MS * index_rows
+    if fits_in_memory and scan_ms <= max(_EXACTNESS_MS, index_ms):
+        return AccessPath("memory", f"{size}, about {scan_ms:.1f} ms")
+    if index_rows <= _MAX_INDEX_ROWS and has_index():
+        checked = "" if qualifying is None else ", each checked"
+        return AccessPath("index", f"{size}{checked}, about {index_ms:.1f} ms", index_rows)
+    if fits_in_memory:
+        return AccessPath("memory", f"{size}, and the index cannot be asked for so many")
+    return AccessPath("database", f"{size}, which are too many to be kept in memory")
