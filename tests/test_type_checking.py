@@ -100,11 +100,11 @@ def _short(message: str) -> str:
 
 def test_a_program_has_types_and_no_errors_besides(messages: list[str]) -> None:
     expected = [line.partition("  # ")[2] for line in PROGRAM.splitlines()]
-    seen = [_short(message) for message in messages]
-    assert len(seen) >= len(expected)
+    revealed = [_short(message) for message in messages]
+    assert len(revealed) >= len(expected)
     wrong = [
         f"{line}\n  mypy says: {message or 'nothing'}"
-        for line, message, comment in zip(PROGRAM.splitlines(), seen, expected, strict=False)
+        for line, message, comment in zip(PROGRAM.splitlines(), revealed, expected, strict=False)
         if not (message.startswith(comment) if comment.startswith("error:") else message == comment)
     ]
     assert not wrong, "\n".join(wrong)
