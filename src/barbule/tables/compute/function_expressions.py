@@ -49,7 +49,7 @@ def resolve_expression(
     --------
     >>> import ibis
     >>> table = ibis.table({"n": "int64"}, name="t")
-    >>> resolve(table, lambda t: t.n + 1).get_name()
+    >>> resolve_expression(table, lambda t: t.n + 1).get_name()
     'Add(n, 1)'
     """
     if isinstance(expression, type | dt.DataType):

@@ -42,9 +42,9 @@ def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
     Examples
     --------
     >>> import ibis.expr.datatypes as dt
-    >>> loses_by_cast(dt.float64, dt.Decimal(6, 2)), loses_by_cast(dt.Decimal(6, 2), dt.float64)
+    >>> is_lossy_cast(dt.float64, dt.Decimal(6, 2)), is_lossy_cast(dt.Decimal(6, 2), dt.float64)
     (True, False)
-    >>> loses_by_cast(dt.string, dt.int64)
+    >>> is_lossy_cast(dt.string, dt.int64)
     True
     """
     if isinstance(source, dt.Array) and isinstance(target, dt.Array):

@@ -35,7 +35,7 @@ def rechunked(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     Examples
     --------
     >>> import pyarrow as pa
-    >>> pieces = sized([pa.table({"n": [1]}), pa.table({"n": [2, 3, 4]})], 3)
+    >>> pieces = rechunked([pa.table({"n": [1]}), pa.table({"n": [2, 3, 4]})], 3)
     >>> [piece["n"].to_pylist() for piece in pieces]
     [[1, 2, 3], [4]]
     """

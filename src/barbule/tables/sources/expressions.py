@@ -40,7 +40,7 @@ def spooled(
     --------
     >>> import ibis
     >>> rows = ibis.memtable({"n": [1, 2, 3]})
-    >>> sum(table.num_rows for table in staged(rows.filter(rows.n > 1), 10))
+    >>> sum(table.num_rows for table in spooled(rows.filter(rows.n > 1), 10))
     2
     """
     import pyarrow as pa

@@ -26,7 +26,7 @@ def first_missing_value(
     --------
     >>> import pyarrow as pa
     >>> kind = dt.Struct({"street": dt.String(nullable=False)})
-    >>> first_missing(pa.array([{"street": "Main"}, None, {"street": None}]), kind)
+    >>> first_missing_value(pa.array([{"street": "Main"}, None, {"street": None}]), kind)
     (2, ('street',))
     """
     import pyarrow as pa

@@ -40,7 +40,7 @@ def read_column(
 
     Examples
     --------
-    >>> from_file(["aG9va3M=", None], dt.binary, "json")
+    >>> read_column(["aG9va3M=", None], dt.binary, "json")
     [b'hooks', None]
     """
     read = _json_reader(dtype) if form == "json" else _cell_reader(dtype)

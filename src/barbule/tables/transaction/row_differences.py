@@ -28,7 +28,7 @@ def cells_differ(old: Cells, new: Cells) -> npt.NDArray[np.bool_]:
     --------
     >>> import pyarrow as pa
     >>> old, new = [[1.0, 2.0], None, []], [[1.0, 3.0], None, [1.0]]
-    >>> differing(pa.array(old), pa.array(new)).tolist()
+    >>> cells_differ(pa.array(old), pa.array(new)).tolist()
     [True, False, True]
     """
     import numpy as np
