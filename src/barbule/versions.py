@@ -159,7 +159,7 @@ def diff(
     renamed
         The new names of columns by their old ones.
     drift
-        What `drifted` gives for each embedding index of both versions.
+        What `vector_drift` returns for each embedding index of both versions.
     """
     before, after = old[2], new[2]
     schemas = old[1].schema(), new[1].schema()

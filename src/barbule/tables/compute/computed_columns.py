@@ -196,7 +196,7 @@ def all_rows_query(engine: Engine, record: TableRecord, columns: list[Column]) -
     Returns
     -------
     ibis.expr.types.Table or None
-        What `compute_all` would return; None where it takes more than the backend.
+        What `compute_all_rows` would return; None where it takes more than the backend.
     """
     query = _values_query(engine, record, columns)
     exact = all(map(_is_assigned_exactly, query.values.values()))

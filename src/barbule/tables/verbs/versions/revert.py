@@ -231,7 +231,7 @@ def _update_newer_view(
     states: tuple[pa.Table, pa.Table],
     groups: list[tuple[set[str], pa.Table]],
 ) -> None:
-    """Update a view that is newer than the restored commit; see `_groups`."""
+    """Update a view that is newer than the restored commit; see `_changed_row_groups`."""
     import pyarrow.compute as pc
 
     current, restored = states
