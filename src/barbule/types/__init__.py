@@ -35,7 +35,7 @@ from barbule.types.data_types import (
     storage,
     storage_schema,
 )
-from barbule.types.inference import holds_rows, infer
+from barbule.types.inference.schema_inference import holds_rows, infer
 from barbule.types.schemas import choices_of, defaults_of, schema, unsupported_reason
 
 __all__ = [

@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
 from barbule.tables.sources.target import Chunk
-from barbule.types.frame_schemas import with_index
+from barbule.types.inference.frame_schemas import with_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError
 from barbule.types import values_of
-from barbule.types.frame_schemas import series_hint
+from barbule.types.inference.frame_schemas import series_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

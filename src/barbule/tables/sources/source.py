@@ -24,7 +24,7 @@ from barbule.tables.sources.expressions import spooled
 from barbule.tables.sources.files import is_file_name, read_files
 from barbule.tables.sources.records import is_record
 from barbule.tables.sources.target import Chunk
-from barbule.types.frame_schemas import series_hint
+from barbule.types.inference.frame_schemas import series_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -32,7 +32,7 @@ from barbule.tables.verbs.rows.row_writes import (
     write_new_rows,
 )
 from barbule.types import storage
-from barbule.types.frame_schemas import with_index
+from barbule.types.inference.frame_schemas import with_index
 
 if TYPE_CHECKING:
     import pyarrow as pa

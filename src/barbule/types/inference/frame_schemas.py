@@ -12,8 +12,8 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype
+from barbule.types.inference.value_types import no_value_error, type_of_column
 from barbule.types.schemas import schema
-from barbule.types.value_types import no_value_error, type_of_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ import ibis.expr.types as ir
 
 from barbule.errors import SchemaError
 from barbule.types.class_fields import fields_of
-from barbule.types.frame_schemas import FRAME_SCHEMAS, no_rows_error, series_hint
+from barbule.types.inference.frame_schemas import FRAME_SCHEMAS, no_rows_error, series_hint
+from barbule.types.inference.value_types import type_of_column
 from barbule.types.schemas import schema
-from barbule.types.value_types import type_of_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Types of data: of values, records, data frames and Arrow tables."""
