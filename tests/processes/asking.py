@@ -13,7 +13,7 @@ provider = {"openai": {"api_base": url}}
 session = bb.connect(path, vectors="exact:", models=provider, lock_timeout=300)
 table = session.get_table("qa")
 openai.embeddings  # noqa: B018 - makes the namespace ready
-session._engine.caller.client.prepare()
+session._engine.caller.resources.client.prepare()
 time.sleep(max(0.0, start - time.time()))
 messages = [{"role": "user", "content": table.q}]
 reply = openai.chat_completions(model="echo", messages=messages).choices[0].message.content

@@ -133,10 +133,10 @@ def _backend(address: Address) -> str:
             )
         return address.local_url(_SUFFIXES[suffix], address.value)
     scheme, location = match[1].lower(), match[2]
-    if scheme not in _BACKENDS and scheme not in (installed := extension_names(BACKENDS)):
+    if scheme not in _BACKENDS and scheme not in _installed_backends():
+        schemes = (*_BACKENDS, *extension_names(BACKENDS))
         raise address.invalid(
-            f"has the unknown scheme {scheme!r}",
-            allowed_names("scheme", scheme, (*_BACKENDS, *installed)),
+            f"has the unknown scheme {scheme!r}", allowed_names("scheme", scheme, schemes)
         )
     path, mark, query = location.partition("?")
     if scheme not in _FILE_BACKENDS or path.startswith(("md:", "motherduck:")):
@@ -144,6 +144,17 @@ def _backend(address: Address) -> str:
     if path in {"", ":memory:"}:
         return f"{scheme}://{mark}{query}"
     return f"{address.local_url(scheme, path)}{mark}{query}"
+
+
+def _installed_backends() -> set[str]:
+    # For unusual schemes only: it searches all installed packages. Those of Ibis that have no
+    # adapter are refused where they are opened.
+    from importlib.metadata import entry_points
+
+    return {
+        *extension_names(BACKENDS),
+        *(entry.name for entry in entry_points(group="ibis.backends")),
+    }
 
 
 def _vectors(address: Address) -> str:
