@@ -38,7 +38,8 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
 # Of Pillow's limit of pixels, the part that decoders may have which take more than a raster or two.
-_PIXEL_SHARES = {"WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
+_ANIMATED_WEBP_PIXEL_SHARE = 0.4  # its decoder keeps two canvases
+_PIXEL_SHARES = {"ICO": 0.4, "WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
 _BUFFERING_FORMATS = frozenset(
     ("WEBP", "AVIF")
 )  # keep their own copies as long as the image is there
@@ -161,15 +162,37 @@ def _refuse_large(image: Image, max_pixels: int) -> None:
 
     if image.width * image.height > max_pixels:
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-    allowed = int(max_pixels * _PIXEL_SHARES.get(str(image.format), 1))
-    if image.width * image.height > allowed:
+    allowed = int(max_pixels * _pixel_share(image))
+    width, height = _icon_size(image) if image.format == "ICO" else image.size
+    if width * height > allowed:
         raise MediaError(
-            f"its {image.width} x {image.height} pixels are more than the {allowed:,} that are "
-            f"allowed in {image.format}.",
+            f"its {width} x {height} pixels are more than the {allowed:,} that are allowed in "
+            f"{image.format}.",
             hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
         )
     if "progression" in image.info:
         _refuse_many_scans(image, max_pixels)
+
+
+def _pixel_share(image: Image) -> float:
+    name = str(image.format)
+    if name == "WEBP" and getattr(image, "is_animated", False):
+        return _ANIMATED_WEBP_PIXEL_SHARE
+    return _PIXEL_SHARES.get(name, 1)
+
+
+def _icon_size(image: Any) -> tuple[int, int]:
+    """Return the size of the picture in an icon, of which its directory may say another."""
+    entry = image.ico.entry[image.ico.getentryindex(image.size)]
+    offset = entry["offset"] if isinstance(entry, dict) else entry.offset
+    position = image.fp.tell()
+    image.fp.seek(offset)
+    head = image.fp.read(24)
+    image.fp.seek(position)
+    if head.startswith(b"\x89PNG"):
+        return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+    width, height = (abs(int.from_bytes(head[at : at + 4], "little", signed=True)) for at in (4, 8))
+    return width, height // 2  # of the picture and its mask
 
 
 def _missing_rows_error() -> OSError:

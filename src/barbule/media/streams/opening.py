@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import BarbuleError, MediaError
+from barbule.media.streams.claimed_samples import refuse_claimed_samples
 from barbule.media.streams.declared_lengths import declared_length
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ _THREADED_PIXELS = 1 << 25
 # silence in 14 bytes; recordings have fewer than a hundred for each byte.
 _MAX_SAMPLES = 1 << 28
 _SAMPLES_PER_BYTE = 500
+# Opus takes several times as long for a sample, and keeps an eighth of a second of silence in two
+# bytes.
+_MAX_OPUS_SAMPLES = 1 << 27
+_OPUS_SAMPLES_PER_BYTE = 100
+_OPUS_CODECS = frozenset(("libopus", "opus"))
 _SIGNATURE_BYTES = 16  # bytes that tell a format
 _REFUSALS = (OSError, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
 _MAX_DAMAGED_PACKETS = 32  # damaged packets in a row, after which a file counts as damaged
@@ -108,6 +114,7 @@ def open_container(path: PathLike) -> InputContainer:
     with reading_errors(name):
         if not os.path.getsize(name):  # noqa: PTH202
             raise MediaError(f"{name} is empty.", hint=_RETRY_HINT)
+        refuse_claimed_samples(name)
         try:
             return av.open(
                 name,
@@ -193,7 +200,7 @@ def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
     from av.error import FFmpegError
 
     failed = samples = 0
-    max_samples = max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * os.path.getsize(container.name))  # noqa: PTH202
+    max_samples = _max_samples(container)
     for packet in container.demux(*streams):
         try:
             frames = packet.decode()
@@ -212,6 +219,13 @@ def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
                     hint="It is made to do harm, or silent: cut it into shorter files.",
                 )
             yield frame
+
+
+def _max_samples(container: InputContainer) -> int:
+    size = os.path.getsize(container.name)  # noqa: PTH202
+    if any(each.codec_context.name in _OPUS_CODECS for each in container.streams.audio):
+        return max(_MAX_OPUS_SAMPLES, _OPUS_SAMPLES_PER_BYTE * size)
+    return max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * size)
 
 
 def validate_video(path: Path) -> None:
