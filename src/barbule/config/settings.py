@@ -150,7 +150,8 @@ class MediaSettings:
     timeout
         Seconds to wait for a connection, and for each part of an answer.
     time_limit
-        Seconds that the whole of a file may take, redirections and further attempts included.
+        Seconds that the whole of a file may take, redirections and further attempts included;
+        also each object and each listing of a media store elsewhere.
     validation
         When media are looked at, unless a table says otherwise: "on_write" or "on_read".
     max_elements

@@ -130,6 +130,7 @@ class MediaLibrary:
             undo=self.undo,
             cache=self._cache,
             deletions=self.deletions,
+            time_limit=self.options.time_limit,
         )
 
     @functools.cached_property

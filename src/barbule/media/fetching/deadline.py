@@ -62,14 +62,21 @@ class Deadline:
         done: Future[Result] = Future()
         context = contextvars.copy_context()
 
-        def run() -> None:
+        def run(done: Future[Result]) -> None:
             try:
                 done.set_result(context.run(function, *args))
             except BaseException as error:  # noqa: BLE001 - raised by the caller that waits
                 done.set_exception(error)
+            finally:
+                del done
 
-        threading.Thread(target=run, name="barbule-fetch", daemon=True).start()
-        return done.result(self.remaining)
+        threading.Thread(target=run, args=(done,), name="barbule-fetch", daemon=True).start()
+        try:
+            return done.result(self.remaining)
+        finally:
+            # Who is in it has the error, which has this frame: a ring, which would keep what the
+            # callers have, images among it, until it is looked for.
+            del done
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[str, dict[str, Any]], None]]:

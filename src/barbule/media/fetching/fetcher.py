@@ -21,6 +21,7 @@ from urllib.parse import unquote_to_bytes
 from barbule.errors import MediaError
 from barbule.locations import file_from_uri, redact_uri
 from barbule.media.fetching.deadline import Deadline
+from barbule.media.fetching.limited_files import LimitedFiles
 from barbule.media.fetching.fetch_errors import bucket_errors, fetch_error, timeout_error
 from barbule.media.fetching.host_addresses import host_addresses, is_public
 from barbule.media.storage.file_cache import FileCache
@@ -229,7 +230,7 @@ class Fetcher:
             raise MediaError(f"{label} chains URLs.", hint="Name the object itself.")
         with bucket_errors(label, deadline):
             fs, path = fsspec.core.url_to_fs(uri)
-            info = deadline.call(fs.info, path)
+            info = LimitedFiles(fs, deadline.remaining).info(path)
             # An object may be replaced under its name; its state is part of the key.
             key = f"{uri}\n{deadline.call(fs.ukey, path)}"
         if info.get("type") == "directory":

@@ -57,6 +57,8 @@ class MediaStore:
         Holds the local copies, instead of `cache_dir`.
     deletions
         Returns a number that changes once other processes have deleted objects.
+    time_limit
+        Seconds that one object, or one listing, of a remote store may take.
 
     Raises
     ------
@@ -80,8 +82,9 @@ class MediaStore:
         undo: UndoLog | None = None,
         cache: FileCache | None = None,
         deletions: Callable[[], int] = lambda: 0,
+        time_limit: float = 300.0,
     ) -> None:
-        self._files = ObjectFiles(root)
+        self._files = ObjectFiles(root, time_limit)
         self._copies = cache or FileCache(cache_dir or _default_cache(root))
         self._copies_folder = "stored/" if cache else ""
         self._user = user

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from barbule.config.settings import redact
 from barbule.errors import BarbuleError, ConfigurationError, StoreError, message_of
 from barbule.locations import redact_uri, write_atomically
+from barbule.media.fetching.limited_files import LimitedFiles
 from barbule.media.storage.references import modification_time
 
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable, Iterator
-
-    from fsspec import AbstractFileSystem
 
 __all__ = ["ObjectFiles", "error_reason"]
 
@@ -39,6 +38,8 @@ class ObjectFiles:
     ----------
     root
         A path or a URL that fsspec reads.
+    time_limit
+        Seconds that one remote file, or one listing, may take.
 
     Attributes
     ----------
@@ -53,19 +54,20 @@ class ObjectFiles:
         If no fsspec file system reads `root`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, time_limit: float) -> None:
         import fsspec.core
 
         self.name = redact_uri(root)
         try:
-            self._fs, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
+            fs, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise ConfigurationError(
                 f"media store {self.name} cannot be opened: {type(error).__name__}.",
                 hint="Check the URL's scheme; s3:// needs s3fs, gs:// gcsfs, az:// adlfs.",
             ) from error
         self._root = str(path).rstrip("/")
-        self.is_local = "file" in _protocols(self._fs)
+        self.is_local = "file" in _protocols(fs)
+        self._fs: Any = fs if self.is_local else LimitedFiles(fs, time_limit)
 
     def local_path(self, path: str) -> Path:
         """Return the path of a file on this machine, where `is_local`."""
@@ -207,6 +209,6 @@ def error_reason(error: Exception) -> str:
     return redact(f"{type(error).__name__}: {first_line}"[:200]).rstrip(".: ")
 
 
-def _protocols(fs: AbstractFileSystem) -> frozenset[str]:
+def _protocols(fs: Any) -> frozenset[str]:
     names = fs.protocol
     return frozenset([names] if isinstance(names, str) else names)

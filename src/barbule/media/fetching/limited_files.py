@@ -1,0 +1,132 @@
+"""File systems elsewhere, each of whose calls has an end, however slowly its answer comes.
+
+Owns that limit, and what is said when it is reached. What is called is its callers' business.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import io
+from typing import IO, TYPE_CHECKING, Any
+
+from barbule.media.fetching.deadline import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LimitedFiles"]
+
+_BUFFER_BYTES = 1 << 20
+
+
+class LimitedFiles:
+    """The calls of an fsspec file system, of which none takes longer than a limit.
+
+    A call is one file or one listing. Where it takes longer its connection is ended, if the
+    file system can do that; the caller goes on in any case.
+
+    Parameters
+    ----------
+    files
+        The file system.
+    seconds
+        The limit of each call.
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> files = LimitedFiles(fsspec.filesystem("memory"), 10)
+    >>> files.pipe_file("/limited/a.txt", b"barbs")
+    >>> files.cat_file("/limited/a.txt")
+    b'barbs'
+    """
+
+    def __init__(self, files: Any, seconds: float) -> None:
+        self._files = files
+        self._seconds = seconds
+
+    @property
+    def protocol(self) -> str | tuple[str, ...]:
+        """The schemes of its URLs."""
+        found: str | tuple[str, ...] = self._files.protocol
+        return found
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return functools.partial(self._call, name)
+
+    def open(self, path: str, mode: str = "rb") -> IO[bytes]:
+        """Open a file to be read: each reading has the limit anew.
+
+        Who reads rows does much else between, so that the whole has none.
+        """
+        if mode != "rb":
+            raise ValueError(mode)
+        return io.BufferedReader(
+            _LimitedFile(self._call("open", path, "rb"), self._seconds), _BUFFER_BYTES
+        )
+
+    def unstrip_protocol(self, path: str) -> str:
+        """Return the URL of a path."""
+        url: str = self._files.unstrip_protocol(path)
+        return url
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        deadline = Deadline(self._seconds)
+        return _ended(deadline, functools.partial(self._asked, name, deadline), *args, **options)
+
+    def _asked(self, name: str, deadline: Deadline, *args: Any, **options: Any) -> Any:
+        asynchronous = getattr(self._files, f"_{name}", None)
+        if not (self._files.async_impl and inspect.iscoroutinefunction(asynchronous)):
+            return getattr(self._files, name)(*args, **options)
+        from fsspec.asyn import sync
+
+        # Cancelled at the limit: a request that is given up is not left to come to pass later.
+        limit = deadline.remaining
+        return sync(self._files.loop, asynchronous, *args, timeout=limit, **options)
+
+
+class _LimitedFile(io.RawIOBase):
+    """A file of which each reading has a limit."""
+
+    def __init__(self, file: Any, seconds: float) -> None:
+        self._file = file
+        self._seconds = seconds
+
+    def readinto(self, buffer: Any) -> int:
+        data: bytes = _ended(Deadline(self._seconds), self._file.read, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        found: int = self._file.seek(place, whence)
+        return found
+
+    def tell(self) -> int:
+        found: int = self._file.tell()
+        return found
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _ended(deadline: Deadline, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    try:
+        return deadline.call(functools.partial(function, **options), *args)
+    except TimeoutError:
+        if not deadline.passed:
+            raise
+        raise TimeoutError(
+            f"there was no whole answer in {deadline.seconds:g} s, the time_limit in [media] of "
+            "the configuration"
+        ) from None
