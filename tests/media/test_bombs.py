@@ -18,7 +18,10 @@ import PIL.features
 import PIL.Image
 import pytest
 
+import image_bombs
 import pdf_bombs
+import row_bombs
+import stream_bombs
 from pdf_bombs import squeezed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds memory")
@@ -198,6 +201,45 @@ BOMBS = {
     "a.jsonl.gz": ("rows", lambda path: compressed(path, b"a" * MEGABYTE, 200)),
     "b.json": ("rows", lambda path: text(path, f'[{{"a": {NESTED}')),
     "b.jsonl": ("rows", lambda path: text(path, f'{{"a": {NESTED}')),
+    "b.csv.gz": ("rows Int", lambda path: row_bombs.rows(path, b"1\n", 900 << 20, b"a\n")),
+    "c.csv.gz": ("rows Int", lambda path: row_bombs.rows(path, b"1\n", 60 << 20, b"a\n")),
+    "c.jsonl.gz": ("rows", lambda path: row_bombs.rows(path, b"{}\n", 60 << 20)),
+    "d.jsonl.gz": ("rows", lambda path: row_bombs.rows(path, b"[],", 60 << 20, b'{"a": [')),
+    "d.json.gz": ("rows", lambda path: row_bombs.rows(path, b"{},", 60 << 20, b"[")),
+    **{
+        f"{name}.xlsx": (
+            "rows String",
+            lambda path, line=line, count=count, texts=texts: row_bombs.sheet(
+                path, line, count, texts
+            ),
+        )
+        for name, (line, count, texts) in row_bombs.SHEETS.items()
+    },
+    "a.parquet": ("rows Int", row_bombs.runs),
+    "b.parquet": ("embedded", row_bombs.runs),
+    "c.parquet": ("rows Int", row_bombs.missing),
+    "d.parquet": ("rows String", row_bombs.long_text),
+    "e.parquet": ("embedded", row_bombs.long_text),
+    "f.parquet": ("rows", row_bombs.long_texts_in_lists),
+    "g.parquet": ("rows String", row_bombs.prefixes),
+    "h.parquet": ("rows String", row_bombs.large_page),
+    "i.parquet": ("rows String", lambda path: row_bombs.large_page(path, "gzip")),
+    "j.parquet": ("rows", row_bombs.lists),
+    "k.parquet": ("rows", row_bombs.claimed_columns),
+    "a.arrow": ("rows Int", row_bombs.arrow),
+    "b.arrow": ("rows Int", row_bombs.arrow_stream),
+    "c.arrow": ("rows Int", row_bombs.arrow_missing),
+    "d.arrow": ("rows String", row_bombs.arrow_runs),
+    "e.arrow": ("rows String", row_bombs.arrow_texts),
+    "f.arrow": ("rows String", row_bombs.arrow_views),
+    "g.arrow": ("rows", row_bombs.arrow_overlapping),
+    "h.arrow": ("rows Int", row_bombs.arrow_again),
+    "a.opus": ("Audio", stream_bombs.opus),
+    "b.opus": ("Audio", stream_bombs.tiny_pages),
+    "a.m4a": ("Audio", stream_bombs.claimed_samples),
+    "a.avi": ("Video", stream_bombs.large_pictures),
+    "b.webp": ("Image", image_bombs.webp_frames),
+    "a.ico": ("Image", image_bombs.ico),
 }
 
 if PIL.features.check("avif"):
@@ -236,8 +278,11 @@ READING = """
     def read(kind, path, number):
         if kind == "webdataset":
             return bb.create_table(f"t{number}", bb.read_webdataset(path))
-        if kind == "rows":
-            return bb.create_table(f"t{number}", {"a": bb.Json}).insert(path)
+        if kind == "embedded":
+            return bb.create_table(f"t{number}", bb.read_parquet(path))
+        if kind.startswith("rows"):
+            type_ = getattr(bb, kind.partition(" ")[2] or "Json")
+            return bb.create_table(f"t{number}", {"a": type_}).insert(path)
         column = {"m": getattr(bb, kind)}
         checked = "on_write" if kind == "Video" else "on_read"
         table = bb.create_table(f"t{number}", column, media_validation=checked)
@@ -277,6 +322,29 @@ def test_each_format_has_bounds(tmp_path):
     silent = [name for name, (told, _, _) in found.items() if not told or name not in told]
     assert silent == []
     assert {name: each for name, each in found.items() if each[1] > 10 or each[2] > 1 << 30} == {}
+
+
+def test_many_frames_take_no_more_than_the_first(tmp_path):
+    files = {
+        "a.png": image_bombs.apng,
+        "a.tif": image_bombs.pages,
+        "b.tif": image_bombs.short_pages,
+        "a.webp": lambda path: image_bombs.webp_frames(path, 16_000, 2_200),
+        "a.m4a": stream_bombs.claimed_length,
+        "a.mp3": stream_bombs.claimed_frames,
+        "a.opus": stream_bombs.opus_of_weeks,
+    }
+    if PIL.features.check("avif"):
+        files["a.avif"] = image_bombs.avif
+    given = [
+        ("Image" if name.split(".")[1] in IMAGES else "Audio", str(make(tmp_path / name)))
+        for name, make in files.items()
+    ]
+    found = dict(zip(files, measured(tmp_path, given), strict=True))
+    assert {name: each for name, each in found.items() if each[1] > 10 or each[2] > 1 << 30} == {}
+
+
+IMAGES = frozenset(("png", "tif", "webp", "avif"))
 
 
 def test_the_largest_image_is_turned_within_a_gigabyte(tmp_path):

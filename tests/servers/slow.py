@@ -11,6 +11,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,6 +40,8 @@ class SlowWay:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ended = threading.Event()
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         self.port: int = self._listener.getsockname()[1]
         self.pace: Pace | None = None
         threading.Thread(target=self._accept, daemon=True).start()
@@ -46,6 +50,11 @@ class SlowWay:
         """End everything."""
         self._ended.set()
         self._listener.close()
+        for each in self._open:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                each.shutdown(socket.SHUT_RDWR)
+        for each in self._threads:
+            each.join(PATIENCE)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -53,9 +62,16 @@ class SlowWay:
                 client = self._listener.accept()[0]
                 # Little may be on its way, so that what is not taken is noticed.
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-                server = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    client.close()
+                    raise
+                self._open += (client, server)
                 for way in (self._ask, self._answer):
-                    threading.Thread(target=way, args=(client, server), daemon=True).start()
+                    thread = threading.Thread(target=way, args=(client, server), daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
 
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):

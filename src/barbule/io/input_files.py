@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from barbule.config import MediaSettings
 from barbule.errors import DataError, UnsupportedError
+from barbule.io.extent import Extent
 from barbule.locations import expand_user
-from barbule.media.archives import is_swollen
+from barbule.media.fetching.limited_files import LimitedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,7 @@ __all__ = ["COMPRESSIONS", "File", "find_files", "remote_files"]
 COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _WILDCARD = re.compile(r"[*?\[]")
+_VALUE_SIGNS = (b"\n", b",", b"\t", b"{", b"[")  # of which one stands at each value of a text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,7 @@ class File:
     label
         Its name in messages: the path or URL as the user gave it, without a password.
     filesystem
-        The fsspec file system; None for a local file.
+        The fsspec file system, each of whose calls has a limit; None for a local file.
     """
 
     path: str
@@ -65,10 +68,16 @@ class File:
             return pa.OSFile(self.path, "rb")
         return pa.PythonFile(self.filesystem.open(self.path, "rb"), mode="r")
 
-    def open_plain(self) -> pa.NativeFile:
-        """Open the bytes, decompressed if the name says that they are compressed.
+    def open_plain(self, max_values: int = 10_000_000, ratio: float = 20) -> pa.NativeFile:
+        """Open the text of a file, decompressed if the name says that it is compressed.
 
-        Reading raises a DataError where they are far more than ordinary files unpack to.
+        Reading raises a DataError where it is far more than honest files unpack to, in bytes or
+        in values.
+
+        Parameters
+        ----------
+        max_values, ratio
+            How many values a compressed file may have, and how many for each of its bytes.
         """
         import pyarrow as pa
 
@@ -76,8 +85,8 @@ class File:
         stored = self.open()
         if codec is None:
             return stored
-        packed = stored.size()
-        unpacked = _BoundedStream(pa.CompressedInputStream(stored, codec), packed, self.label)
+        extent = Extent(stored.size(), self.label, max_values=max_values, ratio=ratio)
+        unpacked = _BoundedStream(pa.CompressedInputStream(stored, codec), extent)
         return pa.PythonFile(unpacked, mode="r")
 
     def open_python(self) -> IO[bytes]:
@@ -117,23 +126,17 @@ class File:
 
 
 class _BoundedStream:
-    """A decompressed stream that fails once it is far larger than its file."""
+    """A decompressed text that is refused once it is far more than the file."""
 
-    def __init__(self, stream: pa.NativeFile, packed: int, label: str) -> None:
+    def __init__(self, stream: pa.NativeFile, extent: Extent) -> None:
         self._stream = stream
-        self._packed = packed
-        self._label = label
+        self._extent = extent
         self._count = 0
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._stream.read(None if size < 0 else size)
         self._count += len(data)
-        if is_swollen(self._packed, self._count):
-            raise DataError(
-                f"the file {self._label!r} unpacks to {self._count} bytes and more, from "
-                f"{self._packed}.",
-                hint="It is refused as an archive bomb; decompress it first if you trust it.",
-            )
+        self._extent.add(values=sum(map(data.count, _VALUE_SIGNS)), unpacked=len(data))
         return data
 
     def tell(self) -> int:
@@ -165,7 +168,7 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
     if source.startswith(("http://", "https://")):
         return [File(str(library.path(source)), _without_secrets(source))]
     if _URL.match(source):
-        return _remote_files(source)
+        return _remote_files(source, _time_limit(library))
     if not source:
         raise File(source, source).missing()
     path = expand_user(source)
@@ -193,10 +196,14 @@ def _no_match(source: str) -> list[Any]:
     )
 
 
-def _remote_files(source: str) -> list[File]:
+def _time_limit(library: MediaLibrary | None) -> float:
+    return (MediaSettings() if library is None else library.options).time_limit
+
+
+def _remote_files(source: str, time_limit: float) -> list[File]:
     name = _without_secrets(source)
     with _explain_remote_errors(source, name):
-        filesystem, path = _file_system(source)
+        filesystem, path = _file_system(source, time_limit)
         if not _WILDCARD.search(path):
             return [File(path, name, filesystem)]
         matches = sorted(filesystem.glob(path))
@@ -205,8 +212,8 @@ def _remote_files(source: str) -> list[File]:
     )
 
 
-def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
-    """List the files of a remote folder, pattern or file, with their fsspec info.
+def remote_files(source: str, library: MediaLibrary | None) -> list[tuple[File, dict[str, Any]]]:
+    """List the files that the URL of a folder, a pattern or a file means, with what is told.
 
     Raises
     ------
@@ -215,7 +222,7 @@ def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
     """
     name = _without_secrets(source)
     with _explain_remote_errors(source, name):
-        filesystem, path = _file_system(source)
+        filesystem, path = _file_system(source, _time_limit(library))
         if _WILDCARD.search(path):
             listing = filesystem.glob(path, detail=True)
         else:
@@ -228,11 +235,12 @@ def remote_files(source: str) -> list[tuple[File, dict[str, Any]]]:
     return files or _no_match(name)
 
 
-def _file_system(source: str) -> tuple[Any, str]:
+def _file_system(source: str, time_limit: float) -> tuple[Any, str]:
     import fsspec
 
     filesystem, path = fsspec.core.url_to_fs(source, use_listings_cache=False)
-    return filesystem, path
+    local = "file" in filesystem.protocol
+    return filesystem if local else LimitedFiles(filesystem, time_limit), path
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ class DataSetReaders:
         """
         from barbule.io.formats.folder import read_folder
 
-        return read_folder(pattern, kind, column, root)
+        return read_folder(pattern, kind, column, root, library=self._engine.library)
 
     def read_webdataset(self, path: str | os.PathLike[str]) -> Rows:
         """Read the samples of WebDataset tar files as rows, one after the other.

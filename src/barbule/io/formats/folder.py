@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from barbule.io.export_rows import ExportRows
+    from barbule.media.library import MediaLibrary
 
 __all__ = ["read_folder", "write_folder"]
 
@@ -45,12 +46,14 @@ def read_folder(
     kind: object = None,
     column: str | None = None,
     root: str | os.PathLike[str] | None = None,
+    *,
+    library: MediaLibrary | None = None,
 ) -> Rows:
     """Read the files of a folder or pattern as rows; see `Session.read_folder`."""
     source = os.fspath(pattern)
     containment = None if _URL.match(source) else _containment(source, root)
-    list_files = (
-        _remote_files
+    list_files: Callable[[str], Iterator[_File]] = (
+        functools.partial(_remote_files, library=library)
         if containment is None
         else functools.partial(_local_files, containment=containment)
     )
@@ -174,8 +177,8 @@ def _walk(folder: Path) -> Iterator[str]:
                 yield os.path.join(parent, name)  # noqa: PTH118 - for many files
 
 
-def _remote_files(source: str) -> Iterator[_File]:
-    for file, info in remote_files(source):
+def _remote_files(source: str, library: MediaLibrary | None) -> Iterator[_File]:
+    for file, info in remote_files(source, library):
         timestamp = next(
             (info[k] for k in ("LastModified", "last_modified", "created") if k in info), 0
         )

@@ -6,6 +6,7 @@ features is read and written too.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ from barbule.io.export_rows import media_columns
 from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
+from barbule.io.parquet_pages import open_parquet
 from barbule.locations import expand_user, write_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
 from barbule.types.json_marks import is_marked_json, mark_json_field
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from barbule.io.export_rows import ExportRows
     from barbule.io.input_files import File
+    from barbule.io.parquet_pages import ParquetPages
     from barbule.media.library import MediaLibrary
 
 __all__ = ["embedded", "features_of", "read_parquet", "write_parquet"]
@@ -50,32 +53,20 @@ def read_parquet(
 ) -> Rows:
     """Read Parquet files with embedded media as rows; see `Session.read_parquet`."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     name = os.fspath(source)
     files = find_files(name, library)
-
-    def open_file(file: File) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(file.open())
-        except FileNotFoundError as error:
-            raise file.missing() from error
-        except (pa.ArrowException, OSError) as error:
-            raise _read_error(file, error) from error
-
-    with open_file(files[0]) as first:
-        kinds = features_of(first.schema_arrow)
+    with _open(files[0]) as first:
+        kinds = features_of(first.file.schema_arrow)
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
         for file in files:
             containment = DataSetRoot.of(file, root)
-            with open_file(file) as parquet:
-                batches = parquet.iter_batches(_ROWS_PER_BATCH)
+            with _open(file) as parquet:
+                batches = parquet.batches(_ROWS_PER_BATCH)
                 while True:
-                    try:
+                    with _explain_errors(file):
                         batch = next(batches, None)
-                    except (pa.ArrowException, OSError) as error:
-                        raise _read_error(file, error) from error
                     if batch is None:
                         break
                     rows = contained_media(pa.Table.from_batches([batch]), containment)
@@ -125,11 +116,27 @@ def _json_values(value: Any, field: pa.Field) -> Any:
     return [_json_values(item, inner[0]) for item in value]
 
 
-def _read_error(file: File, error: Exception) -> DataError:
-    return DataError(
-        f"the file {file.label!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
-        hint="It may be cut off or damaged, or no Parquet file.",
-    )
+@contextlib.contextmanager
+def _open(file: File) -> Iterator[ParquetPages]:
+    with contextlib.ExitStack() as stack:
+        with _explain_errors(file):
+            parquet = stack.enter_context(open_parquet(file))
+        yield parquet
+
+
+@contextlib.contextmanager
+def _explain_errors(file: File) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise file.missing() from error
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"the file {file.label!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
+            hint="It may be cut off or damaged, or no Parquet file.",
+        ) from error
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from urllib.parse import unquote_to_bytes
 from barbule.errors import MediaError
 from barbule.locations import file_from_uri, redact_uri
 from barbule.media.fetching.deadline import Deadline
-from barbule.media.fetching.limited_files import LimitedFiles
 from barbule.media.fetching.fetch_errors import bucket_errors, fetch_error, timeout_error
 from barbule.media.fetching.host_addresses import host_addresses, is_public
+from barbule.media.fetching.limited_files import LimitedFiles
 from barbule.media.storage.file_cache import FileCache
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from barbule.io.repeats import spread
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -61,5 +63,8 @@ def rechunked(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 
 def _chunk_rows(table: pa.Table, size: int) -> int:
     """Return how many rows like those of a table make a chunk."""
-    rows_by_bytes = table.num_rows * _CHUNK_BYTES // max(1, table.nbytes)
-    return max(1, min(size, rows_by_bytes)) if table.num_rows else size
+    if not table.num_rows:
+        return size
+    size_of = spread(table)
+    row_bytes = -(-max(size_of.total, table.nbytes) // table.num_rows)
+    return max(1, min(size, _CHUNK_BYTES // max(row_bytes, size_of.widest, 1)))

@@ -141,8 +141,8 @@ def _naming_file(file: File) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise file.not_utf8() from error
     except (
-        pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error,
-        csv.Error, RecursionError,
+        pa.ArrowException, OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile,
+        zlib.error, csv.Error, RecursionError,
     ) as error:  # fmt: skip
         reason = str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else "it ends"
         raise DataError(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from barbule.io.arrow_messages import check_file, check_stream
 from barbule.io.containment import DataSetRoot, contained_media
+from barbule.io.extent import Extent
+from barbule.io.parquet_pages import open_parquet
+from barbule.io.repeats import spread
 from barbule.tables.sources.arrow_streams import MAX_READ_ROWS, empty_table, rechunked
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     import pyarrow as pa
 
@@ -20,21 +24,16 @@ __all__ = ["read_feather", "read_parquet"]
 _OUTSIDE_HINT = (
     "Insert read_parquet(…, root=folder) with a folder that holds it, if you trust the file."
 )
-_BUFFER_BYTES = 1 << 20  # bytes of a column that are read at a time
 
 
 def read_parquet(file: File, size: int) -> Generator[Chunk]:
     """Read a Parquet file, batch by batch."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    with (
-        file.open() as stream,
-        pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False) as opened,
-    ):
-        schema = opened.schema_arrow
+    with open_parquet(file) as opened:
+        schema = opened.file.schema_arrow
         yield Chunk(empty_table(schema), origin=file.label)
-        read = opened.iter_batches(min(size, MAX_READ_ROWS))
+        read = opened.batches(min(size, MAX_READ_ROWS))
         batches = (pa.Table.from_batches([batch], schema) for batch in read)
         yield from _valid_chunks(batches, file, size)
 
@@ -44,18 +43,34 @@ def read_feather(file: File, size: int) -> Generator[Chunk]:
     import pyarrow as pa
 
     with file.open() as stream:
+        extent = Extent(stream.size(), file.label)
         start = stream.read(6)
         stream.seek(0)
         if start == b"ARROW1":
             opened = pa.ipc.open_file(stream)
-            schema = opened.schema
-            batches = (opened.get_batch(position) for position in range(opened.num_record_batches))
+            schema, batches = opened.schema, _file_batches(opened, stream, extent)
         else:
+            for _ in check_stream(stream, extent):
+                pass
+            stream.seek(0)
             opened = pa.ipc.open_stream(stream)
             schema, batches = opened.schema, iter(opened)
         yield Chunk(empty_table(schema), origin=file.label)
         tables = (pa.Table.from_batches([batch], schema) for batch in batches)
-        yield from _valid_chunks(tables, file, size)
+        yield from _valid_chunks(_counted(tables, extent), file, size)
+
+
+def _file_batches(
+    opened: pa.ipc.RecordBatchFileReader, stream: pa.NativeFile, extent: Extent
+) -> Iterator[pa.RecordBatch]:
+    for position, _ in enumerate(check_file(stream, extent)):
+        yield opened.get_batch(position)
+
+
+def _counted(tables: Iterable[pa.Table], extent: Extent) -> Iterator[pa.Table]:
+    for rows in tables:
+        extent.add(decoded=spread(rows).total)
+        yield rows
 
 
 def _valid_chunks(tables: Iterator[pa.Table], file: File, size: int) -> Generator[Chunk]:

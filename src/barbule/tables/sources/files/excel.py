@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Any
+import io
+import zipfile
+from typing import IO, TYPE_CHECKING, Any
 
 from barbule.errors import DataError, UnsupportedError
+from barbule.io.extent import Extent
 from barbule.media.archives import check_zip
 from barbule.tables.sources.target import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from barbule.io.input_files import File
 
 __all__ = ["read_excel"]
+
+_MAX_TAGS, _TAG_RATIO = 5_000_000, 5
+_MAX_CELLS, _CELL_RATIO = 50_000_000, 50  # empty ones take little
+_ROW_WEIGHT = 10  # cells, for what a row takes without any
+_LIGHT_PARTS = ("xl/worksheets/", "xl/sharedStrings")  # parts of which a tag takes little time
+_HEAVY_TAG = 25  # times as much takes one of styles
+_MAX_ROWS = 1 << 20
+_READ_BYTES = 1 << 20
+_MAX_CHUNK_CHARACTERS = 64 << 20  # characters
 
 
 def read_excel(file: File, size: int) -> Generator[Chunk]:
@@ -33,14 +44,57 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
 
     with file.open_python() as stream:
         check_zip(stream, file.label)
+        file_size = stream.seek(0, io.SEEK_END)
+        _refuse_tags(stream, Extent(file_size, file.label, max_values=_MAX_TAGS, ratio=_TAG_RATIO))
         stream.seek(0)
         book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
-        rows = iter(book.worksheets[0].iter_rows(values_only=True))
+        extent = Extent(file_size, file.label, max_values=_MAX_CELLS, ratio=_CELL_RATIO)
+        rows = _counted(book.worksheets[0].iter_rows(values_only=True), extent)
         names = _header(next(rows, ()))
         yield Chunk(pa.table([pa.nulls(0)] * len(names), names=names), "arrow", origin=file.label)
         records = (_record(names, row) for row in rows if any(cell is not None for cell in row))
-        while chunk := list(itertools.islice(records, size)):
+        for chunk in _chunks(records, size, extent):
             yield Chunk(chunk, "cells", file.label)
+
+
+def _refuse_tags(stream: IO[bytes], extent: Extent) -> None:
+    """Refuse a workbook with far more tags than one of its size has."""
+    with zipfile.ZipFile(stream) as archive:
+        for part in archive.infolist():
+            with archive.open(part) as source:
+                weight = 1 if part.filename.startswith(_LIGHT_PARTS) else _HEAVY_TAG
+                while data := source.read(_READ_BYTES):
+                    extent.add(values=weight * data.count(b"<"))
+
+
+def _counted(rows: Iterable[tuple[Any, ...]], extent: Extent) -> Iterator[tuple[Any, ...]]:
+    """Count cells, those among them that are not in the file: before a far one, and in gaps."""
+    for number, row in enumerate(rows, 1):
+        if number > _MAX_ROWS:
+            raise DataError(
+                f"the sheet has a row behind row {_MAX_ROWS:,}, the last that there can be.",
+                hint="It is damaged, or made to do harm: save it again.",
+            )
+        extent.add(values=len(row) + _ROW_WEIGHT)
+        yield row
+
+
+def _chunks(
+    records: Iterator[dict[str, Any]], size: int, extent: Extent
+) -> Iterator[list[dict[str, Any]]]:
+    """Cut rows into chunks; cells may share a long text, which each of them will have."""
+    rows: list[dict[str, Any]] = []
+    weight = 0
+    for record in records:
+        wide = sum(len(cell) for cell in record.values() if isinstance(cell, str))
+        extent.add(decoded=wide)
+        rows.append(record)
+        weight += wide
+        if len(rows) >= size or weight > _MAX_CHUNK_CHARACTERS:
+            yield rows
+            rows, weight = [], 0
+    if rows:
+        yield rows
 
 
 def _header(cells: Sequence[Any]) -> list[str]:

@@ -20,6 +20,7 @@ __all__ = ["read_json", "read_lines"]
 
 _READ_CHARACTERS = 1 << 20
 _MAX_RECORD_CHARACTERS = 64 << 20  # characters: parsed, it takes several times as much memory
+_MAX_VALUES, _VALUE_RATIO = 2_000_000, 2  # of what is compressed
 _WINDOW_CHARACTERS = 256  # characters looked at for the next value
 _SEPARATORS = " \t\r\n,"
 _LEADING_BYTES = b"\xef\xbb\xbf \t\r\n"  # a byte order mark among them
@@ -30,12 +31,12 @@ def read_lines(file: File, size: int) -> Generator[Chunk]:
 
     A list of objects, which some write under such a name too, is read as one.
     """
-    with file.open_plain() as stream:
+    with file.open_plain(_MAX_VALUES, _VALUE_RATIO) as stream:
         is_list = stream.read(_WINDOW_CHARACTERS).lstrip(_LEADING_BYTES).startswith(b"[")
     if is_list:
         yield from read_json(file, size)
         return
-    with file.open_plain() as stream:
+    with file.open_plain(_MAX_VALUES, _VALUE_RATIO) as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig")
         yield from _in_chunks(_parse_lines(lines, file), file, size)
 
@@ -58,7 +59,7 @@ def _parse_lines(lines: io.TextIOWrapper, file: File) -> Iterator[Any]:
 
 def read_json(file: File, size: int) -> Generator[Chunk]:
     """Read a JSON file: a list of objects, or objects one after the other."""
-    with file.open_plain() as stream:
+    with file.open_plain(_MAX_VALUES, _VALUE_RATIO) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig")
         yield from _in_chunks(_values(text, file), file, size)
 

@@ -1,0 +1,297 @@
+"""What the pages of a Parquet file unpack to, told by their headers before any is unpacked.
+
+Owns the reading of those headers, which are Thrift's compact protocol, and how many rows may be
+read at a time. The footer says how long things are, too; but only the headers are what a reader
+goes by, and a few bytes may claim two billion values, or a page of two gigabytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from barbule.errors import DataError
+from barbule.io.extent import Extent
+from barbule.io.repeats import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from barbule.io.input_files import File
+
+__all__ = ["ParquetPages", "open_parquet"]
+
+_BUFFER = 1 << 20  # bytes of a column that are read at a time
+_FOOTER = 8  # bytes: its length, and the mark of the format
+_BYTES_PER_ITEM = 4  # of a list in the footer at least, of which each item takes hundreds unpacked
+_FEW_ITEMS = 1000
+_HEADS = (1 << 9, 1 << 14, 1 << 24)  # bytes in which a header ends; it may hold a text
+_PIECE = 16 << 20  # bytes of values that are read at a time
+_SHORT = 1000  # bytes of a dictionary of which it does not matter how they are divided
+_BEYOND = 100  # bytes behind a column, which readers take for a part of it in old files
+_DICTIONARY = 2  # of the kinds of pages
+_DATA = {0: 5, 3: 8}  # kinds of pages with values, and the fields that tell of them
+_ENCODING = {0: 2, 3: 4}  # and which field there is the encoding
+_PREFIXES = 7  # the encoding in which values repeat the beginnings of others
+_NUMBER, _STRUCT = 5, 12  # of Thrift's types those that count here
+_LENGTH = 4  # bytes, before each text of a dictionary
+
+
+@dataclass(frozen=True)
+class ParquetPages:
+    """An opened Parquet file.
+
+    Attributes
+    ----------
+    file
+        The file, as pyarrow reads it.
+    """
+
+    file: pq.ParquetFile
+    _extent: Extent
+    _most: int
+
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Give the rows in batches of at most so many, and fewer where they are wide.
+
+        Raises
+        ------
+        DataError
+            When their values take far more than those of honest files.
+        """
+        for batch in self.file.iter_batches(min(rows, self._most)):
+            self._extent.add(decoded=spread(batch).total)
+            yield batch
+
+
+@contextlib.contextmanager
+def open_parquet(file: File) -> Iterator[ParquetPages]:
+    """Open a Parquet file whose pages unpack to what honest files do.
+
+    Raises
+    ------
+    DataError
+        When they unpack to far more, or their headers are damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with file.open() as stream:
+        size = stream.size()
+        items = max(_FEW_ITEMS, _footer(stream, size) // _BYTES_PER_ITEM)
+        options = {"buffer_size": _BUFFER, "pre_buffer": False}
+        with pq.ParquetFile(stream, thrift_container_size_limit=items, **options) as opened:
+            extent = Extent(size, file.label)
+            yield ParquetPages(opened, extent, _rows_at_a_time(opened, stream, extent, file.label))
+
+
+def _footer(stream: pa.NativeFile, size: int) -> int:
+    """Return how long the footer is; at most as long as the file."""
+    if size < _FOOTER:
+        return 0
+    stream.seek(size - _FOOTER)
+    length = int.from_bytes(stream.read(4), "little")
+    stream.seek(0)
+    return min(length, size)
+
+
+@dataclass
+class _Chunk:
+    """What a column has in one group of rows.
+
+    Attributes
+    ----------
+    values
+        How many values its pages have, missing ones among them.
+    unpacked
+        Bytes of its pages.
+    widest
+        Bytes that one of its values takes at most, where values can be repeated; else 0.
+    """
+
+    values: int = 0
+    unpacked: int = 0
+    widest: int = 0
+
+
+def _rows_at_a_time(
+    opened: pq.ParquetFile, stream: pa.NativeFile, extent: Extent, shown: str
+) -> int:
+    told = opened.metadata
+    extent.add(values=told.num_rows)
+    columns = [opened.schema.column(place) for place in range(told.num_columns)]
+    fewest = 1 << 30
+    for number in range(told.num_row_groups):
+        group = told.row_group(number)
+        widest = unpacked = 0
+        for place, column in enumerate(columns):
+            chunk = _chunk(group.column(place), column, stream, extent, shown)
+            unpacked += chunk.unpacked
+            if column.max_repetition_level:
+                extent.refuse_repeated(chunk.values * chunk.widest)
+            else:
+                widest += chunk.widest
+        each = max(widest, unpacked // max(1, group.num_rows), 1)
+        fewest = min(fewest, max(1, _PIECE // each))
+    return fewest
+
+
+def _chunk(told: Any, column: Any, stream: pa.NativeFile, extent: Extent, shown: str) -> _Chunk:
+    found = _Chunk()
+    if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        found.widest = column.length
+    texts = column.physical_type == "BYTE_ARRAY"
+    for page in _pages(told, stream, shown):
+        extent.add(values=page.values, unpacked=page.unpacked)
+        found.values += page.values
+        found.unpacked += page.unpacked
+        if texts and page.encoding == _PREFIXES:
+            found.widest = max(found.widest, found.unpacked)
+        elif texts and page.kind == _DICTIONARY:
+            long = page.unpacked > _SHORT
+            widest = _widest(stream, page, told.compression) if long else page.unpacked
+            found.widest = max(found.widest, widest)
+    return found
+
+
+class _Page(NamedTuple):
+    kind: int
+    values: int
+    encoding: int
+    unpacked: int
+    packed: int
+    place: int
+
+    @classmethod
+    def of(cls, head: dict[int, Any], place: int) -> _Page:
+        """Make it of what a header says; `place` is behind that."""
+        kind, values, encoding = head[1], 0, 0
+        if kind in _DATA:
+            inner = head[_DATA[kind]]
+            values, encoding = inner[1], inner[_ENCODING[kind]]
+        page = cls(kind, values, encoding, head[2], head[3], place)
+        if min(page.values, page.unpacked, page.packed) < 0:
+            raise ValueError(page)
+        return page
+
+
+def _pages(told: Any, stream: pa.NativeFile, shown: str) -> Iterator[_Page]:
+    """Give the pages to which a reader comes: until all values are there."""
+    place = told.data_page_offset
+    first = told.dictionary_page_offset
+    if told.has_dictionary_page and first is not None and 0 < first < place:
+        place = first
+    end = place + told.total_compressed_size + _BEYOND
+    values = 0
+    while values < told.num_values and place < end:
+        try:
+            page = _Page.of(*_header(stream, place, end))
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            raise _damaged(shown) from error
+        values += page.values
+        place = page.place + page.packed
+        yield page
+
+
+def _header(stream: pa.NativeFile, place: int, end: int) -> tuple[dict[int, Any], int]:
+    for most in _HEADS:
+        stream.seek(place)
+        data = stream.read(min(most, end - place))
+        reader = _Compact(data)
+        try:
+            return reader.struct(), place + reader.place
+        except IndexError:
+            if len(data) < most:
+                raise
+    raise ValueError(place)
+
+
+class _Compact:
+    """Reads a struct of Thrift's compact protocol: the numbers of 32 bits in it, and structs."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.place = 0
+
+    def struct(self) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        number = 0
+        while head := self._byte():
+            kind = head & 15
+            number = number + (head >> 4) if head >> 4 else self._zigzag()
+            value = self._value(kind)
+            if kind in {_NUMBER, _STRUCT}:
+                found[number] = value
+        return found
+
+    def _byte(self) -> int:
+        self.place += 1
+        return self._data[self.place - 1]
+
+    def _varint(self) -> int:
+        found = shift = 0
+        while True:
+            byte = self._byte()
+            found |= (byte & 127) << shift
+            if byte < 128:  # noqa: PLR2004 - which says that another follows
+                return found
+            shift += 7
+            if shift > 63:  # noqa: PLR2004 - of bits of a number
+                raise ValueError(self.place)
+
+    def _zigzag(self) -> int:
+        number = self._varint()
+        number = (number >> 1) ^ -(number & 1)
+        return (number + (1 << 31)) % (1 << 32) - (1 << 31)  # as readers cut it
+
+    def _value(self, kind: int) -> Any:
+        if kind in {1, 2}:
+            return kind == 1
+        if kind in {4, 5, 6}:
+            return self._zigzag()
+        if kind == _STRUCT:
+            return self.struct()
+        if kind in {9, 10}:
+            head = self._byte()
+            count = self._varint() if head >> 4 == 15 else head >> 4  # noqa: PLR2004
+            for _ in range(count):
+                self._value(3 if head & 15 in {1, 2} else head & 15)
+        elif kind in {3, 7, 8}:
+            length = {3: 1, 7: 8}.get(kind) or self._varint()
+            self.place += length
+            if self.place > len(self._data):
+                raise IndexError(self.place)
+        else:
+            raise ValueError(kind)
+        return None
+
+
+def _widest(stream: pa.NativeFile, page: _Page, compression: str) -> int:
+    """Return how long the longest text of a dictionary is, or the whole where that is not told."""
+    import pyarrow as pa
+
+    stream.seek(page.place)
+    data = stream.read(page.packed)
+    codec = {"LZ4": "lz4_raw"}.get(compression, compression.lower())
+    try:
+        plain = data
+        if codec != "uncompressed":
+            plain = pa.decompress(data, page.unpacked, codec, asbytes=True)
+    except (pa.ArrowException, OSError, ValueError):
+        return page.unpacked
+    longest, at = 0, 0
+    while at + _LENGTH <= len(plain):
+        length = int.from_bytes(plain[at : at + _LENGTH], "little")
+        longest = max(longest, length)
+        at += _LENGTH + length
+    return min(longest, page.unpacked)
+
+
+def _damaged(shown: str) -> DataError:
+    return DataError(
+        f"the file {shown!r} cannot be read: the header of a page is damaged.",
+        hint="It may be cut off, or no Parquet file.",
+    )
