@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from barbule.config import MediaSettings
 from barbule.errors import DataError, UnsupportedError
-from barbule.io.extent import Extent
+from barbule.io.bounds.extent import Extent
 from barbule.locations import expand_user
 from barbule.media.fetching.limited_files import LimitedFiles
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barbule.errors import DataError, SchemaError
+from barbule.io.bounds.parquet_pages import open_parquet
 from barbule.io.containment import DataSetRoot, contained_media, is_embedded
 from barbule.io.export_rows import media_columns
 from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
-from barbule.io.parquet_pages import open_parquet
 from barbule.locations import expand_user, write_atomically
 from barbule.types import Audio, Document, Image, Media, Video, dtype
 from barbule.types.json_marks import is_marked_json, mark_json_field
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import ibis.expr.schema as sch
     import pyarrow as pa
 
+    from barbule.io.bounds.parquet_pages import ParquetPages
     from barbule.io.export_rows import ExportRows
     from barbule.io.input_files import File
-    from barbule.io.parquet_pages import ParquetPages
     from barbule.media.library import MediaLibrary
 
 __all__ = ["embedded", "features_of", "read_parquet", "write_parquet"]

@@ -49,8 +49,8 @@ class LimitedFiles:
     @property
     def protocol(self) -> str | tuple[str, ...]:
         """The schemes of its URLs."""
-        found: str | tuple[str, ...] = self._files.protocol
-        return found
+        names: str | tuple[str, ...] = self._files.protocol
+        return names
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -75,9 +75,9 @@ class LimitedFiles:
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         deadline = Deadline(self._seconds)
-        return _ended(deadline, functools.partial(self._asked, name, deadline), *args, **options)
+        return _ended(deadline, functools.partial(self._request, name, deadline), *args, **options)
 
-    def _asked(self, name: str, deadline: Deadline, *args: Any, **options: Any) -> Any:
+    def _request(self, name: str, deadline: Deadline, *args: Any, **options: Any) -> Any:
         asynchronous = getattr(self._files, f"_{name}", None)
         if not (self._files.async_impl and inspect.iscoroutinefunction(asynchronous)):
             return getattr(self._files, name)(*args, **options)
@@ -100,13 +100,13 @@ class _LimitedFile(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def seek(self, place: int, whence: int = 0) -> int:
-        found: int = self._file.seek(place, whence)
-        return found
+    def seek(self, offset: int, whence: int = 0) -> int:
+        position: int = self._file.seek(offset, whence)
+        return position
 
     def tell(self) -> int:
-        found: int = self._file.tell()
-        return found
+        position: int = self._file.tell()
+        return position
 
     def readable(self) -> bool:
         return True

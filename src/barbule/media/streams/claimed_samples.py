@@ -67,9 +67,9 @@ def _claimed(path: str, _time: int, size: int) -> int:
         if file.read(_HEAD)[4:] not in _FIRST:
             return 0
         for content in _boxes(file, size):
-            for found in _TABLES.finditer(content):
-                count = _count(found[0], content, found.end())
-                if found[0] == b"trun":
+            for match in _TABLES.finditer(content):
+                count = _count(match[0], content, match.end())
+                if match[0] == b"trun":
                     parts += count
                 most = max(most, count)
     return max(most, parts)
@@ -77,20 +77,20 @@ def _claimed(path: str, _time: int, size: int) -> int:
 
 def _boxes(file: IO[bytes], size: int) -> Iterator[bytes]:
     """Give the outermost boxes in which there are tables."""
-    place = count = 0
-    while place + _HEAD <= size:
-        file.seek(place)
+    position = count = 0
+    while position + _HEAD <= size:
+        file.seek(position)
         head = file.read(2 * _HEAD)
         length = int.from_bytes(head[:4])
         if length == _SIZE_FOLLOWS:
             length = int.from_bytes(head[8:])
-        end = min(size, place + length) if length else size
-        if end - place < _HEAD:
+        end = min(size, position + length) if length else size
+        if end - position < _HEAD:
             return
         if head[4:8] != _CONTENT:
-            file.seek(place)
-            yield file.read(end - place)
-        place, count = end, count + 1
+            file.seek(position)
+            yield file.read(end - position)
+        position, count = end, count + 1
         if count > _MOST_BOXES:
             raise MediaError(
                 f"{file.name} has more than {_MOST_BOXES:,} parts.", hint="Export it again."
@@ -98,9 +98,9 @@ def _boxes(file: IO[bytes], size: int) -> Iterator[bytes]:
 
 
 def _count(name: bytes, content: bytes, begin: int) -> int:
-    place = _COUNT.get(name)
-    if place is not None:
-        return int.from_bytes(content[begin + place : begin + place + 4])
+    offset = _COUNT.get(name)
+    if offset is not None:
+        return int.from_bytes(content[begin + offset : begin + offset + 4])
     pairs = int.from_bytes(content[begin + 4 : begin + _PAIRS])
     there = min(pairs, (len(content) - begin - _PAIRS) // 8)
     import numpy as np

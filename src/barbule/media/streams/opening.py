@@ -223,7 +223,7 @@ def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
 
 def _max_samples(container: InputContainer) -> int:
     size = os.path.getsize(container.name)  # noqa: PTH202
-    if any(each.codec_context.name in _OPUS_CODECS for each in container.streams.audio):
+    if any(stream.codec_context.name in _OPUS_CODECS for stream in container.streams.audio):
         return max(_MAX_OPUS_SAMPLES, _OPUS_SAMPLES_PER_BYTE * size)
     return max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * size)
 

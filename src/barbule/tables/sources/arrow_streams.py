@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barbule.io.repeats import spread
+from barbule.io.bounds.repeated_values import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

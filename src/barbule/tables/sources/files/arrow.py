@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barbule.io.arrow_messages import check_file, check_stream
+from barbule.io.bounds.arrow_messages import check_file, check_stream
+from barbule.io.bounds.extent import Extent
+from barbule.io.bounds.parquet_pages import open_parquet
+from barbule.io.bounds.repeated_values import spread
 from barbule.io.containment import DataSetRoot, contained_media
-from barbule.io.extent import Extent
-from barbule.io.parquet_pages import open_parquet
-from barbule.io.repeats import spread
 from barbule.tables.sources.arrow_streams import MAX_READ_ROWS, empty_table, rechunked
 from barbule.tables.sources.target import Chunk
 

@@ -7,7 +7,7 @@ import zipfile
 from typing import IO, TYPE_CHECKING, Any
 
 from barbule.errors import DataError, UnsupportedError
-from barbule.io.extent import Extent
+from barbule.io.bounds.extent import Extent
 from barbule.media.archives import check_zip
 from barbule.tables.sources.target import Chunk
 

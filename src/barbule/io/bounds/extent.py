@@ -86,9 +86,9 @@ class Extent:
         if is_swollen(self._packed, most):
             self._refuse(f"holds lists of long values that are repeated, of {most:,} bytes")
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, excess: str) -> None:
         raise DataError(
-            f"the file {self._label!r} {what} and more, in {self._packed:,} bytes.",
+            f"the file {self._label!r} {excess} and more, in {self._packed:,} bytes.",
             hint="It is refused as a bomb; if you trust it, read it with pyarrow or another "
             "library and insert that.",
         )

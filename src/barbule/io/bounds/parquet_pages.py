@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from barbule.errors import DataError
-from barbule.io.extent import Extent
-from barbule.io.repeats import spread
+from barbule.io.bounds.extent import Extent
+from barbule.io.bounds.repeated_values import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,43 +118,45 @@ class _Chunk:
 
 
 def _rows_at_a_time(
-    opened: pq.ParquetFile, stream: pa.NativeFile, extent: Extent, shown: str
+    opened: pq.ParquetFile, stream: pa.NativeFile, extent: Extent, label: str
 ) -> int:
-    told = opened.metadata
-    extent.add(values=told.num_rows)
-    columns = [opened.schema.column(place) for place in range(told.num_columns)]
+    metadata = opened.metadata
+    extent.add(values=metadata.num_rows)
+    columns = [opened.schema.column(index) for index in range(metadata.num_columns)]
     fewest = 1 << 30
-    for number in range(told.num_row_groups):
-        group = told.row_group(number)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
         widest = unpacked = 0
-        for place, column in enumerate(columns):
-            chunk = _chunk(group.column(place), column, stream, extent, shown)
+        for index, column in enumerate(columns):
+            chunk = _chunk(group.column(index), column, stream, extent, label)
             unpacked += chunk.unpacked
             if column.max_repetition_level:
                 extent.refuse_repeated(chunk.values * chunk.widest)
             else:
                 widest += chunk.widest
-        each = max(widest, unpacked // max(1, group.num_rows), 1)
-        fewest = min(fewest, max(1, _PIECE // each))
+        row_bytes = max(widest, unpacked // max(1, group.num_rows), 1)
+        fewest = min(fewest, max(1, _PIECE // row_bytes))
     return fewest
 
 
-def _chunk(told: Any, column: Any, stream: pa.NativeFile, extent: Extent, shown: str) -> _Chunk:
-    found = _Chunk()
+def _chunk(
+    column_chunk: Any, column: Any, stream: pa.NativeFile, extent: Extent, label: str
+) -> _Chunk:
+    chunk = _Chunk()
     if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
-        found.widest = column.length
+        chunk.widest = column.length
     texts = column.physical_type == "BYTE_ARRAY"
-    for page in _pages(told, stream, shown):
+    for page in _pages(column_chunk, stream, label):
         extent.add(values=page.values, unpacked=page.unpacked)
-        found.values += page.values
-        found.unpacked += page.unpacked
+        chunk.values += page.values
+        chunk.unpacked += page.unpacked
         if texts and page.encoding == _PREFIXES:
-            found.widest = max(found.widest, found.unpacked)
+            chunk.widest = max(chunk.widest, chunk.unpacked)
         elif texts and page.kind == _DICTIONARY:
             long = page.unpacked > _SHORT
-            widest = _widest(stream, page, told.compression) if long else page.unpacked
-            found.widest = max(found.widest, widest)
-    return found
+            widest = _widest(stream, page, column_chunk.compression) if long else page.unpacked
+            chunk.widest = max(chunk.widest, widest)
+    return chunk
 
 
 class _Page(NamedTuple):
@@ -163,50 +165,50 @@ class _Page(NamedTuple):
     encoding: int
     unpacked: int
     packed: int
-    place: int
+    position: int
 
     @classmethod
-    def of(cls, head: dict[int, Any], place: int) -> _Page:
+    def of(cls, head: dict[int, Any], position: int) -> _Page:
         """Make it of what a header says; `place` is behind that."""
         kind, values, encoding = head[1], 0, 0
         if kind in _DATA:
             inner = head[_DATA[kind]]
             values, encoding = inner[1], inner[_ENCODING[kind]]
-        page = cls(kind, values, encoding, head[2], head[3], place)
+        page = cls(kind, values, encoding, head[2], head[3], position)
         if min(page.values, page.unpacked, page.packed) < 0:
             raise ValueError(page)
         return page
 
 
-def _pages(told: Any, stream: pa.NativeFile, shown: str) -> Iterator[_Page]:
+def _pages(column_chunk: Any, stream: pa.NativeFile, label: str) -> Iterator[_Page]:
     """Give the pages to which a reader comes: until all values are there."""
-    place = told.data_page_offset
-    first = told.dictionary_page_offset
-    if told.has_dictionary_page and first is not None and 0 < first < place:
-        place = first
-    end = place + told.total_compressed_size + _BEYOND
+    position = column_chunk.data_page_offset
+    first = column_chunk.dictionary_page_offset
+    if column_chunk.has_dictionary_page and first is not None and 0 < first < position:
+        position = first
+    end = position + column_chunk.total_compressed_size + _BEYOND
     values = 0
-    while values < told.num_values and place < end:
+    while values < column_chunk.num_values and position < end:
         try:
-            page = _Page.of(*_header(stream, place, end))
+            page = _Page.of(*_header(stream, position, end))
         except (LookupError, TypeError, ValueError, RecursionError) as error:
-            raise _damaged(shown) from error
+            raise _damaged(label) from error
         values += page.values
-        place = page.place + page.packed
+        position = page.position + page.packed
         yield page
 
 
-def _header(stream: pa.NativeFile, place: int, end: int) -> tuple[dict[int, Any], int]:
+def _header(stream: pa.NativeFile, position: int, end: int) -> tuple[dict[int, Any], int]:
     for most in _HEADS:
-        stream.seek(place)
-        data = stream.read(min(most, end - place))
+        stream.seek(position)
+        data = stream.read(min(most, end - position))
         reader = _Compact(data)
         try:
-            return reader.struct(), place + reader.place
+            return reader.struct(), position + reader.position
         except IndexError:
             if len(data) < most:
                 raise
-    raise ValueError(place)
+    raise ValueError(position)
 
 
 class _Compact:
@@ -214,33 +216,33 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.place = 0
+        self.position = 0
 
     def struct(self) -> dict[int, Any]:
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
             kind = head & 15
             number = number + (head >> 4) if head >> 4 else self._zigzag()
             value = self._value(kind)
             if kind in {_NUMBER, _STRUCT}:
-                found[number] = value
-        return found
+                fields[number] = value
+        return fields
 
     def _byte(self) -> int:
-        self.place += 1
-        return self._data[self.place - 1]
+        self.position += 1
+        return self._data[self.position - 1]
 
     def _varint(self) -> int:
-        found = shift = 0
+        number = shift = 0
         while True:
             byte = self._byte()
-            found |= (byte & 127) << shift
+            number |= (byte & 127) << shift
             if byte < 128:  # noqa: PLR2004 - which says that another follows
-                return found
+                return number
             shift += 7
             if shift > 63:  # noqa: PLR2004 - of bits of a number
-                raise ValueError(self.place)
+                raise ValueError(self.position)
 
     def _zigzag(self) -> int:
         number = self._varint()
@@ -261,9 +263,9 @@ class _Compact:
                 self._value(3 if head & 15 in {1, 2} else head & 15)
         elif kind in {3, 7, 8}:
             length = {3: 1, 7: 8}.get(kind) or self._varint()
-            self.place += length
-            if self.place > len(self._data):
-                raise IndexError(self.place)
+            self.position += length
+            if self.position > len(self._data):
+                raise IndexError(self.position)
         else:
             raise ValueError(kind)
         return None
@@ -273,7 +275,7 @@ def _widest(stream: pa.NativeFile, page: _Page, compression: str) -> int:
     """Return how long the longest text of a dictionary is, or the whole where that is not told."""
     import pyarrow as pa
 
-    stream.seek(page.place)
+    stream.seek(page.position)
     data = stream.read(page.packed)
     codec = {"LZ4": "lz4_raw"}.get(compression, compression.lower())
     try:
@@ -290,8 +292,8 @@ def _widest(stream: pa.NativeFile, page: _Page, compression: str) -> int:
     return min(longest, page.unpacked)
 
 
-def _damaged(shown: str) -> DataError:
+def _damaged(label: str) -> DataError:
     return DataError(
-        f"the file {shown!r} cannot be read: the header of a page is damaged.",
+        f"the file {label!r} cannot be read: the header of a page is damaged.",
         hint="It may be cut off, or no Parquet file.",
     )

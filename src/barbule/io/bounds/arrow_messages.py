@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from barbule.io.extent import Extent
+    from barbule.io.bounds.extent import Extent
 
 __all__ = ["check_file", "check_stream"]
 
@@ -38,12 +38,12 @@ def check_stream(stream: pa.NativeFile, extent: Extent) -> Iterator[None]:
     DataError
         When it is more than honest files have, or damaged.
     """
-    place, size = 0, stream.size()
-    while place < size:
-        length, place = _head_length(stream, place)
+    position, size = 0, stream.size()
+    while position < size:
+        length, position = _head_length(stream, position)
         if length <= 0:
             return
-        place = _count(stream, place, length, extent)
+        position = _count(stream, position, length, extent)
         yield
 
 
@@ -70,25 +70,25 @@ def check_file(stream: pa.NativeFile, extent: Extent) -> Iterator[None]:
 
 
 def _count_block(stream: pa.NativeFile, block: tuple[int, ...], extent: Extent) -> None:
-    length, place = _head_length(stream, block[0])
-    _count(stream, place, length, extent)
+    length, position = _head_length(stream, block[0])
+    _count(stream, position, length, extent)
 
 
-def _head_length(stream: pa.NativeFile, place: int) -> tuple[int, int]:
+def _head_length(stream: pa.NativeFile, position: int) -> tuple[int, int]:
     """Return how long the head of a message is, and where it begins."""
-    stream.seek(place)
+    stream.seek(position)
     data = stream.read(_HEAD)
     if data[:4] == _CONTINUES:
-        return int.from_bytes(data[4:], "little", signed=True), place + _HEAD
-    return int.from_bytes(data[:4], "little", signed=True), place + 4  # as versions before 0.15
+        return int.from_bytes(data[4:], "little", signed=True), position + _HEAD
+    return int.from_bytes(data[:4], "little", signed=True), position + 4  # as versions before 0.15
 
 
-def _count(stream: pa.NativeFile, place: int, length: int, extent: Extent) -> int:
+def _count(stream: pa.NativeFile, position: int, length: int, extent: Extent) -> int:
     """Count what a message holds; return where it ends."""
-    stream.seek(place)
+    stream.seek(position)
     data = stream.read(length)
     message = _Table.root(data)
-    body = place + length
+    body = position + length
     kind = message.number(1, "B")
     if kind in {_DICTIONARY, _RECORDS}:
         records = message.table(2)
@@ -124,9 +124,9 @@ def _damaged() -> DataError:
 class _Table:
     """A table of FlatBuffers: its fields by their numbers."""
 
-    def __init__(self, data: bytes, place: int) -> None:
-        self._data, self._place = data, place
-        fields = place - self._read("i", place)
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data, self._position = data, position
+        fields = position - self._read("i", position)
         self._size = self._read("H", fields)
         self._fields = fields
 
@@ -136,17 +136,17 @@ class _Table:
             raise _damaged()
         return cls(data, int.from_bytes(data[:4], "little"))
 
-    def _read(self, form: str, place: int) -> Any:
-        if place < 0 or place + struct.calcsize(f"<{form}") > len(self._data):
+    def _read(self, form: str, position: int) -> Any:
+        if position < 0 or position + struct.calcsize(f"<{form}") > len(self._data):
             raise _damaged()
-        return struct.unpack_from(f"<{form}", self._data, place)[0]
+        return struct.unpack_from(f"<{form}", self._data, position)[0]
 
     def _at(self, field: int) -> int | None:
         entry = 4 + 2 * field
         if entry + 2 > self._size:
             return None
         offset = self._read("H", self._fields + entry)
-        return self._place + offset if offset else None
+        return self._position + offset if offset else None
 
     def has(self, field: int) -> bool:
         return self._at(field) is not None

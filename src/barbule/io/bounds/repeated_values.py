@@ -49,9 +49,9 @@ def spread(rows: pa.Table | pa.RecordBatch) -> Spread:
             total += column.nbytes
             continue
         chunks = getattr(column, "chunks", [column])
-        found = [_of(each) for each in chunks if len(each)]
-        total += sum(each.total for each in found)
-        widest += max((each.widest for each in found), default=0)
+        spreads = [_of(chunk) for chunk in chunks if len(chunk)]
+        total += sum(spread.total for spread in spreads)
+        widest += max((spread.widest for spread in spreads), default=0)
     return Spread(total, widest)
 
 
@@ -67,7 +67,7 @@ def _repeats(kind: pa.DataType) -> bool:
     )  # fmt: skip
     if any(check(kind) for check in own):
         return True
-    return any(_repeats(kind.field(place).type) for place in range(kind.num_fields))
+    return any(_repeats(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _of(array: Any) -> Spread:
@@ -88,8 +88,8 @@ def _of(array: Any) -> Spread:
     if pat.is_list_view(kind) or pat.is_large_list_view(kind):
         return _list_views(array)
     if pat.is_union(kind):
-        inner = [_of(array.field(place)) for place in range(kind.num_fields)]
-        widest = sum(each.total for each in inner)
+        inner = [_of(array.field(index)) for index in range(kind.num_fields)]
+        widest = sum(spread.total for spread in inner)
         return Spread(widest * len(array), widest)
     if pat.is_struct(kind):
         return _added(map(_of, array.flatten()))
@@ -99,8 +99,8 @@ def _of(array: Any) -> Spread:
 
 
 def _added(parts: Iterable[Spread]) -> Spread:
-    found = list(parts)
-    return Spread(sum(each.total for each in found), sum(each.widest for each in found))
+    spreads = list(parts)
+    return Spread(sum(spread.total for spread in spreads), sum(spread.widest for spread in spreads))
 
 
 def _longest_list(array: Any) -> int:
@@ -125,8 +125,8 @@ def _lengths(values: Any) -> np.ndarray[Any, Any]:
         check(kind)
         for check in (pat.is_string, pat.is_large_string, pat.is_binary, pat.is_large_binary)
     ):
-        found = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
-        return found.astype(np.int64)
+        lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
+        return lengths.astype(np.int64)
     if kind.num_fields or _repeats(kind):
         return np.full(len(values), _of(values).total, np.int64)
     return np.full(len(values), max(1, values.nbytes // max(1, len(values))), np.int64)
@@ -164,6 +164,6 @@ def _list_views(array: Any) -> Spread:
 
     inside, count = _of(array.values), len(array.values)
     lengths = pc.list_value_length(array)
-    meant, most = (int(each(lengths).as_py() or 0) for each in (pc.sum, pc.max))
-    each = inside.widest or -(-inside.total // max(1, count))
-    return Spread(meant * max(1, each), most * max(1, each))
+    total, most = (int(function(lengths).as_py() or 0) for function in (pc.sum, pc.max))
+    item_bytes = inside.widest or -(-inside.total // max(1, count))
+    return Spread(total * max(1, item_bytes), most * max(1, item_bytes))

@@ -1,0 +1,1 @@
+"""How large files of rows become once they are decompressed and decoded, before they are."""
