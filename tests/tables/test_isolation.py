@@ -277,3 +277,16 @@ def test_revert_to_a_label_that_is_dropped_meanwhile_says_so(
     done = gate.during(lambda: table.revert(to="good"), lambda: table.drop_checkpoint("good"))
     assert isinstance(done, VersionError), done
     assert table.collect()["text"] == ["new"]
+
+
+def test_columns_called_as_parts_of_the_engine_do_not_hide_it(session):
+    table = session.create_table("t", {"backend": bb.Int, "source": bb.String, "size": bb.Int})
+    table.insert(
+        [{"backend": 1, "source": "a", "size": 1}, {"backend": 2, "source": "b", "size": 2}]
+    )
+    table.add_computed_column(twice=table.backend * 2)
+
+    assert table.update({"source": "c"}, where=table.backend == 1).rows == 1
+    assert table.upsert([{"backend": 2, "size": 5}], on="backend").rows == 1
+    assert table.delete(where=table.source == "c").rows == 1
+    assert list(table.collect()) == [{"backend": 2, "source": "b", "size": 5, "twice": 4}]

@@ -13,13 +13,14 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import ibis.expr.types as ir
+
 from barbule.errors import BarbuleError, ConflictError
+from barbule.executor.engine import Engine
 from barbule.tables.transaction.media_references import find_deleted_media, undo_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from barbule.executor.engine import Engine
 
 __all__ = [
     "MAX_UNLOCKED_ATTEMPTS",
@@ -89,9 +90,12 @@ def isolated(operation: Callable[ArgumentsP, ResultT]) -> Callable[ArgumentsP, R
 
 def engine_of(subject: Any) -> Engine:
     """Return the engine of an engine, a leaf or a table."""
-    if hasattr(subject, "backend"):
+    if isinstance(subject, Engine):
         return subject
-    return subject.source if hasattr(subject, "source") else subject.op().source
+    # By its type: a table may have columns that are called `backend` and `source`.
+    leaf = subject.op() if isinstance(subject, ir.Expr) else subject
+    engine: Engine = leaf.source
+    return engine
 
 
 @contextlib.contextmanager
