@@ -223,7 +223,9 @@ def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
 
 def _max_samples(container: InputContainer) -> int:
     size = os.path.getsize(container.name)  # noqa: PTH202
-    if any(stream.codec_context.name in _OPUS_CODECS for stream in container.streams.audio):
+    # A stream of a damaged file, or of an unknown codec, has no context.
+    contexts = [stream.codec_context for stream in container.streams.audio]
+    if any(context is not None and context.name in _OPUS_CODECS for context in contexts):
         return max(_MAX_OPUS_SAMPLES, _OPUS_SAMPLES_PER_BYTE * size)
     return max(_MAX_SAMPLES, _SAMPLES_PER_BYTE * size)
 
