@@ -7,6 +7,7 @@ fetch it again, is the business of its callers.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ from barbule.locations import write_atomically, write_errors
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["FileCache"]
+__all__ = ["FileCache", "default_cache_folder"]
 
 _FILL_SHARE = 0.9  # of the bound, to which an eviction shrinks the cache
 _IN_USE_SECONDS = 60.0  # seconds after its last use in which somebody may be about to open a copy
@@ -115,3 +116,9 @@ class FileCache:
                 Path(path).unlink()
                 total -= size
         return total
+
+
+def default_cache_folder(root: str) -> Path:
+    """Return the folder of local copies of a remote store, one for each store."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "barbule" / "media" / hashlib.sha256(root.encode()).hexdigest()[:16]

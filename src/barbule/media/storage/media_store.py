@@ -7,15 +7,13 @@ web (`fetching` does) and must not know what the bytes mean, nor which rows refe
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from barbule.errors import MediaError, StoreError
 from barbule.locations import file_from_uri
-from barbule.media.storage.file_cache import FileCache
+from barbule.media.storage.file_cache import FileCache, default_cache_folder
 from barbule.media.storage.file_hashes import FileHashes
 from barbule.media.storage.object_files import ObjectFiles, error_reason
 from barbule.media.storage.recent_objects import RecentObjects
@@ -31,6 +29,7 @@ from barbule.media.storage.undo_log import UndoLog
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 __all__ = ["MediaStore"]
 
@@ -85,7 +84,7 @@ class MediaStore:
         time_limit: float = 300.0,
     ) -> None:
         self._files = ObjectFiles(root, time_limit)
-        self._copies = cache or FileCache(cache_dir or _default_cache(root))
+        self._copies = cache or FileCache(cache_dir or default_cache_folder(root))
         self._copies_folder = "stored/" if cache else ""
         self._user = user
         self._undo = undo or UndoLog()
@@ -394,8 +393,3 @@ class MediaStore:
 def _object_path(name: str) -> str:
     # Folders by the first two digits keep each listing short.
     return f"{name[:2]}/{name}"
-
-
-def _default_cache(root: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "barbule" / "media" / hashlib.sha256(root.encode()).hexdigest()[:16]

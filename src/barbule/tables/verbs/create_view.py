@@ -80,12 +80,7 @@ def create_view(
 
     def prepare(transaction: Transaction) -> int:
         dropped_ids = {table.id for table in replace_existing(transaction, name, if_exists)}
-        if dropped_ids & {base_id, *bases}:
-            raise TableExistsError(
-                "a view cannot take the place of what it is computed from.",
-                table=name,
-                hint="Choose another name.",
-            )
+        _check_base_stays(dropped_ids, view_query, name)
         record = TableRecord(
             engine.catalog.next_table_id(),
             name,
@@ -98,15 +93,31 @@ def create_view(
             value = view_query.bind_call(column, engine.leaf(record.id), name)
             record = _with_column(transaction, record, column, value)
         record = _with_computed_columns(transaction, record, computed_columns or {}, query)
-        transaction.create_storage(record)
-        if bases:
-            refresh(transaction, record.id, created=True)
-        else:
-            write_view_rows(transaction, record, engine.catalog.record(base_id), None)
+        _write_rows(transaction, record, view_query)
         return record.id
 
     _, table_id = run_transaction(engine, "create view", prepare, since=since, slow=True)
     return engine.leaf(table_id)
+
+
+def _check_base_stays(dropped_ids: set[int], view_query: ViewQuery, view: str) -> None:
+    """Check that a view does not replace a table from which it is computed."""
+    if dropped_ids & {view_query.base, *view_query.bases}:
+        raise TableExistsError(
+            "a view cannot take the place of what it is computed from.",
+            table=view,
+            hint="Choose another name.",
+        )
+
+
+def _write_rows(transaction: Transaction, record: TableRecord, view_query: ViewQuery) -> None:
+    """Create the storage of a new view, and compute its rows."""
+    transaction.create_storage(record)
+    if view_query.bases:
+        refresh(transaction, record.id, created=True)
+    else:
+        base = transaction.engine.catalog.record(view_query.base)
+        write_view_rows(transaction, record, base, None)
 
 
 def _check_iterated(view_query: ViewQuery, view: str) -> None:
