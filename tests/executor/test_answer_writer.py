@@ -1,4 +1,4 @@
-"""Answers on their way into the ledger: each is written once, soon, and none is lost."""
+"""AnswerWriter: each answer reaches the ledger once and promptly, and none is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def writer():
         yield pool
 
 
-def test_each_is_written_once_from_many_threads(writer):
+def test_answers_of_many_threads_are_written_once(writer):
     written: list[int] = []
     answer_writer: AnswerWriter[int] = AnswerWriter(written.extend, writer)
 
@@ -34,7 +34,7 @@ def test_each_is_written_once_from_many_threads(writer):
     assert sorted(written + remaining) == list(range(4000))
 
 
-def test_one_is_written_though_no_other_follows(writer):
+def test_single_answer_is_written_without_a_following_one(writer):
     arrived = threading.Event()
     answer_writer: AnswerWriter[int] = AnswerWriter(lambda _some: arrived.set(), writer)
     answer_writer.add(1)
@@ -45,7 +45,7 @@ def test_one_is_written_though_no_other_follows(writer):
     answer_writer.finish()
 
 
-def test_operations_do_not_wait_for_each_other(writer):
+def test_operations_write_answers_independently(writer):
     one: list[int] = []
     other: list[int] = []
     long, short = AnswerWriter(one.extend, writer), AnswerWriter(other.extend, writer)
@@ -68,7 +68,7 @@ def test_operations_do_not_wait_for_each_other(writer):
     assert {*one, *remaining} == {1}
 
 
-def test_what_could_not_be_written_is_left_at_the_end(writer):
+def test_finish_returns_unwritten_answers(writer):
     tried: list[list[int]] = []
     failed = threading.Event()
 
@@ -89,7 +89,7 @@ def test_what_could_not_be_written_is_left_at_the_end(writer):
     assert isinstance(caught.value.failure, OSError)
 
 
-def test_what_can_be_written_is_checked_without_an_error(writer):
+def test_check_passes_after_successful_writes(writer):
     written: list[int] = []
     answer_writer: AnswerWriter[int] = AnswerWriter(written.extend, writer)
     answer_writer.add(1)
@@ -97,7 +97,7 @@ def test_what_can_be_written_is_checked_without_an_error(writer):
     answer_writer.check()
 
 
-def test_who_waits_is_told_once_what_was_added_is_written(writer):
+def test_callbacks_run_once_after_their_answers_are_written(writer):
     written: list[int] = []
     notified: list[tuple[int, bool]] = []
     all_told = threading.Event()
@@ -112,11 +112,11 @@ def test_who_waits_is_told_once_what_was_added_is_written(writer):
         answer_writer.add(number, lambda number=number: tell(number))
     assert all_told.wait(PATIENCE)
     answer_writer.finish()[1]()
-    answer_writer.add(50, lambda: notified.append((50, False)))  # nothing will be written any more
+    answer_writer.add(50, lambda: notified.append((50, False)))  # the writer is finished
     assert notified == [(number, number < 50) for number in range(51)]
 
 
-def test_who_waits_is_told_once_though_nothing_can_be_written(writer):
+def test_callbacks_run_once_when_writes_fail(writer):
     notified: list[int] = []
     failed, go_on, end = threading.Event(), threading.Event(), threading.Event()
 

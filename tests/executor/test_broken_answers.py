@@ -1,4 +1,4 @@
-"""Questions that were sent count, however they end; those that never went out do not."""
+"""Requests that were sent are charged, however they end; requests that were not sent are not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRANSPORT = ["half", "garbage", "gzip", "loop", "reset", "disconnect"]
 UNREADABLE = ["html", "plain", "nothing", "empty", "list", "null", "malformed"]
 HELLO = [{"role": "user", "content": "hello"}]
 CLAUDE = "anthropic/claude-3-5-haiku-latest"
-ASKED = {
+REQUESTS = {
     "chat": lambda client, _: client.chat("openai/gpt-4o-mini", HELLO),
     "claude": lambda client, _: client.chat(CLAUDE, HELLO, max_tokens=5),
     "messages": lambda client, _: client.messages(CLAUDE, HELLO, max_tokens=5),
@@ -27,7 +27,7 @@ ASKED = {
     "moderate": lambda client, _: client.moderate("openai/omni-moderation-latest", "hello"),
     "rerank": lambda client, _: client.rerank("cohere/rerank-v3.5", "hello", ["a", "b"]),
 }
-# A recording has no form that could be wrong, nor has a text without times.
+# A speech file and a transcript without timestamps have no format to violate.
 TAKES_ANY = {"speak", "transcribe"}
 
 
@@ -52,14 +52,14 @@ def client_of(url):
 
 def failure(verb, client, sound):
     with pytest.raises(ModelError) as caught:
-        asyncio.run(ASKED[verb](client, sound))
+        asyncio.run(REQUESTS[verb](client, sound))
     return caught.value
 
 
 @pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("fate", TRANSPORT + UNREADABLE)
-@pytest.mark.parametrize("verb", ASKED)
-def test_an_exchange_that_broke_may_be_charged(models, verb, fate, sound):
+@pytest.mark.parametrize("verb", REQUESTS)
+def test_broken_response_is_charged(models, verb, fate, sound):
     if fate in UNREADABLE and verb in TAKES_ANY:
         return
     models.script(*[fate] * 30)
@@ -69,8 +69,8 @@ def test_an_exchange_that_broke_may_be_charged(models, verb, fate, sound):
 
 
 @pytest.mark.usefixtures("keys")
-@pytest.mark.parametrize("verb", ASKED)
-def test_a_question_that_reaches_nobody_is_not_charged(models, verb, sound):
+@pytest.mark.parametrize("verb", REQUESTS)
+def test_unreachable_server_is_not_charged(models, verb, sound):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
@@ -82,7 +82,7 @@ def test_a_question_that_reaches_nobody_is_not_charged(models, verb, sound):
 @pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("fate", ["500", "429", "auth", "policy"])
 @pytest.mark.parametrize("verb", ["chat", "messages", "embed", "moderate"])
-def test_a_refusal_was_sent_and_is_not_charged(models, verb, fate, sound):
+def test_rejected_request_is_not_charged(models, verb, fate, sound):
     models.script(*[fate] * 30)
     error = failure(verb, client_of(models.url), sound)
     assert (error.charged, error.sent) == (False, True)
@@ -112,7 +112,7 @@ def requests(table):
 
 @pytest.mark.parametrize("asked", [chat, embed], ids=["chat", "embed"])
 @pytest.mark.parametrize("fate", ["html", "disconnect", "reset", "half", "gzip", "malformed"])
-def test_a_budget_stops_questions_whose_answers_break(openai, models, asked, fate):
+def test_budget_stops_requests_with_broken_responses(openai, models, asked, fate):
     models.script(*[fate] * 100)
     table = bb.create_table("t", [{"w": f"w{n}"} for n in range(6)])
     with bb.budget(calls=3) as spent:
@@ -123,7 +123,7 @@ def test_a_budget_stops_questions_whose_answers_break(openai, models, asked, fat
     assert spent.tokens > 0
 
 
-def test_a_budget_of_a_table_counts_broken_connections(openai, models):
+def test_table_budget_counts_broken_connections(openai, models):
     models.script(*["disconnect"] * 100)
     table = bb.create_table("t", [{"w": f"w{n}"} for n in range(6)])
     table.set_budget(calls=4)
@@ -133,7 +133,7 @@ def test_a_budget_of_a_table_counts_broken_connections(openai, models):
     assert models.count == 4
 
 
-def test_an_answer_after_broken_ones_counts_them_all(openai, models):
+def test_answer_counts_the_broken_attempts_before_it(openai, models):
     models.script("html", "disconnect")
     table = bb.create_table("t", [{"w": "w"}])
     with bb.budget(calls=5) as spent:
@@ -143,7 +143,7 @@ def test_an_answer_after_broken_ones_counts_them_all(openai, models):
 
 
 @pytest.mark.parametrize("asked", [chat, embed], ids=["chat", "embed"])
-def test_without_a_key_nothing_is_counted(openai, models, monkeypatch, session, asked):
+def test_missing_key_counts_no_calls(openai, models, monkeypatch, session, asked):
     session.close()
     endpoint = {"api_base": models.url, "api_key_env": "A_KEY_THAT_IS_NOT_SET"}
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
@@ -154,7 +154,7 @@ def test_without_a_key_nothing_is_counted(openai, models, monkeypatch, session, 
     assert models.count == 0
 
 
-def test_without_the_providers_usual_key_nothing_is_counted(openai, monkeypatch, session):
+def test_missing_default_key_counts_no_calls(openai, monkeypatch, session):
     session.close()
     monkeypatch.delenv("OPENAI_API_KEY")
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": {}})

@@ -1,4 +1,4 @@
-"""Budgets: what is asked within them, what is put off, and what is left afterwards."""
+"""Budgets: calls within a budget are made, further calls are deferred, and spending is reported."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ibis import _
 import barbule as bb
 from barbule.errors import BudgetError, ConfigurationError
 
-ASKED: list = []
+CALLED: list = []
 
 
 @bb.udf(cache=True)
 def upper(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text.upper()
 
 
 @bb.udf(cache=True)
 async def upper_async(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     await asyncio.sleep(0.001)
     return text.upper()
 
 
 @bb.udf(cache=True, batch_size=1)
 def upper_batch(texts: list[str]) -> list[str]:
-    ASKED.extend(texts)
+    CALLED.extend(texts)
     return [text.upper() for text in texts]
 
 
@@ -47,8 +47,8 @@ def failing(text: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_calls_beyond_the_budget_are_deferred(words, function):
     with bb.budget(calls=4) as spent:
         result = words.add_computed_column(x=function(words.w))
     assert (result.errors, result.deferred, spent.calls) == (0, 6, 4)
-    assert sorted(ASKED) == ["w0", "w1", "w2", "w3"]
+    assert sorted(CALLED) == ["w0", "w1", "w2", "w3"]
     assert words.filter(words.x.notnull()).count().to_pyarrow().as_py() == 4
     reasons = words.errors().select("type", "column").distinct().collect()
     assert reasons == [{"type": "deferred", "column": "x"}]
@@ -86,7 +86,7 @@ def test_calls_beyond_the_budget_are_deferred(words, function):
     assert left.count().to_pyarrow().as_py() == 6
 
 
-def test_what_was_deferred_is_computed_later(words):
+def test_deferred_calls_are_computed_later(words):
     with bb.budget(calls=4):
         words.add_computed_column(x=upper(words.w), y=upper(words.w).length())
     with bb.budget(calls=5):
@@ -94,14 +94,14 @@ def test_what_was_deferred_is_computed_later(words):
     assert (result.rows, result.deferred) == (6, 1)
     done = words.recompute(where="deferred")
     assert done.deferred == 0
-    assert sorted(ASKED) == [f"w{n}" for n in range(10)]
+    assert sorted(CALLED) == [f"w{n}" for n in range(10)]
     assert sorted(words.collect()["x"]) == [f"W{n}" for n in range(10)]
     assert words.collect()["y"] == [2] * 10
     assert words.recompute(where="deferred").rows == 0
     assert words.errors().count().to_pyarrow().as_py() == 0
 
 
-def test_an_insert_ends_normally_and_says_so(words, caplog):
+def test_insert_reports_deferred_cells(words, caplog):
     words.add_computed_column(x=upper(words.w))
     with bb.budget(calls=1), caplog.at_level(logging.WARNING, "barbule"):
         result = words.insert([{"w": "a"}, {"w": "b"}, {"w": "w0"}])
@@ -114,33 +114,33 @@ def test_an_insert_ends_normally_and_says_so(words, caplog):
     )
 
 
-def test_answers_of_the_ledger_are_free(words):
+def test_ledger_answers_cost_nothing(words):
     words.select(upper(words.w)).collect()
     with bb.budget(calls=0) as spent:
         result = words.add_computed_column(x=upper(words.w))
     assert (result.hits, result.deferred, spent.calls) == (10, 0, 0)
 
 
-def test_a_query_that_keeps_nothing_raises(words):
+def test_query_beyond_the_budget_raises(words):
     with bb.budget(calls=3), pytest.raises(BudgetError, match=r"the budget: 3 of 3 calls spent"):
         words.select(x=upper(words.w)).collect()
-    assert len(ASKED) == 3
+    assert len(CALLED) == 3
     assert len(words.select(x=upper(words.w)).collect()) == 10
-    assert len(ASKED) == 10
+    assert len(CALLED) == 10
 
 
-def test_functions_that_are_not_in_the_ledger_cost_nothing(words):
+def test_uncached_functions_cost_nothing(words):
     with bb.budget(calls=0):
         assert words.add_computed_column(x=plain(words.w)).deferred == 0
 
 
-def test_what_failed_costs_nothing(words):
+def test_failed_calls_cost_nothing(words):
     with bb.budget(calls=1) as spent:
         result = words.add_computed_column(x=failing(words.w))
     assert (result.errors, result.deferred, spent.calls) == (9, 0, 1)
 
 
-def test_deferred_inner_calls_defer_the_outer(words):
+def test_deferred_inner_calls_defer_the_outer_call(words):
     with bb.budget(calls=4):
         result = words.add_computed_column(x=plain(upper(words.w)))
     assert result.deferred == 6
@@ -148,7 +148,7 @@ def test_deferred_inner_calls_defer_the_outer(words):
     assert sorted(words.collect()["x"]) == [f"W{n}" for n in range(10)]
 
 
-def test_the_innermost_and_the_outer_budget_both_hold(words):
+def test_nested_budgets_both_apply(words):
     with bb.budget(calls=5) as outer:
         with bb.budget(calls=3) as inner:
             assert words.add_computed_column(x=upper(words.w)).deferred == 7
@@ -156,7 +156,7 @@ def test_the_innermost_and_the_outer_budget_both_hold(words):
     assert (outer.calls, inner.calls) == (5, 3)
 
 
-def test_a_session_has_one_by_its_settings(tmp_path):
+def test_session_budget_comes_from_settings(tmp_path):
     Path("barbule.toml").write_text("[budget]\ncalls = 4\n")
     bb.connect(vectors="exact:")
     words = table_of("words")
@@ -165,13 +165,13 @@ def test_a_session_has_one_by_its_settings(tmp_path):
         words.select(upper(words.w + "!")).collect()
 
 
-def test_a_table_has_one_that_outlives_the_session(words, session):
+def test_table_budget_survives_reopen(words, session):
     words.set_budget(calls=4)
     assert words.add_computed_column(x=upper(words.w)).deferred == 6
     session.close()
     words = bb.connect(session.settings.backend, vectors="exact:").get_table("words")
     assert words.insert(w="z").deferred == 1
-    words.set_budget(calls=2)  # which counts from now on
+    words.set_budget(calls=2)  # counts from here
     assert words.recompute("x", where="deferred").deferred == 5
     words.set_budget()
     assert words.recompute("x", where="deferred").deferred == 0
@@ -179,7 +179,7 @@ def test_a_table_has_one_that_outlives_the_session(words, session):
     assert other.add_computed_column(x=upper(other.w)).deferred == 0
 
 
-def test_columns_of_views_are_deferred_too(words):
+def test_view_columns_are_deferred(words):
     with bb.budget(calls=4):
         view = bb.create_view("v", words, computed_columns={"x": upper(words.w)})
     assert view.errors().count().to_pyarrow().as_py() == 6
@@ -187,7 +187,7 @@ def test_columns_of_views_are_deferred_too(words):
     assert sorted(view.collect()["x"]) == [f"W{n}" for n in range(10)]
 
 
-def test_models_are_asked_as_often_as_allowed(openai, models, words):
+def test_model_requests_stop_at_the_call_cap(openai, models, words):
     with bb.budget(calls=7) as spent:
         result = words.add_computed_column(a=chat(openai, words.w))
     assert (models.count, result.deferred, spent.calls) == (7, 3, 7)
@@ -196,8 +196,8 @@ def test_models_are_asked_as_often_as_allowed(openai, models, words):
     assert sorted(words.collect()["a"]) == [f"echo: w{n}" for n in range(10)]
 
 
-def test_dollars_are_never_exceeded_where_answers_are_bounded(openai, models, words):
-    price = 10 * 0.6e-6 + 9 * 0.15e-6  # of one question at most, as it is reserved
+def test_bounded_answers_never_exceed_the_cost_cap(openai, models, words):
+    price = 10 * 0.6e-6 + 9 * 0.15e-6  # the reservation of one request
     cap = 5 * price
     with bb.budget(usd=cap) as spent:
         result = words.add_computed_column(a=chat(openai, words.w, max_tokens=10))
@@ -206,7 +206,7 @@ def test_dollars_are_never_exceeded_where_answers_are_bounded(openai, models, wo
     assert models.count == 10 - result.deferred == spent.calls
 
 
-def test_tokens_are_counted(openai, models, words):
+def test_token_cap_counts_input_and_output(openai, models, words):
     with bb.budget(tokens=1000) as spent:
         words.add_computed_column(a=chat(openai, words.w, max_tokens=5))
     total = bb.calls().agg(n=(_.tokens_in + _.tokens_out).sum()).collect()["n"][0]
@@ -217,29 +217,29 @@ def test_tokens_are_counted(openai, models, words):
     assert models.count == 0
 
 
-def test_unbounded_answers_are_asked_one_by_one_at_the_end(openai, models, words):
-    # The longest answer is larger than all there is: each is made if what is expected fits.
+def test_unbounded_answers_run_one_at_a_time_near_the_cap(openai, models, words):
+    # The longest answer exceeds the budget: a call is made if its expected usage fits.
     with bb.budget(tokens=2000) as spent:
         assert words.add_computed_column(a=chat(openai, words.w)).deferred == 0
     assert models.count == 10
     assert spent.tokens < 2000
 
 
-def test_requests_that_share_many_rows_are_one_call(openai, models, words):
+def test_request_for_many_rows_counts_as_one_call(openai, models, words):
     embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
     with bb.budget(calls=1) as spent:
         assert words.add_computed_column(v=embed(words.w)).deferred == 0
     assert spent.calls == models.count == 1
 
 
-def test_an_index_is_made_whole_or_not_at_all(openai, models, words):
+def test_index_creation_beyond_the_budget_raises(openai, models, words):
     embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
     with bb.budget(calls=0), pytest.raises(BudgetError, match="0 of 0 calls"):
         words.add_embedding_index("w", embedding=embed)
     assert models.count == 0
 
 
-def test_retries_are_not_counted_twice(openai, models, words):
+def test_retries_count_as_one_call(openai, models, words):
     models.script("429", "500", "ok")
     with bb.budget(calls=10) as spent:
         assert words.add_computed_column(a=chat(openai, words.w)).deferred == 0
@@ -247,6 +247,6 @@ def test_retries_are_not_counted_twice(openai, models, words):
 
 
 @pytest.mark.parametrize("cap", [{"usd": -1}, {"calls": "ten"}, {"tokens": float("nan")}])
-def test_caps_are_numbers(cap):
+def test_invalid_caps_are_rejected(cap):
     with pytest.raises(ConfigurationError, match="is a number, 0 or above"):
         bb.budget(**cap)

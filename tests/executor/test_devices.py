@@ -1,4 +1,4 @@
-"""Calls that need a graphics processor: no more at once than fit, and none where there is none."""
+"""GPU resources: calls run concurrently up to the GPUs of the machine, and fail without enough."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Most:
 
 
 @pytest.mark.parametrize(("share", "most"), [(1, 2), (2, 1), (0.5, 4)])
-def test_no_more_calls_run_at_once_than_fit(numbers, share, most):
+def test_concurrent_calls_fit_the_gpus(numbers, share, most):
     running = Most()
 
     @bb.udf(version="1", resources={"gpu": share}, concurrency=6)
@@ -55,7 +55,7 @@ def test_no_more_calls_run_at_once_than_fit(numbers, share, most):
     assert running.most == most
 
 
-def test_coroutines_and_batches_wait_too(numbers):
+def test_async_and_batch_functions_wait_for_gpus(numbers):
     running = Most()
 
     @bb.udf(version="1", resources={"gpu": 1})
@@ -78,7 +78,7 @@ def test_coroutines_and_batches_wait_too(numbers):
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_a_call_that_needs_more_than_there_is_fails(numbers, kind):
+def test_call_that_needs_more_gpus_than_present_fails(numbers, kind):
     def compute(n: int) -> int:
         return n
 
@@ -91,7 +91,7 @@ def test_a_call_that_needs_more_than_there_is_fails(numbers, kind):
     assert function(1) is not None if kind == "plain" else True
 
 
-def test_a_failure_gives_back_what_it_held(numbers):
+def test_failed_call_releases_its_gpus(numbers):
     @bb.udf(version="1", resources={"gpu": 2}, on_error="null")
     def odd(n: int) -> int:
         if n % 2 == 0:
@@ -111,19 +111,19 @@ def test_a_failure_gives_back_what_it_held(numbers):
 @pytest.mark.parametrize(
     ("visible", "count"), [("", 0), ("0", 1), ("1,3", 2), ("0,-1,1", 1), ("GPU-8f2e,GPU-0a1b", 2)]
 )
-def test_what_is_visible_is_counted(monkeypatch, visible, count):
+def test_visible_gpus_are_counted(monkeypatch, visible, count):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert count_gpus() == count
 
 
 @pytest.mark.parametrize("resources", [{"gpu": -1}, {"tpu": 1}, {"gpu": "one"}, {"gpu": True}])
-def test_wrong_resources_are_refused(resources):
+def test_invalid_resources_are_rejected(resources):
     with pytest.raises(ExpressionError, match="resources says how many GPUs a call needs"):
         bb.udf(lambda n: n, resources=resources)
 
 
-def test_who_is_called_off_while_waiting_leaves_no_error_behind():
-    """The processors cannot be had, but whoever asked has been called off meanwhile."""
+def test_cancelled_gpu_wait_leaves_no_unhandled_error():
+    """The GPUs are unavailable, but the waiting call was cancelled meanwhile."""
     entered, released = threading.Event(), threading.Event()
     unheard = []
 

@@ -1,7 +1,7 @@
-"""What `explain` says that queries are going to take, against what a model server counts.
+"""Forecasts of `explain` against the counts of a model server.
 
-The server counts tokens as providers do; the texts are of different lengths, and some of them
-stand in several rows.
+The server counts tokens as providers do. The texts differ in length, and some occur in several
+rows.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def compare(models, query, tolerance, *, priced=True):
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.__name__)
-def test_tokens_and_price_are_what_a_server_counts(openai, models, texts, query):
+def test_forecast_of_tokens_and_cost_matches_the_server(openai, models, texts, query):
     if query in (extracted, summarized, translated, bounded):
         models.content = answer_of
     asked = query(openai, texts)
@@ -179,7 +179,7 @@ def test_tokens_and_price_are_what_a_server_counts(openai, models, texts, query)
     assert texts.select(x=asked).explain().calls == 0
 
 
-def test_images_are_priced_as_a_server_counts(openai, models, images):
+def test_forecast_of_image_cost_matches_the_server(openai, models, images):
     models.content = lambda _body: " ".join(WORDS[:9])
     asked = openai.vision("What is it?", images.img, model="gpt-4o-mini", max_tokens=10)
     compare(models, images.limit(2).select(x=asked), 0.2)

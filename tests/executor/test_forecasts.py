@@ -1,4 +1,4 @@
-"""What `explain` says of calls, against what is then really asked."""
+"""Forecasts of `explain` against the calls that a query makes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import pytest
 
 import barbule as bb
 
-ASKED: list = []
+CALLED: list = []
 
 
 @bb.udf(cache=True)
 def upper(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text.upper()
 
 
 @bb.udf
 def plain(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
 
 
 @pytest.fixture
@@ -50,16 +50,16 @@ def chat(openai, column, **params):
 
 def exactly(query):
     """Compare the forecast of a query with what is called for it."""
-    ASKED.clear()
+    CALLED.clear()
     plan = query.explain()
-    assert ASKED == []
+    assert CALLED == []
     query.collect()
-    assert plan.calls == len(ASKED)
+    assert plan.calls == len(CALLED)
     assert all(forecast.exact for forecast in plan.forecasts)
     return plan
 
 
-def test_calls_are_counted_after_duplicates_filters_limits_and_the_ledger(words):
+def test_forecast_excludes_duplicates_filtered_rows_and_ledger_hits(words):
     assert exactly(words.filter(words.n < 10).select(x=upper(words.w))).calls == 10
     plan = exactly(words.select(x=upper(words.w)))
     assert "30 calls: 100 rows, 40 distinct, 10 in the ledger" in str(plan)
@@ -70,16 +70,16 @@ def test_calls_are_counted_after_duplicates_filters_limits_and_the_ledger(words)
     assert exactly(limited).calls == 3
 
 
-def test_functions_outside_the_ledger_are_called_for_each_row(words):
+def test_forecast_of_uncached_functions_counts_each_row(words):
     assert exactly(words.select(x=plain(words.w))).calls == 100
 
 
-def test_equal_calls_of_one_query_count_once(words):
+def test_forecast_counts_equal_calls_of_a_query_once(words):
     query = words.select(x=upper(words.w), y=upper(words.w).length())
     assert exactly(query).calls == 40
 
 
-def test_calls_behind_an_answer_are_bounded(words):
+def test_forecast_behind_another_call_is_an_upper_bound(words):
     filtered = words.filter(upper(words.w) == "W1")
     plan = filtered.select(x=upper(filtered.w + "!")).explain()
     assert [(forecast.calls, forecast.exact) for forecast in plan.forecasts] == [
@@ -88,12 +88,12 @@ def test_calls_behind_an_answer_are_bounded(words):
     ]
     assert "at most 100 calls, as answers decide" in str(plan)
     assert "In all: at most 140 calls" in str(plan)
-    filtered.collect()  # now the first is known, and so what it keeps
+    filtered.collect()  # the answers of the filter are now in the ledger
     again = exactly(filtered.select(x=upper(filtered.w + "!")))
     assert [forecast.calls for forecast in again.forecasts] == [0, 1]
 
 
-def test_tokens_and_cost_are_those_of_the_models(openai, models, words):
+def test_forecast_includes_tokens_and_cost(openai, models, words):
     some = words.filter(words.n < 20).select(a=chat(openai, words.w, max_tokens=50))
     plan = some.explain()
     assert models.count == 0
@@ -107,7 +107,7 @@ def test_tokens_and_cost_are_those_of_the_models(openai, models, words):
     assert models.count == 20
 
 
-def test_the_expected_length_is_that_of_answers_in_the_ledger(openai, models, words):
+def test_forecast_uses_answer_lengths_from_the_ledger(openai, models, words):
     words.filter(words.n < 5).select(chat(openai, words.w)).collect()
     answered = bb.calls().agg(n=bb.calls().tokens_out.mean()).collect()["n"][0]
     (counted,) = words.select(chat(openai, words.w)).explain().forecasts
@@ -116,7 +116,7 @@ def test_the_expected_length_is_that_of_answers_in_the_ledger(openai, models, wo
     assert counted.tokens_out[2] == 16384 * 35
 
 
-def test_tokens_are_those_that_a_tokenizer_counts(openai, models, session):
+def test_forecast_uses_the_tokenizer(openai, models, session):
     import tiktoken
 
     text = "Barbules zip the strands of a feather into one vane."
@@ -129,7 +129,7 @@ def test_tokens_are_those_that_a_tokenizer_counts(openai, models, session):
     assert models.count == 0
 
 
-def test_a_price_that_is_not_known_is_not_guessed(openai, models, words):
+def test_unknown_price_is_not_guessed(openai, models, words):
     asked = openai.chat_completions(
         model="of-my-own", messages=[{"role": "user", "content": words.w}]
     )
@@ -138,7 +138,7 @@ def test_a_price_that_is_not_known_is_not_guessed(openai, models, words):
     assert "price not known" in str(plan)
 
 
-def test_what_a_function_says_beside_the_text_is_counted(openai, models, words):
+def test_forecast_includes_prompt_tokens_of_functions(openai, models, words):
     few = words.filter(words.n == 0)
     bare = few.select(chat(openai, few.w)).explain().forecasts[0].tokens_in
     classified = few.select(openai.classify(few.w, ["good", "bad"], model="gpt-4o-mini")).explain()
@@ -146,7 +146,7 @@ def test_what_a_function_says_beside_the_text_is_counted(openai, models, words):
     assert models.count == 0
 
 
-def test_images_are_counted_by_a_usual_size(openai, models, session):
+def test_forecast_assumes_a_typical_image_size(openai, models, session):
     from PIL import Image
 
     Image.new("RGB", (64, 64), "red").save("one.png")
@@ -159,7 +159,7 @@ def test_images_are_counted_by_a_usual_size(openai, models, session):
     assert models.count == 0
 
 
-def test_sounds_are_counted_by_their_length_and_not_as_text(openai, models, session):
+def test_forecast_uses_the_length_of_audio(openai, models, session):
     from fakes.models_server import _speech
 
     for name, letters in (("one", 1000), ("two", 4000)):
@@ -175,7 +175,7 @@ def test_sounds_are_counted_by_their_length_and_not_as_text(openai, models, sess
     assert models.count == 0
 
 
-def test_the_calls_of_many_rows_are_counted_by_a_sample(openai, models, session):
+def test_forecast_of_many_rows_uses_a_sample(openai, models, session):
     table = bb.create_table("t", [{"w": f"word {n}"} for n in range(3000)])
     (counted,) = table.select(chat(openai, table.w)).explain().forecasts
     assert counted.calls == 3000
@@ -183,7 +183,7 @@ def test_the_calls_of_many_rows_are_counted_by_a_sample(openai, models, session)
     assert 3000 * 8 < counted.tokens_in < 3000 * 13
 
 
-def test_a_column_is_explained_before_it_is_added(words):
+def test_explain_column_forecasts_calls(words):
     plan = words.explain_column(x=upper(words.w), y=upper(words.w + "!"))
     assert words.columns == ("w", "n")
     assert plan.calls == 80
@@ -192,7 +192,7 @@ def test_a_column_is_explained_before_it_is_added(words):
     assert "In all: 80 calls" in str(plan)
 
 
-def test_what_a_search_finds_is_known_where_its_words_are(openai, models, session):
+def test_forecast_of_similarity_search_counts_result_rows(openai, models, session):
     table = bb.create_table("t", [{"w": f"text {n}"} for n in range(20)])
     embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
     table.add_embedding_index("w", embedding=embed)

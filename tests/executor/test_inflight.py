@@ -1,4 +1,4 @@
-"""What one thread asks, another one waits for; nobody waits for itself."""
+"""Single flight: threads share a running call, and a nested call does not wait for itself."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 import barbule as bb
 
-ASKED: list[int] = []
+CALLED: list[int] = []
 _LOCK = threading.Lock()
 
 
 @bb.udf(cache=True)
 def slow(n: int) -> int:
     with _LOCK:
-        ASKED.append(n)
+        CALLED.append(n)
     time.sleep(0.01)
     return n * 2
 
@@ -25,8 +25,8 @@ def slow(n: int) -> int:
 @bb.udf(cache=True, on_error="null")
 def failing_first(n: int) -> int:
     with _LOCK:
-        ASKED.append(n)
-        first = ASKED.count(n) == 1
+        CALLED.append(n)
+        first = CALLED.count(n) == 1
     time.sleep(0.05)
     if first:
         raise ValueError("not yet")
@@ -35,9 +35,9 @@ def failing_first(n: int) -> int:
 
 @bb.udf(cache=True)
 def nested(n: int) -> int:
-    """Ask, from within, what is being asked already."""
+    """Make a call within a call that is running."""
     with _LOCK:
-        ASKED.append(n)
+        CALLED.append(n)
     if n < 0:
         return n
     table = bb.get_table("numbers")
@@ -45,8 +45,8 @@ def nested(n: int) -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
 
 
 def numbers(name, values):
@@ -55,7 +55,7 @@ def numbers(name, values):
     return table
 
 
-def test_threads_and_tables_ask_equal_questions_once(session):
+def test_equal_calls_of_threads_and_tables_run_once(session):
     tables = [numbers(f"t{k}", range(10 * k, 10 * k + 40)) for k in range(4)]
 
     def ask(table):
@@ -64,11 +64,11 @@ def test_threads_and_tables_ask_equal_questions_once(session):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(ask, tables * 2))
     assert results == [[2 * n for n in range(10 * k, 10 * k + 40)] for k in range(4)] * 2
-    assert sorted(ASKED) == list(range(70))
+    assert sorted(CALLED) == list(range(70))
     assert bb.calls().count().to_pyarrow().as_py() == 70
 
 
-def test_models_are_asked_once_by_several_threads(models, session):
+def test_equal_model_requests_of_threads_are_sent_once(models, session):
     from barbule.functions import openai
 
     models.latency = 0.05
@@ -85,7 +85,7 @@ def test_models_are_asked_once_by_several_threads(models, session):
     assert models.count == 40
 
 
-def test_what_fails_in_one_thread_is_asked_by_the_other(session):
+def test_call_that_failed_in_one_thread_is_retried_by_another(session):
     table = numbers("few", range(3))
     started = threading.Barrier(2)
 
@@ -96,27 +96,27 @@ def test_what_fails_in_one_thread_is_asked_by_the_other(session):
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(ask, range(2)))
     assert sorted(results, key=str) == [[0, 1, 2], [None, None, None]]
-    assert sorted(ASKED) == sorted([0, 1, 2] * 2)
+    assert sorted(CALLED) == sorted([0, 1, 2] * 2)
 
 
-def test_a_function_that_asks_in_turn_does_not_wait_for_itself(session):
+def test_nested_call_of_the_same_function_does_not_deadlock(session):
     table = numbers("numbers", [5])
     assert table.select(x=nested(table.n)).collect()["x"] == [-6]
-    assert ASKED == [5, -6]
+    assert CALLED == [5, -6]
 
 
 @bb.udf(cache=True)
 def same(n: int) -> int:
     with _LOCK:
-        ASKED.append(n)
-        deep = len(ASKED)
+        CALLED.append(n)
+        deep = len(CALLED)
     if deep > 1:
         return n
     table = bb.get_table("numbers")
     return table.select(x=same(table.n)).collect()[0, "x"]
 
 
-def test_the_same_question_from_within_is_asked(session):
+def test_nested_call_with_equal_arguments_runs(session):
     table = numbers("numbers", [5])
     assert table.select(x=same(table.n)).collect()["x"] == [5]
-    assert ASKED == [5, 5]
+    assert CALLED == [5, 5]

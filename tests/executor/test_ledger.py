@@ -1,4 +1,4 @@
-"""The call ledger: a question is asked once, and its answer outlives what asked it."""
+"""Call ledger: a call runs once, and its answer is reused by later queries and sessions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from barbule.functions import openai
 from fakes.models_server import FakeModels
 from patience import PATIENCE
 
-ASKED: list = []
+CALLED: list = []
 BROKEN: set = set()
 
 
 @bb.udf(cache=True)
 def upper(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text.upper()
 
 
 @bb.udf(cache=True)
 async def upper_async(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     if text in BROKEN:
         await asyncio.sleep(0.1)
         raise ConnectionError("gone")
@@ -42,7 +42,7 @@ async def upper_async(text: str) -> str:
 
 @bb.udf(cache=True, batch_size=2)
 def upper_batch(texts: list[str]) -> list[str]:
-    ASKED.extend(texts)
+    CALLED.extend(texts)
     if BROKEN & set(texts):
         raise ConnectionError("gone")
     return [text.upper() for text in texts]
@@ -50,19 +50,19 @@ def upper_batch(texts: list[str]) -> list[str]:
 
 @bb.udf(batch_size=4, cache=True)
 def embed(texts: list[str]) -> list[bb.Vector(3)]:
-    ASKED.extend(texts)
+    CALLED.extend(texts)
     return [np.array([1 / 3, len(text), -1e-30], "float32") for text in texts]
 
 
 @bb.udf
 def plain(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
     BROKEN.clear()
 
 
@@ -73,11 +73,11 @@ def table_of(name, texts):
 
 
 def asked():
-    found, ASKED[:] = sorted(ASKED), []
+    found, CALLED[:] = sorted(CALLED), []
     return found
 
 
-def test_equal_questions_of_one_batch_are_asked_once(session):
+def test_equal_calls_in_a_batch_run_once(session):
     table = table_of("t", ["a", "b", "a", None, "a"])
     found = table.add_computed_column(x=upper(table.w))
     assert table.collect()["x"] == ["A", "B", "A", None, "A"]
@@ -85,7 +85,7 @@ def test_equal_questions_of_one_batch_are_asked_once(session):
     assert (found.calls, found.hits) == (2, 0)
 
 
-def test_and_once_over_queries_tables_and_views(session):
+def test_equal_calls_across_queries_tables_and_views_run_once(session):
     one, two = table_of("one", ["a", "b"]), table_of("two", ["b", "c"])
     one.select(upper(one.w)).collect()
     assert asked() == ["a", "b"]
@@ -97,18 +97,18 @@ def test_and_once_over_queries_tables_and_views(session):
     assert asked() == []
 
 
-def test_and_once_over_sessions(session, backend_url):
+def test_ledger_answer_survives_reopen(session, backend_url):
     table = table_of("t", ["a", "b"])
     table.select(upper(table.w)).collect()
     session.close()
     again = bb.connect(backend_url, vectors="exact:").get_table("t")
     again.insert(w="c")
-    ASKED.clear()
+    CALLED.clear()
     assert again.select(x=upper(again.w)).collect()["x"] == ["A", "B", "C"]
     assert asked() == ["c"]
 
 
-def test_another_version_of_the_function_is_another_question(session):
+def test_new_function_version_calls_again(session):
     table = table_of("t", ["a"])
 
     def answered(version, answer):
@@ -123,7 +123,7 @@ def test_another_version_of_the_function_is_another_question(session):
     assert answered("1", "three") == ["one"]
 
 
-def test_another_server_is_another_question(tmp_path, monkeypatch):
+def test_other_server_calls_again(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     url = f"duckdb:///{tmp_path / 'shared.duckdb'}"
 
@@ -146,10 +146,10 @@ def test_another_server_is_another_question(tmp_path, monkeypatch):
         assert ask(one) == 1
 
 
-def test_other_arguments_are_another_question(session):
+def test_other_arguments_call_again(session):
     @bb.udf(cache=True)
     def tagged(text: str, tag: str) -> str:
-        ASKED.append((text, tag))
+        CALLED.append((text, tag))
         return text + tag
 
     table = table_of("t", ["a"])
@@ -159,7 +159,7 @@ def test_other_arguments_are_another_question(session):
 
 
 @pytest.mark.parametrize("function", [upper_async, upper_batch], ids=["async", "batch"])
-def test_answers_from_before_a_failure_are_kept(session, function):
+def test_answers_before_a_failure_are_kept(session, function):
     words = [f"w{n}" for n in range(9)]
     table = table_of("t", words)
     BROKEN.add("w8")
@@ -173,10 +173,10 @@ def test_answers_from_before_a_failure_are_kept(session, function):
     assert table.collect()["x"] == [word.upper() for word in words]
 
 
-def test_an_empty_cell_of_an_error_is_asked_again(session):
+def test_failed_cell_is_called_again(session):
     @bb.udf(cache=True, on_error="null")
     def flaky(text: str) -> str:
-        ASKED.append(text)
+        CALLED.append(text)
         if text in BROKEN:
             raise ConnectionError("gone")
         return text
@@ -185,17 +185,17 @@ def test_an_empty_cell_of_an_error_is_asked_again(session):
     BROKEN.add("b")
     assert table.select(x=flaky(table.w)).collect()["x"] == ["a", None]
     BROKEN.clear()
-    ASKED.clear()
+    CALLED.clear()
     assert table.select(x=flaky(table.w)).collect()["x"] == ["a", "b"]
     assert asked() == ["b"]
 
 
-def test_files_are_known_by_their_content(session):
+def test_media_arguments_are_keyed_by_content(session):
     from PIL import Image
 
     @bb.udf(cache=True)
     def size(image: bb.Image) -> int:
-        ASKED.append("image")
+        CALLED.append("image")
         return image.width
 
     Image.new("RGB", (3, 3), "red").save("one.png")
@@ -204,10 +204,10 @@ def test_files_are_known_by_their_content(session):
     table = bb.create_table("images", {"img": bb.Image})
     table.insert([{"img": name} for name in ("one.png", "two.png", "other.png")])
     assert table.select(x=size(table.img)).collect()["x"] == [3, 3, 4]
-    assert len(ASKED) == 2
+    assert len(CALLED) == 2
 
 
-def test_vectors_are_kept_compactly_and_exactly(session):
+def test_vectors_are_stored_compactly_and_exactly(session):
     table = table_of("t", ["a", "bb"])
     first = table.select(x=embed(table.w)).collect()["x"]
     assert first == table.select(x=embed(table.w)).collect()["x"]
@@ -217,7 +217,7 @@ def test_vectors_are_kept_compactly_and_exactly(session):
     assert {len(answer) for (answer,) in answers} == {3 * 4}
 
 
-def test_calls_are_a_table(session):
+def test_calls_returns_a_table(session):
     table = table_of("t", ["a", "b"])
     table.select(upper(table.w), embed(table.w)).collect()
     found = bb.calls().group_by("function").agg(n=_.count(), tries=_.attempts.sum())
@@ -230,7 +230,7 @@ def test_calls_are_a_table(session):
     assert "answer" not in bb.calls().columns
 
 
-def test_functions_without_cache_are_not_recorded(session):
+def test_uncached_functions_are_not_recorded(session):
     table = table_of("t", ["a", "a"])
     for _again in range(2):
         table.select(plain(table.w)).collect()
@@ -259,19 +259,19 @@ print(t.x.sum().to_pyarrow().as_py())
 """
 
 
-def test_a_killed_job_goes_on_where_it_stopped(tmp_path):
+def test_killed_job_resumes_from_the_ledger(tmp_path):
     script = Path("job.py")
     script.write_text(textwrap.dedent(_SCRIPT))
     log = Path("asked.txt")
     command = [sys.executable, str(script.absolute())]
-    job = subprocess.Popen([*command, "150"])  # the last fifty never answer
+    job = subprocess.Popen([*command, "150"])  # the last fifty calls never return
     try:
         deadline = time.monotonic() + PATIENCE
         while not log.exists() or len(log.read_text().split()) < 200:
             assert job.poll() is None, "the job ended before it was killed"
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(5)  # answers are written while the rest is waited for
+        time.sleep(5)  # answers are written while the other calls run
     finally:
         os.kill(job.pid, signal.SIGKILL)
         job.wait()
@@ -281,4 +281,4 @@ def test_a_killed_job_goes_on_where_it_stopped(tmp_path):
     )
     assert done.stdout.strip() == str(sum(range(200)) * 2)
     again = sorted(int(line) for line in log.read_text().split())
-    assert again == list(range(150, 200))  # what was answered before the kill is not asked again
+    assert again == list(range(150, 200))  # calls answered before the kill are not repeated

@@ -1,4 +1,4 @@
-"""The ledger as a table: which cell asked, what it took, what failed; old ledgers and answers."""
+"""Columns of the ledger table: cell, usage and error of each call; upgrade and eviction."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from barbule.errors import FunctionError, ModelError
 from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE
 from patience import PATIENCE
 
-ASKED: list = []
+CALLED: list = []
 
 
 @bb.udf(cache=True)
 def upper(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text.upper()
 
 
@@ -33,7 +33,7 @@ def twice(text: str) -> str:
 
 @bb.udf(cache=True, on_error="null", retries=1)
 def picky(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     if text == "b":
         raise ValueError("no b")
     return text
@@ -55,8 +55,8 @@ def wrong(text: str) -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def calls(*columns):
     return bb.calls().order_by("row", "column").select(*columns).collect()
 
 
-def test_each_call_names_the_cell_that_asked(words):
+def test_call_records_its_table_column_and_row(words):
     words.add_computed_column(loud=upper(words.w))
     words.insert(w="d")
     rids = bb.get_table("words").op().copy(hidden=True).to_expr().order_by("w").collect()["_rid"]
@@ -79,7 +79,7 @@ def test_each_call_names_the_cell_that_asked(words):
     ]
 
 
-def test_of_calls_within_calls_each_names_the_column(words):
+def test_nested_calls_record_their_column(words):
     words.add_computed_column(x=upper(twice(words.w)), y=twice(words.w + "!"))
     found = (
         bb.calls().group_by("function", "column").agg(n=_.count()).order_by("column", "function")
@@ -88,7 +88,7 @@ def test_of_calls_within_calls_each_names_the_column(words):
     assert rows == [("twice", "x", 3), ("upper", "x", 3), ("twice", "y", 3)]
 
 
-def test_a_query_names_its_column_and_a_filter_none(words):
+def test_query_call_records_its_column_and_filter_call_none(words):
     words.select(loud=upper(words.w)).collect()
     words.filter(twice(words.w) == "aa").collect()
     found = bb.calls().distinct().select("table", "column", "row").distinct().order_by("column")
@@ -98,19 +98,19 @@ def test_a_query_names_its_column_and_a_filter_none(words):
     ]
 
 
-def test_a_failed_call_is_written_down_and_asked_again(words):
+def test_failed_call_is_recorded_and_called_again(words):
     found = words.add_computed_column(x=picky(words.w))
     assert (found.errors, found.calls) == (1, 3)
     failed = bb.calls().filter(_.error.notnull()).select("error", "attempts", "column").collect()
     assert failed == [{"error": "ValueError: no b", "attempts": 2, "column": "x"}]
-    ASKED.clear()
+    CALLED.clear()
     assert words.select(x=picky(words.w)).collect()["x"] == ["a", None, "c"]
-    assert ASKED == ["b", "b"]
+    assert CALLED == ["b", "b"]
     assert bb.calls().count().to_pyarrow().as_py() == 4
 
 
 @pytest.mark.parametrize("function", [picky_batch, picky_async], ids=["batch", "async"])
-def test_so_are_those_of_batches_and_of_asynchronous_functions(words, function):
+def test_failed_batch_and_async_calls_are_recorded(words, function):
     assert words.add_computed_column(x=function(words.w)).errors == 3
     found = bb.calls().select("error", "row").order_by("row").collect()
     assert len(found["row"]) == 3
@@ -118,13 +118,13 @@ def test_so_are_those_of_batches_and_of_asynchronous_functions(words, function):
     assert all("no" in error for error in found["error"])
 
 
-def test_what_has_the_wrong_type_has_failed_too(words):
+def test_result_of_wrong_type_is_recorded_as_failed(words):
     with pytest.raises((FunctionError, bb.BarbuleError)):
         words.add_computed_column(x=wrong(words.w))
     assert bb.calls().filter(_.error.notnull()).count().to_pyarrow().as_py() == 3
 
 
-def test_models_that_fail_are_named(models, session):
+def test_failed_model_call_records_the_model(models, session):
     from barbule.functions import openai
 
     table = bb.create_table("qa", [{"q": "one"}])
@@ -140,7 +140,7 @@ def test_models_that_fail_are_named(models, session):
 
 
 def give_old_shape(session):
-    """Give the ledger the shape that it had before, with the answers that it has."""
+    """Restore the ledger schema of an older version and keep its answers."""
     call_ledger = session._engine.ledger
     added = {"error", "table", "column", "row"}
     old = {name: kind for name, kind in CALLS_SCHEMA.items() if name not in added}
@@ -150,43 +150,43 @@ def give_old_shape(session):
     assert call_ledger._backend.columns(CALLS_TABLE) == set(old)
 
 
-def test_an_older_ledger_gets_the_columns_and_keeps_its_answers(words, session):
+def test_older_ledger_is_upgraded_and_keeps_its_answers(words, session):
     words.select(upper(words.w)).collect()
     give_old_shape(session)
     session.close()
-    ASKED.clear()
+    CALLED.clear()
     words = bb.connect(session.settings.backend, vectors="exact:").get_table("words")
     words.insert(w="d")
     words.add_computed_column(loud=upper(words.w))
-    assert ASKED == ["d"]
+    assert CALLED == ["d"]
     found = bb.calls().order_by("column").select("column", "error").collect()
     assert sorted(map(str, found["column"])) == ["None", "None", "None", "loud"]
     assert found["error"] == [None] * 4
 
 
-def test_old_answers_are_dropped_and_asked_again(words):
+def test_eviction_by_age_drops_answers(words):
     words.select(upper(words.w)).collect()
     assert bb.evict_calls(older_than=datetime.timedelta(hours=1)) == 0
     assert bb.evict_calls(older_than=datetime.timedelta(0)) == 3
     assert bb.calls().count().to_pyarrow().as_py() == 0
-    ASKED.clear()
+    CALLED.clear()
     words.select(upper(words.w)).collect()
-    assert ASKED == ["a", "b", "c"]
+    assert CALLED == ["a", "b", "c"]
 
 
-def test_the_oldest_go_where_answers_take_too_much(words):
+def test_eviction_by_size_drops_the_oldest_answers(words):
     words.filter(words.w == "a").select(upper(words.w)).collect()
     words.filter(words.w != "a").select(upper(words.w)).collect()
     size = len(b'"B"')
     assert bb.evict_calls(max_bytes=3 * size) == 0
     assert bb.evict_calls(max_bytes=2 * size) == 1
-    ASKED.clear()
+    CALLED.clear()
     words.select(upper(words.w)).collect()
-    assert ASKED == ["a"]
+    assert CALLED == ["a"]
     assert bb.evict_calls(max_bytes=0) == 3
 
 
-def test_a_session_drops_by_its_settings(tmp_path):
+def test_session_settings_limit_the_ledger_size(tmp_path):
     Path("barbule.toml").write_text("[ledger]\nmax_bytes = 6\n")
     bb.connect(vectors="exact:")
     table = bb.create_table("t", [{"w": "a"}, {"w": "b"}, {"w": "c"}])
@@ -216,7 +216,7 @@ for start in range(0, 60, 10):
 """
 
 
-def test_processes_that_live_together_share_it(tmp_path):
+def test_processes_share_the_ledger(tmp_path):
     with bb.connect(vectors="exact:"):
         bb.create_table("t", [{"n": n} for n in range(60)])
     script = Path("job.py")
@@ -228,7 +228,7 @@ def test_processes_that_live_together_share_it(tmp_path):
         assert first.stdout.readline() == "ready\n"
         second = subprocess.Popen(command, **pipes)
         try:
-            assert second.stdout.readline() == "ready\n"  # both are alive from here on
+            assert second.stdout.readline() == "ready\n"  # both processes run from here
             assert len(Path("asked.txt").read_text().split()) == 10
             first.communicate("go\n", timeout=PATIENCE)
             second.communicate("go\n", timeout=PATIENCE)

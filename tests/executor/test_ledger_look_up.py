@@ -1,4 +1,4 @@
-"""Answers are found by their questions, however many are looked up and wherever they are."""
+"""Ledger look-up: answers are found by key, for few and many keys, written or pending."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ledger(session):
 
 @pytest.mark.parametrize("count", [1, 2, 16, 17, 40])
 @pytest.mark.parametrize("written", [True, False])
-def test_answers_are_found_written_or_not(ledger, count, written):
+def test_look_up_finds_written_and_pending_answers(ledger, count, written):
     ledger.write([_answer(key) for key in KNOWN[:20]], dt.string)
     (ledger.write if written else ledger.write_behind)(
         [_answer(key) for key in KNOWN[20:30]], dt.string
@@ -35,7 +35,7 @@ def test_answers_are_found_written_or_not(ledger, count, written):
         assert ledger.look_up([f"x{key}" for key in keys], dt.string) == {}
 
 
-def test_what_answers_took_is_found_for_few_and_for_many(ledger):
+def test_tokens_are_found_for_few_and_many_keys(ledger):
     ledger.write([_answer(key, tokens_in=3, tokens_out=1) for key in KNOWN[:20]], dt.string)
     ledger.write([_answer(key, tokens_in=3, estimated=True) for key in KNOWN[20:]], dt.string)
     for keys in (KNOWN[:1], KNOWN[19:21], KNOWN):

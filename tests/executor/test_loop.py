@@ -1,4 +1,4 @@
-"""The event loop in a thread of its own."""
+"""Event loop in its own thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def loop():
     loop_thread.stop()
 
 
-def test_it_runs_a_coroutine_in_a_thread_of_its_own(loop):
+def test_coroutine_runs_in_the_loop_thread(loop):
     async def where():
         return threading.current_thread()
 
@@ -29,14 +29,14 @@ def test_it_runs_a_coroutine_in_a_thread_of_its_own(loop):
     assert first.daemon
 
 
-def test_it_runs_within_a_running_loop(loop):
+def test_run_works_within_a_running_loop(loop):
     async def outer():
         return loop.run(asyncio.sleep(0, "inner"))
 
     assert asyncio.run(outer()) == "inner"
 
 
-def test_an_exception_reaches_the_caller(loop):
+def test_exception_reaches_the_caller(loop):
     async def fail():
         raise LookupError("nothing here")
 
@@ -45,7 +45,7 @@ def test_an_exception_reaches_the_caller(loop):
     assert loop.run(asyncio.sleep(0, "goes on")) == "goes on"
 
 
-def test_ctrl_c_cancels_the_work(loop):
+def test_ctrl_c_cancels_the_coroutine(loop):
     started, cancelled = threading.Event(), threading.Event()
 
     async def work():
@@ -60,7 +60,7 @@ def test_ctrl_c_cancels_the_work(loop):
         started.wait(PATIENCE)
         os.kill(os.getpid(), signal.SIGINT)
 
-    # A process that was started in the background ignores it.
+    # A background process ignores SIGINT.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         threading.Thread(target=interrupt).start()
@@ -71,7 +71,7 @@ def test_ctrl_c_cancels_the_work(loop):
     assert cancelled.wait(PATIENCE)
 
 
-def test_stopping_cancels_what_runs_and_ends_the_thread():
+def test_stop_cancels_coroutines_and_ends_the_thread():
     loop = LoopThread()
     started, cancelled = threading.Event(), threading.Event()
 
@@ -96,7 +96,7 @@ def test_stopping_cancels_what_runs_and_ends_the_thread():
     assert "barbule-loop" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_stopping_twice_and_unused_is_fine():
+def test_stop_is_idempotent():
     loop = LoopThread()
     loop.stop()
     assert loop.run(asyncio.sleep(0, 1)) == 1

@@ -1,4 +1,4 @@
-"""What answers of models take: all that was sent is counted, and budgets hold."""
+"""Usage of model answers: every request is counted, and budgets are not exceeded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def extract(openai, column):
 
 
 def repaired(body):
-    """Miss the form at first, and fit it once that is said."""
+    """Return text at first, and valid JSON after a repair request."""
     return '{"name": "x"}' if len(body["messages"]) > 2 else "Sure, here it is."
 
 
@@ -54,7 +54,7 @@ def spent(table):
 
 @pytest.mark.parametrize("fate", ["cut", "misfit", "refuses"])
 @pytest.mark.parametrize("cap", [{"calls": 6}, {"tokens": 600}, {"usd": 0.0002}], ids=str)
-def test_a_table_budget_counts_answers_that_are_of_no_use(openai, models, fate, cap):
+def test_table_budget_counts_unusable_answers(openai, models, fate, cap):
     models.tokenizer = len
     models.script(*[fate] * 500)
     table = table_of("t")
@@ -73,7 +73,7 @@ def test_a_table_budget_counts_answers_that_are_of_no_use(openai, models, fate, 
         assert models.count == 6
 
 
-def test_a_repair_is_reserved_with_its_question(openai, models):
+def test_repair_is_reserved_with_its_request(openai, models):
     models.content = repaired
     table = table_of("t")
     with bb.budget(calls=6) as budget:
@@ -88,7 +88,7 @@ def test_a_repair_is_reserved_with_its_question(openai, models):
     assert spent("t")["requests"] == 24
 
 
-def test_a_repair_for_which_no_room_is_left_is_an_error_and_not_put_off(openai, models):
+def test_repair_beyond_the_budget_is_an_error(openai, models):
     models.content = repaired
     table = table_of("t", 1)
     with bb.budget(calls=1) as budget:
@@ -103,7 +103,7 @@ def test_a_repair_for_which_no_room_is_left_is_an_error_and_not_put_off(openai, 
     assert spent("t")["requests"] == 1
 
 
-def test_room_that_no_repair_needed_is_given_back(openai, models):
+def test_unused_repair_reservation_is_released(openai, models):
     table = table_of("t", 6)
     with bb.budget(calls=6) as budget:
         result = table.add_computed_column(x=extract(openai, table.w))
@@ -111,7 +111,7 @@ def test_room_that_no_repair_needed_is_given_back(openai, models):
 
 
 @pytest.mark.parametrize("cap", [{"tokens": 3000}, {"usd": 0.001}], ids=str)
-def test_what_a_provider_does_not_say_is_estimated(openai, models, cap):
+def test_missing_usage_is_estimated(openai, models, cap):
     models.usage = False
     models.content = lambda _body: "word " * 400
     table = bb.create_table("t", [{"w": f"{n} " + "x " * 300} for n in range(20)])
@@ -126,20 +126,20 @@ def test_what_a_provider_does_not_say_is_estimated(openai, models, cap):
     assert set(bb.calls().collect()["estimated"]) == {True}
 
 
-def test_what_a_provider_says_is_not_estimated(openai, models):
+def test_reported_usage_is_not_estimated(openai, models):
     table = table_of("t", 2)
     table.add_computed_column(x=chat(openai, table.w))
     assert bb.calls().collect()["estimated"] == [False, False]
 
 
-def test_usage_that_is_not_said_is_null_in_an_answer(openai, models):
+def test_missing_usage_is_null_in_the_answer(openai, models):
     models.usage = False
     table = table_of("t", 1)
     asked = openai.chat_completions(model="gpt-4o-mini", messages=table.w)
     assert table.select(n=asked.usage.total_tokens).collect() == [{"n": None}]
 
 
-def test_answers_that_labels_bound_are_asked_for_side_by_side(openai, models):
+def test_answers_bounded_by_labels_run_concurrently(openai, models):
     models.latency = 0.3
     table = table_of("t", 60)
     asked = openai.classify(table.w, ["good", "bad"], model="gpt-4o-mini")
@@ -149,7 +149,7 @@ def test_answers_that_labels_bound_are_asked_for_side_by_side(openai, models):
     assert 0 < budget.usd < 0.01
 
 
-def test_free_answers_are_asked_for_side_by_side_once_some_tell_how_long_they_are(openai, models):
+def test_unbounded_answers_run_concurrently_once_their_length_is_known(openai, models):
     models.latency = 0.3
     table = table_of("t", 60)
     with bb.budget(usd=0.01) as budget:
@@ -170,7 +170,7 @@ def test_short_answers_do_not_let_bounded_ones_exceed_the_cap(openai, models):
     assert 400 < budget.tokens <= 800
 
 
-def test_long_answers_have_more_room_reserved(openai, models):
+def test_long_answers_raise_the_reservation(openai, models):
     models.latency = 0.02
     models.tokenizer = lambda text: len(text.split())
     models.content = lambda _body: "word " * 3000
@@ -181,7 +181,7 @@ def test_long_answers_have_more_room_reserved(openai, models):
     assert 30_000 < budget.tokens <= 60_000
 
 
-def test_a_provider_that_counts_more_than_we_do_does_not_exceed_the_cap(openai, models):
+def test_higher_token_counts_of_the_provider_stay_within_the_cap(openai, models):
     models.latency = 0.05
     models.tokenizer = lambda text: len(text.split()) * (500 if len(text) > 40 else 1)
     table = table_of("t", 60)
@@ -192,7 +192,7 @@ def test_a_provider_that_counts_more_than_we_do_does_not_exceed_the_cap(openai, 
     assert 100_000 < budget.tokens <= 150_000
 
 
-def test_a_refusal_by_the_budget_cancels_no_answer_that_is_paid(openai, models):
+def test_budget_error_does_not_cancel_paid_answers(openai, models):
     models.latency = 0.1
     table = table_of("t", 10)
     with bb.budget(calls=4) as budget, pytest.raises(BudgetError, match="4 of 4 calls"):
@@ -202,7 +202,7 @@ def test_a_refusal_by_the_budget_cancels_no_answer_that_is_paid(openai, models):
     assert models.count == 10
 
 
-def test_a_refused_row_of_a_query_cancels_no_answer_that_is_paid(openai, models):
+def test_rejected_row_does_not_cancel_paid_answers(openai, models):
     models.latency = 0.1
     models.script("ok", "ok", "policy")
     table = table_of("t", 10)
@@ -213,7 +213,7 @@ def test_a_refused_row_of_a_query_cancels_no_answer_that_is_paid(openai, models)
     assert models.count == request_count + (10 - request_count) + 1
 
 
-def test_what_has_not_been_asked_is_not_asked_once_a_query_has_failed(openai, models, session):
+def test_failed_query_sends_no_further_requests(openai, models, session):
     session.close()
     endpoint = {"api_base": models.url, "max_concurrency": 2}
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
@@ -225,7 +225,7 @@ def test_what_has_not_been_asked_is_not_asked_once_a_query_has_failed(openai, mo
     assert models.count <= 4
 
 
-def test_rows_that_share_a_question_are_one_call(openai, models):
+def test_rows_that_share_a_request_count_as_one_call(openai, models):
     table = table_of("t", 10)
     table.set_budget(calls=2)
     embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
@@ -237,7 +237,7 @@ def test_rows_that_share_a_question_are_one_call(openai, models):
     assert table.insert(w="another").deferred == 1
 
 
-def test_an_answer_that_came_too_late_is_counted(openai, models, session):
+def test_timed_out_answer_is_counted(openai, models, session):
     session.close()
     endpoint = {"api_base": models.url, "timeout": 5}
     bb.connect(session.settings.backend, vectors="exact:", models={"openai": endpoint})
@@ -250,7 +250,7 @@ def test_an_answer_that_came_too_late_is_counted(openai, models, session):
     assert bb.calls().collect()["estimated"] == [True]
 
 
-def test_a_model_that_takes_no_schema_is_asked_with_one_once(openai, models):
+def test_missing_schema_support_is_detected_once(openai, models):
     table = table_of("t", 6)
     asked = openai.extract(table.w, schema=Person, model="no-schema")
     table.filter(table.w == "w0").select(x=asked).collect()
@@ -261,7 +261,7 @@ def test_a_model_that_takes_no_schema_is_asked_with_one_once(openai, models):
     assert len(tried) == 1
 
 
-def test_the_ledger_of_an_older_version_is_completed_and_answers(openai, models, session):
+def test_older_ledger_is_upgraded_and_answers(openai, models, session):
     table = table_of("t", 3)
     table.set_budget(calls=4)
     table.add_computed_column(x=chat(openai, table.w))
@@ -276,9 +276,9 @@ def test_the_ledger_of_an_older_version_is_completed_and_answers(openai, models,
     assert sorted(map(str, bb.calls().collect()["requests"])) == ["1", "None", "None", "None"]
 
 
-@pytest.mark.parametrize("told", [2**63, -5])
-def test_tokens_that_cannot_be_are_counted_instead(openai, models, told):
-    models.counts = told
+@pytest.mark.parametrize("reported", [2**63, -5])
+def test_impossible_token_counts_are_replaced_by_estimates(openai, models, reported):
+    models.counts = reported
     table = table_of("t", 2)
     with bb.budget(tokens=100_000) as budget:
         result = table.add_computed_column(x=chat(openai, table.w))

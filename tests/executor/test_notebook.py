@@ -1,4 +1,4 @@
-"""Tables in notebooks: what they hold is shown, nothing is called, no data becomes markup."""
+"""Notebook display: cells are rendered, no function is called, and data is escaped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def html_of(outputs) -> str:
     return outputs._repr_mimebundle_()["text/html"]
 
 
-def test_cells_show_what_they_hold(table):
+def test_html_shows_cell_values(table):
     text = html_of(table)
     assert text.count("data:image/") == 1
     assert "<b>ZeroDivisionError</b> division by zero" in text
@@ -53,14 +53,14 @@ def test_cells_show_what_they_hold(table):
     assert "shown: table of 2 rows" in text
 
 
-def test_data_is_never_markup(table):
+def test_html_escapes_data(table):
     for text in (html_of(table), table.collect()._repr_html_()):
         assert "<script" not in text
         assert "<img src=x" not in text
         assert "&lt;script&gt;" in text
 
 
-def test_nothing_is_called_to_be_shown(session):
+def test_display_makes_no_calls(session):
     asked = []
 
     @bb.udf
@@ -83,7 +83,7 @@ def test_nothing_is_called_to_be_shown(session):
     assert "<td" in query.collect()._repr_html_()
 
 
-def test_long_tables_show_their_beginning(session):
+def test_display_of_a_long_table_shows_the_first_rows(session):
     table = bb.create_table("long", {"x": bb.Int})
     table.insert([{"x": number} for number in range(50)])
     text = html_of(table.order_by("x"))
@@ -112,7 +112,7 @@ def media(session, tmp_path):
     return created_table
 
 
-def test_media_are_played_where_browsers_can_and_shown_where_not(media):
+def test_media_without_browser_support_are_previewed(media):
     text = html_of(media)
     assert text.count("<video controls") == 1
     assert text.count("<audio controls") == 2
@@ -123,7 +123,7 @@ def test_media_are_played_where_browsers_can_and_shown_where_not(media):
     assert len(text) < 1_500_000
 
 
-def test_media_in_lists_and_records_are_drawn_too(table):
+def test_media_in_lists_and_structs_are_rendered(table):
     table.add_computed_column(tiles=table.img.tile_iterator((100, 100)))
     text = html_of(table.select("tiles"))
     assert text.count("<img ") == 4
@@ -133,14 +133,14 @@ def test_media_in_lists_and_records_are_drawn_too(table):
     assert rows[0, "tiles"][7]["tile"].getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_a_file_that_is_gone_shows_why(table, tmp_path):
+def test_missing_media_file_shows_its_error(table, tmp_path):
     (tmp_path / "red.png").unlink()
     for text in (html_of(table), table.collect()._repr_html_()):
         assert 'class="error"' in text
         assert "red.png does not exist" in text
 
 
-def test_a_picture_is_sent_at_the_size_of_a_thumbnail(session, tmp_path):
+def test_images_are_embedded_as_thumbnails(session, tmp_path):
     PIL.Image.effect_noise((4000, 3000), 80).convert("RGB").save(tmp_path / "large.jpg")
     PIL.Image.new("RGB", (8, 8), "blue").save(tmp_path / "tiny.png")
     pictures = bb.create_table("pictures", {"img": bb.Image})
@@ -151,7 +151,7 @@ def test_a_picture_is_sent_at_the_size_of_a_thumbnail(session, tmp_path):
     assert len(text) < 100_000
 
 
-def photographed(text: str, folder: Path) -> PIL.Image.Image:
+def page_screenshot(text: str, folder: Path) -> PIL.Image.Image:
     """Return what Chromium shows of a page."""
     (folder / "page.html").write_text(f"<!doctype html><meta charset=utf-8>{text}")
     flags = (
@@ -180,22 +180,22 @@ def box_of(picture: PIL.Image.Image, colour: tuple[int, int, int]) -> tuple[int,
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-def test_a_browser_shows_thumbnails_and_frames_where_they_belong(session, tmp_path):
+def test_browser_renders_thumbnails_and_frames(session, tmp_path):
     PIL.Image.new("RGB", (400, 200), (255, 0, 0)).save(tmp_path / "red.png")
     film("old.avi", frames=8, size=(64, 48), codec="mpeg4", colors=[200] * 8)
     created_table = bb.create_table("shown", {"x": bb.Int, "img": bb.Image, "clip": bb.Video})
     created_table.insert(x=1, img=str(tmp_path / "red.png"), clip="old.avi")
-    picture = photographed(html_of(created_table), tmp_path)
+    picture = page_screenshot(html_of(created_table), tmp_path)
     left, upper, right, lower = box_of(picture, (255, 0, 0)) or (0, 0, 0, 0)
     assert (right - left, lower - upper) == pytest.approx((128, 64), abs=3)
     frame = box_of(picture.crop((right, 0, 900, 700)), (200, 200, 200))
     assert frame is not None
     assert frame[2] - frame[0] >= 60
-    assert upper > 20  # below the head of the table
+    assert upper > 20  # below the table header
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-def test_scripts_in_data_do_nothing_in_a_browser(session, tmp_path):
+def test_browser_runs_no_script_from_data(session, tmp_path):
     """If one ran, the page would be blue; that a script of the page itself does is the check."""
     blue = "document.body.style.background='rgb(0,0,255)'"
     evil = f'<script>{blue}</script><img src=x onerror="{blue}"><svg onload="{blue}">'
@@ -215,9 +215,9 @@ def test_scripts_in_data_do_nothing_in_a_browser(session, tmp_path):
     created_table.add_computed_column(why=failing(created_table[evil]))
     text = html_of(created_table) + created_table.collect()._repr_html_()
     assert text.count("onerror") > 4
-    assert box_of(photographed(text, tmp_path), (0, 0, 255)) is None
-    assert box_of(photographed(f"<script>onload=()=>{{{blue}}}</script>", tmp_path), (0, 0, 255))
+    assert box_of(page_screenshot(text, tmp_path), (0, 0, 255)) is None
+    assert box_of(page_screenshot(f"<script>onload=()=>{{{blue}}}</script>", tmp_path), (0, 0, 255))
 
 
-def test_html_is_to_be_had_alone(table):
+def test_repr_html_equals_the_mimebundle_html(table):
     assert table._repr_html_() == table._repr_mimebundle_()["text/html"]

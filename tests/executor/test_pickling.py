@@ -1,4 +1,4 @@
-"""What is pickled: rows go to other processes, what is open here says what to send instead."""
+"""Pickling: results can be pickled; tables, expressions and sessions raise an error with a hint."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _without_media(rows):
 @pytest.mark.parametrize(
     "again", [copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))]
 )
-def test_a_result_is_copied_with_its_types_and_media(table, again):
+def test_result_copy_keeps_types_and_media(table, again):
     rows = table.order_by("n").collect()
     same = again(rows)
     assert type(same) is type(rows)
@@ -79,13 +79,13 @@ def test_a_result_is_copied_with_its_types_and_media(table, again):
     assert repr(same) == repr(rows)
 
 
-def test_a_pickled_result_holds_no_more_than_its_rows(session):
+def test_pickled_slice_holds_only_its_rows(session):
     table = session.create_table("many", [{"s": "x" * 1000} for _ in range(2000)])
     rows = table.collect()
     assert len(pickle.dumps(rows[:2])) < 50_000
 
 
-def test_a_result_is_read_in_a_spawned_process(table):
+def test_result_is_readable_in_a_spawned_process(table):
     rows = table.order_by("n").collect()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         there = pool.submit(list, rows).result()
@@ -95,7 +95,7 @@ def test_a_result_is_read_in_a_spawned_process(table):
     assert (back, back.schema) == (rows, rows.schema)
 
 
-def _open(table):
+def _unpicklable(table):
     return {
         "table": table,
         "query": table.filter(table.n > 1),
@@ -109,19 +109,19 @@ def _open(table):
     }
 
 
-OPEN = "table", "query", "old version", "join", "grouped", "column", "media column", "scalar"
+UNPICKLABLE = "table", "query", "old version", "join", "grouped", "column", "media column", "scalar"
 
 
-@pytest.mark.parametrize("opened", [*OPEN, "expression"])
-def test_what_is_open_here_says_what_to_send(table, opened):
-    value = _open(table)[opened]
+@pytest.mark.parametrize("kind", [*UNPICKLABLE, "expression"])
+def test_pickling_a_table_or_expression_raises_with_a_hint(table, kind):
+    value = _unpicklable(table)[kind]
     with pytest.raises(ExpressionError, match=r"cannot be pickled.*\.collect\(\).*get_table"):
         pickle.dumps(value)
     assert copy.copy(value) is not None
     assert copy.deepcopy([value]) != []
 
 
-def test_a_pool_says_it_too(table):
+def test_process_pool_raises_the_same_pickling_error(table):
     with (
         ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
         pytest.raises(ExpressionError, match="cannot be pickled"),
@@ -129,7 +129,7 @@ def test_a_pool_says_it_too(table):
         pool.submit(len, table).result()
 
 
-def test_a_session_says_what_to_send(session):
+def test_pickling_or_copying_a_session_raises_with_a_hint(session):
     for verb in (pickle.dumps, copy.deepcopy, copy.copy):
         with pytest.raises(ExpressionError, match=r"a session cannot be pickled.*get_table"):
             verb(session)

@@ -1,4 +1,4 @@
-"""Functions in processes of their own: found by name, in order, alone in their failures."""
+"""Functions in worker processes: looked up by name, in row order, with isolated failures."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ import time
 
 import barbule as bb
 
-time.sleep(3)  # longer than a call may take
+time.sleep(3)  # longer than the timeout of a call
 
 
 @bb.udf(processes=1, timeout=2)
@@ -112,7 +112,7 @@ def numbers(session):
     return table
 
 
-def test_crashes_and_errors_are_those_of_their_cells_and_the_order_is_kept(heavy, numbers):
+def test_crashes_and_errors_stay_in_their_cells(heavy, numbers):
     numbers.add_computed_column(x=heavy.work(numbers.n))
     result = numbers.order_by("n").select("n", "x", why=numbers.x.error).collect()
     assert result["x"] == [None if n in {3, 4, 5, 6} else n * n for n in range(12)]
@@ -125,21 +125,21 @@ def test_crashes_and_errors_are_those_of_their_cells_and_the_order_is_kept(heavy
     assert "pickle" in reasons[6].lower()
 
 
-def test_calls_run_beside_each_other_and_not_here(heavy, numbers):
+def test_calls_run_in_reused_worker_processes(heavy, numbers):
     pids = set(numbers.select(x=heavy.where(numbers.n)).collect()["x"])
     assert len(pids) == 2
     assert os.getpid() not in pids
     again = set(numbers.select(x=heavy.where(numbers.n)).collect()["x"])
-    assert again == pids  # they are used again
+    assert again == pids  # the processes are reused
 
 
-def test_batches_and_answers_of_the_ledger(heavy, numbers):
+def test_batch_and_cached_functions_run_in_processes(heavy, numbers):
     result = numbers.select("n", x=heavy.doubled(numbers.n), y=heavy.kept(numbers.n)).collect()
     assert all(row["x"] == 2 * row["n"] and row["y"] == row["n"] + 1 for row in result)
     assert bb.calls().count().to_pyarrow().as_py() == 12
 
 
-def test_a_time_limit_ends_the_process(heavy, session):
+def test_timeout_ends_the_process(heavy, session):
     table = bb.create_table("two", {"n": bb.Int})
     table.insert([{"n": 1}, {"n": 0}])
     began = time.monotonic()
@@ -150,9 +150,7 @@ def test_a_time_limit_ends_the_process(heavy, session):
     assert fine["x"] != os.getpid()
 
 
-def test_starting_a_process_and_importing_the_function_are_not_its_time(
-    tmp_path, monkeypatch, session
-):
+def test_timeout_excludes_process_start_and_import(tmp_path, monkeypatch, session):
     (tmp_path / "late_functions.py").write_text(LATE)
     monkeypatch.syspath_prepend(tmp_path)
     late = importlib.import_module("late_functions")
@@ -161,7 +159,7 @@ def test_starting_a_process_and_importing_the_function_are_not_its_time(
     assert table.select(x=late.quick(table.n)).collect()["x"] == [2, 3]
 
 
-def test_an_error_that_ends_the_operation_tells_its_row(heavy, session):
+def test_error_that_ends_the_operation_reports_its_row(heavy, session):
     strict = bb.udf(processes=1, name="strict")(heavy.work.body)
     table = bb.create_table("one", {"n": bb.Int})
     table.insert([{"n": 5}])
@@ -169,13 +167,13 @@ def test_an_error_that_ends_the_operation_tells_its_row(heavy, session):
         table.select(x=strict(table.n)).collect()
 
 
-def test_a_class_keeps_its_object_in_the_process(heavy, numbers):
+def test_callable_object_keeps_its_state_in_the_process(heavy, numbers):
     counted = heavy.Counter(100)
     rows = numbers.order_by("n")
     assert rows.select(x=counted(rows.n)).collect()["x"] == list(range(101, 113))
 
 
-def test_images_go_there_and_back(heavy, session):
+def test_images_are_passed_to_and_from_processes(heavy, session):
     from PIL import Image
 
     Image.new("RGB", (3, 2), "red").save("red.png")
@@ -185,14 +183,14 @@ def test_images_go_there_and_back(heavy, session):
     assert table.collect()[0, "gray"].mode == "L"
 
 
-def test_the_processes_end_with_the_session(heavy, numbers):
+def test_processes_end_with_the_session(heavy, numbers):
     (pid, *_) = set(numbers.select(x=heavy.where(numbers.n)).collect()["x"])
     bb.session.current().close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
-def test_what_other_processes_cannot_find_is_refused():
+def test_functions_that_cannot_be_imported_are_rejected():
     with pytest.raises(ExpressionError, match=r"it is defined in another function\. Put it at"):
 
         @bb.udf(processes=2)
@@ -207,12 +205,12 @@ def test_what_other_processes_cannot_find_is_refused():
 
 
 @pytest.mark.parametrize("processes", [0, -1, 1.5, "two"])
-def test_the_number_of_processes_is_a_positive_number(processes):
+def test_invalid_number_of_processes_is_rejected(processes):
     with pytest.raises(ExpressionError, match="processes is True, or a whole number from 1"):
         bb.udf(processes=processes)(len)
 
 
-def test_a_function_of_a_script_is_refused_with_what_to_do(tmp_path):
+def test_function_of_a_script_is_rejected_with_a_hint(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -228,7 +226,7 @@ def test_a_function_of_a_script_is_refused_with_what_to_do(tmp_path):
     assert "it is defined in a script or notebook. Put it at the top of a module" in run.stderr
 
 
-def test_a_script_may_use_the_functions_of_a_module(tmp_path):
+def test_script_can_use_functions_of_a_module(tmp_path):
     (tmp_path / "heavy_functions.py").write_text(MODULE)
     (tmp_path / "script.py").write_text(
         textwrap.dedent("""

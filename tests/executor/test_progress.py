@@ -1,4 +1,4 @@
-"""How far long work is: on a terminal and in a notebook, and nowhere else."""
+"""Progress display: on a terminal and in a notebook only."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def program(tmp_path):
     return tmp_path / "program.py"
 
 
-def test_a_pipe_and_a_log_get_nothing(program):
+def test_pipe_and_log_get_no_progress(program):
     run = subprocess.run(
         [sys.executable, program], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert (run.stdout, run.stderr) == ("80\n", "")
 
 
-def test_a_terminal_shows_rows_calls_hits_and_the_time_left(program):
+def test_terminal_shows_rows_calls_hits_and_remaining_time(program):
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
     parent, child = pty.openpty()
     command = [sys.executable, str(program)]
@@ -56,7 +56,7 @@ def test_a_terminal_shows_rows_calls_hits_and_the_time_left(program):
     while True:
         try:
             part = os.read(parent, 65536)
-        except OSError:  # how Linux says that the other side has closed it
+        except OSError:  # Linux raises this when the other end is closed
             break
         if not part:
             break
@@ -66,13 +66,13 @@ def test_a_terminal_shows_rows_calls_hits_and_the_time_left(program):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "slow" in text
     rows, calls = map(int, re.findall(r"(\d+)/80 rows · (\d+) calls · 5 from the ledger", text)[-1])
-    assert rows == calls + 25  # five answers and twenty duplicates cost no call
+    assert rows == calls + 25  # five ledger hits and twenty duplicates need no call
     assert re.search(r"0:0\d left", text)
-    assert shown.decode().rstrip("\r\n").endswith("\x1b[2K")  # and takes it away
+    assert shown.decode().rstrip("\r\n").endswith("\x1b[2K")  # the display is cleared
 
 
 class Kernel(types.ModuleType):
-    """Stands for IPython within a kernel; what is displayed is kept."""
+    """Fake IPython in a kernel that records displayed outputs."""
 
     def __init__(self):
         super().__init__("IPython")
@@ -90,7 +90,7 @@ class Kernel(types.ModuleType):
         return types.SimpleNamespace(update=self.outputs[-1].append)
 
 
-def test_a_notebook_shows_it_in_one_output_and_takes_it_away(session, monkeypatch):
+def test_notebook_updates_one_output_and_clears_it(session, monkeypatch):
     kernel = Kernel()
     monkeypatch.setitem(sys.modules, "IPython", kernel)
     monkeypatch.setitem(sys.modules, "IPython.display", kernel.display)
@@ -115,7 +115,7 @@ def test_a_notebook_shows_it_in_one_output_and_takes_it_away(session, monkeypatc
 
 
 class Seen:
-    """Stands for a screen; what is shown on it is kept."""
+    """Fake screen that records what is shown."""
 
     def __init__(self):
         self.pictures: list[list[str]] = []
@@ -128,14 +128,14 @@ class Seen:
         self.cleared += 1
 
 
-def test_work_that_ends_at_once_is_not_shown():
+def test_short_work_shows_no_progress():
     screen = Seen()
     with Progress(screen).running() as shown:
         shown.meter("fast").done()
     assert (screen.pictures, screen.cleared) == ([], 0)
 
 
-def test_what_is_shown_is_taken_away_when_the_work_fails(monkeypatch):
+def test_progress_is_cleared_after_a_failure(monkeypatch):
     monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
     monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.01)
     screen = Seen()
@@ -152,13 +152,13 @@ def test_what_is_shown_is_taken_away_when_the_work_fails(monkeypatch):
     assert screen.cleared == 1
 
 
-def test_the_time_left_is_that_of_the_rows_that_are_done():
+def test_remaining_time_follows_the_finished_rows():
     meter = Meter("x", total=100, rows=25, started=time.monotonic() - 10)
     assert meter.remaining_seconds == pytest.approx(30, abs=1)
     assert Meter("x").remaining_seconds is None
 
 
-def test_the_cost_of_models_is_shown(models, session, monkeypatch):
+def test_progress_shows_the_cost_of_models(models, session, monkeypatch):
     from barbule.functions import openai
 
     screen = Seen()
@@ -175,7 +175,7 @@ def test_the_cost_of_models_is_shown(models, session, monkeypatch):
     assert screen.cleared == 1
 
 
-def test_rows_of_many_batches_are_counted_first(session, monkeypatch):
+def test_progress_of_many_batches_shows_the_total(session, monkeypatch):
     import pyarrow as pa
 
     screen = Seen()

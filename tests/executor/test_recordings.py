@@ -1,4 +1,4 @@
-"""Recordings: the answers of calls in a file, and calls that it answers without a network."""
+"""Recordings: calls are recorded to a file and replayed without a network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 import barbule as bb
 from barbule.errors import DataError, DiskError, MediaError, ReplayError
 
-ASKED: list = []
+CALLED: list = []
 
 
 @bb.udf(cache=True)
 def upper(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text.upper()
 
 
@@ -27,15 +27,15 @@ def plain(text: str) -> str:
 
 @bb.udf(cache=True, on_error="null")
 def picky(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     if text == "b":
         raise ValueError("no b")
     return text
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def chat(openai, column):
     return openai.chat_completions(model="gpt-4o-mini", messages=messages).choices[0].message
 
 
-def test_what_is_recorded_is_answered_without_a_network(openai, models, session):
+def test_recorded_calls_are_replayed_without_a_network(openai, models, session):
     table = words("a", "b", "a")
     embed = openai.embeddings.using(model="text-embedding-3-small", dimensions=8)
     with bb.record("calls.parquet") as tape:
@@ -70,7 +70,7 @@ def test_what_is_recorded_is_answered_without_a_network(openai, models, session)
     assert models.count == 0
 
 
-def test_what_is_not_recorded_is_an_error_and_never_asked(openai, models, session):
+def test_replay_of_an_unrecorded_call_raises(openai, models, session):
     table = words("a")
     with bb.record("calls.parquet"):
         table.select(chat(openai, table.w).content).collect()
@@ -85,17 +85,17 @@ def test_what_is_not_recorded_is_an_error_and_never_asked(openai, models, sessio
     assert table.columns == ("w",)
 
 
-def test_answers_of_the_ledger_are_recorded_too(session):
+def test_ledger_answers_are_recorded(session):
     table = words("a", "b")
     table.select(upper(table.w)).collect()
     with bb.record("calls.parquet") as tape:
         table.select(upper(table.w)).collect()
     assert len(tape) == 2
-    assert ASKED == ["a", "b"]
+    assert CALLED == ["a", "b"]
     assert sorted(pq.read_table("calls.parquet")["answer"].to_pylist()) == [b'"A"', b'"B"']
 
 
-def test_the_ledger_does_not_answer_for_the_recording(session):
+def test_replay_ignores_the_ledger(session):
     table = words("a")
     with bb.record("calls.parquet"):
         pass
@@ -104,7 +104,7 @@ def test_the_ledger_does_not_answer_for_the_recording(session):
         table.select(upper(table.w)).collect()
 
 
-def test_a_recording_is_added_to_and_kept_when_the_block_fails(session):
+def test_recording_is_extended_and_kept_after_a_failure(session):
     table = words("a")
     with bb.record("calls.parquet"):
         table.select(upper(table.w)).collect()
@@ -117,17 +117,17 @@ def test_a_recording_is_added_to_and_kept_when_the_block_fails(session):
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    ASKED.clear()
+    CALLED.clear()
     with bb.replay("calls.parquet") as tape:
         assert table.select(x=upper(table.w)).collect()["x"] == ["A", "B"]
     assert len(tape) == 2
-    assert ASKED == []
+    assert CALLED == []
     assert [path.name for path in Path.cwd().iterdir() if "parquet" in path.name] == [
         "calls.parquet"
     ]
 
 
-def test_functions_that_are_not_in_the_ledger_run_as_ever(session):
+def test_uncached_functions_run_during_replay(session):
     table = words("a")
     with bb.record("calls.parquet"):
         table.select(plain(table.w)).collect()
@@ -135,7 +135,7 @@ def test_functions_that_are_not_in_the_ledger_run_as_ever(session):
         assert table.select(x=plain(table.w)).collect()["x"] == ["a!"]
 
 
-def test_models_that_opt_out_of_the_ledger_are_recorded(openai, models, session):
+def test_uncached_model_calls_are_recorded(openai, models, session):
     table = words("a", "b")
     messages = [{"role": "user", "content": table.w}]
     function = openai.chat_completions
@@ -158,7 +158,7 @@ def test_failed_calls_are_not_recorded(session):
     assert len(tape) == 1
 
 
-def test_a_replay_within_a_budget_spends_nothing(session):
+def test_replay_spends_no_budget(session):
     table = words("a")
     with bb.record("calls.parquet"):
         table.select(upper(table.w)).collect()
@@ -167,7 +167,7 @@ def test_a_replay_within_a_budget_spends_nothing(session):
     assert spent.calls == 0
 
 
-def test_files_that_are_no_recordings_are_refused(session):
+def test_invalid_recording_file_is_rejected(session):
     with (
         pytest.raises(ReplayError, match=r"no recording 'absent.parquet'"),
         bb.replay("absent.parquet"),
@@ -181,7 +181,7 @@ def test_files_that_are_no_recordings_are_refused(session):
         pass
 
 
-def test_a_recording_that_cannot_be_written_is_known_before_anything_is_asked(session, tmp_path):
+def test_unwritable_recording_path_fails_before_any_call(session, tmp_path):
     (tmp_path / "file").write_text("former")
     table = bb.create_table("words_of_none", [{"word": "a"}])
     for recording_path in (
@@ -192,12 +192,12 @@ def test_a_recording_that_cannot_be_written_is_known_before_anything_is_asked(se
             table.select(x=upper(table.word)).collect()
     with pytest.raises(MediaError, match="~nosuchuser"):
         bb.record("~nosuchuser/calls.parquet")
-    assert ASKED == []
+    assert CALLED == []
     assert (tmp_path / "file").read_text() == "former"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the platform bounds no files")
-def test_a_recording_on_a_disk_that_is_full_keeps_the_former(session, tmp_path):
+def test_recording_on_a_full_disk_keeps_the_previous_file(session, tmp_path):
     import resource
 
     table = bb.create_table("words_of_many", [{"word": "a"}])

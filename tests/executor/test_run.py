@@ -1,4 +1,4 @@
-"""What becomes of the rows of finished stages: shown as they are, or by a query over them."""
+"""Results of finished stages: returned as they are, or through a query over them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _run(engine, make, rows: pa.Table = ROWS) -> pa.Table:
     return engine.runner.arrow(Plan((), final, final.schema, final), {"bb_stage_0": rows})
 
 
-def test_columns_that_are_only_named_are_not_written_anew(engine):
+def test_renamed_columns_are_not_copied(engine):
     result = _run(engine, lambda leaf: ops.Project(leaf, {"b": ops.Field(leaf, "s")}))
     assert result.to_pydict() == {"b": ["x", None, "z"]}
     assert result.column("b").chunk(0).buffers()[2].address == (
@@ -38,14 +38,14 @@ def test_columns_that_are_only_named_are_not_written_anew(engine):
     )
 
 
-def test_a_column_may_be_shown_twice(engine):
+def test_column_can_be_selected_twice(engine):
     twice = _run(
         engine, lambda leaf: ops.Project(leaf, {name: ops.Field(leaf, "n") for name in "ab"})
     )
     assert twice.to_pydict() == {"a": [1, 2, None], "b": [1, 2, None]}
 
 
-def test_what_is_computed_or_of_another_type_is_asked_of_the_database(engine):
+def test_computed_and_cast_columns_run_in_the_database(engine):
     plus = _run(
         engine,
         lambda leaf: ops.Project(leaf, {"b": (ops.Field(leaf, "n").to_expr() + 1).op()}),
@@ -57,7 +57,7 @@ def test_what_is_computed_or_of_another_type_is_asked_of_the_database(engine):
     assert same.to_pydict() == {"b": [1, 2, None]}
 
 
-def test_calls_keep_the_order_of_their_rows(session):
+def test_calls_keep_row_order(session):
     table = session.create_table("rows", {"n": bb.Int, "s": bb.String})
     table.insert([{"n": n, "s": None if n % 7 == 0 else f"s{n}"} for n in range(40_000)])
     result = table.select(table.n, loud=louder(table.s)).to_pyarrow()

@@ -1,4 +1,4 @@
-"""Calls in every clause mean what Python means, and are made for the rows that are left."""
+"""Calls in every clause follow Python semantics and run only for the rows that remain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ibis import _
 import barbule as bb
 from barbule.errors import FunctionError
 
-# Ibis sets an option of pandas that pandas 4 is going to drop.
+# Ibis sets a pandas option that pandas 4 removes.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
 
 ROWS = [
@@ -20,30 +20,30 @@ ROWS = [
     {"name": "heat", "year": 1995, "revenue": 187.4},
 ]
 NAMED = [row for row in ROWS if row["name"] is not None]
-ASKED: list = []
+CALLED: list = []
 
 
 @bb.udf
 def shout(text: str) -> str:
-    ASKED.append(text)
+    CALLED.append(text)
     return text.upper() + "!"
 
 
 @bb.udf
 def size(text: str) -> int:
-    ASKED.append(text)
+    CALLED.append(text)
     return len(text)
 
 
 @bb.udf
 def fits(left: str, right: str) -> bool:
-    ASKED.append((left, right))
+    CALLED.append((left, right))
     return right.startswith(left)
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked():
-    ASKED.clear()
+def reset_called():
+    CALLED.clear()
 
 
 @pytest.fixture
@@ -60,51 +60,51 @@ def people(session):
     return table
 
 
-def test_in_select_and_mutate(films):
+def test_call_in_select_and_mutate(films):
     result = films.order_by("year").mutate(loud=shout(films.name)).select("loud").collect()
     assert result["loud"] == ["ALIEN!", "ALIENS!", "HEAT!", None, "UP!"]
-    assert sorted(ASKED) == ["alien", "aliens", "heat", "up"]
+    assert sorted(CALLED) == ["alien", "aliens", "heat", "up"]
 
 
-def test_in_filter_only_for_rows_that_cheap_predicates_leave(films):
+def test_call_in_filter_runs_after_cheap_predicates(films):
     result = films.filter(size(films.name) > 4, films.year < 1990).order_by("year").collect()
     assert result["name"] == ["alien", "aliens"]
-    assert sorted(ASKED) == ["alien", "aliens"]
+    assert sorted(CALLED) == ["alien", "aliens"]
 
 
-def test_cheap_filters_and_limits_after_the_call_come_first_too(films):
+def test_later_cheap_filters_and_limits_run_before_the_call(films):
     query = films.mutate(n=size(films.name)).order_by("year").filter(_.year > 1980).limit(2)
     assert query.collect()["n"] == [6, 4]
-    assert sorted(ASKED) == ["aliens", "heat"]
+    assert sorted(CALLED) == ["aliens", "heat"]
 
 
-def test_a_limit_after_a_filter_by_a_call_counts_what_the_filter_keeps(films):
+def test_limit_after_a_filter_by_a_call_applies_to_its_result(films):
     result = films.order_by("year").filter(size(films.name) == 4).limit(1).collect()
     assert result["name"] == ["heat"]
 
 
-def test_in_order_by(films):
+def test_call_in_order_by(films):
     result = films.filter(films.name.notnull()).order_by(size(films.name), "name").collect()
     assert result["name"] == sorted(
         (row["name"] for row in NAMED), key=lambda name: (len(name), name)
     )
 
 
-def test_in_group_by_and_in_aggregates(films):
+def test_call_in_group_by_and_in_aggregates(films):
     result = films.group_by(long=size(films.name) > 4).agg(n=_.count(), most=size(films.name).max())
     by_key = {row["long"]: (row["n"], row["most"]) for row in result.collect()}
     assert by_key == {True: (2, 6), False: (2, 4), None: (1, None)}
-    assert sorted(ASKED) == ["alien", "aliens", "heat", "up"]  # the same call is made once
+    assert sorted(CALLED) == ["alien", "aliens", "heat", "up"]  # equal calls run once
 
 
-def test_of_an_aggregate_once_for_each_group(films):
+def test_call_on_an_aggregate_runs_once_per_group(films):
     named = films.filter(films.name.notnull())
     result = named.group_by(century=named.year // 1000).agg(last=shout(named.name.max()))
     assert {row["century"]: row["last"] for row in result.collect()} == {1: "HEAT!", 2: "UP!"}
-    assert sorted(ASKED) == ["heat", "up"]
+    assert sorted(CALLED) == ["heat", "up"]
 
 
-def test_in_a_window(films):
+def test_call_in_a_window(films):
     rank = ibis.row_number().over(order_by=size(films.name))
     result = films.filter(films.name.notnull()).mutate(rank=rank).order_by("rank").collect()
     assert result["name"] == ["up", "heat", "alien", "aliens"]
@@ -113,18 +113,18 @@ def test_in_a_window(films):
     assert summed["total"] == [5, 11, 15, 17]
 
 
-def test_of_a_window(films):
+def test_call_on_a_window_function(films):
     before = films.name.lag().over(order_by=films.year)
     result = films.filter(films.name.notnull()).select("year", x=shout(before)).order_by("year")
     assert result.collect()["x"] == [None, "ALIEN!", "ALIENS!", "HEAT!"]
 
 
-def test_a_window_sees_the_rows_from_before_a_later_filter(films):
+def test_window_covers_rows_before_a_later_filter(films):
     numbered = films.mutate(n=size(films.name), before=films.year.lag().over(order_by=films.year))
     assert numbered.filter(_.year == 1986).collect()["before"] == [1979]
 
 
-def test_in_a_join_predicate_and_beside_it(films, people):
+def test_call_in_and_beside_a_join_predicate(films, people):
     joined = films.join(people, shout(films.name) == people.film)
     result = joined.select(people.who, films.year, n=size(films.name)).order_by("who").collect()
     assert result == [
@@ -138,19 +138,19 @@ def test_calls_on_both_sides_of_a_join(films, people):
     assert sorted(joined.select("who").collect()["who"]) == ["Carl", "Ripley"]
 
 
-def test_a_left_join_keeps_rows_without_a_partner(films, people):
+def test_left_join_keeps_unmatched_rows(films, people):
     joined = films.left_join(people, shout(films.name) == people.film).select("year", "who")
     result = {row["year"]: row["who"] for row in joined.collect()}
     assert result == {2009: "Carl", 1979: "Ripley", 1986: None, 2001: None, 1995: None}
 
 
-def test_over_a_join_with_columns_of_both_sides(films, people):
+def test_call_over_a_join_with_columns_of_both_sides(films, people):
     joined = films.join(people, films.year > 0).mutate(same=fits(films.name, people.film.lower()))
     result = joined.filter(_.same).select("name", "who").order_by("who").collect()
     assert result == [{"name": "up", "who": "Carl"}, {"name": "alien", "who": "Ripley"}]
 
 
-def test_over_a_self_join(films):
+def test_call_over_a_self_join(films):
     other = films.view()
     pairs = films.join(other, [films.year < other.year, fits(films.name, films.name)])
     named = pairs.select(first=films.name, second=other.name)
@@ -158,14 +158,14 @@ def test_over_a_self_join(films):
     assert result == [{"first": "alien", "second": "aliens"}]
 
 
-def test_over_a_view_of_the_table_itself(films):
+def test_call_over_an_alias_of_the_table(films):
     other = films.view()
     assert other.filter(size(other.name) == 6).select(x=shout(other.name)).collect() == [
         {"x": "ALIENS!"}
     ]
 
 
-def test_in_both_branches_of_a_union(films, people):
+def test_call_in_both_branches_of_a_union(films, people):
     both = films.select(x=shout(films.name)).union(people.select(x=shout(people.who)))
     assert sorted(both.filter(_.x.notnull()).collect()["x"]) == [
         "ALIEN!", "ALIENS!", "CARL!", "HEAT!", "RIPLEY!", "UP!",
@@ -175,10 +175,10 @@ def test_in_both_branches_of_a_union(films, people):
 def test_nested_calls(films):
     result = films.filter(films.year == 2009).select(n=size(shout(shout(films.name)))).collect()
     assert result == [{"n": 4}]
-    assert ASKED == ["up", "UP!", "UP!!"]
+    assert CALLED == ["up", "UP!", "UP!!"]
 
 
-def test_a_call_in_a_nested_container(films):
+def test_call_with_nested_containers(films):
     @bb.udf
     def told(messages: list, options: dict) -> str:
         return f"{messages[0]['content']} {messages[0]['role']} {options['n']}"
@@ -188,12 +188,12 @@ def test_a_call_in_a_nested_container(films):
     assert query.collect()["x"] == ["alien user 1980"]
 
 
-def test_deferred_arguments(films):
+def test_call_with_deferred_arguments(films):
     result = films.filter(_.year == 1979).select(x=shout(_.name), y=size(text=_.name)).collect()
     assert result == [{"x": "ALIEN!", "y": 5}]
 
 
-def test_expressions_over_a_call_are_ibis_expressions(films):
+def test_ibis_expressions_over_a_call(films):
     assert films.filter(shout(films.name).length() == 3).collect()["name"] == ["up"]
     assert films.filter(films.year == 2009).select(x=size(films.name) * 2 + 1).collect() == [
         {"x": 5}
@@ -206,7 +206,7 @@ def test_scalars_execute(films):
     assert films.filter(size(films.name) > 4).count().execute() == 2
 
 
-def test_a_function_of_an_aggregate_executes(films):
+def test_function_of_an_aggregate_executes(films):
     @bb.udf
     def rounded(amount: float) -> int:
         return round(amount)
@@ -215,13 +215,13 @@ def test_a_function_of_an_aggregate_executes(films):
     assert films.agg(x=rounded(films.revenue.mean())).collect() == [{"x": 290}]
 
 
-def test_a_column_executes(films):
+def test_column_executes(films):
     result = films.filter(films.year > 2000, films.name.notnull())
     assert shout(result.name).to_pyarrow().to_pylist() == ["UP!"]
     assert list(shout(result.name).execute()) == ["UP!"]
 
 
-def test_every_way_out_of_ibis_makes_the_calls(films, tmp_path):
+def test_every_export_of_ibis_makes_the_calls(films, tmp_path):
     query = films.filter(films.year == 2009).select(x=shout(films.name))
     assert query.to_pyarrow().to_pylist() == [{"x": "UP!"}]
     assert query.to_pandas()["x"].tolist() == ["UP!"]
@@ -231,16 +231,16 @@ def test_every_way_out_of_ibis_makes_the_calls(films, tmp_path):
     assert ibis.read_parquet(tmp_path / "x.parquet").to_pyarrow().to_pylist() == [{"x": "UP!"}]
 
 
-def test_an_empty_table_asks_nothing(session):
+def test_empty_table_makes_no_calls(session):
     empty = bb.create_table("empty", {"name": bb.String})
     query = empty.mutate(n=size(empty.name), x=shout(empty.name))
     assert query.collect() == []
     assert query.to_pyarrow().column_names == ["name", "n", "x"]
     assert size(empty.name).max().execute() is None
-    assert ASKED == []
+    assert CALLED == []
 
 
-def test_none_is_not_passed_unless_the_function_takes_it(films):
+def test_null_is_passed_only_to_functions_that_accept_it(films):
     @bb.udf
     def maybe(text: str | None) -> str:
         return "?" if text is None else text
@@ -254,16 +254,16 @@ def test_none_is_not_passed_unless_the_function_takes_it(films):
         plain=shout(missing.name), maybe=maybe(missing.name), default=default(missing.name)
     )
     assert result.collect() == [{"plain": None, "maybe": "?", "default": "?"}]
-    assert ASKED == []
+    assert CALLED == []
 
 
-def test_a_call_whose_column_is_not_selected_is_not_made(films):
+def test_unselected_column_makes_no_calls(films):
     films.mutate(loud=shout(films.name)).select("year").collect()
     assert films.mutate(loud=shout(films.name)).count().execute() == 5
-    assert ASKED == []
+    assert CALLED == []
 
 
-def test_more_rows_than_a_batch(session):
+def test_call_over_more_rows_than_a_batch(session):
     @bb.udf
     def next_one(n: int) -> int:
         return n + 1
@@ -275,7 +275,7 @@ def test_more_rows_than_a_batch(session):
     assert next_one(many.n).sum().execute() == sum(range(1, 40_001))
 
 
-def test_the_row_of_an_error_is_counted_over_batches(session):
+def test_error_row_is_counted_across_batches(session):
     @bb.udf
     def picky(n: int) -> int:
         if n == 30_000:
@@ -290,8 +290,8 @@ def test_the_row_of_an_error_is_counted_over_batches(session):
         many.select(x=picky(many.n)).collect()
 
 
-def test_an_error_that_is_kept_does_not_keep_the_database(session):
-    """Its traceback holds what was being read; other processes, and the end of this, would wait."""
+def test_retained_error_does_not_hold_the_database_open(session):
+    """Its traceback refers to the open query, which would block other processes and the exit."""
 
     @bb.udf
     def inverse(n: int) -> float:
@@ -304,5 +304,5 @@ def test_an_error_that_is_kept_does_not_keep_the_database(session):
         table.select(x=inverse(table.n)).collect()
     assert raised.value.__traceback__ is not None
     assert also_kept.value.__traceback__ is not None
-    database = getattr(session._engine.backend, "_database", None)  # Postgres has many writers
+    database = getattr(session._engine.backend, "_database", None)  # None for Postgres
     assert database is None or database._users == 0

@@ -1,4 +1,4 @@
-"""Tables that grow beyond memory are the same tables."""
+"""SpillingTable: a table that exceeds memory keeps its rows and their order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def part(start: int, count: int) -> pa.Table:
 
 @pytest.mark.parametrize("limit", [0, 1000, 1 << 20], ids=["at-once", "later", "never"])
 @pytest.mark.parametrize("sizes", [(), (0,), (3,), (3, 0, 100, 1)], ids=str)
-def test_it_holds_what_was_added_in_its_order(tmp_path, monkeypatch, sizes, limit):
+def test_spilled_table_keeps_rows_and_order(tmp_path, monkeypatch, sizes, limit):
     folder = tmp_path / "spilled"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -37,11 +37,11 @@ def test_it_holds_what_was_added_in_its_order(tmp_path, monkeypatch, sizes, limi
     spilled = parts.table()
     assert spilled.schema == SCHEMA
     assert spilled.to_pylist() == part(0, start).to_pylist()
-    assert not list(folder.iterdir())  # the file has no name
+    assert not list(folder.iterdir())  # the file is unlinked
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files")
-def test_nothing_stays_open():
+def test_spilled_table_leaves_no_open_file():
     def opened():
         gc.collect()
         return len(list(Path("/proc/self/fd").iterdir()))
@@ -60,7 +60,7 @@ def halves(values: list[int]) -> list[bb.Vector(2)]:
     return [np.array([value / 2, 1.0], "float32") for value in values]
 
 
-def test_queries_are_the_same_when_results_of_functions_lie_in_a_file(session, monkeypatch):
+def test_query_results_are_equal_when_spilled(session, monkeypatch):
     monkeypatch.setattr(spilling, "_MAX_BYTES_IN_MEMORY", 0)
     for module in (plan_runner, stage_calls):
         monkeypatch.setattr(module, "MAX_BATCH_ROWS", 10)

@@ -1,4 +1,4 @@
-"""Threads: order, failures, time limits, and which functions run in several at once."""
+"""Threads: order, failures, time limits, and concurrency of functions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from barbule.threads import TimedCalls, in_threads
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_everything_is_done_once(threads):
+def test_every_index_is_processed_once(threads):
     done: list[int] = []
     in_threads(done.append, 500, threads)
     assert sorted(done) == list(range(500))
 
 
-def test_nothing_to_do():
+def test_zero_indices_call_nothing():
     in_threads(lambda index: 1 // index, 0, 4)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_first_failure_counts_and_nothing_follows(threads):
+def test_first_failure_is_raised_and_stops_the_work(threads):
     done: list[int] = []
 
     def work(index: int) -> None:
@@ -48,10 +48,10 @@ def test_threads_end_with_the_work():
     in_threads(str, 50, 8)
     with pytest.raises(ZeroDivisionError, match="division"):
         in_threads(lambda index: 1 // (index - index), 50, 8)
-    assert threading.active_count() <= before  # those of other tests may end meanwhile
+    assert threading.active_count() <= before  # threads of other tests may end meanwhile
 
 
-def test_an_interrupt_ends_the_helpers():
+def test_interrupt_ends_the_threads():
     main = threading.current_thread()
     before = threading.active_count()
 
@@ -62,17 +62,17 @@ def test_an_interrupt_ends_the_helpers():
 
     with pytest.raises(KeyboardInterrupt):
         in_threads(work, 10_000, 4)
-    assert threading.active_count() <= before  # those of other tests may end meanwhile
+    assert threading.active_count() <= before  # threads of other tests may end meanwhile
 
 
-def test_a_time_limit_uses_one_thread_again_and_again():
+def test_timed_calls_reuse_one_thread():
     calls = TimedCalls(5)
     names = {calls.run(threading.get_ident) for _ in range(20)}
     calls.close()
     assert len(names) == 1
 
 
-def test_a_call_over_time_is_left_alone_and_the_next_one_runs():
+def test_timed_out_call_is_abandoned_and_the_next_one_runs():
     calls = TimedCalls(0.05)
     gate = threading.Event()
     with pytest.raises(TimeoutError, match=r"longer than 0\.05 s"):
@@ -114,16 +114,16 @@ def counting(**options):
     return count
 
 
-def test_a_plain_function_runs_one_at_a_time(numbers):
+def test_plain_function_runs_one_call_at_a_time(numbers):
     assert together(counting(), numbers) == 1
 
 
 @pytest.mark.parametrize("more", [{}, {"cache": True}, {"timeout": 10.0}, {"retries": 1}])
-def test_a_function_runs_as_many_at_once_as_it_says(numbers, more):
+def test_function_runs_up_to_its_concurrency(numbers, more):
     assert 2 <= together(counting(concurrency=5, **more), numbers) <= 5
 
 
-def test_answers_of_threads_stand_in_their_rows_and_in_the_ledger(numbers):
+def test_concurrent_answers_match_their_rows_and_the_ledger(numbers):
     @bb.udf(concurrency=4, cache=True)
     def double(n: int) -> int:
         time.sleep(0.002 * (n % 3))
@@ -136,7 +136,7 @@ def test_answers_of_threads_stand_in_their_rows_and_in_the_ledger(numbers):
         assert rows["x"] == [2 * n for n in range(40)]
 
 
-def test_the_row_of_a_failure_is_the_first(numbers):
+def test_error_reports_the_first_failing_row(numbers):
     @bb.udf(concurrency=4)
     def fail(n: int) -> int:
         if n >= 17:
@@ -149,7 +149,7 @@ def test_the_row_of_a_failure_is_the_first(numbers):
     assert caught.value.row == 17
 
 
-def test_failures_that_may_be_leave_their_cells_empty(numbers):
+def test_tolerated_failures_leave_null_cells(numbers):
     @bb.udf(concurrency=4, on_error="null")
     def odd(n: int) -> int:
         if n % 2 == 0:
@@ -162,7 +162,7 @@ def test_failures_that_may_be_leave_their_cells_empty(numbers):
     assert rows["x"] == [n if n % 2 else None for n in range(40)]
 
 
-def test_batches_run_at_once_too(numbers):
+def test_batches_run_concurrently(numbers):
     threads = set()
 
     @bb.udf(batch_size=3, concurrency=4)
@@ -176,7 +176,7 @@ def test_batches_run_at_once_too(numbers):
     assert len(threads) > 1
 
 
-def test_context_goes_into_the_threads(numbers):
+def test_context_variables_reach_the_threads(numbers):
     who = contextvars.ContextVar("who", default="nobody")
     who.set("somebody")
 
@@ -189,7 +189,7 @@ def test_context_goes_into_the_threads(numbers):
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])
-def test_concurrency_is_a_positive_number(concurrency):
+def test_invalid_concurrency_is_rejected(concurrency):
     with pytest.raises(ExpressionError, match="concurrency is a whole number from 1"):
         bb.udf(lambda n: n, concurrency=concurrency)
 
@@ -203,7 +203,7 @@ def pictures(session, count: int):
     return table
 
 
-def test_images_of_threads_stand_in_their_rows(session):
+def test_concurrent_images_match_their_rows(session):
     table = pictures(session, 60)
 
     @bb.udf(concurrency=6)
@@ -216,8 +216,8 @@ def test_images_of_threads_stand_in_their_rows(session):
     assert [x.size for x in rows["x"]] == [(n + 1, 2) for n in range(60)]
 
 
-def test_images_are_not_kept_in_memory_until_the_batch_ends(session):
-    """What a thread computes it encodes at once."""
+def test_images_are_not_held_in_memory_until_the_batch_ends(session):
+    """Each thread encodes its result at once."""
     alive, most, lock = [0], [0], threading.Lock()
 
     def made(n: int) -> np.ndarray:
@@ -240,7 +240,7 @@ def test_images_are_not_kept_in_memory_until_the_batch_ends(session):
     assert most[0] < 20
 
 
-def test_a_function_that_gives_what_is_no_image_names_the_row(session):
+def test_function_that_returns_no_image_names_the_row(session):
     table = pictures(session, 6)
 
     @bb.udf
@@ -252,7 +252,7 @@ def test_a_function_that_gives_what_is_no_image_names_the_row(session):
     assert caught.value.row == 4
 
 
-def test_batches_are_filled_across_those_that_are_read(session):
+def test_batches_span_record_batches(session):
     import pyarrow as pa
 
     sizes = []

@@ -1,4 +1,4 @@
-"""Answers that a column cannot hold: an error of their own cell, kept and not asked again."""
+"""Answers that a column cannot store: a cell error, kept in the ledger and not called again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def takes_nul(session):
     return session.ibis.name != "postgres"
 
 
-def test_a_number_that_json_has_not_is_an_error_of_its_cell(openai, models):
+def test_non_json_number_is_a_cell_error(openai, models):
     calls = [["f", '{"a": 1}']]
     bad = [["f", '{"a": NaN}']]
     table = bb.create_table("calls", [{"q": json.dumps(calls)}, {"q": json.dumps(bad)}])
@@ -52,7 +52,7 @@ def test_a_number_that_json_has_not_is_an_error_of_its_cell(openai, models):
 TOOL = {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {}}}
 
 
-def test_a_nul_in_one_answer_leaves_the_others_be(openai, models, table, session):
+def test_nul_in_one_answer_does_not_affect_other_rows(openai, models, table, session):
     models.content = lambda body: "a\0b" if "q1" in body["messages"][-1]["content"] else "fine"
     asked = chat(openai, table.q).content
     result = table.add_computed_column(x=asked)
@@ -93,19 +93,19 @@ def raising(q: str) -> str:
 
 
 @pytest.mark.parametrize("function", [in_json, in_list, in_record], ids=lambda f: f.name)
-def test_a_nul_anywhere_in_a_result_is_an_error_of_its_cell(table, session, function):
+def test_nul_in_a_nested_result_is_a_cell_error(table, session, function):
     result = table.add_computed_column(x=function(table.q))
     assert result.errors == (0 if takes_nul(session) else 1)
     rows = table.order_by("q").collect()["x"]
     assert [row is None for row in rows] == [False, not takes_nul(session), False, False]
 
 
-def test_an_error_that_shows_what_no_database_takes_is_written(table):
+def test_error_message_with_unstorable_characters_is_stored(table):
     assert table.add_computed_column(x=raising(table.q)).errors == 1
     (error,) = table.errors().collect()
     assert error["message"] == "no \\x00 and no ?"
 
 
-def test_half_a_character_is_marked_as_such(openai, models, table):
+def test_lone_surrogate_is_replaced(openai, models, table):
     models.content = lambda _body: "half \ud83d"
     assert table.select(x=chat(openai, table.q).content).limit(1).collect()["x"] == ["half �"]

@@ -1,4 +1,4 @@
-"""Rows that are written behind: found at once, written together, lost by no failure."""
+"""WriteBehind: pending rows are found at once, written in groups, and survive failures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_rows_of_many_threads_are_found_at_once_and_written_once(writer):
     assert rows.find(["0 0"]) == {}
 
 
-def test_a_group_is_written_though_nobody_waits_for_it(writer):
+def test_group_is_written_without_a_waiting_caller(writer):
     arrived = threading.Event()
     rows = WriteBehind(lambda _rows: arrived.set(), writer)
     is_written = threading.Event()
@@ -51,7 +51,7 @@ def test_a_group_is_written_though_nobody_waits_for_it(writer):
     assert is_written.wait(PATIENCE)
 
 
-def test_what_cannot_be_written_stays_and_is_told_to_who_settles(writer):
+def test_failed_write_keeps_rows_and_raises_on_settle(writer):
     full = threading.Event()
     full.set()
     written: list[dict] = []
@@ -72,7 +72,7 @@ def test_what_cannot_be_written_stays_and_is_told_to_who_settles(writer):
     assert written == [{"n": 1}, {"n": 2}]
 
 
-def test_what_somebody_else_takes_is_found_meanwhile_and_waits_again_where_it_fails():
+def test_taken_rows_stay_readable_and_return_after_a_failure():
     written: list[dict] = []
     with ThreadPoolExecutor(1) as busy:
         go_on = threading.Event()
@@ -91,7 +91,7 @@ def test_what_somebody_else_takes_is_found_meanwhile_and_waits_again_where_it_fa
         go_on.set()
 
 
-def test_what_a_failed_transaction_gives_back_is_written_though_nobody_asks(writer):
+def test_rows_returned_by_a_failed_transaction_are_written(writer):
     arrived, written = threading.Event(), []
 
     def write(rows):
@@ -101,7 +101,7 @@ def test_what_a_failed_transaction_gives_back_is_written_though_nobody_asks(writ
     rows = WriteBehind(write, writer)
     rows.add({"a": {"n": 1}})
     with contextlib.suppress(ZeroDivisionError), rows.taking():
-        writer.submit(int).result(PATIENCE)  # the moment has passed at which it would be written
+        writer.submit(int).result(PATIENCE)  # the scheduled write has run
         raise ZeroDivisionError
     assert arrived.wait(PATIENCE)
     assert written == [{"n": 1}]
@@ -116,7 +116,7 @@ def embed_noted(text: str) -> bb.Vector(2):
     return [float(len(text)), 1.0]
 
 
-def test_answers_of_searches_are_known_at_once_in_calls_and_in_the_next_session(session):
+def test_search_answers_are_reused_at_once_and_after_reopen(session):
     calls.clear()
     table = session.create_table("t", [{"text": "a"}, {"text": "bbbb"}])
     table.add_embedding_index("text", embedding=embed_noted)
@@ -133,12 +133,12 @@ def test_answers_of_searches_are_known_at_once_in_calls_and_in_the_next_session(
     assert calls == ["ccc"]
 
 
-def test_an_answer_is_committed_with_the_rows_that_asked_for_it(session):
+def test_answer_is_committed_with_its_rows(session):
     calls.clear()
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(v=embed_noted(table.text))
     go_on = threading.Event()
-    session._engine.ledger.writer.submit(go_on.wait, PATIENCE)  # which writes nothing meanwhile
+    session._engine.ledger.writer.submit(go_on.wait, PATIENCE)  # blocks the writer
     try:
         table.insert([{"text": "new"}])
         assert session.ibis.table("bb_calls").count().to_pyarrow().as_py() == 1
