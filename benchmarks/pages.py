@@ -229,20 +229,28 @@ def documents(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Measured with {versions}; {where}."])
 
 
-_SHOWN = (  # what the README shows: the record, where it is in it, and its name there
-    ("tables", "insert from a DataFrame", "insert 100,000 rows from a data frame"),
-    ("tables", "where and collect half of the rows", "filter them, and give 50,000 as Python"),
-    ("tables", "group by, 1,000 groups", "group them into 1,000"),
-    ("tables", "update a tenth of the rows", "update 10,000 of them"),
-    ("tables", "Python function of a batch, stored", "a column by a Python function of batches"),
-    ("images", "insert 1,000 PNGs of 512², each checked", "insert 1,000 pictures, each checked"),
-    ("images", "thumbnail column of 1,000 PNGs", "a column of their thumbnails"),
+_SHOWN = (  # what the README shows: record, label in the record, label in the README
+    ("tables", "insert from a DataFrame", "insert 100,000 rows from a DataFrame"),
+    (
+        "tables",
+        "where and collect half of the rows",
+        "filter and return 50,000 rows as Python objects",
+    ),
+    ("tables", "group by, 1,000 groups", "group by, 1,000 groups"),
+    ("tables", "update a tenth of the rows", "update 10,000 rows"),
+    (
+        "tables",
+        "Python function of a batch, stored",
+        "add a column computed by a batch Python function",
+    ),
+    ("images", "insert 1,000 PNGs of 512², each checked", "insert 1,000 images, each checked"),
+    ("images", "thumbnail column of 1,000 PNGs", "add a column of thumbnails"),
 )
 _SEARCHED = "50000 clustered"
 
 
 def readme(images: dict[str, Any], tables: dict[str, Any], search: dict[str, Any]) -> str:
-    """Write a few figures of all sides, for who looks at nothing else."""
+    """Write the short table of the README, with figures of all libraries."""
     names = ["barbule", "pixeltable", "lancedb", "daft"]
     records = {"images": images, "tables": tables}
     lines = [
@@ -254,14 +262,14 @@ def readme(images: dict[str, Any], tables: dict[str, Any], search: dict[str, Any
         lines.append(_row([shown, *(_ms(each.get(name)) for name in names)]))
     found = search[_SEARCHED]
     built = (_ms(found[name]["build"]) if name in found else "–" for name in names)
-    lines.append(_row(["50,000 vectors, until they can be searched", *built]))
+    lines.append(_row(["index 50,000 vectors until they can be searched", *built]))
     cells = []
     for name in names:
         filters = list(found[name]["filters"].values()) if name in found else []
         slowest = max((each["p50_ms"] for each in filters), default=None)
         recall = min((each["recall"] for each in filters), default=1.0)
         cells.append("–" if slowest is None else f"{_ms(slowest)} ({recall:.2f})")
-    lines.append(_row(["the ten nearest, at the slowest filter (least recall)", *cells]))
+    lines.append(_row(["10 nearest vectors, slowest filter (lowest recall)", *cells]))
     return "\n".join(lines)
 
 
