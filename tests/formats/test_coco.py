@@ -32,7 +32,7 @@ def coco(photos):
     return write
 
 
-def test_images_with_their_boxes(session, coco):
+def test_coco_images_are_read_with_their_boxes(session, coco):
     table = bb.create_table("t", bb.read_coco(coco()))
     rows = table.order_by("id").collect()
     assert rows["id"] == [7, 9]
@@ -47,7 +47,7 @@ def test_images_with_their_boxes(session, coco):
     assert sorted(labels.collect()["label"]) == ["cat", "wall"]
 
 
-def test_what_is_written_is_read_again(session, coco, tmp_path):
+def test_coco_round_trips(session, coco, tmp_path):
     table = bb.create_table("t", bb.read_coco(coco()))
     assert table.order_by("id").to_coco(tmp_path / "out") == 2
     again = bb.create_table(
@@ -60,7 +60,7 @@ def test_what_is_written_is_read_again(session, coco, tmp_path):
     assert [category["name"] for category in written["categories"]] == ["cat", "wall"]
 
 
-def test_a_missing_image_is_named(session, coco):
+def test_missing_image_is_named(session, coco):
     path = coco(lambda c: c["images"].append({"id": 11, "file_name": "gone.jpg"}))
     with pytest.raises(MediaError, match=r"column 'image', row 2: .*gone\.jpg does not exist"):
         bb.create_table("t", bb.read_coco(path))
@@ -80,18 +80,18 @@ def test_a_missing_image_is_named(session, coco):
         (lambda c: c["categories"].append({"id": 8}), "no id or name"),
     ],
 )  # fmt: skip
-def test_odd_files(session, coco, change, message):
+def test_invalid_annotations_are_rejected(session, coco, change, message):
     with pytest.raises(DataError, match=message):
         bb.read_coco(coco(change))
 
 
-def test_names_that_lead_out_are_refused(session, coco):
+def test_file_names_outside_the_folder_are_rejected(session, coco):
     path = coco(lambda c: c["images"].append({"id": 11, "file_name": "../../etc/passwd"}))
     with pytest.raises(MediaError, match="leads out"):
         list(bb.read_coco(path))
 
 
-def test_what_is_no_file(session, photos):
+def test_missing_and_unreadable_files_are_rejected(session, photos):
     (photos / "cut.json").write_text('{"images": [')
     with pytest.raises(DataError, match=r"cut\.json' cannot be read"):
         bb.read_coco(photos / "cut.json")
@@ -101,7 +101,7 @@ def test_what_is_no_file(session, photos):
         bb.read_coco(photos / "none.json", photos / "none")
 
 
-def test_boxes_that_are_none(session, tmp_path):
+def test_invalid_boxes_column_is_rejected(session, tmp_path):
     table = bb.create_table("t", {"img": bb.Image, "boxes": bb.Array(bb.Float)})
     table.insert(img=Image.new("L", (2, 2)), boxes=[1.0])
     with pytest.raises(SchemaError, match="column 'boxes': boxes are a list of structs"):

@@ -1,4 +1,4 @@
-"""What a data set of somebody else may read of this machine: its own files."""
+"""Containment: a third-party data set can read its own files only, and no other local file."""
 
 from __future__ import annotations
 
@@ -51,14 +51,25 @@ def texts(table):
     return table.select(text=bb.functions.document.text(table.doc)).collect()["text"]
 
 
-STRANGE = ["{secret}", "file://{secret}", "FILE:{secret}", "../private/secret.txt", "link.txt"]
-STRANGE += ["links/secret.txt", "in/../../private/secret.txt", ".env", "in/../.env"]
-STRANGE += ["frame:1.5:{secret}", "a\0b", "{data}/in/own.txt", "~/secret.txt/../../../etc/passwd"]
+OUTSIDE_NAMES = [
+    "{secret}",
+    "file://{secret}",
+    "FILE:{secret}",
+    "../private/secret.txt",
+    "link.txt",
+]
+OUTSIDE_NAMES += ["links/secret.txt", "in/../../private/secret.txt", ".env", "in/../.env"]
+OUTSIDE_NAMES += [
+    "frame:1.5:{secret}",
+    "a\0b",
+    "{data}/in/own.txt",
+    "~/secret.txt/../../../etc/passwd",
+]
 
 
-@pytest.mark.parametrize("name", STRANGE)
-@pytest.mark.parametrize("kind", [CONTENT, pa.list_(CONTENT)], ids=["alone", "within a list"])
-def test_parquet_names_no_file_elsewhere(session, data, secret, name, kind):
+@pytest.mark.parametrize("name", OUTSIDE_NAMES)
+@pytest.mark.parametrize("kind", [CONTENT, pa.list_(CONTENT)], ids=["cell", "list"])
+def test_parquet_cannot_name_outside_files(session, data, secret, name, kind):
     file = parquet(data / "a.parquet", name.format(secret=secret, data=data), kind=kind)
     column = bb.Document if kind is CONTENT else list[bb.Document]
     table = bb.create_table("t", {"doc": column})
@@ -70,9 +81,7 @@ def test_parquet_names_no_file_elsewhere(session, data, secret, name, kind):
     assert table.count().execute() == 0
 
 
-def test_parquet_names_files_of_its_folder_and_what_is_allowed(
-    session, data, secret, monkeypatch, tmp_path
-):
+def test_parquet_can_name_files_of_its_folder_or_root(session, data, secret, monkeypatch, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     own = parquet(data / "a.parquet", "in/own.txt", None)
@@ -88,7 +97,7 @@ def test_parquet_names_files_of_its_folder_and_what_is_allowed(
         table.insert(bb.read_parquet(strange, root=data))
 
 
-def test_an_arrow_file_names_no_file_elsewhere(session, data, secret):
+def test_arrow_file_cannot_name_outside_files(session, data, secret):
     rows = pa.table({"doc": pa.array([{"bytes": None, "path": str(secret)}], CONTENT)})
     with pa.OSFile(str(data / "a.arrow"), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:
         out.write_table(rows)
@@ -97,13 +106,13 @@ def test_an_arrow_file_names_no_file_elsewhere(session, data, secret):
         table.insert(str(data / "a.arrow"))
 
 
-def test_what_a_user_gives_may_name_any_file(session, secret):
+def test_inserted_rows_can_name_any_file(session, secret):
     table = bb.create_table("t", {"doc": bb.Document})
     table.insert([{"doc": {"bytes": None, "path": str(secret)}}, {"doc": secret}])
     assert texts(table) == ["SECRET"] * 2
 
 
-def test_a_tar_names_no_file(session, data, secret):
+def test_tar_cannot_name_local_files(session, data, secret):
     with tarfile.open(data / "a.tar", "w") as archive:
         for number, cell in enumerate(({"bytes": None, "path": str(secret)}, [1])):
             content = json.dumps(cell).encode()
@@ -129,7 +138,7 @@ def test_links_out_of_a_folder_are_not_followed(session, data, secret):
     assert names == {"own.txt", "inner.txt"}
 
 
-def test_metadata_of_a_folder_stays_in_it(session, data, secret):
+def test_folder_metadata_cannot_name_outside_files(session, data, secret):
     (data / "link.txt").unlink()
     metadata = data / "metadata.jsonl"
     metadata.write_text(json.dumps({"file_name": "../private/secret.txt", "n": 1}))
@@ -143,7 +152,7 @@ def test_metadata_of_a_folder_stays_in_it(session, data, secret):
 
 
 @pytest.mark.parametrize("name", ["link.png", "links/a.png"])
-def test_coco_names_no_file_elsewhere(session, data, secret, name):
+def test_coco_cannot_name_outside_files(session, data, secret, name):
     Image.new("RGB", (2, 2)).save(secret.parent / "a.png")
     (data / "link.png").symlink_to(secret.parent / "a.png")
     file = data / "annotations.json"
@@ -156,7 +165,7 @@ def test_coco_names_no_file_elsewhere(session, data, secret, name):
 @pytest.mark.parametrize(
     "name", ["metadata.jsonl", "METADATA.jsonl", "./metadata.jsonl", "in/metadata.jsonl"]
 )
-def test_a_folder_that_is_written_keeps_its_metadata(session, tmp_path, name):
+def test_written_folder_keeps_its_metadata_file(session, tmp_path, name):
     (tmp_path / "a.txt").write_text("content")
     table = bb.create_table("t", {"doc": bb.Document, "n": bb.String})
     table.insert([{"doc": str(tmp_path / "a.txt"), "n": name}])
@@ -171,7 +180,7 @@ def test_a_folder_that_is_written_keeps_its_metadata(session, tmp_path, name):
 @pytest.mark.parametrize(
     "names", [["a.d", "a.d/b.txt"], ["a.d/b.txt", "a.d"], ["x" * 300], ["."], ["\ud800"], ["a\0b"]]
 )
-def test_names_that_no_file_has_are_errors_that_say_so(session, tmp_path, names):
+def test_invalid_file_names_are_rejected(session, tmp_path, names):
     file_names = FileNames("out")
     for number, name in enumerate(names[:-1]):
         file_names.of(name, "/a.txt", Path("/a.txt"), number)

@@ -15,7 +15,7 @@ DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "
 DATA = DATA / "images"
 
 
-def test_a_folder_becomes_a_table(session, photos):
+def test_folder_is_read_as_a_table(session, photos):
     rows = bb.read_folder(photos)
     assert rows.columns == ("image", "path", "name", "size", "modified", "media_type")
     assert "image: image" in repr(rows)
@@ -32,7 +32,7 @@ def test_a_folder_becomes_a_table(session, photos):
     assert result["path"][0] == str(photos / "a.jpg")
 
 
-def test_patterns_kinds_and_names(session, photos):
+def test_folder_pattern_single_file_and_column_name(session, photos):
     assert [row["name"] for row in bb.read_folder(f"{photos}/**/*.jpg")] == ["a.jpg", "c.jpg"]
     assert [row["name"] for row in bb.read_folder(photos / "b.png", column="img")] == ["b.png"]
     table = bb.create_table("t", {"picture": bb.Image, "name": bb.String})
@@ -51,13 +51,13 @@ def test_patterns_kinds_and_names(session, photos):
         ("a.pdf", bb.Document, "document"),
     ],
 )
-def test_the_type_is_what_the_files_are(session, tmp_path, name, kind, column):
+def test_column_type_follows_the_files(session, tmp_path, name, kind, column):
     (tmp_path / name).write_bytes(b"x")
     rows = bb.read_folder(tmp_path / name)
     assert isinstance(rows.schema[column], kind)
 
 
-def test_files_of_a_remote_folder(session, photos):
+def test_remote_folder_is_read(session, photos):
     import fsspec
 
     memory = fsspec.filesystem("memory")
@@ -68,7 +68,7 @@ def test_files_of_a_remote_folder(session, photos):
     memory.rm("/album", recursive=True)
 
 
-def test_what_cannot_be_read(session, photos, tmp_path):
+def test_unreadable_folders_are_rejected(session, photos, tmp_path):
     with pytest.raises(DataError, match=r"no file matches .*\*\.gif"):
         bb.read_folder(f"{photos}/*.gif")
     with pytest.raises(DataError, match="there is no folder or file 'nowhere'"):
@@ -90,7 +90,7 @@ def test_what_cannot_be_read(session, photos, tmp_path):
         ("cut.png", None, r"cut\.png is a damaged or truncated image"),
     ],
 )
-def test_a_bad_file_is_named_and_nothing_is_inserted(session, photos, name, content, message):
+def test_bad_file_is_named_and_nothing_is_inserted(session, photos, name, content, message):
     data = (photos / "b.png").read_bytes()[:60] if content is None else content
     (photos / name).write_bytes(data)
     table = bb.create_table("t", {"image": bb.Image, "n": bb.Int})
@@ -103,7 +103,7 @@ def test_a_bad_file_is_named_and_nothing_is_inserted(session, photos, name, cont
     assert table.count().to_pyarrow().as_py() == 0
 
 
-def test_media_are_written_as_files(album, tmp_path):
+def test_media_are_written_as_files_with_metadata(album, tmp_path):
     target = tmp_path / "out"
     assert album.order_by("n").to_folder(target) == 2
     assert (target / "a.jpg").read_bytes() == (tmp_path / "photos" / "a.jpg").read_bytes()
@@ -128,7 +128,7 @@ def test_media_are_written_as_files(album, tmp_path):
     ]
 
 
-def test_metadata_stand_beside_the_files_that_they_name(session, photos):
+def test_metadata_file_describes_files_of_its_folder(session, photos):
     (photos / "more" / "metadata.jsonl").write_text('{"file_name": "c.jpg", "label": 3}\n\n')
     (photos / ".deep").mkdir()
     (photos / ".deep" / "metadata.jsonl").write_text("no json")
@@ -150,13 +150,13 @@ def test_metadata_stand_beside_the_files_that_they_name(session, photos):
     ],
     ids=["json", "object", "file", "text", "column"],
 )
-def test_wrong_metadata_are_told(session, photos, line, message):
+def test_invalid_metadata_is_reported(session, photos, line, message):
     (photos / "metadata.jsonl").write_bytes(b'{"x": 1}\n' + line)
     with pytest.raises(BarbuleError, match=message):
         bb.read_folder(photos)
 
 
-def test_hugging_face_reads_the_folder(album, tmp_path):
+def test_hugging_face_reads_a_written_folder(album, tmp_path):
     datasets = pytest.importorskip("datasets")
     album.filter(album.n < 3).to_folder(tmp_path / "out")
     dataset = datasets.load_dataset(
@@ -165,16 +165,18 @@ def test_hugging_face_reads_the_folder(album, tmp_path):
     assert sorted(dataset["n"]) == [1, 2]
 
 
-def test_names_are_given_and_no_file_takes_anothers_place(session, album, tmp_path):
-    named = album.filter(album.n < 3).mutate(name=bb_name("same"))
+def test_written_file_names_are_unique(session, album, tmp_path):
+    named = album.filter(album.n < 3).mutate(name=name_literal("same"))
     assert named.to_folder(tmp_path / "out", name="name") == 2
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["metadata.jsonl", "same.jpg", "same.png"]
     one = album.filter(album.n == 1)
-    assert one.union(one).mutate(name=bb_name("same")).to_folder(tmp_path / "d", name="name") == 2
+    assert (
+        one.union(one).mutate(name=name_literal("same")).to_folder(tmp_path / "d", name="name") == 2
+    )
     assert (tmp_path / "d" / "same-1.jpg").exists()
     with pytest.raises(MediaError, match="leads out of it"):
-        album.filter(album.n < 3).mutate(name=bb_name("../../evil")).to_folder(
+        album.filter(album.n < 3).mutate(name=name_literal("../../evil")).to_folder(
             tmp_path / "b", name="name"
         )
     assert not (tmp_path / "evil.jpg").exists()
@@ -186,14 +188,14 @@ def test_names_are_given_and_no_file_takes_anothers_place(session, album, tmp_pa
         album.select("n").to_folder(tmp_path / "c")
 
 
-def bb_name(text):
+def name_literal(text):
     import ibis
 
     return ibis.literal(text)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="there is no folder of real photographs")
-def test_real_photographs_go_round(session, tmp_path):
+def test_photographs_round_trip(session, tmp_path):
     table = bb.create_table("t", bb.read_folder(f"{DATA}/*.JPEG"))
     count = table.count().to_pyarrow().as_py()
     assert count == len(list(DATA.glob("*.JPEG"))) > 50

@@ -47,7 +47,7 @@ def dataset(photos):
     return datasets.Dataset.from_dict(rows, features=features)
 
 
-def test_a_data_set_becomes_a_table(session, dataset):
+def test_data_set_is_read_as_a_table(session, dataset):
     rows = bb.read_huggingface(dataset)
     kinds = [type(kind).__name__ for kind in rows.schema.types]
     assert kinds == ["Image", "String", "String", "Float32", "Array", "Array", "Struct", "Json"]
@@ -63,23 +63,23 @@ def test_a_data_set_becomes_a_table(session, dataset):
     assert table.insert(dataset).rows == 3
 
 
-def test_splits_are_a_column(session, dataset):
+def test_splits_become_a_column(session, dataset):
     both = datasets.DatasetDict(train=dataset, test=dataset.select([0]))
     table = bb.create_table("t", both)
     assert table.collect()["split"] == ["train"] * 3 + ["test"]
 
 
-def test_a_stream_is_read_as_one(session, dataset):
+def test_streaming_data_set_is_read(session, dataset):
     table = bb.create_table("t", bb.read_huggingface(dataset.to_iterable_dataset()))
     assert table.collect()["label"] == ["cat", "dog", "dog"]
 
 
-def test_the_format_that_somebody_set_does_not_matter(session, dataset):
+def test_output_format_of_the_data_set_is_ignored(session, dataset):
     table = bb.create_table("t", dataset.with_format("numpy"))
     assert table.collect()["words"][0] == ["a", "b"]
 
 
-def test_sounds_are_not_decoded(session, tmp_path):
+def test_audio_is_not_decoded(session, tmp_path):
     import wave
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
@@ -96,7 +96,7 @@ def test_sounds_are_not_decoded(session, tmp_path):
     assert table.select(d=table.sound.duration()).collect()["d"] == [pytest.approx(0.1)]
 
 
-def test_rows_become_a_data_set_and_rows_again(album):
+def test_rows_round_trip_through_a_data_set(album):
     dataset = album.order_by("n").to_huggingface()
     assert dataset.features["img"] == datasets.Image()
     assert dataset["n"][:] == [1, 2, 3]
@@ -107,7 +107,7 @@ def test_rows_become_a_data_set_and_rows_again(album):
     assert again.order_by("n").collect()["title"] == ["red, ☃", None, ""]
 
 
-def test_what_is_wrong(session, dataset, photos):
+def test_invalid_data_sets_are_rejected(session, dataset, photos):
     with pytest.raises(DataError, match="a list is no data set"):
         bb.read_huggingface([1])
     with pytest.raises(DataError, match="no splits"):
@@ -118,7 +118,7 @@ def test_what_is_wrong(session, dataset, photos):
     assert bb.list_tables() == []
 
 
-def test_without_the_package_it_is_said_how_to_get_it(album, monkeypatch):
+def test_missing_package_names_the_install_command(album, monkeypatch):
     import sys
 
     from barbule.errors import UnsupportedError

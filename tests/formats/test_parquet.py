@@ -10,7 +10,7 @@ from barbule.errors import DataError, MediaError
 from .conftest import contents
 
 
-def test_media_go_into_the_file_and_back(album, tmp_path):
+def test_embedded_media_round_trip(album, tmp_path):
     album.order_by("n").to_parquet(tmp_path / "a.parquet", embed_media=True)
     rows = bb.read_parquet(tmp_path / "a.parquet")
     assert rows.columns == ("n", "title", "img", "score")
@@ -20,19 +20,19 @@ def test_media_go_into_the_file_and_back(album, tmp_path):
     assert again.order_by("n").collect()["score"] == [0.5, None, -1.0]
 
 
-def test_without_media_there_are_references(album, tmp_path):
+def test_media_are_written_as_references_by_default(album, tmp_path):
     album.to_parquet(tmp_path / "a.parquet")
     assert pa.types.is_string(pq.read_schema(tmp_path / "a.parquet").field("img").type)
 
 
-def test_a_table_takes_the_file_itself(album, tmp_path):
+def test_insert_accepts_a_parquet_path(album, tmp_path):
     album.to_parquet(tmp_path / "a.parquet", embed_media=True)
     other = bb.create_table("other", album.schema())
     other.insert(str(tmp_path / "a.parquet"))
     assert contents(other) == contents(album)
 
 
-def test_hugging_face_reads_and_writes_the_same(album, tmp_path):
+def test_hugging_face_reads_and_writes_embedded_media(album, tmp_path):
     datasets = pytest.importorskip("datasets")
     album.to_parquet(tmp_path / "a.parquet", embed_media=True)
     dataset = datasets.Dataset.from_parquet(str(tmp_path / "a.parquet"), cache_dir=str(tmp_path))
@@ -43,14 +43,14 @@ def test_hugging_face_reads_and_writes_the_same(album, tmp_path):
     assert contents(again)[0] == contents(album)[0]
 
 
-def test_structs_of_content_are_images_where_nothing_is_said(session, album, tmp_path):
+def test_content_structs_without_metadata_are_images(session, album, tmp_path):
     album.to_parquet(tmp_path / "a.parquet", embed_media=True)
     bare = pq.read_table(tmp_path / "a.parquet").replace_schema_metadata(None)
     pq.write_table(bare, tmp_path / "b.parquet")
     assert isinstance(bb.read_parquet(tmp_path / "b.parquet").schema["img"], bb.Image)
 
 
-def test_what_is_wrong(session, tmp_path):
+def test_unreadable_parquet_files_are_rejected(session, tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 no parquet PAR1")
     with pytest.raises(DataError, match=r"a\.parquet' cannot be read"):
         bb.read_parquet(tmp_path / "a.parquet")

@@ -13,7 +13,7 @@ from fakes.loading import by_size, read_share
 from patience import PATIENCE
 
 
-def test_without_torch_it_is_said_how_to_get_it(album, monkeypatch):
+def test_missing_torch_names_the_install_page(album, monkeypatch):
     pytorch._dataset_class.cache_clear()
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UnsupportedError, match=r"PyTorch is not installed.*pytorch\.org"):
@@ -21,8 +21,8 @@ def test_without_torch_it_is_said_how_to_get_it(album, monkeypatch):
 
 
 @pytest.mark.parametrize("start", ["spawn", "forkserver"])
-def test_other_processes_read_their_share_without_the_database(session, start):
-    """Run what a worker of a loader runs, in processes that share nothing with this one."""
+def test_worker_processes_read_their_share_without_the_database(session, start):
+    """Run the worker side of a loader in processes that share no state with this one."""
     from PIL import Image
 
     from barbule.io.export_rows import ExportRows
@@ -54,7 +54,7 @@ def test_other_processes_read_their_share_without_the_database(session, start):
     assert numbers == list(range(600))
 
 
-def test_rows_are_items_of_a_loader(album):
+def test_rows_are_items_of_a_data_set(album):
     torch = pytest.importorskip("torch")
     dataset = album.filter(album.n < 3).select("n", "img").order_by("n").to_pytorch_dataset()
     assert isinstance(dataset, torch.utils.data.IterableDataset)
@@ -65,7 +65,7 @@ def test_rows_are_items_of_a_loader(album):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_loaders_with_workers(session, workers):
+def test_loader_with_workers_yields_each_row_once(session, workers):
     torch = pytest.importorskip("torch")
     table = bb.create_table("t", {"n": bb.Int})
     table.insert([{"n": n} for n in range(1000)])
@@ -134,7 +134,7 @@ def test_lists_that_are_no_tensors_stay_lists(session):
     assert second == {"words": None, "ids": None}
 
 
-def test_a_transform_gets_lists(session):
+def test_transform_gets_lists(session):
     pytest.importorskip("torch")
     table = bb.create_table("t", {"v": bb.Vector(2), "x": bb.Float})
     table.insert(v=[1, 2])

@@ -1,4 +1,4 @@
-"""Pipes and devices where a file is expected: refused by what they are, and never waited for."""
+"""Pipes and devices where a file is expected: rejected without a blocking read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def special(request, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [bb.Image, bb.Document, bb.Audio, bb.Video], ids=str)
-def test_as_a_cell(session, special, kind):
+def test_special_file_is_rejected_as_a_cell(session, special, kind):
     table = bb.create_table("t", {"m": kind})
     for path in (special, str(special), special.as_uri()):
         with pytest.raises(MediaError, match=r"column 'm', row 0: .* is no regular file"):
@@ -34,7 +34,7 @@ def test_as_a_cell(session, special, kind):
     assert len(table.collect()) == 0
 
 
-def test_as_rows(session, special):
+def test_special_file_is_rejected_as_rows(session, special):
     table = bb.create_table("t", {"n": bb.Int})
     with pytest.raises(DataError, match="is no regular file"):
         table.insert(special)
@@ -42,6 +42,6 @@ def test_as_rows(session, special):
         bb.read_folder(special)
 
 
-def test_as_a_database(special):
+def test_special_file_is_rejected_as_a_database(special):
     with pytest.raises(ConfigurationError, match="is no regular file"):
         bb.connect(f"duckdb://{special}")

@@ -38,7 +38,7 @@ def samples(count, start=0):
         yield f"{n:04d}.json", json.dumps({"n": n}).encode()
 
 
-def test_shards_become_a_table(session, tmp_path):
+def test_shards_are_read_as_a_table(session, tmp_path):
     tar(tmp_path / "s-000.tar", samples(3))
     tar(tmp_path / "s-001.tar", samples(2, 3))
     rows = bb.read_webdataset(tmp_path / "s-{000..001}.tar")
@@ -54,7 +54,7 @@ def test_shards_become_a_table(session, tmp_path):
     assert table.insert(bb.read_webdataset(tmp_path / "s-000.tar")).rows == 3
 
 
-def test_members_with_names_of_columns_and_compressed_shards(session, tmp_path):
+def test_member_suffixes_name_columns_and_compressed_shards_are_read(session, tmp_path):
     tar(
         tmp_path / "a.tar.gz",
         [
@@ -79,7 +79,7 @@ def test_members_with_names_of_columns_and_compressed_shards(session, tmp_path):
     assert samples[1].get("weights") is None
 
 
-def test_what_is_written_is_read_again(album, tmp_path):
+def test_webdataset_round_trips(album, tmp_path):
     (path,) = album.order_by("n").to_webdataset(tmp_path / "album.tar")
     again = bb.create_table("again", bb.read_webdataset(path))
     assert again.columns == ("key", "n", "title", "img", "score")
@@ -92,7 +92,7 @@ def test_what_is_written_is_read_again(album, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # it leaves the file open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_webdataset_itself_reads_it(session, tmp_path):
+def test_webdataset_package_reads_written_shards(session, tmp_path):
     webdataset = pytest.importorskip("webdataset")
     table = bb.create_table(
         "t", {"key": bb.String, "img": bb.Image, "cls": bb.Int, "data": bb.Json}
@@ -108,7 +108,7 @@ def test_webdataset_itself_reads_it(session, tmp_path):
     assert (samples[3]["cls"], json.loads(samples[3]["data.json"])) == (b"3", {"a": [3]})
 
 
-def test_what_webdataset_writes_is_read(session, tmp_path):
+def test_shards_of_the_webdataset_package_are_read(session, tmp_path):
     webdataset = pytest.importorskip("webdataset")
     with webdataset.TarWriter(str(tmp_path / "w.tar")) as writer:
         for n in range(3):
@@ -128,7 +128,7 @@ def test_large_tables_are_written_in_shards(session, tmp_path):
     assert [row["key"] for row in rows] == [f"{n:03d}" for n in range(10)]
 
 
-# -- What is wrong ---------------------------------------------------------------------------------
+# -- Errors ----------------------------------------------------------------------------------------
 
 
 def objects(session):
@@ -136,7 +136,7 @@ def objects(session):
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.9])
-def test_a_truncated_shard_is_named_and_nothing_stays(session, tmp_path, keep):
+def test_truncated_shard_is_named_and_nothing_is_stored(session, tmp_path, keep):
     archive = tar(tmp_path / "whole.tar", samples(40))
     data = archive.read_bytes()
     cut = tmp_path / "cut.tar"
@@ -148,7 +148,7 @@ def test_a_truncated_shard_is_named_and_nothing_stays(session, tmp_path, keep):
     assert objects(session) == []
 
 
-def test_a_bad_picture_is_named_with_its_row_and_shard(session, tmp_path):
+def test_bad_image_is_named_with_its_row_and_shard(session, tmp_path):
     tar(tmp_path / "a.tar", samples(3))
     tar(tmp_path / "b.tar", [*samples(2), ("0009.png", b"no picture"), ("0009.cls", b"1")])
     table = bb.create_table("t", bb.read_webdataset(tmp_path / "a.tar").schema)
@@ -169,13 +169,13 @@ def test_a_bad_picture_is_named_with_its_row_and_shard(session, tmp_path):
         ([("1.cls", b"1"), ("2.cls", b"1")] * 60 + [("3.cls", b"cat")], "is not what those before"),
     ],
 )
-def test_harmful_and_odd_archives(session, tmp_path, members, message):
+def test_harmful_and_invalid_archives_are_rejected(session, tmp_path, members, message):
     path = tar(tmp_path / "a.tar", members)
     with pytest.raises((DataError, MediaError), match=message):
         list(bb.read_webdataset(path))
 
 
-def test_what_is_no_archive(session, tmp_path):
+def test_missing_and_unreadable_archives_are_rejected(session, tmp_path):
     (tmp_path / "a.tar").write_bytes(b"no archive" * 100)
     (tmp_path / "b.tar").write_bytes(b"")
     for name in "ab":
@@ -185,7 +185,7 @@ def test_what_is_no_archive(session, tmp_path):
         bb.read_webdataset(tmp_path / "none.tar")
 
 
-def test_a_member_that_is_too_large_is_not_read(tmp_path):
+def test_oversized_member_is_not_read(tmp_path):
     Path("barbule.toml").write_text("[media]\nmax_bytes = 1000\n")
     bb.connect(vectors="exact:")
     path = tar(tmp_path / "a.tar.gz", [("1.bin", b"\0" * 10_000_000)], "w:gz")
@@ -193,19 +193,19 @@ def test_a_member_that_is_too_large_is_not_read(tmp_path):
         bb.read_webdataset(path)
 
 
-def test_keys_and_names_that_cannot_be(session, album, tmp_path):
+def test_invalid_keys_and_names_are_rejected(session, album, tmp_path):
     with pytest.raises(DataError, match=r"row 1: the key of a sample .*value: '1'"):
-        album.mutate(k=bb_literal("1")).to_webdataset(tmp_path / "a.tar", key="k")
+        album.mutate(k=key_literal("1")).to_webdataset(tmp_path / "a.tar", key="k")
     assert not (tmp_path / "a.tar").exists()
     with pytest.raises(MediaError, match="leads out"):
-        album.mutate(k=bb_literal("../x")).to_webdataset(tmp_path / "a.tar", key="k")
+        album.mutate(k=key_literal("../x")).to_webdataset(tmp_path / "a.tar", key="k")
     with pytest.raises(SchemaError, match="column 'a b'"):
         album.select(**{"a b": album.n}).to_webdataset(tmp_path / "a.tar")
     with pytest.raises(DataError, match="no place for one number"):
         album.to_webdataset(tmp_path / "a-%s-%d.tar")
 
 
-def bb_literal(text):
+def key_literal(text):
     import ibis
 
     return ibis.literal(text)
