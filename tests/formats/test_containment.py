@@ -129,7 +129,7 @@ def test_links_out_of_a_folder_are_not_followed(session, data, secret):
             list(bb.read_folder(source, kind=bb.Document))
     allowed = bb.read_folder(data, kind=bb.Document, root=data.parent)
     assert {row["name"] for row in allowed} == {"own.txt", "link.txt"}
-    named = bb.read_folder(data / "link.txt", kind=bb.Document)  # by the user
+    named = bb.read_folder(data / "link.txt", kind=bb.Document)  # the user names the link
     assert [row["name"] for row in named] == ["link.txt"]
     (data / "link.txt").unlink()
     (data / "inner.txt").symlink_to(data / "in" / "own.txt")

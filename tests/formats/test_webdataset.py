@@ -90,7 +90,7 @@ def test_webdataset_round_trips(album, tmp_path):
     assert again.collect()["key"] == ["00000000", "00000001", "00000002"]
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # it leaves the file open
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset leaves the file open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_package_reads_written_shards(session, tmp_path):
     webdataset = pytest.importorskip("webdataset")

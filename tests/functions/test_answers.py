@@ -1,4 +1,4 @@
-"""Answers as servers give them, and classes as users write them."""
+"""Parsing of model answers, and pydantic models and dataclasses as schemas."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def table(session):
         f'The schema {{"type": "object"}} is filled by {RECORD}.',
     ],
 )
-def test_the_answer_is_found_in_what_a_model_says(openai, models, table, text):
+def test_json_is_found_in_the_text_of_an_answer(openai, models, table, text):
     models.content = lambda _body: text
     found = table.select(x=openai.extract(table.s, schema=Name, model="gpt-4o-mini")).collect()
     assert found == [{"x": {"name": "x"}}]
@@ -114,14 +114,14 @@ def test_the_answer_is_found_in_what_a_model_says(openai, models, table, text):
 @pytest.mark.parametrize(
     ("text", "name"), [('{"name": "x\ny"}', "x\ny"), ('{"name": "x\\ud83d"}', "x�")]
 )
-def test_texts_that_json_does_not_allow_are_read(openai, models, table, text, name):
+def test_invalid_json_strings_are_repaired(openai, models, table, text, name):
     models.content = lambda _body: text
     found = table.select(x=openai.extract(table.s, schema=Name, model="gpt-4o-mini")).collect()
     assert (found, models.count) == ([{"x": {"name": name}}], 1)
 
 
 @pytest.mark.parametrize("text", ["nothing", '{"nome": "x"} and words', "{name}", ""])
-def test_an_answer_that_is_not_there_is_repaired_once(openai, models, table, text):
+def test_answer_without_json_is_repaired_once(openai, models, table, text):
     models.content = lambda _body: text
     with pytest.raises(ModelError, match="after one repair"):
         table.select(x=openai.extract(table.s, schema=Name, model="gpt-4o-mini")).collect()
@@ -129,7 +129,7 @@ def test_an_answer_that_is_not_there_is_repaired_once(openai, models, table, tex
 
 
 @pytest.mark.parametrize("ask", ["extract", "chat"])
-def test_classes_give_their_fields_and_nothing_besides(openai, models, table, ask):
+def test_schema_classes_return_their_fields_only(openai, models, table, ask):
     models.content = lambda _body: json.dumps(
         WRITTEN | {"inner": {**ODD["inner"], "other": 1}}, default=str
     )
@@ -144,7 +144,7 @@ def test_classes_give_their_fields_and_nothing_besides(openai, models, table, as
     assert models.count == 1
 
 
-def test_objects_of_such_classes_are_rows_and_cells(session):
+def test_schema_objects_are_rows_and_cells(session):
     one = Odd(**{**WRITTEN, "more": 1})
     del one.more
     rows = bb.create_table("rows", Odd)
@@ -157,7 +157,7 @@ def test_objects_of_such_classes_are_rows_and_cells(session):
         rows.insert(Odd(**WRITTEN))
 
 
-def test_functions_take_and_give_such_classes(session):
+def test_functions_accept_and_return_schema_objects(session):
     @bb.udf
     def again(p: Odd) -> Odd:
         assert isinstance(p, Odd)
@@ -169,7 +169,7 @@ def test_functions_take_and_give_such_classes(session):
     assert cells.select(x=again(cells.p)).collect() == [{"x": ODD}]
 
 
-def test_members_of_an_enum_are_stored_as_their_values(session):
+def test_enum_members_are_stored_as_their_values(session):
     table = bb.create_table("graded", Graded)
     table.insert([Graded(Grade.GOOD, [Grade.BAD]), {"grade": 2, "grades": [Grade.GOOD, 2]}])
     assert sorted(table.collect(), key=lambda row: row["grade"]) == [
@@ -181,7 +181,7 @@ def test_members_of_an_enum_are_stored_as_their_values(session):
     assert loose.collect() == [{"j": {"grade": 1}}]
 
 
-def test_models_that_hold_a_whole_are_that_whole(session):
+def test_root_model_is_stored_as_its_root(session):
     class Names(pydantic.RootModel[list[str]]):
         pass
 
@@ -198,7 +198,7 @@ def test_models_that_hold_a_whole_are_that_whole(session):
     [{"class": str}, {"record": str}, {"class": str, "is": str}, {"class": str, "n": int}],
     ids=str,
 )
-def test_fields_may_have_any_name(openai, models, table, schema):
+def test_schema_fields_can_have_any_name(openai, models, table, schema):
     answer = {name: "a" if kind is str else 1 for name, kind in schema.items()}
     models.content = lambda _body: json.dumps(answer)
     asked = openai.extract(table.s, schema=schema, model="gpt-4o-mini")
@@ -207,7 +207,7 @@ def test_fields_may_have_any_name(openai, models, table, schema):
     assert table.collect()["x"] == [answer, answer]
 
 
-def test_a_text_without_a_vector_leaves_the_others_theirs(openai, models, session):
+def test_missing_vector_is_an_error_of_its_row(openai, models, session):
     table = bb.create_table("t", [{"s": text} for text in ("a", "no vector", "b")])
     table.add_computed_column(v=openai.embeddings(table.s, model="gaps", length=8))
     assert [row["v"] is None for row in table.order_by("s").collect()] == [False, False, True]

@@ -1,4 +1,4 @@
-"""What functions are given: objects of their annotations, media opened; what does not fit them."""
+"""Arguments of functions: conversion to annotated types, opened media, and rejected values."""
 
 from __future__ import annotations
 
@@ -135,21 +135,21 @@ def given(annotation, **options):
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
-def test_a_cell_is_what_the_annotation_says(table, annotation, column, wanted):
+def test_argument_is_converted_to_its_annotation(table, annotation, column, wanted):
     function, seen = given(annotation)
     first(table, function(table[column]))
     assert seen == [wanted]
     assert type(seen[0]) is type(wanted)
 
 
-def test_arrays_of_numpy(table):
+def test_numpy_annotation_gets_an_array(table):
     function, seen = given(np.ndarray)
     first(table, function(table.vector))
     assert isinstance(seen[0], np.ndarray)
     assert seen[0].tolist() == [1.0, 2.0]
 
 
-def test_a_batch_function_gets_lists_of_objects(table):
+def test_batch_function_gets_lists_of_objects(table):
     @bb.udf(batch_size=4)
     def labels(boxes: list[Box], upper: bool = False) -> list[str]:
         return [box.label.upper() if upper else box.label for box in boxes]
@@ -159,7 +159,7 @@ def test_a_batch_function_gets_lists_of_objects(table):
         labels(table.box, table.n > 1)
 
 
-def test_constants_and_containers_become_objects_too(table):
+def test_constants_and_containers_are_converted(table):
     @bb.udf
     def named(n: int, box: Box, color: Color = Color.BLUE) -> str:
         return f"{n}{box.label}{type(box.corners[0]).__name__}{color.name}"
@@ -171,7 +171,7 @@ def test_constants_and_containers_become_objects_too(table):
     assert first(table, named(table.n, built)) == "1aCornerBLUE"
 
 
-def test_variadic_arguments_are_made_and_may_be_missing(table):
+def test_variadic_arguments_are_converted_and_nullable(table):
     seen = []
 
     @bb.udf
@@ -214,14 +214,14 @@ def media(session):
 
 
 @pytest.mark.parametrize("annotation", [bb.Image, PIL.Image.Image, "PIL.Image.Image"], ids=str)
-def test_images_arrive_opened(media, annotation):
+def test_image_arguments_are_opened(media, annotation):
     function, seen = given(eval(annotation) if isinstance(annotation, str) else annotation)
     media.select(a=function(media.img), b=function(media.name)).collect()
     media.select(c=function(ibis._.img), d=function(media.imgs[0])).collect()
     assert [each.size for each in seen] == [(3, 2)] * 4
 
 
-def test_media_in_lists_and_records_arrive_opened(media):
+def test_media_in_lists_and_structs_are_opened(media):
     function, seen = given(list[bb.Image])
     media.select(x=function(media.imgs)).collect()
     function, records = given(bb.Struct({"img": bb.Image, "n": bb.Int}))
@@ -231,21 +231,21 @@ def test_media_in_lists_and_records_arrive_opened(media):
 
 
 @pytest.mark.parametrize("annotation", [str, bb.Audio, pathlib.Path, None], ids=str)
-def test_other_media_arrive_as_local_paths(media, annotation):
+def test_other_media_are_passed_as_local_paths(media, annotation):
     function, seen = given(annotation)
     media.select(x=function(media.snd)).collect()
     assert isinstance(seen[0], pathlib.Path if annotation is pathlib.Path else str)
     assert pathlib.Path(seen[0]).read_bytes()[:4] == b"RIFF"
 
 
-def test_the_path_of_an_image_arrives_where_a_text_is_wanted(media):
+def test_image_is_passed_as_a_path_to_a_string_parameter(media):
     function, seen = given(str)
     media.select(x=function(media.img)).collect()
     assert pathlib.Path(seen[0]).read_bytes()[1:4] == b"PNG"
 
 
 @pytest.mark.parametrize("image", ["path", "image", "bytes"])
-def test_constants_arrive_as_images(media, image):
+def test_constant_images_are_opened(media, image):
     seen = []
 
     @bb.udf
@@ -284,7 +284,7 @@ def size():
     return size
 
 
-def test_the_overload_that_fits_is_called(table, media, size):
+def test_matching_overload_is_called(table, media, size):
     row = (
         table.order_by("n")
         .limit(1)
@@ -301,7 +301,7 @@ def test_the_overload_that_fits_is_called(table, media, size):
     ]
 
 
-def test_an_argument_that_no_overload_takes(table, size):
+def test_argument_without_a_matching_overload_is_rejected(table, size):
     with pytest.raises(ExpressionError, match=r"no overload takes \(date\)\. There are: \(value: "):
         size(table.day)
     with pytest.raises(ExpressionError, match="takes the same types as the function itself"):
@@ -313,7 +313,7 @@ def test_an_argument_that_no_overload_takes(table, size):
         bb.functions.openai.chat_completions.overload(lambda x: x)
 
 
-# -- What does not fit -----------------------------------------------------------------------------
+# -- Rejected arguments ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_an_argument_that_no_overload_takes(table, size):
     ],
     ids=str,
 )
-def test_a_column_of_another_type_is_refused_at_once(table, annotation, column, takes):
+def test_column_of_another_type_is_rejected_at_once(table, annotation, column, takes):
     function, seen = given(annotation)
     message = rf"table 'things', column '{column}': \S+take: the parameter 'value' takes {takes}"
     with pytest.raises(ExpressionError, match=message):
@@ -352,7 +352,7 @@ def test_a_column_of_another_type_is_refused_at_once(table, annotation, column, 
     ],
     ids=str,
 )
-def test_a_constant_of_another_type_is_refused_at_once(table, annotation, value, message):
+def test_constant_of_another_type_is_rejected_at_once(table, annotation, value, message):
     def take(n, other):
         return n
 
@@ -361,19 +361,19 @@ def test_a_constant_of_another_type_is_refused_at_once(table, annotation, value,
         bb.udf(take)(table.n, value)
 
 
-def test_json_is_taken_for_what_it_may_hold(table):
+def test_json_column_is_accepted_for_a_list(table):
     function, seen = given(list[int])
     first(table, function(table.j.k))
     assert seen == [[1]]
 
 
-def test_a_table_is_no_argument(table):
+def test_table_is_rejected_as_an_argument(table):
     function, _ = given(str)
     with pytest.raises(ExpressionError, match=r"takes a table\. Give a column of it"):
         function(table)
 
 
-def test_wrong_arguments_of_a_deferred_call_are_refused_at_once(table):
+def test_deferred_call_with_wrong_arguments_is_rejected(table):
     function, _ = given(str)
     with pytest.raises(ExpressionError, match="too many positional arguments"):
         function(ibis._.w, ibis._.n)

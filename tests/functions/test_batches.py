@@ -1,4 +1,4 @@
-"""What batch functions return and take, what else can be called, and what errors name."""
+"""Batch functions: results, arguments, other callables, and rows in errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def column(table, call):
     return table.order_by("n").select(x=call).collect()["x"]
 
 
-# -- What a batch function returns -----------------------------------------------------------------
+# -- Results of batch functions --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def column(table, call):
         (lambda _ns: 3, "an int"),
     ],
 )
-def test_what_is_no_list_of_results_is_refused(numbers, make, named):
+def test_unordered_or_non_list_batch_result_is_rejected(numbers, make, named):
     @bb.udf(batch_size=4)
     def f(ns: list[int]) -> list[int]:
         return make(ns)
@@ -58,7 +58,7 @@ def test_what_is_no_list_of_results_is_refused(numbers, make, named):
     [list, tuple, np.array, pd.Series, pa.array, iter, lambda ns: (n for n in ns)],
     ids=["list", "tuple", "array", "series", "arrow", "iterator", "generator"],
 )
-def test_what_has_an_order_is_one_result_for_each_row(numbers, make):
+def test_ordered_batch_result_matches_the_rows(numbers, make):
     @bb.udf(batch_size=3, return_type=bb.Array(bb.Int))
     def f(ns: list[int]):
         return make([n * 10 for n in ns])
@@ -66,7 +66,7 @@ def test_what_has_an_order_is_one_result_for_each_row(numbers, make):
     assert [int(x) for x in column(numbers, f(numbers.n))] == [10, 30, 50, 90]
 
 
-def test_an_error_of_a_generator_is_that_of_the_function(numbers):
+def test_generator_error_is_reported_as_a_function_error(numbers):
     @bb.udf(batch_size=4)
     def f(ns: list[int]) -> list[int]:
         yield from (n + "" for n in ns)
@@ -78,7 +78,7 @@ def test_an_error_of_a_generator_is_that_of_the_function(numbers):
 # -- Coroutines ------------------------------------------------------------------------------------
 
 
-def test_a_coroutine_function_takes_batches_several_at_once(numbers):
+def test_async_batch_function_runs_batches_concurrently(numbers):
     running, most = [0], [0]
 
     @bb.udf(batch_size=1)
@@ -96,7 +96,7 @@ def test_a_coroutine_function_takes_batches_several_at_once(numbers):
     assert numbers.order_by("n").collect()["x"] == [3, 9, 15, 21, 27]
 
 
-def test_a_coroutine_of_a_batch_may_fail_and_be_late(numbers):
+def test_async_batch_function_can_fail_or_time_out(numbers):
     @bb.udf(batch_size=2, on_error="null")
     async def fails(ns: list[int]) -> list[int]:
         if 9 in ns:
@@ -125,10 +125,10 @@ def test_a_coroutine_of_a_batch_may_fail_and_be_late(numbers):
     assert column(numbers, second(numbers.n)) == [1, 3, 5, 9]
 
 
-# -- What a batch function takes -------------------------------------------------------------------
+# -- Arguments of batch functions ------------------------------------------------------------------
 
 
-def test_a_default_without_annotation_arrives_as_in_a_call(numbers):
+def test_unannotated_default_is_passed_as_a_constant(numbers):
     @bb.udf(batch_size=3, return_type=bb.Array(bb.String))
     def marked(texts, mark="?"):
         assert isinstance(texts, list)
@@ -153,7 +153,7 @@ def test_a_default_without_annotation_arrives_as_in_a_call(numbers):
     ]
 
 
-# -- What can be called ----------------------------------------------------------------------------
+# -- Callables -------------------------------------------------------------------------------------
 
 
 def plus(n: int, m: int) -> int:
@@ -199,7 +199,7 @@ class LateScale:
         ((10).__add__, {"return_type": int}, "builtins.int.__add__", [11, 13]),
     ],
 )
-def test_whatever_can_be_called_is_a_function(numbers, made, options, name, expected):
+def test_any_callable_can_be_a_function(numbers, made, options, name, expected):
     function = bb.udf(made, **options)
     assert function.name.endswith(name)
     assert column(numbers, function(numbers.n))[:2] == expected
@@ -218,13 +218,13 @@ def test_whatever_can_be_called_is_a_function(numbers, made, options, name, expe
         ("-".join, "t-1"),
     ],
 )
-def test_functions_of_pythons_own_need_their_type_alone(numbers, made, expected):
+def test_builtin_functions_need_only_a_return_type(numbers, made, expected):
     function = bb.udf(made, return_type=str)
     assert column(numbers, function(numbers.s))[0] == expected
     assert column(numbers, bb.udf(len)(numbers.s))[0] == 2
 
 
-def test_a_partial_batch_function_and_a_partial_query(numbers):
+def test_partial_batch_function_and_partial_query(numbers):
     def scaled(ns: list[int], k: int) -> list[int]:
         return [n * k for n in ns]
 
@@ -236,13 +236,13 @@ def test_a_partial_batch_function_and_a_partial_query(numbers):
     assert column(numbers, query(numbers.n)) == [2, 2, 1, 0]
 
 
-def test_docstrings_are_those_of_what_is_called():
+def test_docstring_is_taken_from_the_callable():
     assert bb.udf(functools.partial(plus, m=3)).__doc__ == "Add."
     assert bb.udf(Scale()).__doc__ == "Multiply by three."
     assert bb.udf(functools.partial(plus, m=3))(4) == 7
 
 
-def test_what_cannot_be_called_so_says_what_to_do():
+def test_unsupported_callables_are_rejected_with_a_hint():
     with pytest.raises(ExpressionError, match=r"builtins.max are not known.* lambda value: max"):
         bb.udf(max, return_type=int)
     with pytest.raises(ExpressionError, match="plus cannot be found by another process"):
@@ -251,7 +251,7 @@ def test_what_cannot_be_called_so_says_what_to_do():
         bb.udf(3)
 
 
-# -- What errors name ------------------------------------------------------------------------------
+# -- Rows in errors --------------------------------------------------------------------------------
 
 
 def inverses(size):
@@ -266,7 +266,7 @@ def inverses(size):
     ("size", "rows"),
     [(4, r"rows 0 to 3: \S*inverse failed"), (2, "rows 2 to 3: "), (1, r"row 2: .*value: 0\.0")],
 )
-def test_an_error_of_a_batch_names_its_rows(session, size, rows):
+def test_batch_error_names_its_rows(session, size, rows):
     table = bb.create_table("t", {"n": bb.Float})
     table.add_computed_column(x=inverses(size)(table.n))
     with pytest.raises(FunctionError, match=f"table 't', column 'x', {rows}"):
@@ -278,7 +278,7 @@ def test_an_error_of_a_batch_names_its_rows(session, size, rows):
     assert (error.value.row, error.value.rows) == (0, 2)
 
 
-def test_rows_without_a_value_are_counted_in_the_rows_of_a_batch(session):
+def test_batch_error_rows_include_null_rows(session):
     table = bb.create_table("t", {"n": bb.Float})
     table.add_computed_column(x=inverses(2)(table.n))
     with pytest.raises(FunctionError, match="rows 0 to 3: "):
@@ -295,7 +295,7 @@ class OddValue:
         raise Odd
 
 
-def test_an_exception_that_cannot_say_what_it_is_is_the_error_of_its_cell(numbers):
+def test_exception_without_a_message_is_a_cell_error(numbers):
     @bb.udf(on_error="null")
     def risky(n: int) -> int:
         if n > 1:

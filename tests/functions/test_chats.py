@@ -1,4 +1,4 @@
-"""Chats: what messages may hold, tools, structured answers within a chat, Anthropic's form."""
+"""Chats: message content, tools, structured answers, and the Anthropic format."""
 
 from __future__ import annotations
 
@@ -49,30 +49,30 @@ def table_of(**cells):
     return table
 
 
-def said(chat):
+def reply_text(chat):
     return chat.choices[0].message.content
 
 
-def sent(models, number=-1):
+def sent_content(models, number=-1):
     return models.requests[number]["messages"][-1]["content"]
 
 
 def answer(openai, table, content, **params):
     asked = [{"role": "user", "content": content}]
     chat = openai.chat_completions(asked, model=params.pop("model", "gpt-4o-mini"), **params)
-    return table.select(x=said(chat)).collect()["x"]
+    return table.select(x=reply_text(chat)).collect()["x"]
 
 
 # -- Media in messages ----------------------------------------------------------------------------
 
 
-def test_media_stand_where_they_are_wanted(openai, models):
+def test_media_keep_their_place_in_a_message(openai, models):
     data = picture()
     table = table_of(text="Hear, see", img=data, snd=SOUND)
     assert answer(openai, table, [table.text, table.img, "and", table.snd]) == [
         "parts: text,image_url,text,input_audio"
     ]
-    text, image, word, sound = sent(models)
+    text, image, word, sound = sent_content(models)
     assert (text["text"], word["text"]) == ("Hear, see", "and")
     assert base64.b64decode(image["image_url"]["url"].partition("base64,")[2]) == data
     assert sound["input_audio"]["format"] == "wav"
@@ -89,22 +89,22 @@ def test_media_stand_where_they_are_wanted(openai, models):
         lambda img: img,
     ],
 )
-def test_every_way_to_write_an_image_sends_the_same(openai, models, part):
+def test_image_part_formats_send_the_same_request(openai, models, part):
     table = table_of(img=picture())
     answer(openai, table, [part(table.img)])
-    (found,) = sent(models)
+    (found,) = sent_content(models)
     assert found["type"] == "image_url"
     assert found["image_url"]["url"].startswith("data:image/png;base64,")
 
 
-def test_the_detail_of_an_image_is_kept(openai, models):
+def test_image_detail_is_kept(openai, models):
     table = table_of(img=picture())
     part = {"type": "image_url", "image_url": {"url": table.img, "detail": "low"}}
     answer(openai, table, [part])
-    assert sent(models)[0]["image_url"]["detail"] == "low"
+    assert sent_content(models)[0]["image_url"]["detail"] == "low"
 
 
-def test_an_image_alone_and_a_pil_image(openai, models):
+def test_single_image_and_pil_image_are_sent(openai, models):
     table = table_of(text="x")
     assert answer(openai, table, Image.new("RGB", (2, 2))) == ["parts: image_url"]
     assert answer(openai, table, ["See", Image.new("RGB", (2, 2))]) == ["parts: text,image_url"]
@@ -121,36 +121,36 @@ def test_an_image_alone_and_a_pil_image(openai, models):
     ],
     ids=["wide", "wide-jpeg", "tiff", "bmp", "heavy"],
 )
-def test_images_are_sent_in_a_size_and_format_that_models_take(openai, models, data, kind):
+def test_images_are_sent_in_an_accepted_size_and_format(openai, models, data, kind):
     table = table_of(img=data)
     answer(openai, table, [table.img])
-    head, _, body = sent(models)[0]["image_url"]["url"].partition(";base64,")
+    head, _, body = sent_content(models)[0]["image_url"]["url"].partition(";base64,")
     assert head == f"data:{kind}"
     image = Image.open(io.BytesIO(base64.b64decode(body)))
     assert max(image.size) <= 2048
     assert len(body) < 5_000_000 * 4 / 3
 
 
-def test_a_document_is_sent_as_text_to_models_that_read_no_pdf(openai, models):
+def test_document_is_sent_as_text_to_models_without_pdf_support(openai, models):
     Path("note.md").write_text("# Feathers\n\nA barbule hooks.")
     table = table_of(doc="note.md")
     for model in ("gpt-4o-mini", "of-mine"):
         answer(openai, table, ["Read", table.doc], model=model)
-        assert sent(models)[1] == {"type": "text", "text": "Feathers\n\nA barbule hooks."}
+        assert sent_content(models)[1] == {"type": "text", "text": "Feathers\n\nA barbule hooks."}
 
 
-def test_a_pdf_is_sent_whole_to_models_that_read_it(openai, models):
+def test_pdf_is_sent_to_models_with_pdf_support(openai, models):
     Image.new("RGB", (20, 20)).save("scan.pdf")
     table = table_of(doc="scan.pdf")
     answer(openai, table, [table.doc])
-    (part,) = sent(models)
+    (part,) = sent_content(models)
     assert part["type"] == "file"
     assert part["file"]["filename"] == "scan.pdf"
     data = base64.b64decode(part["file"]["file_data"].removeprefix("data:application/pdf;base64,"))
     assert data == Path("scan.pdf").read_bytes()
 
 
-def test_a_scan_is_not_sent_as_an_empty_text(openai, models):
+def test_scanned_pdf_is_not_sent_as_empty_text(openai, models):
     Image.new("RGB", (20, 20)).save("scan.pdf")
     table = table_of(doc="scan.pdf")
     with pytest.raises(BarbuleError, match=r"row 0: .*scan\.pdf is a scan: .*of-mine takes no PDF"):
@@ -158,7 +158,7 @@ def test_a_scan_is_not_sent_as_an_empty_text(openai, models):
     assert models.count == 0
 
 
-def test_equal_images_are_asked_about_once(openai, models):
+def test_equal_images_are_sent_once(openai, models):
     table = bb.create_table("t", {"img": bb.Image})
     data = picture()
     Path("a.png").write_bytes(data)
@@ -168,23 +168,23 @@ def test_equal_images_are_asked_about_once(openai, models):
     assert models.count == 1
 
 
-def test_a_list_of_media_is_refused(openai):
+def test_list_of_media_is_rejected(openai):
     table = bb.create_table("t", {"imgs": bb.Array(bb.Image)})
     with pytest.raises(ExpressionError, match="list of media"):
         openai.chat_completions([{"role": "user", "content": table.imgs}], model="x")
 
 
-def test_messages_may_be_a_json_column_or_a_text(openai, models):
+def test_messages_can_be_a_json_column_or_a_string(openai, models):
     table = bb.create_table("t", {"asked": bb.Json})
     table.insert(asked=[{"role": "user", "content": "hello", "name": None}])
     chat = openai.chat_completions(table.asked, model="gpt-4o-mini")
-    assert table.select(x=said(chat)).collect()["x"] == ["echo: hello"]
+    assert table.select(x=reply_text(chat)).collect()["x"] == ["echo: hello"]
     assert models.requests[0]["messages"] == [{"role": "user", "content": "hello"}]
     plain = openai.chat_completions("hi", model="gpt-4o-mini")
-    assert table.select(x=said(plain)).collect()["x"] == ["echo: hi"]
+    assert table.select(x=reply_text(plain)).collect()["x"] == ["echo: hi"]
 
 
-def test_vision_takes_images_columns_and_addresses(openai, models):
+def test_vision_accepts_images_columns_and_urls(openai, models):
     table = table_of(img=picture(), text="https://example.com/a.png")
     for image in (table.img, Image.new("RGB", (2, 2)), "https://example.com/a.png", table.text):
         seen = openai.vision("What is it?", image, model="gpt-4o-mini", max_tokens=5)
@@ -197,7 +197,7 @@ def test_vision_takes_images_columns_and_addresses(openai, models):
 # -- Parameters, tools, structured answers --------------------------------------------------------
 
 
-def test_parameters_of_the_provider_are_passed_through(openai, models):
+def test_provider_parameters_are_passed_through(openai, models):
     table = table_of(text="one")
     answer(openai, table, table.text, temperature=0.0, seed=3, stop=["."], min_p=0.1, top_p=None)
     (request,) = models.requests
@@ -230,16 +230,16 @@ def test_tool_calls_are_typed(openai, models):
     assert models.count == 1
 
 
-def test_a_structured_answer_stands_beside_its_text(openai, models):
+def test_structured_answer_includes_its_text(openai, models):
     table = table_of(text="a wren")
     asked = [{"role": "user", "content": table.text}]
     chat = openai.chat_completions(asked, model="gpt-4o-mini", response_format=Bird)
     message = chat.choices[0].message
     assert message.parsed.type() == bb.Struct({"name": str, "wings": int})
     found = table.select(
-        message.parsed["name"], more=message.parsed.wings + 1, said=message.content
+        message.parsed["name"], more=message.parsed.wings + 1, reply_text=message.content
     )
-    row = {"name": "a wren", "more": 3, "said": '{"name": "a wren", "wings": 2}'}
+    row = {"name": "a wren", "more": 3, "reply_text": '{"name": "a wren", "wings": 2}'}
     assert found.collect() == [row]
     form = models.requests[0]["response_format"]
     assert form["json_schema"]["name"] == "Bird"
@@ -248,17 +248,17 @@ def test_a_structured_answer_stands_beside_its_text(openai, models):
         openai.chat_completions(asked, model="gpt-4o-mini", response_format=Bird, n=2)
 
 
-def test_a_plain_response_format_is_the_providers_affair(openai, models):
+def test_plain_response_format_is_passed_through(openai, models):
     table = table_of(text="one")
     form = {"type": "json_object"}
     assert answer(openai, table, table.text, response_format=form) == ['{"echo": "one"}']
     assert models.requests[0]["response_format"] == form
 
 
-# -- Anthropic's form -----------------------------------------------------------------------------
+# -- The Anthropic format -------------------------------------------------------------------------
 
 
-def test_messages(anthropic, models):
+def test_anthropic_messages_are_sent_and_typed(anthropic, models):
     table = table_of(text="one", img=picture())
     chat = anthropic.messages(
         [{"role": "user", "content": ["See", table.img]}],
@@ -276,7 +276,7 @@ def test_messages(anthropic, models):
     assert (source["type"], source["media_type"]) == ("base64", "image/png")
 
 
-def test_messages_with_tools(anthropic, models):
+def test_anthropic_messages_return_tool_calls(anthropic, models):
     table = table_of(text="one")
     schema = {"type": "object", "properties": {"place": {"type": "string"}}}
     chat = anthropic.messages(
@@ -290,21 +290,21 @@ def test_messages_with_tools(anthropic, models):
     ]
 
 
-def test_sounds_have_no_place_in_anthropics_form(anthropic):
+def test_audio_is_rejected_by_anthropic_messages(anthropic):
     table = table_of(snd=SOUND)
     chat = anthropic.messages([{"role": "user", "content": [table.snd]}], model="claude-haiku-4-5")
     with pytest.raises(UnsupportedError, match="no place for audio"):
         table.select(x=chat.content[0].text).collect()
 
 
-def test_chats_and_vision_of_anthropic(anthropic, models):
+def test_anthropic_chats_and_vision(anthropic, models):
     table = table_of(text="one", img=picture())
     assert answer(anthropic, table, table.text, model="claude-haiku-4-5") == ["parts: text"]
     seen = anthropic.vision("What?", table.img, model="claude-haiku-4-5")
     assert table.select(x=seen).collect()["x"] == ["parts: text,image"]
 
 
-# -- What goes wrong ------------------------------------------------------------------------------
+# -- Errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_vision_without_an_answer_is_an_error(openai, model, message):
     assert not caught.value.retryable
 
 
-def test_a_refusal_of_a_chat_is_data(openai):
+def test_refusal_of_a_chat_is_returned_as_data(openai):
     table = table_of(text="one")
     asked = [{"role": "user", "content": table.text}]
     chat = openai.chat_completions(asked, model="refuses").choices[0]
@@ -328,7 +328,7 @@ def test_a_refusal_of_a_chat_is_data(openai):
 
 
 @pytest.mark.parametrize("fates", [("429",), ("500", "malformed"), ("disconnect", "ok")])
-def test_what_passes_is_asked_again(openai, models, fates):
+def test_transient_errors_are_retried(openai, models, fates):
     table = table_of(text="one")
     models.script(*fates)
     assert answer(openai, table, table.text) == ["echo: one"]

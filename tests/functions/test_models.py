@@ -1,4 +1,4 @@
-"""Model functions over real HTTP: what is asked, what comes back, what is left after a failure."""
+"""Model functions over real HTTP: requests, typed answers, and state after a failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def answer(openai, table, **params):
     return ask(openai, table, **params).choices[0].message.content
 
 
-def test_the_answer_is_a_typed_struct(openai, models, qa):
+def test_answer_is_a_typed_struct(openai, models, qa):
     chat = ask(openai, qa, temperature=0.2)
     found = qa.filter(qa.n == 0).select(
         text=chat.choices[0].message.content,
@@ -52,7 +52,7 @@ def test_the_answer_is_a_typed_struct(openai, models, qa):
     assert request["messages"] == [{"role": "user", "content": "one"}]
 
 
-def test_equal_prompts_are_asked_once_and_missing_ones_not_at_all(openai, models, qa):
+def test_equal_prompts_are_sent_once_and_null_prompts_never(openai, models, qa):
     found = qa.add_computed_column(answer=answer(openai, qa))
     assert qa.order_by("n").collect()["answer"] == ["echo: one", "echo: two", "echo: one", None]
     assert models.count == 2
@@ -63,7 +63,7 @@ def test_equal_prompts_are_asked_once_and_missing_ones_not_at_all(openai, models
     assert row == {"n": 2, "asked": 2, "model": "openai/gpt-4o-mini"}
 
 
-def test_an_insert_asks_only_for_new_rows(openai, models, qa):
+def test_insert_calls_only_for_new_rows(openai, models, qa):
     qa.add_computed_column(answer=answer(openai, qa))
     models.reset()
     found = qa.insert([{"n": 4, "prompt": "two"}, {"n": 5, "prompt": "three"}])
@@ -72,20 +72,20 @@ def test_an_insert_asks_only_for_new_rows(openai, models, qa):
     assert qa.filter(qa.n == 5).collect()["answer"] == ["echo: three"]
 
 
-def test_explain_asks_nothing(openai, models, qa):
+def test_explain_sends_no_requests(openai, models, qa):
     shown = str(qa.select(x=answer(openai, qa)).explain())
     assert "chat_completions(model='gpt-4o-mini', messages=[{'role': 'user'" in shown
     assert "(ledger)" in shown
     assert models.count == 0
 
 
-def test_calls_without_rows_ask_nothing(openai, models, qa):
+def test_unused_calls_send_no_requests(openai, models, qa):
     assert qa.filter(qa.n > 99).select(x=answer(openai, qa)).collect() == []
     assert qa.mutate(x=answer(openai, qa)).select("n").collect()["n"] == [0, 1, 2, 3]
     assert models.count == 0
 
 
-def test_vision_sends_the_content_of_the_image(openai, models):
+def test_vision_sends_the_image_content(openai, models):
     from PIL import Image
 
     Image.new("RGB", (2, 2), "red").save("red.png")
@@ -112,15 +112,13 @@ MESSAGES = {
 
 @pytest.fixture
 def by_model(openai):
-    """Make a table whose rows name the model that is asked."""
+    """Create a table whose rows name the model to call."""
     table = bb.create_table("asked", {"n": bb.Int, "model": bb.String, "prompt": bb.String})
     table.insert([{"n": n, "model": m, "prompt": "hi"} for n, m in enumerate([*MESSAGES, "echo"])])
     return table
 
 
-def test_what_a_provider_refuses_is_an_error_of_the_cell_without_a_secret(
-    openai, models, by_model, caplog
-):
+def test_provider_error_is_a_cell_error_without_secrets(openai, models, by_model, caplog):
     done = by_model.add_computed_column(x=answer(openai, by_model, model=by_model.model))
     assert (done.rows, done.errors) == (6, 5)
     found = by_model.order_by("n").select("model", "x", why=by_model.x.error).collect()
@@ -129,13 +127,17 @@ def test_what_a_provider_refuses_is_an_error_of_the_cell_without_a_secret(
         assert row["x"] is None
         assert row["why"]["type"] == "ModelError"
         assert MESSAGES[row["model"]] in row["why"]["message"]
-    told = [*by_model.errors().collect()["message"], *bb.calls().collect()["error"], caplog.text]
-    assert all(KEY not in str(each) for each in told)
+    messages_seen = [
+        *by_model.errors().collect()["message"],
+        *bb.calls().collect()["error"],
+        caplog.text,
+    ]
+    assert all(KEY not in str(each) for each in messages_seen)
     assert "asked: 5 cells failed, the first because model 'openai/" in caplog.text
     assert models.count == 6
 
 
-def test_a_key_that_is_missing_is_an_error_of_the_cell(models, monkeypatch):
+def test_missing_key_is_a_cell_error(models, monkeypatch):
     from barbule.functions import openai
 
     with Path("barbule.toml").open("a") as file:
@@ -143,35 +145,35 @@ def test_a_key_that_is_missing_is_an_error_of_the_cell(models, monkeypatch):
     bb.connect(vectors="exact:")
     table = bb.create_table("qa", [{"prompt": "one"}, {"prompt": "two"}])
     assert table.add_computed_column(x=answer(openai, table)).errors == 2
-    told = table.errors().collect()["message"]
-    assert all("'NO_SUCH_KEY'" in each and "Set NO_SUCH_KEY" in each for each in told)
+    messages_seen = table.errors().collect()["message"]
+    assert all("'NO_SUCH_KEY'" in each and "Set NO_SUCH_KEY" in each for each in messages_seen)
     monkeypatch.setenv("NO_SUCH_KEY", KEY)
     assert table.recompute("x", errors_only=True).rows == 2
     assert sorted(table.collect()["x"]) == ["echo: one", "echo: two"]
 
 
-def test_where_a_model_refuses_everything_the_rest_is_not_asked(openai, models):
+def test_model_that_rejects_every_row_is_not_called_for_the_rest(openai, models):
     table = bb.create_table("many", [{"prompt": f"p {n}"} for n in range(500)])
     assert table.add_computed_column(x=answer(openai, table, model="auth")).errors == 500
     assert models.count <= 64
     assert set(table.errors().collect()["type"]) == {"ModelError"}
 
 
-def test_a_model_that_refuses_everything_is_not_asked_of_each_text(openai, models):
+def test_rejected_embedding_batch_is_not_split(openai, models):
     table = bb.create_table("texts", [{"text": f"t {n}"} for n in range(64)])
     vectors = openai.embeddings(table.text, model="auth", length=8)
     assert table.add_computed_column(v=vectors).errors == 64
     assert models.count == 1
 
 
-def test_an_insert_keeps_its_row_beside_the_error(openai, models, qa):
+def test_insert_keeps_a_row_with_a_cell_error(openai, models, qa):
     qa.delete()
     qa.add_computed_column(x=answer(openai, qa, model="policy"))
     assert qa.insert(n=9, prompt="bad").errors == 1
     assert qa.collect() == [{"n": 9, "prompt": "bad", "x": None}]
 
 
-def test_a_query_that_keeps_no_reasons_raises(openai, models, qa):
+def test_query_raises_the_provider_error(openai, models, qa):
     with pytest.raises(ModelError, match=r"row [01]: .*auth.*Incorrect API key") as info:
         qa.select(x=answer(openai, qa, model="auth")).collect()
     error: BaseException | None = info.value
@@ -180,7 +182,7 @@ def test_a_query_that_keeps_no_reasons_raises(openai, models, qa):
         error = error.__cause__
 
 
-def test_rate_limits_are_waited_for(openai, models, qa):
+def test_rate_limited_calls_are_retried(openai, models, qa):
     one = qa.filter(qa.n == 0)
     assert one.select(x=answer(openai, one, model="rate-limited-3")).collect() == [
         {"x": "echo: one"}
@@ -189,7 +191,7 @@ def test_rate_limits_are_waited_for(openai, models, qa):
     assert bb.calls().collect()["attempts"] == [4]
 
 
-def test_a_model_is_called_by_expressions_only(openai, models):
+def test_call_without_a_column_returns_an_expression(openai, models):
     chat = openai.chat_completions(model="x", messages=[{"role": "user", "content": "hi"}])
     assert chat.type().is_struct()
     assert models.count == 0

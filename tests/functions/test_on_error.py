@@ -1,4 +1,4 @@
-"""`on_error=` of a call and of a computed column: it goes before what the function says."""
+"""`on_error=` of a call or computed column overrides that of the function."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def cells(table, name="x"):
     return table.order_by("n").select(table[name]).collect()[name]
 
 
-def test_a_column_of_a_function_of_ours(table):
+def test_column_policy_applies_to_builtin_functions(table):
     done = table.add_computed_column(x=table.img.getpixel((table.n, 0)), on_error="null")
     assert (done.rows, done.errors) == (3, 1)
     assert cells(table) == [7, 7, None]
@@ -55,7 +55,7 @@ def test_a_column_of_a_function_of_ours(table):
     assert [each["message"] for each in reasons] == [FAILS]
 
 
-def test_it_holds_for_what_comes_later(table):
+def test_column_policy_applies_to_later_rows(table):
     table.add_computed_column(x=table.img.getpixel((table.n, 0)), on_error="null")
     assert table.insert(n=50, img=PIL.Image.new("L", (8, 8))).errors == 1
     table.update({"n": 60}, where=table.n == 3)
@@ -65,29 +65,29 @@ def test_it_holds_for_what_comes_later(table):
 
 
 @pytest.mark.parametrize("function", [tenth, forgiving, tenths, later])
-def test_functions_of_users(table, function):
+def test_column_policy_applies_to_user_functions(table, function):
     table.add_computed_column(x=function(table.n), on_error="null")
     assert cells(table)[0] is None
-    if function is not tenths:  # a batch fails as a whole
+    if function is not tenths:  # the whole batch fails
         assert cells(table)[1:] == pytest.approx([10 / 3, 10 / 9])
     with pytest.raises(BarbuleError, match="ZeroDivisionError"):
         table.add_computed_column(y=function(table.n), on_error="abort")
     assert "y" not in table.columns
 
 
-def test_a_call_inside_of_another(table):
+def test_column_policy_applies_to_nested_calls(table):
     corner = table.img.crop((0, 0, 4, 4)).getpixel((table.n, 0))
     with pytest.raises(BarbuleError, match=FAILS):
         table.add_computed_column(x=corner)
     table.add_computed_column(x=corner, on_error="null")
     assert cells(table) == [7, 7, None]
-    # Crops of a negative size fail, inside of what takes them.
+    # Crops of a negative size fail within the outer call.
     inner = table.img.crop((table.n, 0, 4, 4)).resize((2, 2))
     table.add_computed_column(small=inner, on_error="null")
     assert [cell is None for cell in cells(table, "small")] == [False, False, True]
 
 
-def test_a_call_says_it_itself(table):
+def test_call_policy_applies_to_the_call(table):
     where = (table.n, 0)
     for call in (
         table.img.getpixel(where, on_error="null"),
@@ -105,18 +105,18 @@ def test_a_call_says_it_itself(table):
         table.select(x=forgiving(table.n, on_error="abort")).collect()
 
 
-def test_what_a_call_says_goes_before_what_its_column_says(table):
+def test_call_policy_overrides_the_column_policy(table):
     stern = table.img.getpixel((table.n, 0), on_error="abort")
     with pytest.raises(BarbuleError, match=FAILS):
         table.add_computed_column(x=stern, on_error="null")
 
 
-def test_one_call_both_ways_in_a_query(table):
+def test_two_policies_of_one_call_in_a_query(table):
     query = table.select(x=forgiving(table.n), y=forgiving(table.n, on_error="null"))
     assert query.collect()["x"] == query.collect()["y"]
 
 
-def test_plain_values():
+def test_call_policy_applies_to_plain_values():
     picture = PIL.Image.new("L", (2, 2))
     assert image.getpixel(picture, (5, 5), on_error="null") is None
     assert image.getpixel(picture, (1, 1), on_error="null") == 0
@@ -126,7 +126,7 @@ def test_plain_values():
         image.getpixel(picture, (5, 5), on_error="abort")
 
 
-def test_a_parameter_of_that_name_is_the_functions_own(table):
+def test_user_parameter_named_on_error_is_passed_through(table):
     @bb.udf
     def handled(n: int, on_error: str) -> str:
         return f"{n} {on_error}"
@@ -136,12 +136,12 @@ def test_a_parameter_of_that_name_is_the_functions_own(table):
     assert handled.using(on_error="wince")(3) == "3 wince"
 
 
-def test_a_column_may_be_called_so(table):
+def test_column_can_be_named_on_error(table):
     table.add_computed_column(on_error=table.n + 1)
     assert cells(table, "on_error") == [1, 4, 10]
 
 
-def test_what_there_is_not_is_refused(table):
+def test_unknown_policy_is_rejected(table):
     for refused in (
         lambda: table.img.getpixel((0, 0), on_error="shrug"),
         lambda: image.getpixel.using(on_error="shrug"),
@@ -151,13 +151,13 @@ def test_what_there_is_not_is_refused(table):
             refused()
 
 
-def test_stored_expressions_that_say_nothing_are_written_as_before(table):
+def test_default_policy_is_not_stored(table):
     plain, stern = tenth(table.n).op(), tenth(table.n, on_error="abort").op()
     assert '"on_error"' not in codec.dump(plain)
     assert '"on_error":"abort"' in codec.dump(stern)
 
 
-def test_an_overload_and_a_column(table):
+def test_call_policy_applies_to_overloads(table):
     @bb.udf
     def size(text: str) -> int:
         return len(text)
@@ -170,7 +170,7 @@ def test_an_overload_and_a_column(table):
     assert rows["x"] == [None, 3, 1]
 
 
-def test_an_iterator_of_a_view(table):
+def test_call_policy_applies_to_iterators(table):
     tiles = table.img.tile_iterator((table.n, 4), on_error="null")
     view = bb.create_view("tiles", table, iterator=tiles)
     assert view.where(view.tile.isnull()).count().execute() == 1
@@ -178,7 +178,7 @@ def test_an_iterator_of_a_view(table):
         bb.create_view("stern", table, iterator=tiles, on_error="abort")
 
 
-# -- Batches: the rows at fault are found ----------------------------------------------------------
+# -- Batches: failing rows are isolated ------------------------------------------------------------
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def called_with(wrong, log, **options):
 
 @pytest.mark.parametrize("wrong", [set(), {0}, {19}, {4, 5, 13}, set(range(20))])
 @pytest.mark.parametrize("size", [1, 7, 8, 64])
-def test_only_the_rows_at_fault_of_a_batch_are_empty(twenty, wrong, size):
+def test_failed_batch_leaves_only_failing_rows_null(twenty, wrong, size):
     log: list[int] = []
     done = twenty.add_computed_column(x=called_with(wrong, log, batch_size=size)(twenty.n))
     assert done.errors == len(wrong)
@@ -208,13 +208,13 @@ def test_only_the_rows_at_fault_of_a_batch_are_empty(twenty, wrong, size):
     assert len(log) <= -(-20 // size) * (1 if not wrong else 2) + 2 * len(wrong) * size.bit_length()
 
 
-def test_a_batch_is_tried_again_before_it_is_tried_apart(twenty):
+def test_batch_is_retried_before_it_is_split(twenty):
     log: list[int] = []
     twenty.add_computed_column(x=called_with({3}, log, batch_size=20, retries=2)(twenty.n))
     assert log == [20, 20, 20, 10, 5, 2, 3, 1, 2, 1, 1, 5, 10]
 
 
-def test_wrong_results_of_a_batch_are_told_apart(twenty):
+def test_invalid_batch_results_are_isolated(twenty):
     @bb.udf(on_error="null", batch_size=20, return_type=bb.Array(bb.Image))
     def paint(numbers: list[int]):
         return [PIL.Image.new("L", (2, 2)) if number else 5 for number in numbers]
@@ -223,7 +223,7 @@ def test_wrong_results_of_a_batch_are_told_apart(twenty):
     assert [each is None for each in cells(twenty)] == [True] + [False] * 19
 
 
-def test_calls_that_may_cost_something_are_not_made_again(twenty):
+def test_cached_batch_is_not_split(twenty):
     log: list[int] = []
     check = called_with({3}, log, batch_size=10, cache=True)
     assert twenty.add_computed_column(x=check(twenty.n)).errors == 10
@@ -232,7 +232,7 @@ def test_calls_that_may_cost_something_are_not_made_again(twenty):
     assert messages == {"of 10 (one call for 10 rows failed)"}
 
 
-def test_a_batch_that_took_too_long_is_not_tried_apart(twenty):
+def test_timed_out_batch_is_not_split(twenty):
     log: list[int] = []
 
     @bb.udf(on_error="null", batch_size=20, timeout=0.05)
@@ -245,7 +245,7 @@ def test_a_batch_that_took_too_long_is_not_tried_apart(twenty):
     assert log == [20]
 
 
-def test_coroutines_of_batches_are_tried_apart_too(twenty):
+def test_async_batch_is_split(twenty):
     @bb.udf(on_error="null", batch_size=20)
     async def ninths(numbers: list[int]) -> list[float]:
         return [9 / number for number in numbers]
@@ -254,7 +254,7 @@ def test_coroutines_of_batches_are_tried_apart_too(twenty):
     assert cells(twenty)[:3] == [None, 9.0, 4.5]
 
 
-def test_without_a_policy_a_batch_ends_the_operation_at_once(twenty):
+def test_batch_under_abort_is_not_split(twenty):
     log: list[int] = []
     stern = called_with({3}, log, batch_size=10)(twenty.n, on_error="abort")
     with pytest.raises(BarbuleError, match=r"rows 0 to 9|rows 0-9|row 0"):

@@ -1,4 +1,4 @@
-"""The namespaces of providers: made from one table, imported as modules, found by name."""
+"""Provider namespaces: generated from one table, importable as modules, found by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BY_KIND = {
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_a_namespace_shows_what_its_provider_has(name):
+def test_namespace_lists_the_functions_of_its_provider(name):
     namespace = getattr(bb.functions, name)
     row = PROVIDERS[name]
     assert dir(namespace) == sorted(each for kind in row.kinds.split() for each in BY_KIND[kind])
@@ -41,7 +41,7 @@ def test_a_namespace_shows_what_its_provider_has(name):
         assert made.__doc__
 
 
-def test_all_ways_to_import_lead_to_one_function():
+def test_all_import_paths_return_one_function():
     import barbule.functions.mistral
     from barbule.functions.mistral import chat_completions
 
@@ -53,7 +53,7 @@ def test_all_ways_to_import_lead_to_one_function():
     assert "mistral" in dir(bb.functions)
 
 
-def test_unknown_names_are_no_attributes():
+def test_unknown_names_raise_attribute_error():
     with pytest.raises(AttributeError, match=r"functions\.openai' has no attribute 'nope'"):
         bb.functions.openai.nope  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'nobody'"):
@@ -64,7 +64,7 @@ def test_unknown_names_are_no_attributes():
         lookup("barbule.functions.openai.nope")
 
 
-def test_making_the_namespaces_is_light():
+def test_namespaces_import_no_heavy_packages():
     code = """
         import sys
         from barbule.functions import openai, voyage
@@ -77,7 +77,7 @@ def test_making_the_namespaces_is_light():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_provider_lacks_is_said_when_it_is_asked_for(kind):
+def test_unsupported_function_of_a_provider_raises(kind):
     table = bb.create_table("t", {"text": bb.String, "sound": bb.Audio})
     without = next(name for name, row in PROVIDERS.items() if not row.answers(kind))
     having = [name for name, row in PROVIDERS.items() if row.answers(kind) and name != ANY_PROVIDER]
@@ -87,18 +87,18 @@ def test_what_a_provider_lacks_is_said_when_it_is_asked_for(kind):
         function(*arguments.get(kind, [table.text]), model="x")
 
 
-def test_litellm_asks_the_table_of_the_models_provider():
+def test_litellm_checks_the_provider_of_the_model():
     table = bb.create_table("t", {"text": bb.String})
     litellm = bb.functions.litellm
     with pytest.raises(UnsupportedError, match="anthropic has no embeddings"):
         litellm.embeddings(table.text, model="anthropic/claude-haiku-4-5")
     with pytest.raises(ExpressionError, match=r"names no provider.*like 'openai/gpt-4o'"):
         litellm.summarize(table.text, model="gpt-4o")
-    # A provider that is not in the table is LiteLLM's affair.
+    # LiteLLM handles a provider that is not in the table.
     assert litellm.summarize(table.text, model="brand_new/x").type().is_string()
 
 
-def test_a_model_must_be_named_where_none_is_usual():
+def test_model_is_required_without_a_default():
     table = bb.create_table("t", {"text": bb.String})
     with pytest.raises(ExpressionError, match=r"litellm.classify: which model is not said"):
         bb.functions.litellm.classify(table.text, ["a", "b"])
@@ -108,7 +108,7 @@ def test_a_model_must_be_named_where_none_is_usual():
         bb.functions.openai.chat_completions([{"role": "user", "content": table.text}])
 
 
-def test_a_stored_call_is_found_in_another_process(models, session):
+def test_stored_call_is_found_in_another_process(models, session):
     table = bb.create_table("t", {"text": bb.String})
     table.insert(text="one")
     openai = bb.functions.openai
@@ -135,7 +135,7 @@ def test_a_stored_call_is_found_in_another_process(models, session):
     assert models.count == 6
 
 
-def test_the_prefix_of_a_model_may_be_given_or_not(models, session):
+def test_provider_prefix_of_a_model_is_optional(models, session):
     table = bb.create_table("t", {"text": bb.String})
     table.insert(text="one")
     for model in ("gpt-4o-mini", "openai/gpt-4o-mini"):
@@ -144,7 +144,7 @@ def test_the_prefix_of_a_model_may_be_given_or_not(models, session):
     assert bb.calls().model.to_pyarrow().to_pylist() == ["openai/gpt-4o-mini"] * 2
 
 
-def test_the_model_may_be_a_column(models, session):
+def test_model_can_be_a_column(models, session):
     table = bb.create_table("t", {"text": bb.String, "model": bb.String})
     table.insert([{"text": "a", "model": "gpt-4o-mini"}, {"text": "b", "model": "echo"}])
     found = table.select(x=bb.functions.openai.summarize(table.text, model=table.model)).collect()
@@ -152,7 +152,7 @@ def test_the_model_may_be_a_column(models, session):
     assert sorted(request["model"] for request in models.requests) == ["echo", "gpt-4o-mini"]
 
 
-def test_calls_nest_and_take_deferred_columns(models, session):
+def test_calls_nest_and_accept_deferred_columns(models, session):
     table = bb.create_table("t", {"text": bb.String})
     table.insert(text="one")
     french = bb.functions.openai.translate.using(to="French")

@@ -1,4 +1,4 @@
-"""Queries with parameters, and iterators: called with values and with columns."""
+"""Parametrized queries and iterators, called with values and with columns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 import barbule as bb
 from barbule.errors import DependencyError, ExpressionError, SchemaError
 
-ASKED: list[str] = []
+EMBEDDED: list[str] = []
 
 
 @bb.udf(batch_size=16)
 def embed(texts: list[str]) -> list[bb.Vector(3)]:
-    ASKED.extend(texts)
+    EMBEDDED.extend(texts)
     return [[float(text.count(letter)) + 0.1 for letter in "abc"] for text in texts]
 
 
@@ -42,8 +42,10 @@ def since(films):
 
 
 @pytest.fixture
-def asks(session):
-    table = bb.create_table("asks", {"n": bb.Int, "year": bb.Int, "k": bb.Int, "text": bb.String})
+def requests(session):
+    table = bb.create_table(
+        "requests", {"n": bb.Int, "year": bb.Int, "k": bb.Int, "text": bb.String}
+    )
     table.insert(
         [
             {"n": 0, "year": 1980, "k": 1, "text": "aaa"},
@@ -59,49 +61,49 @@ def names(found):
     return [None if rows is None else [row["name"] for row in rows] for rows in found]
 
 
-def test_with_values_it_is_the_query(since):
+def test_query_with_values_returns_its_expression(since):
     assert since(1980).collect()["name"] == ["aliens", "up"]
     assert since(1970, top_k=1).collect()["name"] == ["alien"]
     assert since(1970).count().to_pyarrow().as_py() == 2
 
 
-def test_with_a_column_it_gives_the_rows_for_each_row(since, asks):
-    found = asks.order_by("n").select(x=since(asks.year)).collect()["x"]
+def test_query_with_a_column_returns_rows_per_row(since, requests):
+    found = requests.order_by("n").select(x=since(requests.year)).collect()["x"]
     assert names(found) == [["aliens", "up"], ["alien", "aliens"], None, []]
 
 
-def test_every_parameter_may_be_a_column(since, asks):
-    found = asks.order_by("n").select(x=since(asks.year, asks.k)).collect()["x"]
+def test_every_query_parameter_can_be_a_column(since, requests):
+    found = requests.order_by("n").select(x=since(requests.year, requests.k)).collect()["x"]
     assert names(found) == [["aliens"], ["alien", "aliens", "up"], None, []]
-    found = asks.order_by("n").select(x=since(1979, top_k=asks.k)).collect()["x"]
+    found = requests.order_by("n").select(x=since(1979, top_k=requests.k)).collect()["x"]
     assert names(found) == [["alien"], ["alien", "aliens", "up"], ["alien"], ["alien"]]
 
 
-def test_its_result_is_a_list_of_records(since, asks):
-    kind = since(asks.year).type()
+def test_query_result_is_a_list_of_structs(since, requests):
+    kind = since(requests.year).type()
     assert kind.is_array()
     assert kind.value_type.fields["name"].is_string()
-    first = since(asks.year)[0]["name"]
-    found = asks.order_by("n").select(x=first).collect()["x"]
+    first = since(requests.year)[0]["name"]
+    found = requests.order_by("n").select(x=first).collect()["x"]
     assert found == ["aliens", "alien", None, None]
 
 
-def test_a_scalar_query_gives_a_scalar(films, asks):
+def test_scalar_query_returns_a_scalar(films, requests):
     @bb.query
     def how_many(year: int):
         return films.where(films.year >= year).count()
 
-    found = asks.order_by("n").select(x=how_many(asks.year)).collect()["x"]
+    found = requests.order_by("n").select(x=how_many(requests.year)).collect()["x"]
     assert found == [2, 3, None, 0]
 
 
-def test_in_a_computed_column_it_is_asked_for_new_rows(since, asks):
-    asks.add_computed_column(found=since(asks.year))
-    asks.insert(n=4, year=2000, k=1, text="x")
-    assert names(asks.filter(asks.n == 4).collect()["found"]) == [["up"]]
+def test_query_column_is_computed_for_new_rows(since, requests):
+    requests.add_computed_column(found=since(requests.year))
+    requests.insert(n=4, year=2000, k=1, text="x")
+    assert names(requests.filter(requests.n == 4).collect()["found"]) == [["up"]]
 
 
-def test_searches_of_many_rows_are_embedded_together(session, asks):
+def test_search_terms_of_many_rows_are_embedded_together(session, requests):
     notes = bb.create_table("notes", {"text": bb.String})
     notes.insert([{"text": text} for text in ("aa", "bb", "cc")])
     notes.add_embedding_index("text", embedding=embed)
@@ -111,21 +113,21 @@ def test_searches_of_many_rows_are_embedded_together(session, asks):
         by = notes.text.similarity(query)
         return notes.order_by(by, asc=False).limit(top_k).select("text", score=by)
 
-    ASKED.clear()
-    found = asks.order_by("n").select(x=nearest(asks.text)).collect()["x"]
+    EMBEDDED.clear()
+    found = requests.order_by("n").select(x=nearest(requests.text)).collect()["x"]
     assert [rows and [row["text"] for row in rows] for rows in found] == [
         ["aa"], ["cc"], None, ["aa"],
     ]  # fmt: skip
-    assert sorted(ASKED) == ["aaa", "ccc"]
+    assert sorted(EMBEDDED) == ["aaa", "ccc"]
 
 
-def test_what_returns_no_query_is_refused(asks):
+def test_function_that_returns_no_query_is_rejected(requests):
     @bb.query
     def nothing(year: int):
         return 3
 
     with pytest.raises(ExpressionError, match=r"the query .*nothing returned a int"):
-        nothing(asks.year)
+        nothing(requests.year)
 
 
 class Letter(TypedDict):
@@ -139,11 +141,11 @@ def letters(text: str) -> Iterator[Letter]:
         yield {"letter": letter, "again": text.count(letter)}
 
 
-def test_an_iterator_called_with_values_gives_its_rows():
+def test_iterator_with_values_returns_its_rows():
     assert letters("ab") == [{"letter": "a", "again": 1}, {"letter": "b", "again": 1}]
 
 
-def test_an_iterator_makes_the_rows_of_a_view(films):
+def test_iterator_produces_the_rows_of_a_view(films):
     view = bb.create_view("letters", films, iterator=letters(films.name))
     found = view.filter(view.name == "up").order_by("pos").select("pos", "letter", "year")
     assert found.collect() == [
@@ -154,7 +156,7 @@ def test_an_iterator_makes_the_rows_of_a_view(films):
     assert view.filter(view.year == 1931).collect()["letter"] == ["m"]
 
 
-def test_an_iterator_says_what_its_rows_are():
+def test_iterator_without_a_row_type_is_rejected():
     with pytest.raises(SchemaError, match="does not say what its rows are"):
 
         @bb.iterator
@@ -164,7 +166,7 @@ def test_an_iterator_says_what_its_rows_are():
 # -- Over the table of the column ------------------------------------------------------------------
 
 
-def test_a_column_over_its_own_table_is_of_the_moment_of_its_row(session):
+def test_query_over_its_own_table_reads_the_version_before_the_row(session):
     table = bb.create_table("numbers", [{"n": 1}, {"n": 5}])
 
     @bb.query
@@ -177,26 +179,26 @@ def test_a_column_over_its_own_table_is_of_the_moment_of_its_row(session):
 
     table.add_computed_column(b=below(table.n))
     assert shown() == {1: [], 5: [1]}
-    table.insert([{"n": 3}, {"n": 4}])  # which do not see each other, nor does what was there
+    table.insert([{"n": 3}, {"n": 4}])  # rows of one insert do not see each other
     assert shown() == {1: [], 3: [1], 4: [1], 5: [1]}
     assert len(table.stale()) == 0
     assert table.recompute("b").rows == 4
     assert shown() == {1: [], 3: [1], 4: [1, 3], 5: [1, 3, 4]}
-    table.update({"n": 6}, where=table.n == 1)  # it sees its own former state
+    table.update({"n": 6}, where=table.n == 1)  # the row sees its previous state
     assert shown()[6] == [1, 3, 4, 5]
     table.recompute("b")
     assert shown() == {3: [], 4: [3], 5: [3, 4], 6: [3, 4, 5]}
 
 
-def test_a_column_over_another_table_is_brought_up_to_date(since, films, asks):
-    asks.add_computed_column(found=since(asks.year))
+def test_recompute_refreshes_a_query_over_another_table(since, films, requests):
+    requests.add_computed_column(found=since(requests.year))
     films.delete(where=films.name == "aliens")
-    assert names(asks.order_by("n").collect()["found"])[0] == ["aliens", "up"]
-    asks.recompute("found")
-    assert names(asks.order_by("n").collect()["found"]) == [["up"], ["alien", "up"], None, []]
+    assert names(requests.order_by("n").collect()["found"])[0] == ["aliens", "up"]
+    requests.recompute("found")
+    assert names(requests.order_by("n").collect()["found"]) == [["up"], ["alien", "up"], None, []]
 
 
-def test_a_table_that_a_column_queries_is_not_dropped(session):
+def test_table_read_by_a_query_column_cannot_be_dropped(session):
     films = session.create_table("films", [{"name": "Up", "year": 2009}])
     asked = session.create_table("asked", [{"year": 2009}])
     other = session.create_table("other", [{"year": 2009}])
@@ -208,7 +210,7 @@ def test_a_table_that_a_column_queries_is_not_dropped(session):
     asked.add_computed_column(found=of_year(asked.year))
     with pytest.raises(DependencyError, match=r"'films': a @bb\.query reads it for 'asked\.found'"):
         bb.drop_table("films")
-    bb.drop_table("other")  # which nothing reads
+    bb.drop_table("other")  # not read by any column
     assert other is not films
     assert asked.collect()[0, "found"] == [{"name": "Up"}]
     asked.drop_column("found")
@@ -216,7 +218,7 @@ def test_a_table_that_a_column_queries_is_not_dropped(session):
     assert bb.list_tables() == ["asked"]
 
 
-def test_a_table_that_a_column_queries_is_dropped_by_cascade(session):
+def test_table_read_by_a_query_column_is_dropped_with_cascade(session):
     films = session.create_table("films", [{"name": "Up", "year": 2009}])
     asked = session.create_table("asked", [{"year": 2009}])
 
@@ -225,14 +227,14 @@ def test_a_table_that_a_column_queries_is_dropped_by_cascade(session):
         return films.where(films.year == year).select(films.name)
 
     asked.add_computed_column(found=by_year(asked.year))
-    films.add_computed_column(same=by_year(films.year))  # its own table goes with it
+    films.add_computed_column(same=by_year(films.year))  # dropped with its table
     bb.drop_table("films", cascade=True)
     assert asked.collect()[0, "found"] == [{"name": "Up"}]
 
 
 @pytest.fixture
 def asked(session):
-    """Give a table with a column that queries a table in a folder."""
+    """Return a table with a column that queries a table in a folder."""
     films = bb.create_table("kept.films", [{"name": "up", "year": 2009}])
 
     @bb.query
@@ -244,7 +246,7 @@ def asked(session):
     return table
 
 
-def test_a_table_that_a_column_queries_is_not_replaced(session, asked):
+def test_table_read_by_a_query_column_cannot_be_replaced(session, asked):
     rows = [{"name": "up", "year": 2010}]
     for ask in (
         lambda: bb.create_table("kept.films", {"name": bb.String}, if_exists="replace"),
@@ -260,7 +262,7 @@ def test_a_table_that_a_column_queries_is_not_replaced(session, asked):
     assert asked.collect()["found"] == [[{"year": 2009}]] * 2
 
 
-def test_a_table_that_no_column_queries_any_more_is_replaced(session, asked):
+def test_table_no_longer_read_can_be_replaced(session, asked):
     asked.drop_column("found")
     made = bb.create_table("kept.films", [{"name": "up", "year": 2010}], if_exists="replace")
     assert made.collect()["year"] == [2010]
@@ -268,7 +270,7 @@ def test_a_table_that_no_column_queries_any_more_is_replaced(session, asked):
     assert session.list_tables() == ["asked", "kept.films"]
 
 
-def test_a_folder_that_a_column_outside_queries_is_not_dropped(session, asked):
+def test_folder_read_by_an_outside_query_column_cannot_be_dropped(session, asked):
     with pytest.raises(DependencyError, match=r"'kept\.films': a @bb\.query reads it for 'asked"):
         bb.drop_dir("kept", cascade=True)
     asked.insert(name="up")
@@ -277,7 +279,7 @@ def test_a_folder_that_a_column_outside_queries_is_not_dropped(session, asked):
     assert session.list_tables() == ["asked"]
 
 
-def test_a_folder_whose_tables_query_each_other_is_dropped(session):
+def test_folder_with_tables_that_query_each_other_is_dropped(session):
     films = bb.create_table("kept.films", [{"name": "up", "year": 2009}])
 
     @bb.query

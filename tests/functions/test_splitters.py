@@ -1,4 +1,4 @@
-"""Splitters and iterators of all kinds take their arguments alike."""
+"""Splitters and iterators share one order and naming of arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = {
     "VideoSplitter": "video",
     "FrameIterator": "video",
 }
-# Those that mean the same have one name and one order.
+# Arguments with the same meaning share one name and order.
 ORDERED = [
     "separators", "duration", "fps", "segment_times", "chunk_size", "overlap", "min_duration",
     "limit", "metadata", "ocr", "skip_tags", "tiktoken_encoding", "tiktoken_target_model", "mode",
@@ -25,7 +25,7 @@ ORDERED = [
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_the_column_is_first_then_how_it_is_cut_and_the_rest_by_name(name):
+def test_splitter_arguments_follow_one_order(name):
     parameters = list(inspect.signature(getattr(functions, name).create).parameters.values())
     column, way, *others = parameters
     assert column.name == COLUMNS[name]
@@ -36,7 +36,7 @@ def test_the_column_is_first_then_how_it_is_cut_and_the_rest_by_name(name):
     assert places == sorted(places)
 
 
-def test_columns_are_given_by_place_and_by_name(session):
+def test_splitter_arguments_are_positional_or_named(session):
     table = bb.create_table(
         "t", {"doc": bb.Document, "text": bb.String, "sound": bb.Audio, "film": bb.Video}
     )
@@ -53,7 +53,7 @@ def test_columns_are_given_by_place_and_by_name(session):
         assert create(column, way).equals(named)
 
 
-def test_a_view_of_chunks_has_one_position(session):
+def test_nested_splitter_views_have_distinct_position_columns(session):
     notes = bb.create_table("notes", {"note": bb.String})
     notes.insert(note="One. Two. Three.")
     create = functions.StringSplitter.create

@@ -1,4 +1,4 @@
-"""Classes as functions: made once, then called."""
+"""Classes as functions: created once, then called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def words(session):
     return table
 
 
-def test_an_object_is_made_once_and_serves_columns_and_later_rows(words):
+def test_class_instance_is_created_once_and_reused(words):
     made = []
 
     @bb.udf
@@ -58,7 +58,7 @@ def test_batch_and_async_classes(words):
     assert found["up"] == ["A", "B", "C"]
 
 
-def test_what_cannot_be_a_class_of_calls_is_refused(words):
+def test_invalid_class_functions_are_rejected(words):
     with pytest.raises(ExpressionError, match="a udf is a function"):
         bb.udf(type("Empty", (), {}))
     with pytest.raises(ExpressionError, match="cannot be told from those of __call__"):

@@ -1,7 +1,7 @@
-"""Names that databases hold: of barbule's functions, and of what users' functions read of it.
+"""Names stored in databases: built-in functions, and barbule objects that user functions read.
 
-Whatever becomes of modules, classes and functions: a stored call finds its function, and a version
-that was stored is computed again, or answers that were paid for are asked for once more.
+A change of modules, classes or functions must keep them: otherwise a stored call loses its
+function, a stored version goes stale, and paid answers are requested again.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ print(json.dumps([found, sorted(GENERATIONS)]))
 
 @pytest.fixture(scope="module")
 def fresh_process():
-    """Give what a process that only opens a database finds, and all that it then knows."""
-    # That of tools comes first: its module is imported for it, and by none of the others.
+    """Return the functions that a process finds after it only opens a database."""
+    # The tool function is first: no other look-up imports its module.
     names = [INVOKE, *sorted(_stored_names())]
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
@@ -86,23 +86,23 @@ def fresh_process():
     return json.loads(done.stdout)
 
 
-def test_stored_calls_find_the_functions_of_barbule(fresh_process):
+def test_stored_calls_find_builtin_functions(fresh_process):
     found, _ = fresh_process
     assert {name: there for name, (there, _) in found.items()} == {name: name for name in found}
 
 
-def test_the_functions_of_barbule_keep_their_versions(fresh_process):
+def test_builtin_functions_keep_their_versions(fresh_process):
     found, _ = fresh_process
     others = {name: version for name, (_, version) in found.items() if version != "1"}
     assert others == {INVOKE: "", "barbule.functions.document.split": "2"}
 
 
-def test_there_are_no_other_functions_of_barbule(fresh_process):
+def test_registry_holds_no_other_builtin_functions(fresh_process):
     _, registered = fresh_process
     assert set(registered) == _stored_names() | {INVOKE}
 
 
-def test_every_public_name_is_there():
+def test_public_names_exist():
     assert [name for name in bb.__all__ if not hasattr(bb, name)] == []
 
 
@@ -130,8 +130,8 @@ _IN_VERSIONS = {
 
 
 @pytest.mark.parametrize("name", _IN_VERSIONS)
-def test_what_a_function_reads_of_barbule_has_the_same_name_in_its_version(name):
-    # A class or function that has moved is to be named in `identity.code._FORMER_MODULES`.
+def test_barbule_names_in_function_versions_are_stable(name):
+    # Add a moved class or function to `identity.code._FORMER_MODULES`.
     def reads(value):
         return value, public
 

@@ -1,4 +1,4 @@
-"""Answers in a form: typed, checked, repaired once; and the functions of language."""
+"""Structured answers: typed, validated, repaired once; and functions for text tasks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def extract(litellm, table, schema, model="gpt-4o-mini", **params):
 # -- Extraction -----------------------------------------------------------------------------------
 
 
-def test_extract_is_typed_from_the_model_and_stored(litellm, models, docs):
+def test_extract_is_typed_and_stored(litellm, models, docs):
     facts = litellm.extract(docs.text, schema=Invoice, model="openai/gpt-4o-mini")
     item = bb.Struct({"name": str, "price": float})
     kinds = {"number": int, "currency": str, "status": str, "items": bb.Array(item), "note": str}
@@ -98,7 +98,7 @@ def test_extract_is_typed_from_the_model_and_stored(litellm, models, docs):
     assert (first["currency"], first["status"], first["note"]) == ("EUR", "open", "two words")
 
 
-def test_the_schema_is_sent_strictly(litellm, models, docs):
+def test_schema_is_sent_as_strict(litellm, models, docs):
     extract(litellm, docs, Invoice, instructions="Prices are net.", temperature=0.0)
     (request,) = models.requests
     form = request["response_format"]["json_schema"]
@@ -112,7 +112,7 @@ def test_the_schema_is_sent_strictly(litellm, models, docs):
     assert request["temperature"] == 0.0
 
 
-def test_open_objects_are_not_sent_as_strict(litellm, models, docs):
+def test_schema_with_open_objects_is_not_strict(litellm, models, docs):
     class Loose(pydantic.BaseModel):
         scores: dict[str, float]
 
@@ -130,11 +130,11 @@ def test_open_objects_are_not_sent_as_strict(litellm, models, docs):
     ],
     ids=["dataclass", "TypedDict", "mapping", "nested"],
 )
-def test_forms_of_every_kind(litellm, docs, schema, answer):
+def test_extract_accepts_every_kind_of_schema(litellm, docs, schema, answer):
     assert extract(litellm, docs, schema) == answer
 
 
-def test_images_and_documents_are_extracted_from(litellm, models):
+def test_extract_accepts_images(litellm, models):
     from PIL import Image
 
     Image.new("RGB", (2, 2)).save("bill.png")
@@ -147,12 +147,12 @@ def test_images_and_documents_are_extracted_from(litellm, models):
 
 
 @pytest.mark.parametrize("schema", [str, "Invoice", 3, Item(name="a", price=1.0)])
-def test_what_is_no_schema_is_refused(litellm, docs, schema):
+def test_invalid_schema_is_rejected(litellm, docs, schema):
     with pytest.raises(ExpressionError, match="a schema is a pydantic model"):
         litellm.extract(docs.text, schema=schema, model="openai/x")
 
 
-def test_a_field_that_no_column_can_have_is_refused(litellm, docs):
+def test_schema_field_without_a_column_type_is_rejected(litellm, docs):
     class Odd(pydantic.BaseModel):
         either: int | str
 
@@ -160,7 +160,7 @@ def test_a_field_that_no_column_can_have_is_refused(litellm, docs):
         litellm.extract(docs.text, schema=Odd, model="openai/x")
 
 
-def test_dates_come_back_as_dates(monkeypatch):
+def test_date_fields_are_validated(monkeypatch):
     form = structured_output.load_schema(structured_output.store_schema({"at": bb.Date}))
     assert form.read('{"at": "2024-02-29"}') == {"at": "2024-02-29"}
     with pytest.raises(ValueError, match="valid date"):
@@ -172,7 +172,7 @@ def test_dates_come_back_as_dates(monkeypatch):
 # -- Repair ---------------------------------------------------------------------------------------
 
 
-def test_a_misfit_is_repaired_once(litellm, models, docs):
+def test_invalid_answer_is_repaired_once(litellm, models, docs):
     found = extract(litellm, docs, Item, model="misfit-1")
     assert found["price"] == 0.5
     first, second = (request["messages"] for request in models.requests)
@@ -184,7 +184,7 @@ def test_a_misfit_is_repaired_once(litellm, models, docs):
     assert call["tokens_out"] > 2  # both answers
 
 
-def test_what_stays_a_misfit_is_an_error_of_the_cell(litellm, models, docs):
+def test_invalid_answer_after_repair_is_an_error(litellm, models, docs):
     with pytest.raises(ModelError, match=r"after one repair.*no Item: name: Field") as caught:
         extract(litellm, docs, Item, model="misfit")
     assert not caught.value.retryable
@@ -193,7 +193,7 @@ def test_what_stays_a_misfit_is_an_error_of_the_cell(litellm, models, docs):
     assert "after one repair" in call["error"]
 
 
-def test_validators_of_the_class_are_heard(litellm, models, docs):
+def test_class_validators_are_applied(litellm, models, docs):
     assert extract(litellm, docs, Even) == {"number": 2}
     assert models.count == 1
     odd = litellm.extract("one", schema=Even, model="openai/gpt-4o-mini")
@@ -210,18 +210,18 @@ def test_validators_of_the_class_are_heard(litellm, models, docs):
         ("ctx", "maximum context length"),
     ],
 )
-def test_what_repair_cannot_help_is_not_repaired(litellm, models, docs, model, message):
+def test_refusals_and_truncated_answers_are_not_repaired(litellm, models, docs, model, message):
     with pytest.raises(ModelError, match=message) as caught:
         extract(litellm, docs, Item, model=model)
     assert not caught.value.retryable
     assert models.count == 1
 
 
-def test_json_among_words_is_found(litellm, docs):
+def test_fenced_json_is_parsed(litellm, docs):
     assert extract(litellm, docs, Item, model="fenced") == {"name": "two words", "price": 0.5}
 
 
-def test_a_model_without_schemas_is_told_in_words(litellm, models, docs):
+def test_model_without_schema_support_gets_the_schema_in_the_prompt(litellm, models, docs):
     assert extract(litellm, docs, Item, model="no-schema") == {"name": "two words", "price": 0.5}
     told, said = models.requests[1]["messages"][0], models.requests[1]["messages"][2]
     assert json.dumps(structured_output.class_schema(Item).schema) in told["content"]
@@ -229,7 +229,7 @@ def test_a_model_without_schemas_is_told_in_words(litellm, models, docs):
     assert "response_format" not in models.requests[1]
     assert models.count == 2
     docs.select(x=litellm.extract(docs.text, schema=Item, model="openai/no-schema")).collect()
-    assert models.count == 3, "it was asked with a schema again"
+    assert models.count == 3, "a schema was sent again"
 
 
 # -- The class in another process -----------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_a_model_without_schemas_is_told_in_words(litellm, models, docs):
 SHAPE = "import pydantic\n\nclass Shape(pydantic.BaseModel):\n    name: str\n    {}: int\n"
 
 
-def test_a_class_is_not_loaded_because_a_database_names_it(litellm, docs, monkeypatch):
+def test_stored_schema_class_is_not_imported(litellm, docs, monkeypatch):
     def write_and_import(field):
         forget()
         Path(f"{field}.py").write_text(SHAPE.format(field))
@@ -247,7 +247,7 @@ def test_a_class_is_not_loaded_because_a_database_names_it(litellm, docs, monkey
         spec.loader.exec_module(module)
         return module.Shape
 
-    def forget():  # as a new process would have it
+    def forget():  # as in a new process
         structured_output._CLASSES.clear()
         monkeypatch.delitem(sys.modules, "shapes", raising=False)
 
@@ -268,7 +268,7 @@ def test_a_class_is_not_loaded_because_a_database_names_it(litellm, docs, monkey
     assert docs.count().to_pyarrow().as_py() == 4
 
 
-def test_a_class_within_a_function_is_known_in_its_process(litellm, docs):
+def test_local_schema_class_works_in_its_process(litellm, docs):
     def inner():
         class Local(pydantic.BaseModel):
             word: str
@@ -289,7 +289,7 @@ def only(table, value):
     return table.order_by("n").limit(1).select(x=value).collect()["x"][0]
 
 
-def test_sentiment(litellm, models, docs):
+def test_sentiment_returns_label_and_score(litellm, models, docs):
     openai = bb.functions.openai
     mood = openai.analyze_sentiment(docs.text)
     assert mood.type() == bb.Struct({"label": bb.String, "score": bb.Float})
@@ -299,7 +299,7 @@ def test_sentiment(litellm, models, docs):
     assert only(docs, openai.analyze_sentiment(docs.text, model="echo").label) == "positive"
 
 
-def test_classify_gives_one_of_the_labels(litellm, models, docs):
+def test_classify_returns_one_of_the_labels(litellm, models, docs):
     openai = bb.functions.openai
     assert only(docs, openai.classify(docs.text, ["bird", "stone"])) == "bird"
     told = models.requests[0]["messages"][0]["content"]
@@ -313,24 +313,24 @@ def test_classify_gives_one_of_the_labels(litellm, models, docs):
     assert told.endswith("Be kind.")
 
 
-def test_classify_by_labels_of_each_row(litellm, models):
+def test_classify_accepts_a_column_of_labels(litellm, models):
     table = bb.create_table("t", {"n": bb.Int, "text": bb.String, "labels": bb.Array(bb.String)})
     table.insert([{"n": 0, "text": "a", "labels": ["x", "y"]}])
     assert only(table, bb.functions.openai.classify(table.text, table.labels)) == "x"
 
 
-def test_another_label_is_never_an_answer(litellm, docs):
+def test_unlisted_label_is_rejected(litellm, docs):
     with pytest.raises(ModelError, match=r"no Choice: answer: Field required"):
         only(docs, bb.functions.openai.classify(docs.text, ["a", "b"], model="misfit"))
 
 
 @pytest.mark.parametrize("labels", [[], "ab", ["a", "a"], 3])
-def test_labels_are_checked(litellm, docs, labels):
+def test_invalid_labels_are_rejected(litellm, docs, labels):
     with pytest.raises(ExpressionError, match="labels are a list of different texts"):
         bb.functions.openai.classify(docs.text, labels)
 
 
-def test_summaries_and_translations(litellm, models, docs):
+def test_summarize_and_translate(litellm, models, docs):
     openai = bb.functions.openai
     assert only(docs, openai.summarize(docs.text, max_words=20)) == "echo: two words"
     assert "at most 20 words" in models.requests[0]["messages"][0]["content"]
@@ -339,7 +339,7 @@ def test_summaries_and_translations(litellm, models, docs):
     assert only(docs, openai.translate(docs.text, to=docs.text).length()) == 15
 
 
-def test_filter_is_a_condition(litellm, models, docs):
+def test_filter_is_a_boolean_condition(litellm, models, docs):
     wanted = litellm.filter("{text} is long", text=docs.text, model="openai/gpt-4o-mini")
     assert wanted.type().is_boolean()
     assert docs.filter(wanted).count().to_pyarrow().as_py() == 2
@@ -349,7 +349,7 @@ def test_filter_is_a_condition(litellm, models, docs):
     assert models.count == 2
 
 
-def test_filter_by_places_numbers_and_images(litellm, models, docs):
+def test_filter_accepts_positions_numbers_and_images(litellm, models, docs):
     from PIL import Image
 
     openai = bb.functions.openai
@@ -368,14 +368,14 @@ def test_filter_by_places_numbers_and_images(litellm, models, docs):
     ("condition", "values"),
     [("{text} {other}", {"text": "a"}), ("{text", {"text": "a"}), ("no place", {"0": "a"})],
 )
-def test_filter_checks_its_places(litellm, docs, condition, values):
+def test_filter_validates_its_placeholders(litellm, docs, condition, values):
     given = [values.pop("0")] if "0" in values else []
     with pytest.raises(ExpressionError, match=r"filter: the condition"):
         bb.functions.openai.filter(condition, *given, **values)
 
 
 @pytest.mark.parametrize("function", ["summarize", "analyze_sentiment"])
-def test_faults_pass_and_answers_are_kept(litellm, models, docs, function):
+def test_faults_are_retried_and_answers_are_cached(litellm, models, docs, function):
     models.script("500", "429", "malformed")
     value = getattr(bb.functions.openai, function)(docs.text)
     assert only(docs, value) is not None

@@ -1,4 +1,4 @@
-"""`string.format`: what fills a template, and what is said of it when it is written."""
+"""`string.format`: filled templates, and errors when the expression is created."""
 
 from __future__ import annotations
 
@@ -56,20 +56,18 @@ def table(session):
         ('{{"name": "{0}"}}', ["s"], '{"name": "a"}'),
     ],
 )
-def test_a_template_is_filled_and_a_missing_value_gives_a_missing_result(
-    table, template, columns, text
-):
+def test_template_is_filled_and_null_gives_null(table, template, columns, text):
     asked = fill(template, *(table[name] for name in columns))
     assert sorted(table.select(p=asked).collect()["p"], key=bool) == [None, text]
     table.add_computed_column(p=asked)
     assert sorted(table.collect()["p"], key=bool) == [None, text]
 
 
-def test_named_places(table):
+def test_named_placeholders_are_filled(table):
     assert sorted(table.select(p=fill("{q}!", q=table.s)).collect()["p"], key=bool) == [None, "a!"]
 
 
-def test_a_missing_field_of_a_record_gives_a_missing_result(table):
+def test_null_field_of_a_struct_gives_null(table):
     table.insert([{"r": {"name": None, "n": 2}}])
     asked = fill("{0[name]}", table.r)
     assert table.filter(table.r["n"] == 2).select(p=asked).collect()["p"] == [None]
@@ -88,7 +86,7 @@ def test_a_missing_field_of_a_record_gives_a_missing_result(table):
         ("{0:{w}}", "nothing fills the place {w}"),
     ],
 )
-def test_what_a_template_cannot_be_is_said_when_it_is_written(table, template, message):
+def test_invalid_template_is_rejected_at_creation(table, template, message):
     with pytest.raises(ExpressionError, match=message):
         fill(template, table.s)
     if "string" not in message:
@@ -96,13 +94,13 @@ def test_what_a_template_cannot_be_is_said_when_it_is_written(table, template, m
             fill(template, "plain")
 
 
-def test_lists_and_records_take_no_format(table):
+def test_format_spec_for_lists_and_structs_is_rejected(table):
     for column in (table.r, table.l):
         with pytest.raises(ExpressionError, match="unsupported format string"):
             fill("{0:5}", column)
 
 
-def test_a_template_that_is_a_column_is_checked_row_by_row(session):
+def test_template_column_is_checked_per_row(session):
     table = bb.create_table("t", [{"n": 0, "p": "{0}!", "s": "a"}, {"n": 1, "p": "{1}", "s": "a"}])
     assert table.filter(table.n == 0).select(x=fill(table.p, table.s)).collect()["x"] == ["a!"]
     with pytest.raises(ExpressionError, match=r"nothing fills the place \{1\}"):
@@ -126,7 +124,7 @@ def test_a_template_that_is_a_column_is_checked_row_by_row(session):
         ("{v:>{n}{n}}", "wider than 1000"),
     ],
 )
-def test_templates_of_data_reach_no_attributes_and_no_widths(session, template, reason):
+def test_template_of_data_cannot_read_attributes_or_pad_widely(session, template, reason):
     with pytest.raises(ExpressionError, match=reason):
         fill(template, v="abc", n=1_000_000)
     table = bb.create_table("t", [{"x": template, "v": "abc", "n": 1_000_000}])
@@ -134,7 +132,7 @@ def test_templates_of_data_reach_no_attributes_and_no_widths(session, template, 
         table.select(r=fill(table.x, v=table.v, n=table.n)).collect()
 
 
-def test_fields_with_dots_and_small_widths_are_filled():
+def test_dotted_keys_and_small_widths_are_filled():
     given = {"v": {"a.b": [7]}, "n": 1000}
     assert fill("{v[a.b][0]}|{n:>6}|{v[a.b][0]:0003d}", **given) == "7|  1000|007"
     assert len(fill("{n:>{n}}", **given)) == 1000

@@ -1,4 +1,4 @@
-"""Tools: what models are told of functions, and what becomes of what they ask for."""
+"""Tools: schemas sent to models, and execution of tool calls."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def schema(function, **options):
     return bb.tools(bb.tool(function, **options))[0]["function"]
 
 
-# -- What models are told --------------------------------------------------------------------------
+# -- Schemas ---------------------------------------------------------------------------------------
 
 
-def test_a_signature_and_its_docstring_become_a_schema():
+def test_signature_and_docstring_become_a_schema():
     assert schema(weather) == {
         "name": "weather",
         "description": "Tell the weather of the next days.\n\nIt knows towns only.",
@@ -108,7 +108,7 @@ def test_a_signature_and_its_docstring_become_a_schema():
     assert told["required"] == ["start", "stop"]
 
 
-def test_types_of_barbule_and_batches_are_told_as_what_they_hold():
+def test_barbule_types_and_batch_parameters_become_json_types():
     @bb.udf(batch_size=4)
     def sizes(texts: list[str], more: bb.Array(bb.Int), any_: bb.Json, at: bb.Float) -> list[int]:
         return [len(text) for text in texts]
@@ -120,7 +120,7 @@ def test_types_of_barbule_and_batches_are_told_as_what_they_hold():
     assert told["at"] == {"type": "number"}
 
 
-def test_names_descriptions_and_fixed_arguments():
+def test_tool_name_description_and_fixed_arguments():
     told = schema(weather.using(unit="K"), name="forecast", description="Look ahead.")
     assert (told["name"], told["description"]) == ("forecast", "Look ahead.")
     assert set(told["parameters"]["properties"]) == {"place", "days"}
@@ -164,11 +164,11 @@ z
         (NUMPY, ("A.", {"x": "One. More.", "y": ""})),
     ],
 )
-def test_docstrings(text, wanted):
+def test_docstring_formats_are_parsed(text, wanted):
     assert parse_docstring(text) == wanted
 
 
-def test_what_is_no_tool_is_refused():
+def test_invalid_tools_are_rejected():
     @bb.udf
     def look(image: bb.Image) -> str: ...
 
@@ -195,7 +195,7 @@ def test_what_is_no_tool_is_refused():
         bb.invoke_tools(weather, None)
 
 
-# -- What models ask for ---------------------------------------------------------------------------
+# -- Tool calls ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def chat(openai, table, tools, **options):
     return openai.chat_completions(asked, model="caller", tools=tools, **options)
 
 
-def test_what_a_model_asks_for_is_called(openai, models):
+def test_tool_calls_are_executed(openai, models):
     table = asking(
         [["weather", {"place": "Rome"}], ["weather", {"place": "Pisa", "days": 2, "unit": "K"}]],
         [["distance", {"start": {"town": "Rome"}, "stop": {"town": "Pisa"}, "by": "air"}]],
@@ -233,7 +233,7 @@ def test_what_a_model_asks_for_is_called(openai, models):
     ]
     assert models.requests[0]["tools"] == list(tools)
     assert models.requests[0]["tool_choice"] == "required"
-    # The results are Json, which expressions go on with.
+    # The results are JSON and can be used in expressions.
     first = table.found.weather[0].upper()
     assert table.filter(table.n == 0).select(x=first).collect()["x"] == [
         "1 SUNNY DAYS IN ROME, CELSIUS"
@@ -259,7 +259,7 @@ def test_what_a_model_asks_for_is_called(openai, models):
         ([["weather", [1]]], r"'weather' do not fit it"),
     ],
 )
-def test_what_cannot_be_done_leaves_its_own_cell_empty(openai, calls, message):
+def test_invalid_tool_call_is_a_cell_error(openai, calls, message):
     table = asking(calls, [["weather", {"place": "Rome"}]])
     tools = bb.tools(weather, distance)
     table.add_computed_column(answer=chat(openai, table, tools))
@@ -271,7 +271,7 @@ def test_what_cannot_be_done_leaves_its_own_cell_empty(openai, calls, message):
     assert good["found"]["weather"] == ["1 sunny days in Rome, CELSIUS"]
 
 
-def test_nothing_is_called_unless_all_can_be(openai):
+def test_no_tool_runs_unless_every_call_is_valid(openai):
     called = []
 
     @bb.udf
@@ -291,7 +291,7 @@ def test_nothing_is_called_unless_all_can_be(openai):
     assert "the tool 'note' failed: RuntimeError: no such note" in why[1]
 
 
-def test_queries_batches_and_classes_are_tools(openai):
+def test_queries_batch_functions_and_classes_are_tools(openai):
     films = bb.create_table("films", [{"name": "Up", "year": 2009}, {"name": "Soul", "year": 2020}])
 
     @bb.query
@@ -322,7 +322,7 @@ def test_queries_batches_and_classes_are_tools(openai):
     ]
 
 
-def test_results_are_json(openai):
+def test_tool_results_are_json(openai):
     @bb.udf(return_type=bb.Json)
     def odd(kind: str):
         return {"day": datetime.date(2026, 1, 2), "nan": float("nan"), "object": object()}[kind]
@@ -336,7 +336,7 @@ def test_results_are_json(openai):
     assert "nothing that JSON can say" in rows[2]["why"]
 
 
-def test_a_changed_tool_makes_its_column_stale(openai):
+def test_changed_tool_makes_its_column_stale(openai):
     def define(text):
         scope: dict = {}
         exec(f"def say() -> str:\n    return {text!r}", scope)
@@ -354,7 +354,7 @@ def test_a_changed_tool_makes_its_column_stale(openai):
     assert len(table.stale()) == 0
 
 
-def test_tools_in_the_form_of_anthropic(models, monkeypatch):
+def test_anthropic_tool_format(models, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789")
     with Path("barbule.toml").open("a") as file:
         file.write(f'[models.anthropic]\napi_base = "{models.url.removesuffix("/v1")}"\n')
@@ -394,7 +394,7 @@ ASKED_BY_GEMINI = {"name": "weather", "args": PLACE}
     ],
     ids=["openai", "anthropic", "gemini", "calls"],
 )
-def test_json_in_the_form_of_an_answer(session, response):
+def test_tool_calls_are_read_from_json_answers(session, response):
     table = bb.create_table("t", {"said": bb.Json})
     table.insert([{"said": response}, {"said": None}])
     found = table.select(x=bb.invoke_tools(bb.tools(weather), table.said)).collect()["x"]

@@ -1,4 +1,4 @@
-"""Aggregates of users, wherever Ibis has aggregates."""
+"""User-defined aggregates in every position where Ibis allows aggregates."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def joined():
     return Joined
 
 
-def test_it_aggregates_groups_in_order(films, joined):
+def test_uda_aggregates_groups_in_order(films, joined):
     found = films.group_by("genre").agg(names=joined(films.name, order_by=films.name.desc()))
     assert sorted(map(tuple, (r.values() for r in found.collect()))) == [
         ("a", "Up,Coco"),
@@ -51,7 +51,7 @@ def test_it_aggregates_groups_in_order(films, joined):
     ]
 
 
-def test_it_aggregates_all_rows_with_other_aggregates_and_options(films, joined):
+def test_uda_aggregates_all_rows_with_options(films, joined):
     shown = films.filter(films.name.notnull()).agg(
         names=joined(_.name, between="+", order_by=_.name), last=_.year.max()
     )
@@ -59,7 +59,7 @@ def test_it_aggregates_all_rows_with_other_aggregates_and_options(films, joined)
     assert joined(["a", "b"], between="-") == "a-b"
 
 
-def test_it_takes_several_columns_and_expressions(films):
+def test_uda_accepts_several_columns_and_expressions(films):
     @bb.uda(return_type=bb.Struct({"first": bb.Int, "films": bb.Json}))
     class Span:
         def __init__(self):
@@ -80,7 +80,7 @@ def test_it_takes_several_columns_and_expressions(films):
     assert row == {"first": 2009, "films": {"UP": 2009, "COCO": 2017, "SOUL": 2020}}
 
 
-def test_it_stands_over_windows_and_in_having(films, joined):
+def test_uda_in_a_cumulative_window(films, joined):
     window = ibis.cumulative_window(group_by="genre", order_by="name")
     known = films.filter(films.name.notnull())
     rows = known.mutate(so_far=joined(known.name, order_by=known.name).over(window)).collect()
@@ -91,7 +91,7 @@ def test_it_stands_over_windows_and_in_having(films, joined):
     }
 
 
-def test_it_stands_over_all_rows_of_a_group_in_order(films, joined):
+def test_uda_over_an_ordered_group_window(films, joined):
     named = films.filter(films.name.notnull())
     names = joined(named.name, order_by=named.name.desc()).over(group_by="genre")
     rows = named.mutate(names=names).collect()
@@ -102,11 +102,11 @@ def test_it_stands_over_all_rows_of_a_group_in_order(films, joined):
     }
 
 
-def test_an_empty_table_gives_one_missing_value(films, joined):
+def test_uda_of_no_rows_is_null(films, joined):
     assert films.filter(films.year > 3000).agg(n=joined(films.name)).collect() == [{"n": None}]
 
 
-def test_what_fails_says_so(films):
+def test_uda_error_is_reported(films):
     @bb.uda
     class Failing:
         def update(self, year: int) -> None:
@@ -119,7 +119,7 @@ def test_what_fails_says_so(films):
         films.filter(films.year.notnull()).agg(x=Failing(films.year)).collect()
 
 
-def test_a_class_without_the_methods_or_a_type_is_refused():
+def test_uda_class_without_methods_or_type_is_rejected():
     with pytest.raises(ExpressionError, match=r"lacks value"):
 
         @bb.uda
@@ -135,12 +135,12 @@ def test_a_class_without_the_methods_or_a_type_is_refused():
             def value(self): ...
 
 
-def test_a_wrong_argument_is_told(films, joined):
+def test_wrong_uda_argument_is_rejected(films, joined):
     with pytest.raises(ExpressionError, match="Joined"):
         films.agg(x=joined(films.name, glue=","))
 
 
-def test_a_column_of_another_type_is_told_before_anything_runs(films):
+def test_uda_column_of_another_type_is_rejected_before_execution(films):
     @bb.uda
     class Total:
         def __init__(self):
@@ -160,7 +160,7 @@ def test_a_column_of_another_type_is_told_before_anything_runs(films):
     assert set(map(tuple, found)) == {("float", "m")}
 
 
-def test_rows_without_a_value_are_passed_over(session):
+def test_uda_skips_null_rows(session):
     @bb.uda
     class Total:
         def __init__(self, start: int = 0):

@@ -1,4 +1,4 @@
-"""What a udf takes, gives and refuses."""
+"""User-defined functions: arguments, results and rejected definitions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def results(table, value):
     return table.order_by("n").select(x=value).collect()["x"]
 
 
-def test_with_plain_values_it_is_the_function():
+def test_udf_with_plain_values_calls_the_function():
     @bb.udf
     def twice(text: str, times: int = 2) -> str:
         """Say it again."""
@@ -77,7 +77,7 @@ def test_using_fixes_arguments(words):
         join.using(nope=1)
 
 
-def test_wrong_arguments_name_the_signature(words):
+def test_wrong_arguments_error_shows_the_signature(words):
     @bb.udf
     def one(text: str) -> str:
         return text
@@ -95,7 +95,7 @@ def test_variadic_and_positional_only_parameters(words):
     assert found == ["a-x-1-1"]
 
 
-def test_coroutines_run_at_the_same_time(words):
+def test_coroutines_run_concurrently(words):
     most = running = 0
 
     @bb.udf
@@ -111,7 +111,7 @@ def test_coroutines_run_at_the_same_time(words):
     assert most == len(WORDS)
 
 
-def test_a_batch_function_gets_lists_and_constants(words):
+def test_batch_function_gets_lists_and_constants(words):
     batches = []
 
     @bb.udf(batch_size=2)
@@ -124,7 +124,7 @@ def test_a_batch_function_gets_lists_and_constants(words):
     assert batches == [(2, "#"), (2, "#"), (1, "#")]
 
 
-def test_a_batch_function_is_not_given_missing_values(session):
+def test_batch_function_skips_null_rows(session):
     sizes = []
 
     @bb.udf(batch_size=8)
@@ -138,7 +138,7 @@ def test_a_batch_function_is_not_given_missing_values(session):
     assert sizes == [2]
 
 
-def test_a_batch_function_gives_one_result_for_each_row(words):
+def test_batch_function_must_return_one_result_per_row(words):
     @bb.udf(batch_size=8)
     def short(texts: list[str]) -> list[str]:
         return texts[1:]
@@ -147,7 +147,7 @@ def test_a_batch_function_gives_one_result_for_each_row(words):
         results(words, short(words.w))
 
 
-def test_return_type_of_a_batch_function_is_that_of_its_list(words):
+def test_batch_function_return_type_is_the_item_type(words):
     @bb.udf(batch_size=4, return_type=bb.ArrayType(dtype=bb.String))
     def caption(texts: list) -> list:
         return [text.upper() for text in texts]
@@ -156,7 +156,7 @@ def test_return_type_of_a_batch_function_is_that_of_its_list(words):
     assert results(words, caption(words.w)) == [word.upper() for word in WORDS]
 
 
-def test_an_error_ends_the_operation_and_names_function_and_row(words):
+def test_error_names_function_and_row(words):
     @bb.udf
     def picky(text: str) -> str:
         if text == "ccc":
@@ -173,7 +173,7 @@ def test_an_error_ends_the_operation_and_names_function_and_row(words):
 
 
 @pytest.mark.parametrize("argument", ["on_error", "error_handling"])
-def test_on_error_null_leaves_the_cell_empty(words, argument):
+def test_on_error_null_leaves_the_cell_null(words, argument):
     @bb.udf(**{argument: "null"})
     def picky(n: int) -> int:
         return 10 // (n - 3)
@@ -182,7 +182,7 @@ def test_on_error_null_leaves_the_cell_empty(words, argument):
     assert words.order_by("n").collect()["x"] == [-5, -10, None, 10, 5]
 
 
-def test_a_failed_row_of_a_batch_is_empty_under_null(words):
+def test_failing_row_of_a_batch_is_null_under_on_error_null(words):
     @bb.udf(batch_size=2, on_error="null")
     def picky(numbers: list[int]) -> list[int]:
         if 3 in numbers:
@@ -192,7 +192,7 @@ def test_a_failed_row_of_a_batch_is_empty_under_null(words):
     assert results(words, picky(words.n)) == [1, 2, None, 4, 5]
 
 
-def test_retries_try_again(words):
+def test_retries_repeat_a_failed_call(words):
     tries: dict[str, int] = {}
 
     @bb.udf(retries=2)
@@ -212,7 +212,7 @@ def test_retries_try_again(words):
     assert results(words, flaky_async(words.w)) == WORDS
 
 
-def test_retries_end(words):
+def test_retries_are_limited(words):
     tries = []
 
     @bb.udf(retries=1)
@@ -225,7 +225,7 @@ def test_retries_end(words):
     assert len(tries) == 2
 
 
-def test_a_call_over_time_fails(words):
+def test_timed_out_call_fails(words):
     done = threading.Event()
 
     @bb.udf(timeout=0.05, version="1")
@@ -246,7 +246,7 @@ def test_a_call_over_time_fails(words):
         done.set()
 
 
-def test_version_is_the_source_unless_it_is_said():
+def test_version_is_a_digest_of_the_source_by_default():
     def define(shift, version=None):
         source = f"def moved(n: int) -> int:\n    return n + {shift}\n"
         scope: dict = {}
@@ -282,7 +282,7 @@ def test_version_is_the_source_unless_it_is_said():
     ids=str,
 )
 @pytest.mark.parametrize("cache", [False, True], ids=["fresh", "cached"])
-def test_results_have_the_type_of_the_annotation(words, annotation, value, shown, cache):
+def test_result_has_the_annotated_type(words, annotation, value, shown, cache):
     asked = []
 
     def give(text):
@@ -296,7 +296,7 @@ def test_results_have_the_type_of_the_annotation(words, annotation, value, shown
     assert len(asked) == (1 if cache else 2)
 
 
-def test_no_annotation_is_json(words):
+def test_missing_annotation_means_json(words):
     @bb.udf
     def anything(text):
         return {"text": [text]}
@@ -306,7 +306,7 @@ def test_no_annotation_is_json(words):
 
 
 @pytest.mark.parametrize("cache", [False, True], ids=["fresh", "cached"])
-def test_images_go_in_and_out_as_pil_images(session, cache):
+def test_images_are_passed_and_returned_as_pil_images(session, cache):
     from PIL import Image
 
     @bb.udf(cache=cache)
@@ -327,7 +327,7 @@ def test_images_go_in_and_out_as_pil_images(session, cache):
     [(int, "x"), (str, 5), (bb.Vector(2), [1.0, 2.0, 3.0]), (Span, {"from": 1}), (bool, "yes")],
     ids=str,
 )
-def test_a_result_of_another_type_names_row_and_value(words, annotation, value):
+def test_result_of_another_type_names_row_and_value(words, annotation, value):
     def give(text, n):
         return value if n == 2 else None
 
@@ -340,7 +340,7 @@ def test_a_result_of_another_type_names_row_and_value(words, annotation, value):
     assert info.value.value == value
 
 
-def test_a_wrong_result_may_leave_its_cell_empty(words):
+def test_result_of_another_type_is_null_under_on_error_null(words):
     @bb.udf(on_error="null")
     def mixed(n: int) -> int:
         return "three" if n == 3 else n
@@ -353,7 +353,7 @@ def test_a_wrong_result_may_leave_its_cell_empty(words):
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])
-def test_a_wrong_image_names_the_function(words, batch_size):
+def test_invalid_image_result_names_the_function(words, batch_size):
     def paint(texts):
         return [5] * len(texts) if batch_size else 5
 
@@ -364,7 +364,7 @@ def test_a_wrong_image_names_the_function(words, batch_size):
         words.add_computed_column(x=bb.udf(paint, batch_size=batch_size)(words.w))
 
 
-def test_several_arguments_are_named_in_the_error(words):
+def test_error_names_several_arguments(words):
     @bb.udf
     async def divide(n: int, by: int = 1, text: str = "") -> float:
         return n / (by - 1)
@@ -374,7 +374,7 @@ def test_several_arguments_are_named_in_the_error(words):
         words.limit(1).select(x=divide(words.n, text=words.w)).collect()
 
 
-def test_what_is_cancelled_inside_of_a_function_fails_its_cell(words):
+def test_cancellation_within_a_function_is_a_cell_error(words):
     @bb.udf(on_error="null")
     async def wait(n: int) -> int:
         if n == 2:
@@ -388,7 +388,7 @@ def test_what_is_cancelled_inside_of_a_function_fails_its_cell(words):
     assert words.errors().collect()["message"] == ["something that it waited for was cancelled"]
 
 
-def test_a_wrong_result_is_not_kept_in_the_ledger(words):
+def test_invalid_result_is_not_cached(words):
     answers = [5, "five"]
 
     @bb.udf(cache=True)
@@ -401,7 +401,7 @@ def test_a_wrong_result_is_not_kept_in_the_ledger(words):
     assert query.collect() == [{"x": "five"}]
 
 
-def test_what_cannot_be_a_udf_is_refused():
+def test_invalid_udf_definitions_are_rejected():
     with pytest.raises(ExpressionError, match=r"batch_size is a whole number from 1\."):
         bb.udf(lambda texts: texts, batch_size=0)
     with pytest.raises(ExpressionError, match="on_error is one of 'abort' and 'null'"):
@@ -424,7 +424,7 @@ def test_what_cannot_be_a_udf_is_refused():
         def several(text: str | int) -> str: ...
 
 
-def test_an_argument_that_cannot_be_stored_is_refused(words):
+def test_unstorable_argument_is_rejected(words):
     @bb.udf
     def with_lock(text: str, lock=None) -> str:
         return text
@@ -433,7 +433,7 @@ def test_an_argument_that_cannot_be_stored_is_refused(words):
         with_lock(words.w, threading.Lock())
 
 
-def test_odd_constants_arrive_as_they_were(words):
+def test_constants_round_trip(words):
     odd = {
         "$": 0,
         "nested": [{"$bytes": "AA=="}, float("inf")],

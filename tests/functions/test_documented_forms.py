@@ -1,4 +1,4 @@
-"""Functions as they are shown to users: each form of them, as it is written there."""
+"""Forms of functions as the public documentation shows them."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def robust(image: bb.Image):
     return {"width": image.width}
 
 
-MADE: list[str] = []
+CREATED: list[str] = []
 
 
 @bb.udf
 class Captioner:
     def __init__(self, model_id: str):
-        MADE.append(model_id)
+        CREATED.append(model_id)
         self.model_id = model_id
 
     def __call__(self, image: bb.Image) -> str:
@@ -93,7 +93,7 @@ def images(session):
     return table
 
 
-def test_plain_asynchronous_and_batch_functions(films, images):
+def test_plain_async_and_batch_functions(films, images):
     found = films.order_by("name").select(
         films.name, loud=shout(films.name), got=fetch(films.name), vector=embed(films.name)
     )
@@ -106,7 +106,7 @@ def test_plain_asynchronous_and_batch_functions(films, images):
     assert sorted(images.collect()["caption"]) == ["3 wide", "9 wide"]
 
 
-def test_errors_may_leave_cells_empty(images):
+def test_on_error_null_leaves_failed_cells_null(images):
     images.add_computed_column(x=robust(images.img))
     rows = images.select("x", why=images.x.error.message).collect()
     assert sorted(rows, key=str) == [
@@ -115,12 +115,12 @@ def test_errors_may_leave_cells_empty(images):
     ]
 
 
-def test_a_class_is_made_once(images):
+def test_class_function_is_created_once(images):
     captioner = Captioner("small")
-    assert MADE == []
+    assert CREATED == []
     images.add_computed_column(a=captioner(images.img), b=Captioner("small")(images.img))
     assert images.collect()["b"] == ["small: 2 high"] * 2
-    assert MADE == ["small"]
+    assert CREATED == ["small"]
 
 
 def test_aggregates_iterators_and_queries(films):
@@ -140,7 +140,7 @@ def test_aggregates_iterators_and_queries(films):
     assert films.order_by("name").collect()["near"] == [[{"word": "Inside"}], [{"word": "Up"}]]
 
 
-def test_calls_nest_and_stand_in_any_clause(films):
+def test_calls_nest_and_work_in_every_clause(films):
     other = bb.create_table("other", [{"loud": "UP!", "n": 1}])
     long = films.filter(shout(films.name).length() > 3).select("name").collect()
     assert long["name"] == ["Inside Out"]
@@ -156,7 +156,7 @@ def test_calls_nest_and_stand_in_any_clause(films):
     assert films.agg(x=shout(films.name.max())).collect()["x"] == ["UP!"]
 
 
-def test_containers_hold_expressions_and_arguments_may_be_fixed(films):
+def test_containers_of_expressions_and_fixed_arguments(films):
     @bb.udf
     def say(messages: list, mark: str = ".") -> str:
         return messages[0]["content"] + mark
@@ -197,7 +197,7 @@ print(sorted(words.collect()["loud"]), words.recompute(where="stale").rows, len(
 '''
 
 
-def test_cells_of_a_notebook_define_functions():
+def test_notebook_cells_define_functions():
     Path("notebook.py").write_text(CELLS)
     command = [sys.executable, "notebook.py"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""A changed function is noticed, in every process, and what it computed before is mended."""
+"""Changed functions: detected in every process, and stale cells are recomputed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from barbule.functions.identity.source_hash import Source
 
 
 def module(name: str, text: str):
-    """Write a module of a user's, and import it anew."""
+    """Write a user module and reimport it."""
     Path(f"{name}.py").write_text(textwrap.dedent(text))
     importlib.invalidate_caches()
     sys.modules.pop(name, None)
@@ -79,7 +79,7 @@ BASE = """
         ("math.pi", "math.e"),
     ],
 )
-def test_what_a_function_reads_counts(old, new):
+def test_digest_covers_what_a_function_reads(old, new):
     one, other = digests(BASE, BASE.replace(old, new))
     assert one != other
 
@@ -95,12 +95,12 @@ def test_what_a_function_reads_counts(old, new):
         ("def f(x):", "\n\n    def f( x ):"),
     ],
 )
-def test_what_does_not_change_results_does_not_count(old, new):
+def test_digest_ignores_what_does_not_change_results(old, new):
     one, other = digests(BASE, BASE.replace(old, new))
     assert one == other
 
 
-def test_helpers_of_own_modules_count_and_cycles_end():
+def test_digest_covers_helpers_of_user_modules_and_handles_cycles():
     helpers = "def clean(x):\n    return again(x)\ndef again(x):\n    return clean(x) if x else 1\n"
     user = "import mine_helpers\ndef f(x):\n    return mine_helpers.clean(x)\n"
     module("mine_helpers", helpers)
@@ -109,7 +109,7 @@ def test_helpers_of_own_modules_count_and_cycles_end():
     assert Source(module("mine0", user).f).digest() != one
 
 
-def test_closures_lambdas_and_functions_without_source_differ():
+def test_digest_tells_closures_lambdas_and_exec_functions_apart():
     def make(k):
         return lambda x: x + k
 
@@ -125,13 +125,13 @@ def test_closures_lambdas_and_functions_without_source_differ():
     assert Source(scope["f"]).digest() != first
 
 
-def test_a_helper_that_is_defined_later_counts():
+def test_digest_covers_a_helper_defined_later():
     text = "import barbule as bb\n@bb.udf\ndef f(x: int) -> int:\n    return later(x)\n"
     one = module("mine0", text + "def later(x):\n    return x\n").f.version
     assert module("mine0", text + "def later(x):\n    return -x\n").f.version != one
 
 
-def test_functions_of_one_name_are_told_apart(session):
+def test_functions_of_one_name_are_distinct(session):
     def adding(k):
         @bb.udf
         def add(n: int) -> int:
@@ -153,7 +153,7 @@ def test_functions_of_one_name_are_told_apart(session):
         table.insert(n=3)
 
 
-def test_lambdas_do_not_take_each_others_place(session):
+def test_lambdas_have_distinct_names(session):
     table = bb.create_table("t", [{"w": "aB"}])
     up = bb.udf(lambda w: w.upper(), return_type=str)
     down = bb.udf(lambda w: w.lower(), return_type=str)
@@ -196,9 +196,9 @@ def words(session):
     return table
 
 
-def test_a_changed_function_is_listed_and_mended(words):
+def test_changed_function_is_listed_as_stale_and_recomputed(words):
     assert len(words.stale()) == 0
-    old = shouting("!").shout.version  # the cell is run again, unchanged
+    old = shouting("!").shout.version  # the notebook cell runs again unchanged
     assert len(words.stale()) == 0
     new = shouting("!!").shout.version
     found = words.stale()
@@ -207,7 +207,7 @@ def test_a_changed_function_is_listed_and_mended(words):
     ]
     mixing = r"'loud': the function 'mine_words.shout' that this process defines .*name="
     with pytest.warns(MixedVersionsWarning, match=mixing) as warned:
-        words.insert(w="c")  # by the function as it is
+        words.insert(w="c")  # computed by the current function
     assert warned[0].filename == __file__
     assert sorted(words.collect()["loud"]) == ["A!", "BB!", "C!!"]
     assert words.stale() == found
@@ -221,7 +221,7 @@ def test_a_changed_function_is_listed_and_mended(words):
     assert words.at(done.version - 1).order_by("w").collect()["loud"] == ["A!", "BB!", "C!!"]
 
 
-def test_rows_by_a_version_in_between_are_noticed(words):
+def test_rows_of_an_intermediate_version_are_stale(words):
     shouting("?")
     with pytest.warns(MixedVersionsWarning):
         words.insert(w="c")
@@ -232,7 +232,7 @@ def test_rows_by_a_version_in_between_are_noticed(words):
     assert len(words.stale()) == 0
 
 
-def test_a_column_that_is_computed_again_as_a_whole_is_not_stale(words):
+def test_fully_recomputed_column_is_not_stale(words):
     shouting("?")
     words.recompute("loud", where=words.w == "a")
     assert words.stale()["column"] == ["loud"]
@@ -242,7 +242,7 @@ def test_a_column_that_is_computed_again_as_a_whole_is_not_stale(words):
     assert len(words.stale()) == 0
 
 
-def test_a_stated_version_overrides_the_source(session):
+def test_explicit_version_overrides_the_source(session):
     def define(text, version):
         scope: dict = {}
         exec(f"def f(w):\n    return {text!r}", scope)
@@ -258,7 +258,7 @@ def test_a_stated_version_overrides_the_source(session):
     ]
 
 
-def test_an_insert_that_would_mix_versions_can_be_made_an_error(words):
+def test_mixed_versions_warning_can_be_an_error(words):
     shouting("?")
     with warnings.catch_warnings():
         warnings.simplefilter("error", MixedVersionsWarning)
@@ -268,7 +268,7 @@ def test_an_insert_that_would_mix_versions_can_be_made_an_error(words):
     assert words.stale()["column"] == ["loud"]
 
 
-def test_nothing_is_mixed_in_an_empty_table_or_by_computing_again(session):
+def test_empty_table_and_recompute_do_not_mix_versions(session):
     mine = shouting("!")
     words = bb.create_table("words", {"w": bb.String})
     words.add_computed_column(loud=mine.shout(words.w))
@@ -280,14 +280,14 @@ def test_nothing_is_mixed_in_an_empty_table_or_by_computing_again(session):
     words.recompute(where=words.w == "a")
 
 
-def test_a_function_that_is_not_defined_is_not_listed(words):
+def test_undefined_function_is_not_listed_as_stale(words):
     del bb.functions.registry.GENERATIONS["mine_words.shout"]
     assert len(words.stale()) == 0
     with pytest.raises(UnknownFunctionError, match=r"Import the module 'mine_words'"):
         words.insert(w="x")
 
 
-def test_vectors_and_their_search_follow_a_changed_embedding(session):
+def test_vectors_and_search_follow_a_changed_embedding(session):
     def define(scale):
         return module(
             "mine_embed",
@@ -309,7 +309,7 @@ def test_vectors_and_their_search_follow_a_changed_embedding(session):
     assert table.order_by(sim, asc=False).select(s=sim).collect()["s"] == [7.0, 3.0]
 
 
-def test_rows_of_a_changed_iterator_are_made_anew(session):
+def test_rows_of_a_changed_iterator_are_recomputed(session):
     def define(mark):
         return module(
             "mine_split",
@@ -360,7 +360,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_script_that_changed_is_noticed_by_the_next_process():
+def test_changed_script_is_detected_by_the_next_process():
     Path("mine_script.py").write_text(SCRIPT)
 
     def run(*arguments: str, mixed: bool = False) -> str:
@@ -373,7 +373,7 @@ def test_a_script_that_changed_is_noticed_by_the_next_process():
     assert run("mine_script.py", "!", "b") == "[] ['A!', 'B!']"
     assert run("mine_script.py", "?", "c", mixed=True) == "['loud'] ['A!', 'B!', 'C?']"
     assert run("-m", "mine_script", "?", "d", mixed=True) == "['loud'] ['A!', 'B!', 'C?', 'D?']"
-    # Who imports the script finds the same function.
+    # An import of the script finds the same function.
     mend = "import mine_script as m; t = m.bb.get_table('words'); t.recompute(where='stale'); "
     mend += "print(t.stale()['column'], sorted(t.collect()['loud']))"
     assert run("-c", mend, "?") == "[] ['A?', 'B?', 'C?', 'D?']"
@@ -429,7 +429,7 @@ print(t.stale()["column"])
 
 
 @pytest.mark.parametrize("command", [["-c", WITHOUT_TEXT], ["-"]])
-def test_what_functions_without_a_text_fill_does_not_count(command):
+def test_digest_without_source_ignores_mutated_globals(command):
     done = subprocess.run(
         [sys.executable, *command],
         check=False,
@@ -440,7 +440,7 @@ def test_what_functions_without_a_text_fill_does_not_count(command):
     assert done.stdout == "[] 3 [2, 3, 4]\n['a']\n", done.stderr
 
 
-def test_versions_for_which_what_a_function_fills_counted_are_known():
+def test_older_digests_with_mutated_globals_are_recognized():
     scope: dict = {"__name__": "mine_shell", "CALLS": []}
     exec("def f(x):\n    CALLS.append(x)\n    return x", scope)
     function = bb.udf(scope["f"], return_type=int)

@@ -1,4 +1,4 @@
-"""Arguments that functions, splitters and classes do not take: which were meant."""
+"""Misspelt or missing arguments of functions, splitters and classes: errors with a suggestion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def t(session):
     return session.create_table("t", SCHEMA)
 
 
-MAKERS = {
+FACTORIES = {
     F.StringSplitter: ("text", "s"),
     F.DocumentSplitter: ("document", "d"),
     F.VideoSplitter: ("video", "v"),
@@ -32,26 +32,26 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("maker", MAKERS, ids=lambda kind: kind.__name__)
-def test_makers_of_iterators_say_what_they_take(t, maker):
-    source, column = MAKERS[maker]
-    called = rf"{maker.__name__}\.create"
+@pytest.mark.parametrize("factory", FACTORIES, ids=lambda kind: kind.__name__)
+def test_iterator_factories_report_their_arguments(t, factory):
+    source, column = FACTORIES[factory]
+    called = rf"{factory.__name__}\.create"
     with pytest.raises(ExpressionError, match=rf"{called}\(\) takes no argument") as caught:
-        maker.create(**{f"{source}s": t[column]})
+        factory.create(**{f"{source}s": t[column]})
     assert caught.value.hint.startswith(f"Did you mean '{source}'? It is called as ")
     with pytest.raises(ExpressionError, match=rf"{called}\(\): missing .*'{source}'"):
-        maker.create()
+        factory.create()
     with pytest.raises(ExpressionError, match=rf"{called}\(\): too many positional"):
-        maker.create(t[column], None, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+        factory.create(t[column], None, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     with pytest.raises(ExpressionError, match=rf"Write {called}\(\.\.\.\)"):
-        maker(t[column])
+        factory(t[column])
     with pytest.raises(TypeError, match="is not called itself"):
-        maker()
+        factory()
 
 
-def test_all_makers_are_tested():
+def test_all_iterator_factories_are_tested():
     named = {name for name in dir(F) if name.endswith(("Splitter", "Iterator"))}
-    assert named == {kind.__name__ for kind in MAKERS}
+    assert named == {kind.__name__ for kind in FACTORIES}
 
 
 @bb.udf
@@ -85,20 +85,20 @@ class Upper:
         (lambda _: Tagger("x").using(txt="x"), "txt", "text"),
     ],
 )
-def test_a_misspelt_argument_of_a_function(t, ask, wrong, meant):
+def test_misspelt_argument_gets_a_suggestion(t, ask, wrong, meant):
     with pytest.raises(ExpressionError, match=f"'{wrong}'") as caught:
         ask(t)
     assert f"Did you mean '{meant}'?" in caught.value.hint
 
 
-def test_a_misspelt_argument_beside_any_other(t):
+def test_misspelt_argument_among_extra_ones_gets_a_suggestion(t):
     with pytest.raises(ExpressionError, match="missing a required argument: 'messages'") as caught:
         F.openai.chat_completions(message=[], model="x")
     assert "Did you mean 'messages'?" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", [Tagger, Upper])
-def test_a_class_is_made_before_it_is_given_a_column(t, kind):
+def test_class_called_with_a_column_is_rejected_with_a_hint(t, kind):
     name = kind.name.rpartition(".")[2]
     for given in (t.s, _.s, t, t.s.length()):
         with pytest.raises(ExpressionError, match=r"is a class, which is made of plain") as caught:

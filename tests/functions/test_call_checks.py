@@ -1,4 +1,4 @@
-"""Columns that were written into texts, misspelt parameters, and what else is known before."""
+"""Checks when a call is written: columns in f-strings, misspelt parameters, invalid schemas."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_a_column_in_a_text_is_refused_where_the_call_is_written(openai, models, table, text):
+def test_column_in_an_f_string_is_rejected_at_creation(openai, models, table, text):
     calls = [
         lambda: openai.chat_completions(model="gpt-4o-mini", messages=text(table)),
         lambda: openai.chat_completions(
@@ -63,7 +63,7 @@ def test_a_column_in_a_text_is_refused_where_the_call_is_written(openai, models,
     assert models.count == 0
 
 
-def test_texts_that_only_look_like_columns_are_taken(openai, models, table):
+def test_strings_that_resemble_columns_are_accepted(openai, models, table):
     for text in ("What does _.map do?", "r0 is a register, r1 := r0 is Pascal"):
         asked = openai.chat_completions(
             model="gpt-4o-mini",
@@ -74,14 +74,14 @@ def test_texts_that_only_look_like_columns_are_taken(openai, models, table):
     assert models.count == 2
 
 
-def test_a_search_for_a_column_in_a_text_is_refused(table, openai):
+def test_search_for_an_f_string_with_a_column_is_rejected(table, openai):
     with pytest.raises(ExpressionError, match=r"string\.format"):
         table.q.similarity(f"{table.q}")
     with pytest.raises(ExpressionError, match=r"string\.format"):
         table.q.search(f"{table.q}")
 
 
-def test_misspelt_parameters_are_refused_before_anything_is_asked(openai, models, table):
+def test_misspelt_parameters_are_rejected_before_any_request(openai, models, table):
     wrong = {
         "Did you mean 'temperature'": lambda: openai.chat_completions(
             model="gpt-4o-mini", messages=table.q, temprature=0.2
@@ -106,7 +106,7 @@ def test_misspelt_parameters_are_refused_before_anything_is_asked(openai, models
     assert models.count == 0
 
 
-def test_what_a_provider_takes_beside_the_usual_goes_through(models, table):
+def test_extra_provider_parameters_are_passed_through(models, table):
     from barbule.functions import anthropic, litellm, ollama, openai
 
     asked = openai.chat_completions(
@@ -122,7 +122,7 @@ def test_what_a_provider_takes_beside_the_usual_goes_through(models, table):
 
 
 @pytest.mark.parametrize("name", ["stream", "api_key", "num_retries"])
-def test_what_is_said_elsewhere_is_refused_when_it_is_written(openai, models, table, name):
+def test_reserved_parameters_are_rejected_at_creation(openai, models, table, name):
     with pytest.raises(ExpressionError, match=f"{name!r} cannot be passed with a call"):
         openai.chat_completions(model="gpt-4o-mini", messages=table.q, **{name: True})
 
@@ -141,12 +141,12 @@ class Pictured(pydantic.BaseModel):
     [{"id": "uuid"}, {"a": bb.Image}, {"a": bytes}, {"a": {"b": "uuid"}}, Strange, Pictured],
     ids=str,
 )
-def test_a_schema_that_no_model_can_answer_is_refused_when_it_is_written(openai, table, schema):
+def test_schema_no_model_can_answer_is_rejected_at_creation(openai, table, schema):
     with pytest.raises((ExpressionError, bb.errors.SchemaError)):
         openai.extract(table.q, schema=schema, model="gpt-4o-mini")
 
 
-def test_a_field_with_the_name_of_a_method_is_pointed_to(table):
+def test_method_in_place_of_a_field_is_rejected_with_a_hint(table):
     people = bb.create_table("people", {"p": bb.Struct({"name": bb.String, "count": bb.Int})})
     people.insert(p={"name": "Ada", "count": 1})
     person: Any = people.p

@@ -1,4 +1,4 @@
-"""A provider that fails now and then, and questions that are equal: exactly what is asked."""
+"""Provider faults and duplicate prompts: the exact number of requests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ROWS = 300
 
 @pytest.fixture
 def ask(models, monkeypatch):
-    """Give what asks about each row of a table; a question is given up after five seconds."""
+    """Return a function that calls a model for each row, with a timeout of five seconds."""
     from barbule.functions import openai
 
     with Path("barbule.toml").open("a") as file:
         file.write("timeout = 5.0\n")
     bb.connect(vectors="exact:")
-    # Waiting is not what is tested here.
+    # Retries do not wait in this test.
     monkeypatch.setattr("barbule.models.rate_limits.backoff", lambda *_: 0.01)
 
     def column(table):
@@ -35,7 +35,7 @@ def prompts(models):
     return [body["messages"][-1]["content"] for body in models.requests]
 
 
-def test_all_rows_end_right_and_none_is_asked_after_success(models, ask):
+def test_faults_are_retried_and_answered_rows_are_not_sent_again(models, ask):
     draw = random.Random(4)
     kinds = ["429", "500", "malformed", "disconnect", "timeout"]
     fates = [draw.choice(kinds) if draw.random() < 0.2 else "ok" for _ in range(3 * ROWS)]
@@ -51,13 +51,13 @@ def test_all_rows_end_right_and_none_is_asked_after_success(models, ask):
         if fate == "ok":
             answered.add(prompt)
     assert len(answered) == ROWS
-    assert models.count > ROWS * 1.1  # some did fail
+    assert models.count > ROWS * 1.1  # some requests failed
     attempts = bb.calls().collect()["attempts"]
-    assert sum(attempts) >= models.count  # one may be given up before it is sent
+    assert sum(attempts) >= models.count  # a request can time out before it is sent
 
 
 @pytest.mark.parametrize(("percent", "distinct"), [(0, 400), (50, 200), (90, 40)])
-def test_as_many_calls_as_distinct_questions(models, ask, percent, distinct):
+def test_requests_equal_distinct_prompts(models, ask, percent, distinct):
     rows = [{"q": f"question {n % distinct}"} for n in range(400)]
     random.Random(percent).shuffle(rows)
     table = bb.create_table("qa", rows)

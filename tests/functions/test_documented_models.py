@@ -1,4 +1,4 @@
-"""Models as the public API shows them: each line of its section runs, and means what it says."""
+"""Model examples of the public documentation: each line runs with the documented result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tables(models, session):
     return qa, images, docs
 
 
-def test_the_lines_of_models(models, tables):
+def test_documented_model_calls(models, tables):
     from barbule.functions import anthropic, gemini, huggingface, litellm, ollama, openai
 
     assert all(
@@ -67,7 +67,7 @@ def test_the_lines_of_models(models, tables):
     assert found == {"label": "positive", "score": 0.5}
 
 
-def test_the_lines_of_the_ledger(models, tables):
+def test_documented_ledger_calls(models, tables):
     from barbule.functions import openai
 
     qa, *_rest = tables
@@ -98,7 +98,7 @@ def test_the_lines_of_the_ledger(models, tables):
         qa.insert(prompt="never asked")
 
 
-def test_the_lines_of_cell_errors(models, tables):
+def test_documented_cell_errors(models, tables):
     from barbule.functions import openai
 
     qa, *_rest = tables
@@ -111,7 +111,7 @@ def test_the_lines_of_cell_errors(models, tables):
     assert qa.recompute("x", errors_only=True).rows == 2
 
 
-def test_the_budget_of_the_configuration(models, tables):
+def test_documented_budget_configuration(models, tables):
     from barbule.functions import openai
 
     with Path("barbule.toml").open("a") as file:
