@@ -175,7 +175,7 @@ def pages(session: nox.Session) -> None:
 
 @nox.session
 def support(session: nox.Session) -> None:
-    """Write the page of what backends cannot do, from the declarations on tests."""
+    """Write the page on differences between backends, from the declarations on tests."""
     install(session, "test")
     tests = ("tests/tables", "tests/views", "tests/backends/test_contract.py")
     page = ("--backends=duckdb,postgres", "--support=docs/backends.md", "--collect-only", "-q")

@@ -1,10 +1,10 @@
-"""What a backend cannot do, declared on the tests that show it.
+"""Differences between backends, declared on the tests that show them.
 
-Owns the two declarations and the page of the documentation that is made of them. A test with one
-has to fail on that backend, and in that way: where it passes, the declaration is to go.
+Owns the two declarations and the documentation page that is generated from them. A test with a
+declaration must fail on that backend in the declared way. If it passes, remove the declaration.
 
-- `never`: the database cannot do it, or does it otherwise (`raises=AssertionError`)
-- `notimpl`: it could be built, and is not
+- `never`: the database does not support it, or gives another result (`raises=AssertionError`)
+- `notimpl`: barbule does not implement it yet
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS = ("never", "notimpl")
 
 @dataclass(frozen=True)
 class Gap:
-    """Operations that a backend lacks; names are patterns as of a shell."""
+    """Operations that differ on a backend; names are shell patterns."""
 
     kind: str
     backend: str
@@ -44,17 +44,17 @@ class Gap:
 
 
 def never(backend: str, *names: str, reason: str, raises=AssertionError) -> Gap:
-    """Declare what the database cannot do, or does otherwise."""
+    """Declare an operation that the database does not support, or that gives another result."""
     return Gap("never", backend, names, raises, reason)
 
 
 def notimpl(backend: str, *names: str, reason: str, raises) -> Gap:
-    """Declare what could be built."""
+    """Declare an operation that is not implemented yet."""
     return Gap("notimpl", backend, names, raises, reason)
 
 
 def matching(gaps: Iterable[Gap], name: str, backend: str | None = None) -> list[Gap]:
-    """Return what is declared of an operation."""
+    """Return the declarations of an operation."""
     return [
         gap
         for gap in gaps
@@ -64,7 +64,7 @@ def matching(gaps: Iterable[Gap], name: str, backend: str | None = None) -> list
 
 
 def declared(items: Iterable[pytest.Item]):
-    """Yield each declaration of tests that were collected, with what it is declared of."""
+    """Yield each collected test that has a declaration, with the declaration."""
     for item in items:
         for mark in item.iter_markers():
             if mark.name in KINDS:
@@ -72,7 +72,7 @@ def declared(items: Iterable[pytest.Item]):
 
 
 def apply(items: Iterable[pytest.Item]) -> None:
-    """Expect of each test with a declaration for its backend that it fails as declared."""
+    """Mark each test with a declaration for its backend as a strict expected failure."""
     for item, mark in list(declared(items)):
         if _backend(item) in mark.args:
             item.add_marker(pytest.mark.xfail(strict=True, **mark.kwargs))
@@ -83,7 +83,7 @@ def _backend(item: pytest.Item) -> str | None:
 
 
 def page(items: Iterable[pytest.Item]) -> str:
-    """Write the page of the documentation that tells what backends cannot do."""
+    """Return the documentation page on differences between backends."""
     items = list(items)
     rows: dict[tuple[str, str, str], list[str]] = {}
     for item, mark in declared(items):
@@ -101,7 +101,7 @@ def page(items: Iterable[pytest.Item]) -> str:
                 rows.setdefault(key, [])
     parts = [_HEAD]
     for backend in sorted({key[0] for key in rows}):
-        parts.append(f"\n## {backend.capitalize()}\n\n| | what | operations |\n| --- | --- | --- |")
+        parts.append(f"\n## {backend.capitalize()}\n\n{_TABLE_HEAD}")
         for key in sorted(key for key in rows if key[0] == backend):
             shown = ", ".join(f"`{name}`" for name in sorted(set(rows[key])))
             parts.append(f"| {key[1]} | {key[2]} | {shown} |")
@@ -111,21 +111,25 @@ def page(items: Iterable[pytest.Item]) -> str:
 def _kind(mark: pytest.Mark) -> str:
     if mark.name == "notimpl":
         return "not yet"
-    return "otherwise" if mark.kwargs["raises"] is AssertionError else "cannot"
+    return "differs" if mark.kwargs["raises"] is AssertionError else "cannot"
 
 
 _HEAD = """\
-# What backends cannot do
+# Differences between backends
 
-Everything that is tested runs on DuckDB and on Postgres, with the same results, but for what is
-listed here. The list is made of declarations on tests, which fail when one is not true any more:
-`nox -s support` writes this page.
+Every tested operation runs on DuckDB and on Postgres with the same results, except for the
+operations on this page. `nox -s support` generates the page from declarations on tests. A test
+fails when its declaration no longer holds.
 
-- *cannot*: the database has nothing like it; an error says so before anything is written
-- *not yet*: it could be built; an error says so, too
-- *otherwise*: it runs, and gives something else than DuckDB does, for the reason given
+- *cannot*: the database does not support the operation; an error says so before anything is written
+- *not yet*: barbule does not implement the operation yet; an error says so as well
+- *differs*: the operation runs, and its result differs from DuckDB's for the given reason
 
-An operation is named by the column it is tried with and what is done with it."""
+The name of an operation consists of the tested column and the operation on it."""
+
+_TABLE_HEAD = """\
+| | reason | operations |
+| --- | --- | --- |"""
 
 
 def write(items: Iterable[pytest.Item], path: Path) -> None:

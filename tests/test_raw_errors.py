@@ -152,7 +152,7 @@ def test_coco_of_brackets_and_of_nulls(session, tmp_path):
     assert len(list(bb.read_coco(tmp_path / "c.json"))) == 1
 
 
-@pytest.mark.never("postgres", reason="texts that hold the character NUL", raises=DataError)
+@pytest.mark.never("postgres", reason="strings with the character NUL", raises=DataError)
 def test_constants_with_nul_are_values_as_others(session):
     table = bb.create_table("t", {"s": bb.String, "n": bb.Int})
     table.insert([{"s": "a\0b", "n": 1}, {"s": "ab", "n": 2}, {"s": "\0", "n": 3}])

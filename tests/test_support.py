@@ -1,4 +1,4 @@
-"""The page of what backends cannot do is what the declarations on tests say."""
+"""The page on differences between backends matches the declarations on tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = ("tests/tables", "tests/views", "tests/backends/test_contract.py")
 
 
-def test_the_page_is_made_of_the_declarations(tmp_path):
+def test_page_matches_the_declarations(tmp_path):
     page = tmp_path / "backends.md"
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     options = ["--backends=duckdb,postgres", f"--support={page}"]

@@ -22,19 +22,19 @@ FORMS = {
 }
 
 VALUES = {
-    "a moment of numpy": FINE[0],
-    "a moment of pandas": pd.Timestamp(TEXT),
-    "a text with nanoseconds": TEXT,
+    "numpy datetime64": FINE[0],
+    "pandas Timestamp": pd.Timestamp(TEXT),
+    "string with nanoseconds": TEXT,
 }
 
 
 def counted(table):
-    """Return the moments of a table as nanoseconds since 1970."""
+    """Return the timestamps of a table as nanoseconds since 1970."""
     cells = table.to_pyarrow()["x"].combine_chunks()
     return cells.cast(pa.timestamp("ns")).cast(pa.int64()).to_pylist()
 
 
-@pytest.mark.never("postgres", raises=DataError, reason="moments are kept in microseconds")
+@pytest.mark.never("postgres", raises=DataError, reason="timestamps have microsecond precision")
 @pytest.mark.parametrize("operation", [f"nanoseconds of {form}" for form in FORMS])
 def test_nanoseconds_of_frames_are_kept(session, operation):
     form = operation.removeprefix("nanoseconds of ")
@@ -45,7 +45,7 @@ def test_nanoseconds_of_frames_are_kept(session, operation):
     assert t.collect()["x"][2].nanosecond == 789
 
 
-@pytest.mark.never("postgres", raises=DataError, reason="moments are kept in microseconds")
+@pytest.mark.never("postgres", raises=DataError, reason="timestamps have microsecond precision")
 @pytest.mark.parametrize("operation", VALUES)
 def test_nanoseconds_are_kept_in_a_column_that_has_them(session, operation):
     value = VALUES[operation]

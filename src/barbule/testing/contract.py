@@ -11,8 +11,8 @@ __all__ = ["LACKING", "BackendContract"]
 
 # What a database may lack, by its name in `lacks`.
 LACKING = {
-    "nul": "texts that hold the character NUL",
-    "unnest-nested": "rows made of the arrays in an array",
+    "nul": "strings with the character NUL",
+    "unnest-nested": "unnesting of nested arrays",
 }
 
 
