@@ -11,7 +11,7 @@ import pytest
 from pages import ROOT
 
 PAGE = (ROOT / "docs" / "guarantees.md").read_text()
-GUARANTEED, _, NOT = PAGE.partition("\n## What is not\n")
+GUARANTEED, _, NOT = PAGE.partition("\n## Limits\n")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
