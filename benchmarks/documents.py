@@ -32,10 +32,10 @@ ROUNDS = 3
 VIEW_ROUNDS = 2
 SEPARATORS = ["。", "!", "?", "\n\n"]
 NAMES = {"txt": "plain text", "md": "Markdown", "html": "HTML", "docx": "DOCX", "pdf": "PDF"}
-CHUNK = "{}: a chunk, read and cut (µs)"
-SHARE = "{}: read and cut to the bare library (%)"
-SHARE_BOXES = "{}: read and cut to the bare library asked for boxes too (%)"
-APART = "{}: read in another process to read in this one (%)"
+CHUNK = "{}: read and split, per chunk (µs)"
+SHARE = "{}: read and split relative to the bare library (%)"
+SHARE_BOXES = "{}: read and split relative to the bare library with boxes (%)"
+APART = "{}: read in a subprocess relative to in-process (%)"
 VIEW = "view of chunks of {}"
 FASTEST = 1e6 / 60_000  # microseconds of a chunk
 LIMITS: dict[str, float] = {
@@ -226,7 +226,7 @@ def measure(
         figures[CHUNK.format(label)] = 1e6 * each["seconds"] / each["chunks"]
         if "bare" in each:
             figures[SHARE.format(label)] = 100 * each["seconds"] / each["bare"]
-            figures[f"{label}: read alone to the bare library (%)"] = (
+            figures[f"{label}: read only, relative to the bare library (%)"] = (
                 100 * each["read"] / each["bare"]
             )
         if "bare_boxes" in each:

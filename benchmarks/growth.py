@@ -35,8 +35,8 @@ OPERATIONS = {
     "latest_changed": ("filter + aggregate, after 100 updates", 2.5),
     "back_100": ("filter + aggregate, 100 versions back", 4.0),
 }
-OVERHEAD = "small query beyond bare DuckDB"
-PEAK = "peak while inserting a Parquet file of {:g} GB (MB)"
+OVERHEAD = "small query, overhead over bare DuckDB"
+PEAK = "peak memory while inserting a Parquet file of {:g} GB (MB)"
 LIMITS: dict[str, float] = {OVERHEAD: 10.0}
 DETAILS: dict[str, object] = {}
 

@@ -18,11 +18,11 @@ ROUNDS = 3
 # Readers and writers.
 LOADS = ((1, 0), (8, 0), (8, 1), (24, 0), (24, 4))
 
-FEWER = "reads of {} readers to those of one (% fewer)"
-TAKEN = "reads of 8 readers that a writer takes (%)"
-SLOWER = "search of 8 readers to that of one, p50 (times)"
-INSERT = "row inserted into the indexed table to one without (times)"
-FAILED = "operations that failed (count)"
+FEWER = "reads/s of {} readers, decrease relative to 1 reader (%)"
+TAKEN = "reads/s of 8 readers, decrease with 1 writer (%)"
+SLOWER = "search p50 of 8 readers relative to 1 reader (times)"
+INSERT = "insert of a row, with an index relative to without (times)"
+FAILED = "failed operations (count)"
 
 LIMITS = {
     FEWER.format(8): 0.0,

@@ -22,15 +22,15 @@ WIDTH = 64
 CHAT = "chat of 100 ms, {:,} rows"
 RATIO = "chat of 100 ms, {:,} rows (times LiteLLM alone)"
 ASYNC = "asynchronous function of 50 ms, {:,} rows"
-OVERHEAD = "processor time of a call beyond LiteLLM's own"
-KNOWN = "{:,} answers from the call ledger"
-BUSY = "{}, processor time"  # which others on the machine do not change
-EXTRA = "beyond the distinct questions of {:,} rows, {} % duplicates (calls)"
-KILLED = "killed at half of {:,} and resumed, beyond distinct and in flight (calls)"
+OVERHEAD = "CPU time per call beyond LiteLLM's"
+KNOWN = "{:,} results from the call ledger"
+BUSY = "{}, CPU time"  # which others on the machine do not change
+EXTRA = "excess over distinct calls, {:,} rows, {} % duplicates (calls)"
+KILLED = "repeated after a kill at half of {:,} rows, except calls in flight (calls)"
 FIRST = "first 5 of {:,} rows where 74 % qualify (calls)"
-WRONG = "end wrong of {:,} where 20 % of answers fail (rows)"
-AGAIN = "after success of {:,} where 20 % of answers fail (calls)"
-PEAK = "peak with a function column over {:,} rows (MB)"
+WRONG = "wrong results of {:,} with 20 % failing responses (rows)"
+AGAIN = "repeated after success, {:,} rows with 20 % failing responses (calls)"
+PEAK = "peak memory with a function column over {:,} rows (MB)"
 
 # What to reach, by label; the labels say how many rows it was.
 REACH = {

@@ -46,7 +46,7 @@ def tables(record: dict[str, Any]) -> str:
     """Write the figures of all sides."""
     sides = [name for name in SIDES if name in record["libraries"]]
     lines = [
-        _row([f"{record['rows']:,} rows, ms", *map(SIDES.get, sides), "reach", "reached"]),
+        _row([f"{record['rows']:,} rows, ms", *map(SIDES.get, sides), "target", "met"]),
         _row(["---", *["---:"] * len(sides), "---:", "---"]),
     ]
     for label, each in record["sides_ms"].items():
@@ -70,7 +70,7 @@ def growth(record: dict[str, Any]) -> str:
     """Write how many times as long barbule takes as bare DuckDB, by size."""
     sizes = list(record["by_size_ms"])
     lines = [
-        _row(["times bare DuckDB", *(f"{int(size):,} rows" for size in sizes), "reach"]),
+        _row(["times bare DuckDB", *(f"{int(size):,} rows" for size in sizes), "target"]),
         _row(["---", *["---:"] * (len(sizes) + 1)]),
     ]
     for operation, label in record["labels"].items():
@@ -82,7 +82,7 @@ def growth(record: dict[str, Any]) -> str:
         lines.append(_row([label, *ratios, f"{reach:g}"]))
     rest = [
         f"- {label}: {value:,.1f}{'' if label.endswith(')') else ' ms'}"
-        f" (to stay under {record['reach_ms'][label]:,.0f})"
+        f" (target: under {record['reach_ms'][label]:,.0f})"
         for label, value in record["figures_ms"].items()
         if label in record["reach_ms"] and "times bare DuckDB" not in label
     ]
@@ -95,7 +95,7 @@ def models(record: dict[str, Any]) -> str:
     if peer := record.get("pixeltable"):
         others[peer["library"]] = peer["ms"]
     lines = [
-        _row(["", "barbule", *others, "reach", "reached"]),
+        _row(["", "barbule", *others, "target", "met"]),
         _row(["---", *["---:"] * (len(others) + 2), "---"]),
     ]
     for label, value in record["figures_ms"].items():
@@ -116,7 +116,7 @@ def media(images: dict[str, Any], video: dict[str, Any]) -> str:
         label: each["bare"] * share / 100 for label, each in video["sides_ms"].items()
     }
     lines = [
-        _row(["ms", *map(names.get, sides), "reach", "reached"]),
+        _row(["ms", *map(names.get, sides), "target", "met"]),
         _row(["---", *["---:"] * len(sides), "---:", "---"]),
     ]
     for label, each in (images["sides_ms"] | video["sides_ms"]).items():
@@ -124,7 +124,7 @@ def media(images: dict[str, Any], video: dict[str, Any]) -> str:
         reached = "yes" if each["barbule"] <= reach[label] else "no"
         lines.append(_row([label, *shown, _ms(reach[label]), reached]))
     memory = [
-        f"- {label}: {value:,.0f} (to stay under {record['reach_ms'][label]:,.0f})"
+        f"- {label}: {value:,.0f} (target: under {record['reach_ms'][label]:,.0f})"
         for record in (images, video)
         for label, value in record["figures_ms"].items()
         if label.endswith("(MB)")
@@ -142,7 +142,7 @@ def search(record: dict[str, Any]) -> str:
         if kind in {"clustered", "uniform"}:
             parts.append(_by_filter(int(size), kind, sides))
     lines = [
-        _row(["barbule", "measured", "reach", "reached"]),
+        _row(["barbule", "measured", "target", "met"]),
         _row(["---", "---:", "---:", "---"]),
     ]
     for label, value in record["figures_ms"].items():
@@ -167,13 +167,13 @@ def _by_filter(size: int, kind: str, sides: dict[str, Any]) -> str:
         _row([f"{size:,} {kind} vectors, ms (recall@10)", *map(SIDES.get, names)]),
         _row(["---", *["---:"] * len(names)]),
     ]
-    steps = {"insert": "insert", "build": "index until it can be searched"}
+    steps = {"insert": "insert", "build": "index until searchable"}
     for step, label in steps.items():
         lines.append(_row([label, *(_ms(sides[name].get(step)) for name in names)]))
     for share in sides["barbule"]["filters"]:
         found = [sides[name]["filters"][share] for name in names]
         cells = [f"{_ms(each['p50_ms'])} ({each['recall']:.2f})" for each in found]
-        lines.append(_row([f"top 10 of the {share} that qualify", *cells]))
+        lines.append(_row([f"top 10, filter keeps {share}", *cells]))
     return "\n".join(lines)
 
 
@@ -192,7 +192,7 @@ def load(record: dict[str, Any]) -> str:
             search = statistics.median(each["p50_ms"]["search"] for each in counted)
             cells.append(f"{reads:,.0f}, {_ms(search)} ms")
         lines.append(_row([label, *cells]))
-    lines += ["", _row(["barbule", "measured", "reach", "reached"])]
+    lines += ["", _row(["barbule", "measured", "target", "met"])]
     lines.append(_row(["---", "---:", "---:", "---"]))
     for label, value in record["figures_ms"].items():
         reach = record["reach_ms"][label]
@@ -206,7 +206,7 @@ def load(record: dict[str, Any]) -> str:
 def documents(record: dict[str, Any]) -> str:
     """Write what splitting takes beside the bare libraries, and the views of all sides."""
     lines = [
-        _row([f"{record['characters']:,} characters", "barbule", "reach", "reached"]),
+        _row([f"{record['characters']:,} characters", "barbule", "target", "met"]),
         _row(["---", "---:", "---:", "---"]),
     ]
     for label, value in record["figures_ms"].items():

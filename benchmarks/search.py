@@ -29,15 +29,15 @@ ROUNDS = 30
 FEW_ROUNDS = 5
 
 SLOWEST = "slowest filter, {:,} {} vectors, p50"
-MISSING = "recall@10 that is missing, {:,} {} vectors (%)"
-SHORT = "rows fewer than 10 though there are more, {:,} {} vectors (rows)"
-BUILD = "index until it can be searched, {:,} vectors"
-DRAIN = "index in the background to Chroma alone, {:,} vectors (%)"
-WHOLE = "index until all is in Chroma to Pixeltable's, {:,} vectors (%)"
-JOIN = "1,000 queries joined to one by one, {:,} vectors (%)"
+MISSING = "recall@10 shortfall, {:,} {} vectors (%)"
+SHORT = "missing rows of the top 10, {:,} {} vectors (rows)"
+BUILD = "index until searchable, {:,} vectors"
+DRAIN = "background indexing relative to Chroma alone, {:,} vectors (%)"
+WHOLE = "indexing until complete in Chroma relative to Pixeltable, {:,} vectors (%)"
+JOIN = "join of 1,000 queries relative to separate searches, {:,} vectors (%)"
 AT_ONCE = "rows not found right after their insert, {:,} vectors (of 10)"
-OLD = "100 versions back to bare DuckDB's scan, {:,} vectors (%)"
-OLD_MISSING = "recall@10 that is missing 100 versions back, {:,} vectors (%)"
+OLD = "search 100 versions back relative to a scan in bare DuckDB, {:,} vectors (%)"
+OLD_MISSING = "recall@10 shortfall 100 versions back, {:,} vectors (%)"
 KEPT = "vectors kept in memory, {:,} vectors (MB)"
 
 REACH = {

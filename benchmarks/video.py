@@ -21,7 +21,7 @@ from sides import Side
 ROUNDS = 5
 FRAMES = "frames of a minute of 720p at 1 fps, view and function"
 SHARE = "frames at 1 fps, percent of bare PyAV (%)"
-PEAK = "peak while going through two hours (MB)"
+PEAK = "peak memory for a two-hour video (MB)"
 LIMITS = {SHARE: 120.0, PEAK: 500.0}
 DETAILS: dict[str, Any] = {}
 
