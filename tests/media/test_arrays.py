@@ -1,4 +1,4 @@
-"""What is laid out without pandas is what pyarrow makes of the same values."""
+"""Arrow arrays built without pandas equal those that pyarrow builds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from barbule.values.arrays import arrow_array
 
-WHOLE = st.integers(-(2**63), 2**63 - 1)
-MOMENTS = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31))  # noqa: DTZ001
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+TIMESTAMPS = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31))  # noqa: DTZ001
 COLUMNS = st.one_of(
     *(
         st.tuples(st.just(kind), st.lists(st.none() | values, max_size=20))
         for kind, values in [
-            (pa.int64(), WHOLE),
+            (pa.int64(), INTEGERS),
             (pa.int8(), st.integers(-128, 127)),
             (pa.uint64(), st.integers(0, 2**64 - 1)),
             (pa.float64(), st.floats(allow_nan=False)),
@@ -30,8 +30,8 @@ COLUMNS = st.one_of(
             (pa.string(), st.text(st.characters(codec="utf-8"))),
             (pa.binary(), st.binary()),
             (pa.date32(), st.dates()),
-            (pa.timestamp("us"), MOMENTS),
-            (pa.timestamp("us", "UTC"), MOMENTS.map(lambda m: m.replace(tzinfo=datetime.UTC))),
+            (pa.timestamp("us"), TIMESTAMPS),
+            (pa.timestamp("us", "UTC"), TIMESTAMPS.map(lambda m: m.replace(tzinfo=datetime.UTC))),
             (pa.time64("ns"), st.times()),
         ]
     )
@@ -45,7 +45,7 @@ def without_pandas(monkeypatch):
 
 @given(COLUMNS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_both_ways_agree(without_pandas, column):
+def test_arrays_equal_those_of_pyarrow(without_pandas, column):
     kind, values = column
     array = arrow_array(values, kind)
     array.validate(full=True)
@@ -64,12 +64,12 @@ def test_both_ways_agree(without_pandas, column):
         ([True, 2], pa.bool_()),
     ],
 )
-def test_what_does_not_fit_is_refused(without_pandas, values, kind):
+def test_values_of_another_type_are_rejected(without_pandas, values, kind):
     with pytest.raises((ValueError, TypeError, OverflowError)):
         arrow_array(values, kind)
 
 
-def test_a_small_insert_does_not_import_pandas():
+def test_small_insert_does_not_import_pandas():
     program = """
 import sys
 from pathlib import Path

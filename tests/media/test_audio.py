@@ -1,4 +1,4 @@
-"""Functions of sound: cut to the sample, brought to other rates and formats, split into rows."""
+"""Audio functions: sample-exact clips, conversion of rate and format, and splitting into rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def path(session, request):
 
 @pytest.fixture
 def ramp(session):
-    """A sound of which each sample tells where it stands."""
+    """Return a sound whose sample values encode their position."""
     return audio.encode((np.arange(40000) / 40000).tolist(), 16000)
 
 
@@ -41,7 +41,7 @@ def songs(session):
     return table
 
 
-def test_metadata_and_duration(path):
+def test_metadata_and_duration_are_read(path):
     (stream,) = audio.get_metadata(path)["streams"]
     assert (stream["sample_rate"], stream["codec_context"]["channels"]) == (16000, 1)
     assert audio.duration(path) == pytest.approx(2.5, abs=0.1)
@@ -55,7 +55,7 @@ def test_every_format_is_read_and_written(path, ending):
     assert audio.duration(converted) == pytest.approx(2.5, abs=0.15)
 
 
-def test_a_clip_is_exact_to_the_sample(ramp):
+def test_clip_is_exact_to_the_sample(ramp):
     samples, rate = samples_of(audio.clip(ramp, 0.5, 1.25))
     assert samples.shape == (1, 12000)
     assert samples[0, 0] == pytest.approx(8000 / 40000, abs=1e-4)
@@ -65,21 +65,21 @@ def test_a_clip_is_exact_to_the_sample(ramp):
     assert samples_of(audio.clip(ramp, 1.0, duration=0.1))[0].shape == (1, 1600)
 
 
-def test_a_clip_deep_in_a_long_file_is_the_same_as_from_the_beginning(session):
+def test_clip_deep_in_a_file_matches_sequential_decoding(session):
     long = audio.encode((np.arange(160000) % 16000 / 16000).tolist(), 16000, format="m4a")
     samples, _ = samples_of(long)
     part, _ = samples_of(audio.clip(long, 7.25, 7.5))
     assert np.abs(samples[:, 116000:120000] - part).max() < 1e-3
 
 
-def test_pieces_together_are_the_whole(ramp):
+def test_segments_together_equal_the_sound(ramp):
     samples, _ = samples_of(ramp)
     pieces = [samples_of(piece)[0] for piece in audio.segment(ramp, 0.7)]
     assert [piece.shape[1] for piece in pieces] == [11200, 11200, 11200, 6400]
     assert np.array_equal(np.concatenate(pieces, axis=1), samples)
 
 
-def test_another_rate_and_fewer_channels(session):
+def test_resample_changes_rate_and_channels(session):
     stereo = audio.encode(np.stack([np.ones(44100) * 0.5, np.zeros(44100)]), 44100)
     resampled = audio.resample(stereo, 16000, channels=1, format="wav")
     samples, rate = samples_of(resampled)
@@ -89,7 +89,7 @@ def test_another_rate_and_fewer_channels(session):
     assert samples_of(audio.resample(stereo, 8000))[0].shape[0] == 2
 
 
-def test_sounds_one_after_the_other(ramp):
+def test_concat_joins_sounds(ramp):
     other = audio.encode([0.5] * 8000, 8000)
     samples, rate = samples_of(audio.concat(ramp, None, other))
     assert (rate, samples.shape[1]) == (16000, pytest.approx(56000, abs=20))
@@ -97,7 +97,7 @@ def test_sounds_one_after_the_other(ramp):
     assert audio.concat([]) is None
 
 
-def test_a_view_of_pieces(songs):
+def test_view_of_segments_with_overlap(songs):
     pieces = bb.create_view(
         "pieces",
         songs,
@@ -116,7 +116,7 @@ def test_a_view_of_pieces(songs):
     assert len(pieces.collect()) == 4
 
 
-def test_a_view_of_pieces_between_times(songs):
+def test_view_of_segments_between_times(songs):
     pieces = bb.create_view(
         "pieces", songs, iterator=AudioSplitter.create(songs.sound, segment_times=[0.5, 2.0])
     )
@@ -141,7 +141,7 @@ def test_a_view_of_pieces_between_times(songs):
         ({"segment_times": []}, 1),
     ],
 )
-def test_how_many_pieces(ramp, options, count):
+def test_segment_count_follows_the_options(ramp, options, count):
     assert len(audio.split(ramp, **options)) == count
 
 
@@ -159,7 +159,7 @@ def test_how_many_pieces(ramp, options, count):
         ({"segment_times": [1], "overlap": 0.5}, "overlap goes with duration"),
     ],
 )
-def test_a_wrong_option_fails_before_anything_is_read(songs, options, message):
+def test_invalid_splitter_options_fail_before_any_read(songs, options, message):
     with pytest.raises(ConfigurationError, match=message):
         AudioSplitter.create(audio=songs.sound, **options)
 
@@ -175,12 +175,12 @@ def test_a_wrong_option_fails_before_anything_is_read(songs, options, message):
         (lambda s: audio.convert(s, "wma"), "wma"),
     ],
 )
-def test_a_wrong_argument_says_what_is_wrong(ramp, call, message):
+def test_invalid_arguments_are_rejected(ramp, call, message):
     with pytest.raises(ConfigurationError, match=message):
         call(ramp)
 
 
-def test_bytes_are_kept_under_the_suffix_of_their_format(songs):
+def test_inserted_bytes_get_the_suffix_of_their_format(songs):
     for name, codec in FILES:
         songs.insert(sound=tone(name, 0.3, codec=codec).read_bytes())
     uris = (
@@ -192,7 +192,7 @@ def test_bytes_are_kept_under_the_suffix_of_their_format(songs):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real recordings are not beside the project")
-def test_real_recordings(session):
+def test_recordings_are_read_and_segmented(session):
     assert audio.duration(REAL) > 5
     flac = REAL.with_name("jfk_1961_0109_cityuponahill-excerpt.flac")
     assert audio.duration(flac) == pytest.approx(60.0)
@@ -201,7 +201,7 @@ def test_real_recordings(session):
         audio.duration(REAL.with_name("bad_audio.mp3"))
 
 
-def test_sound_that_says_it_lasts_for_weeks_is_cut_where_it_is(tmp_path):
+def test_split_ignores_an_excessive_declared_length(tmp_path):
     path = tone(tmp_path / "a.flac", 0.5, codec="flac")
     data = bytearray(path.read_bytes())
     data[21] |= 0x0F  # the number of samples in STREAMINFO, 36 bits

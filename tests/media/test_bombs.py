@@ -1,4 +1,4 @@
-"""Of each format a file of at most a megabyte that would take a machine: it fails its cell."""
+"""Bombs of each format: a file of up to one megabyte fails its cell within limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def packed(path, parts):
 
 
 def office(path, kind):
-    """Write an Office file with a part of blanks."""
+    """Write an Office file with a part of spaces."""
     types = f'<Types><Override ContentType="{MAIN.format(kind)}"/></Types>'
     return packed(path, {"[Content_Types].xml": types, "a.xml": b" " * 170_000_000})
 
@@ -63,7 +63,7 @@ def png(path, width, height, channels=1):
 
 
 def patched(path, mark, place, content):
-    """Write an image of 2 x 2 pixels, and then other bytes behind a mark: its size, say."""
+    """Write an image of 2 x 2 pixels and overwrite bytes after a marker, such as its size."""
     PIL.Image.new("RGB", (2, 2)).save(
         path, **({"lossless": True} if path.suffix == ".webp" else {})
     )
@@ -80,7 +80,7 @@ def webp(path, width=16_000, height=5_500):
 
 
 def scans(path):
-    """Write a progressive JPEG that goes over all of its pixels thousands of times."""
+    """Write a progressive JPEG with thousands of scans over all pixels."""
     buffer = io.BytesIO()
     PIL.Image.new("L", (9000, 9000), 128).save(buffer, "JPEG", progressive=True, quality=1)
     parts = buffer.getvalue().removesuffix(b"\xff\xd9").split(b"\xff\xda")
@@ -101,19 +101,19 @@ def crc(data, polynomial, bits):
 
 
 def flac(path):
-    """Write a day of silence, of 65,535 samples to a frame: all of them the same bytes."""
+    """Write a day of silence in identical frames of 65,535 samples."""
     head = b"\xff\xf8\x70\x08\x00\xff\xfe"
     head += crc(head, 0x07, 8)
     frame = head + b"\0\0\0"
     frame += crc(frame, 0x8005, 16)
-    form = 48_000 << 44 | 15 << 36  # the rate, one channel of 16 bits, as many samples as there are
+    form = 48_000 << 44 | 15 << 36  # rate, one 16-bit channel, unknown number of samples
     info = b"\xff\xff\xff\xff" + bytes(6) + form.to_bytes(8) + bytes(16)
     path.write_bytes(b"fLaC\x80\0\0\x22" + info + frame * 70_000)
     return path
 
 
 def weeks(path):
-    """Write the header of a sound of weeks, and nothing else."""
+    """Write only the header of a sound that lasts weeks."""
     form = struct.pack("<IHHIIHH", 16, 1, 1, 100, 100, 1, 8)
     most = 0xFFFFFF00
     head = b"RIFF" + struct.pack("<I", most) + b"WAVEfmt " + form
@@ -128,7 +128,7 @@ def bmp(path):
 
 
 def gif(path, width=60_000, height=2_900):
-    """Write very many frames of one pixel on a large canvas."""
+    """Write many frames of one pixel on a large canvas."""
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
     path.write_bytes(head + frame * 60_000 + b";")
@@ -265,7 +265,7 @@ READING = """
         return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
     def most():
-        # What the system tells of this process includes what started it, which may be large.
+        # The reported peak of a child can include that of its parent, which may be large.
         status = pathlib.Path("/proc/self/status")
         if not status.exists():
             return max(
@@ -301,7 +301,7 @@ READING = """
 
 
 def measured(tmp_path, given):
-    """Read files as their kinds in a process; return what it said, its seconds and its bytes."""
+    """Read files in a process; return the message, seconds and peak bytes of each."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(READING), json.dumps(given)],
         capture_output=True,
@@ -314,7 +314,7 @@ def measured(tmp_path, given):
     return found
 
 
-def test_each_format_has_bounds(tmp_path):
+def test_bomb_of_each_format_stays_within_limits(tmp_path):
     paths = {name: make(tmp_path / name) for name, (_, make) in BOMBS.items()}
     assert all(path.stat().st_size <= MEGABYTE for path in paths.values())
     given = [(BOMBS[name][0], str(path)) for name, path in paths.items()]
@@ -324,7 +324,7 @@ def test_each_format_has_bounds(tmp_path):
     assert {name: each for name, each in found.items() if each[1] > 10 or each[2] > 1 << 30} == {}
 
 
-def test_many_frames_take_no_more_than_the_first(tmp_path):
+def test_multi_frame_bombs_stay_within_limits(tmp_path):
     files = {
         "a.png": image_bombs.apng,
         "a.tif": image_bombs.pages,
@@ -347,7 +347,7 @@ def test_many_frames_take_no_more_than_the_first(tmp_path):
 IMAGES = frozenset(("png", "tif", "webp", "avif"))
 
 
-def test_the_largest_image_is_turned_within_a_gigabyte(tmp_path):
+def test_largest_allowed_image_rotates_within_a_gigabyte(tmp_path):
     path = png(tmp_path / "a.png", 9400, 9400, 4)
     ((told, seconds, most),) = measured(tmp_path, [("Image", str(path))])
     assert told is None

@@ -23,7 +23,7 @@ def aged(cache, name, seconds):
     os.utime(cache.folder / name, (moment, moment))
 
 
-def test_those_that_were_not_used_for_longest_go_first(tmp_path):
+def test_least_recently_used_files_are_evicted_first(tmp_path):
     cache = FileCache(tmp_path, 400)
     for position, name in enumerate("abc"):
         cache.keep(name, [b"x" * 100])
@@ -33,14 +33,14 @@ def test_those_that_were_not_used_for_longest_go_first(tmp_path):
     assert names(cache) == ["a", "c", "d"]
 
 
-def test_what_is_in_use_stays_although_there_is_no_room(tmp_path):
+def test_files_in_use_stay_beyond_the_limit(tmp_path):
     cache = FileCache(tmp_path, 100)
     for name in "abc":
         cache.keep(name, [b"x" * 100])
     assert names(cache) == ["a", "b", "c"]
 
 
-def test_what_other_processes_and_earlier_sessions_left_counts(tmp_path):
+def test_files_of_other_processes_and_sessions_count(tmp_path):
     FileCache(tmp_path).keep("sub/old", [b"x" * 300])
     aged(FileCache(tmp_path), "sub/old", 500)
     cache = FileCache(tmp_path, 350)
@@ -48,7 +48,7 @@ def test_what_other_processes_and_earlier_sessions_left_counts(tmp_path):
     assert names(cache) == ["new"]
 
 
-def test_a_file_that_is_cut_off_is_not_kept(tmp_path):
+def test_incomplete_file_is_not_kept(tmp_path):
     def pieces():
         yield b"half"
         raise MediaError("the connection is gone.")
@@ -60,7 +60,7 @@ def test_a_file_that_is_cut_off_is_not_kept(tmp_path):
     assert cache.find("a") is None
 
 
-def test_what_has_gone_is_fetched_again(tmp_path):
+def test_evicted_file_is_fetched_again(tmp_path):
     requests = []
 
     def answer(path):
@@ -81,8 +81,8 @@ def test_what_has_gone_is_fetched_again(tmp_path):
         assert Path(table.order_by("n").collect()[0, "doc"]).read_text() == "/0.txt" * 100
 
 
-def test_many_files_are_fetched_at_a_time(tmp_path):
-    together = threading.Barrier(8, timeout=PATIENCE)  # broken, if they were asked for one by one
+def test_files_are_fetched_concurrently(tmp_path):
+    together = threading.Barrier(8, timeout=PATIENCE)  # breaks if files are fetched one by one
 
     def answer(path):
         together.wait()
@@ -98,7 +98,7 @@ def test_many_files_are_fetched_at_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value"), [("cache_bytes", "0"), ("timeout", "-1"), ("time_limit", '"x"')]
 )
-def test_wrong_settings_are_named(key, value):
+def test_invalid_settings_are_named(key, value):
     Path("barbule.toml").write_text(f"[media]\n{key} = {value}\n")
     with pytest.raises(ConfigurationError, match=rf"media\.{key} must be"):
         bb.connect()

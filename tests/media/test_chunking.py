@@ -30,7 +30,7 @@ PAPER = DocumentText(
 # -- the list form ---------------------------------------------------------------------------
 
 
-def test_pieces_keep_their_separator_and_are_merged_up_to_the_size():
+def test_chunks_keep_separators_and_merge_up_to_chunk_size():
     doc = of("One is here! Two is here! Three?! Four", "Five")
     assert texts(doc, separators=LIST) == [
         "One is here!",
@@ -45,7 +45,7 @@ def test_pieces_keep_their_separator_and_are_merged_up_to_the_size():
     ]
 
 
-def test_cjk():
+def test_cjk_text_is_split_at_its_separators():
     doc = of("今日は天気がいい。散歩に行こう。明日は雨だ。")
     assert texts(doc, separators=LIST, chunk_size=17) == [
         "今日は天気がいい。散歩に行こう。",
@@ -57,7 +57,7 @@ def test_cjk():
     assert cut[1].startswith("羽" * 5)
 
 
-def test_a_long_piece_is_cut_at_words():
+def test_long_piece_is_split_at_words():
     doc = of("many words without an end " * 20)
     cut = texts(doc, separators=LIST, chunk_size=60)
     assert max(map(len, cut)) <= 60
@@ -80,24 +80,24 @@ def test_overlap_starts_at_a_separator_or_a_word():
     assert texts(doc, separators=["."], chunk_size=14, overlap=4)[1] == "dd. Ee ff."
 
 
-def test_overlap_gives_way_to_the_size():
+def test_overlap_shrinks_to_fit_chunk_size():
     assert texts(of("Aaaa bbbb. Cccccccccc."), separators=["."], chunk_size=12, overlap=8) == [
         "Aaaa bbbb.",
         "Cccccccccc.",
     ]
 
 
-def test_the_longest_separator_wins():
+def test_longest_separator_matches_first():
     assert texts(of("a--b-c"), separators=["-", "--"]) == ["a--", "b-", "c"]
 
 
-def test_no_separators():
+def test_document_without_separators_is_one_chunk():
     assert texts(PAPER, separators=None) == [source_of(PAPER)]
     cut = texts(PAPER, separators=None, chunk_size=50)
     assert cut[0] == "Barbs\n\nBarbs branch. They are many! Are they?\nYes."
 
 
-def test_chunks_carry_the_place_of_their_first_character():
+def test_chunk_has_the_position_of_its_first_character():
     chunks = split_document(PAPER, separators=[".", "\n"], chunk_size=20)
     assert [(c.text, c.pos, c.page, c.heading, c.sourceline) for c in chunks] == [
         ("Barbs\n\nBarbs branch.", 0, 1, "Barbs", 1),
@@ -111,7 +111,7 @@ def test_chunks_carry_the_place_of_their_first_character():
     assert [c.sourceline for c in split_document(PAPER, separators=["\n"])] == [1, 3, 4, 6, 8]
 
 
-def test_nothing_to_cut():
+def test_empty_document_has_no_chunks():
     for separators in (None, LIST, "", "sentence", "page"):
         assert split_document(DocumentText("t", ()), separators=separators) == []
         assert split_document(of(" \n "), separators=separators) == []
@@ -120,7 +120,7 @@ def test_nothing_to_cut():
 # -- the string form -------------------------------------------------------------------------
 
 
-def test_parts_by_name():
+def test_named_separators_split_pages_paragraphs_and_sentences():
     assert texts(PAPER, separators="page") == [
         "Barbs\n\nBarbs branch. They are many! Are they?\nYes.",
         "Hooks\n\nBarbules hook. Dr Who said so.",
@@ -139,7 +139,7 @@ def test_parts_by_name():
     ]
 
 
-def test_headings_are_not_crossed_on_one_page():
+def test_heading_chunks_do_not_cross_headings():
     doc = DocumentText(None, (Block("a", 1, "A"), Block("b", 1, "A"), Block("c", 1, "B")))
     assert texts(doc, separators="heading") == ["a\n\nb", "c"]
     assert texts(doc, separators="char_limit", limit=100) == ["a\n\nb\n\nc"]
@@ -157,9 +157,9 @@ def test_sentences_of_several_scripts():
 
 @pytest.mark.parametrize(
     ("limit", "overlap"),
-    [(300, 50), (250, 0), (100, 99), (7, 3)],  # the last begins chunks within words
+    [(300, 50), (250, 0), (100, 99), (7, 3)],  # the last starts chunks within words
 )
-def test_long_text_is_cut_window_by_window_as_in_one_go(limit, overlap):
+def test_long_text_is_split_in_windows_as_in_one_pass(limit, overlap):
     chance = random.Random(5)
     parts = ["feather", "a", "barb,", "hook.", "Who?", "羽", "\n", "\n\n", "\n\n\n", "   "]
     source = " ".join(chance.choices(parts, [9, 9, 5, 3, 1, 1, 1, 1, 1, 1], k=30_000))
@@ -169,11 +169,11 @@ def test_long_text_is_cut_window_by_window_as_in_one_go(limit, overlap):
     assert len(source) > 120_000
     assert list(size_limit._windows(source, 0, len(source))) == expected
     longest = max(end - start for start, end in _requested_windows(size_limit, source))
-    assert longest < 60_000  # for each chunk the splitter goes through all that it got
+    assert longest < 60_000  # the splitter scans its whole input for each chunk
 
 
 def _requested_windows(size_limit, source):
-    """Return the spans that the splitter gets."""
+    """Return the spans passed to the splitter."""
     windows = []
 
     class Watched(type(size_limit)):
@@ -185,7 +185,7 @@ def _requested_windows(size_limit, source):
     return windows
 
 
-def test_limits_by_name():
+def test_character_and_token_limits():
     doc = of("one two three four five six")
     assert texts(doc, separators="char_limit", limit=10) == ["one two", "three four", "five six"]
     assert texts(doc, separators="char_limit", limit=10, overlap=5)[1].startswith("two")
@@ -215,20 +215,20 @@ def test_limits_by_name():
         ({"separators": LIST, "metadata": ["author"]}, "metadata 'author' is not known"),
     ],
 )
-def test_wrong_options(options, reason):
+def test_invalid_options_are_rejected(options, reason):
     with pytest.raises(ConfigurationError, match=reason) as caught:
         split_document(PAPER, **options)
     assert isinstance(caught.value, ValueError)
 
 
-def test_metadata_is_checked():
+def test_metadata_option_is_validated():
     expected = split_document(PAPER, separators=LIST)
     assert split_document(PAPER, separators=LIST, metadata=["title", "page"]) == expected
     assert split_document(PAPER, separators=LIST, metadata="title,heading") == expected
     assert split_document(PAPER, separators=LIST, metadata=["bounding_box"]) == expected
 
 
-def test_sections_with_one_heading_stay_apart(tmp_path):
+def test_sections_of_one_heading_stay_separate(tmp_path):
     (tmp_path / "api.md").write_text("# API\n\n## Example\n\none\n\n## Example\n\ntwo\n")
     (tmp_path / "api.html").write_text(
         "<h1>API</h1><h2>Example</h2><p>one</p><h2>Example</h2><p>two</p>"
@@ -242,7 +242,7 @@ def test_sections_with_one_heading_stay_apart(tmp_path):
         ]
 
 
-def test_an_empty_heading_ends_a_section(tmp_path):
+def test_empty_heading_ends_a_section(tmp_path):
     (tmp_path / "a.md").write_text("# A\n\none\n\n#\n\ntwo\n")
     (tmp_path / "a.html").write_text("<h1>A</h1><p>one</p><h1></h1><p>two</p>")
     for name in ("a.md", "a.html"):
@@ -267,18 +267,18 @@ def test_code_keeps_the_indentation_of_its_first_line(tmp_path):
     assert texts(doc, separators=["\n\n"])[1] == code
     lines = texts(doc, separators=["\n"])
     assert lines[1:4] == ["    if ready:", "        go()", "    stop()"]
-    # The limit holds: where it leaves no room, the indentation gives way.
+    # The limit applies: without room the indentation is dropped.
     assert all(len(text) <= 8 for text in texts(doc, separators="char_limit", limit=8))
     assert split_document(doc, separators="paragraph")[1].sourceline == 3
 
 
-def test_options_fail_alike_whatever_the_document():
+def test_invalid_options_fail_for_an_empty_document():
     with pytest.raises(BarbuleError, match="chunk_size"):
         split_document(of(), separators=LIST, chunk_size=-1)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="BARBULE_TEST_DATA is not there")
-def test_a_real_paper():
+def test_paper_is_chunked_with_pages():
     doc = read_document(DATA / "documents" / "1706.03762.pdf")
     chunks = split_document(doc, separators=LIST, chunk_size=300, overlap=50)
     assert len(chunks) > 150

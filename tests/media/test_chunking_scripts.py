@@ -34,25 +34,25 @@ THAI = "ขนนกมีแกนกลาง กิ่งเล็กๆแ�
         ("「鳥が飛ぶ。」と彼は言った。本当だ！", 12, ["「鳥が飛ぶ。」", "と彼は言った。本当だ！"]),
     ],
 )
-def test_scripts_without_spaces_are_cut_at_signs_and_phrases(text, size, expected):
+def test_scripts_without_spaces_are_split_at_punctuation_and_phrases(text, size, expected):
     assert texts(of(text), separators="char_limit", limit=size) == expected
 
 
-def test_thai_is_cut_at_its_spaces_and_between_words():
+def test_thai_is_split_at_spaces_and_between_words():
     cut = texts(of(THAI), separators="char_limit", limit=50)
     assert cut[0] == "ขนนกมีแกนกลาง กิ่งเล็กๆแตกออกจากแกนทั้งสองข้าง"
     assert all(piece in THAI for piece in cut)
     word = "การศึกษาเกี่ยวกับขนนกแสดงให้เห็นว่าโครงสร้างของมันซับซ้อน"
     cut = texts(of(word), separators="char_limit", limit=20)
     assert "".join(cut) == word
-    # no vowel or tone mark is parted from its consonant
+    # no vowel or tone mark is separated from its consonant
     assert not any(unicodedata.category(piece[0]).startswith("M") for piece in cut)
     assert cut[0] == "การศึกษาเกี่ยวกับ"
 
 
 @pytest.mark.parametrize("limit", [5, 12, 30])
 @pytest.mark.parametrize("overlap", [0, 3])
-def test_tokens_of_scripts_without_spaces(limit, overlap):
+def test_token_limit_applies_to_scripts_without_spaces(limit, overlap):
     source = "羽毛很轻。它有羽轴，羽枝从羽轴两侧分出，羽小枝互相钩住。" * 5 + THAI
     counter = by_tokens(limit, 0, "gpt-4")
     cut = texts(of(source), separators="token_limit", limit=limit, overlap=overlap)
@@ -70,14 +70,14 @@ DENSE = st.text(
 
 @settings(deadline=None)
 @given(text=DENSE, limit=st.integers(1, 40), overlap=st.integers(0, 10))
-def test_nothing_of_a_script_without_spaces_is_lost(text, limit, overlap):
+def test_scripts_without_spaces_lose_no_text(text, limit, overlap):
     overlap = min(overlap, limit - 1)
     cut = texts(of(text.strip()), separators="char_limit", limit=limit, overlap=overlap)
     assert all(piece and len(piece) <= limit for piece in cut)
     if not overlap:
         assert bare("".join(cut)) == bare(text)
     offset = 0
-    for piece in cut:  # in order, and nothing is left out between them
+    for piece in cut:  # in order and without gaps
         position = text.find(piece, max(offset - overlap - 1, 0))
         assert position >= 0
         offset = position + len(piece)
@@ -102,14 +102,14 @@ def test_nothing_of_a_script_without_spaces_is_lost(text, limit, overlap):
         ("No end", ["No end"]),
     ],
 )
-def test_sentences(text, expected):
+def test_abbreviations_and_quotes_do_not_end_sentences(text, expected):
     assert texts(of(text), separators="sentence") == expected
 
 
 # -- markdown and code -----------------------------------------------------------------------
 
 
-def test_markdown_keeps_fences_and_lists_whole():
+def test_markdown_keeps_fences_and_lists_together():
     fence = "```py\nfirst = 1\n\nsecond = 2\n```"
     doc = DocumentText(
         None,
@@ -162,7 +162,7 @@ func second() {
 """
 
 
-def test_code_is_cut_between_definitions():
+def test_code_is_split_between_definitions():
     cut = texts(of(PYTHON.rstrip()), separators="code", limit=120)
     assert [piece.split("\n")[0] for piece in cut] == ["import os", "# about the second"]
     cut = texts(of(PYTHON.rstrip()), separators="code", limit=70)
@@ -184,7 +184,7 @@ def test_code_is_cut_between_definitions():
     ),
     limit=st.integers(1, 60),
 )
-def test_code_loses_nothing(lines, limit):
+def test_code_loses_no_text(lines, limit):
     source = "\n".join(lines)
     cut = texts(of(source), separators="code", limit=limit)
     assert bare("".join(cut)) == bare(source)
@@ -199,10 +199,10 @@ def test_recursive_fills_chunks_from_the_largest_parts():
     ]
 
 
-# -- options of tokens -----------------------------------------------------------------------
+# -- token options ---------------------------------------------------------------------------
 
 
-def test_encodings_of_tokens():
+def test_token_encodings_can_be_chosen():
     doc = of("anticonstitutionnellement " * 10)
     counts = {
         encoding: len(texts(doc, separators="token_limit", limit=8, tiktoken_encoding=encoding))
@@ -217,7 +217,7 @@ def test_encodings_of_tokens():
         texts(doc, separators="token_limit", limit=8, tiktoken_target_model="x")
 
 
-def test_boxes_are_those_of_the_lines_of_a_chunk():
+def test_bounding_box_covers_the_lines_of_a_chunk():
     first, second = Box(0, 20, 50, 30), Box(0, 5, 60, 15)
     block = Block("One line. Two lines.", page=1, boxes=((0, first), (10, second)))
     other = Block("Next page.", page=2, boxes=((0, Box(1, 2, 3, 4)),))

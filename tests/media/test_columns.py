@@ -1,4 +1,4 @@
-"""Media columns: what may be inserted, what they can do, and what is refused whole."""
+"""Media columns: accepted values, methods, and rejected inserts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def web():
 
 
 @pytest.mark.parametrize(
-    "give",
+    "make_value",
     [
         lambda _: picture(),
         lambda _: png(),
@@ -55,17 +55,17 @@ def web():
     ],
     ids=["PIL", "bytes", "NumPy", "path", "Path", "data-URI", "file-URI"],
 )
-def test_a_picture_may_come_in_many_forms(images, tmp_path, give):
+def test_image_can_be_given_in_many_forms(images, tmp_path, make_value):
     (tmp_path / "a.png").write_bytes(png())
 
-    images.insert(name="a", img=give(tmp_path))
+    images.insert(name="a", img=make_value(tmp_path))
 
     image = images.collect()[0, "img"]
     assert image.size == (6, 4)
     assert image.convert("RGB").getpixel((0, 0)) == (200, 10, 20)
 
 
-def test_a_relative_path_means_the_same_from_another_folder(images, tmp_path, monkeypatch):
+def test_relative_path_is_stored_as_absolute(images, tmp_path, monkeypatch):
     Path("a.png").write_bytes(png())
     images.insert(name="a", img="a.png")
     (tmp_path / "elsewhere").mkdir()
@@ -74,7 +74,7 @@ def test_a_relative_path_means_the_same_from_another_folder(images, tmp_path, mo
     assert images.collect()[0, "img"].size == (6, 4)
 
 
-def test_a_url_is_fetched_where_private_networks_are_allowed(web):
+def test_url_is_fetched_with_allow_private(web):
     Path("barbule.toml").write_text("[media]\nallow_private = true\n")
     bb.connect(vectors="exact:")
     images = bb.create_table("pictures", {"img": bb.Image})
@@ -85,7 +85,7 @@ def test_a_url_is_fetched_where_private_networks_are_allowed(web):
     assert images.select(u=images.img.uri()).collect()["u"] == [f"{web}/pic.png"]
 
 
-def test_a_private_url_is_refused_by_default(images, web):
+def test_private_url_is_rejected_by_default(images, web):
     with pytest.raises(MediaError, match=r"column 'img', row 1: .*127\.0\.0\.1") as caught:
         images.insert([{"img": picture()}, {"img": f"{web}/pic.png"}])
 
@@ -93,7 +93,7 @@ def test_a_private_url_is_refused_by_default(images, web):
     assert len(images.collect()) == 0
 
 
-def test_a_url_that_is_not_there_says_what_the_server_answered(web):
+def test_missing_url_reports_the_server_status(web):
     Path("barbule.toml").write_text("[media]\nallow_private = true\n")
     bb.connect(vectors="exact:")
     images = bb.create_table("pictures", {"img": bb.Image})
@@ -102,7 +102,7 @@ def test_a_url_that_is_not_there_says_what_the_server_answered(web):
         images.insert(img=f"{web}/none.png")
 
 
-def test_size_and_mode_are_columns_like_others(images):
+def test_size_and_mode_work_in_queries(images):
     images.insert([{"name": "a", "img": picture()}, {"name": "b", "img": picture((2, 9))}])
 
     rows = images.order_by("name").select(
@@ -124,7 +124,7 @@ def test_resize_rotate_and_convert_chain(images):
     assert turned["x"] == [3]
 
 
-def test_a_stored_picture_is_kept_and_read_again_in_a_second_session(images):
+def test_stored_images_survive_reopen(images):
     images.insert(name="a", img=picture())
     images.add_computed_column(thumb=images.img.resize((3, 2)), grey=images.img.convert("L"))
     images.insert(name="b", img=picture((8, 8)))
@@ -137,7 +137,7 @@ def test_a_stored_picture_is_kept_and_read_again_in_a_second_session(images):
     assert rows[1, "grey"].size == (8, 8)
 
 
-def test_a_computed_picture_is_read_by_further_columns(images):
+def test_computed_image_feeds_further_columns(images):
     images.add_computed_column(thumb=images.img.resize((3, 2)))
     images.add_computed_column(w=images.thumb.width())
 
@@ -146,7 +146,7 @@ def test_a_computed_picture_is_read_by_further_columns(images):
     assert images.collect()["w"] == [3]
 
 
-def test_uri_hash_and_base64_tell_the_content(images, tmp_path):
+def test_uri_hash_and_base64_follow_the_content(images, tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png())
     images.insert([{"name": "a", "img": path}, {"name": "b", "img": png()}])
@@ -162,7 +162,7 @@ def test_uri_hash_and_base64_tell_the_content(images, tmp_path):
     assert Image.open(io.BytesIO(base64.b64decode(rows[1, "b"]))).size == (6, 4)
 
 
-def test_the_hash_of_a_missing_or_computed_picture(images):
+def test_hash_of_null_and_computed_images(images):
     images.insert([{"name": "a", "img": png()}, {"name": "none", "img": None}])
 
     small = images.img.resize((2, 2))
@@ -174,19 +174,19 @@ def test_the_hash_of_a_missing_or_computed_picture(images):
     assert rows[0, "u"].startswith(f"media:{rows[0, 's']}")
 
 
-def test_a_missing_picture_stays_missing_in_what_is_computed_of_it(images):
+def test_null_image_gives_null_computed_cells(images):
     images.add_computed_column(w=images.img.width(), thumb=images.img.resize((2, 2)))
     images.insert(name="none", img=None)
 
     assert images.collect()[0] == {"name": "none", "img": None, "w": None, "thumb": None}
 
 
-def test_the_same_bytes_are_kept_once(images):
+def test_equal_bytes_are_stored_once(images):
     images.insert([{"name": "a", "img": png()}, {"name": "b", "img": png()}])
     assert len(set(images.select(u=images.img.uri()).collect()["u"])) == 1
 
 
-def test_a_picture_is_replaced_by_an_update(images):
+def test_update_replaces_an_image(images):
     images.add_computed_column(w=images.img.width())
     images.insert(name="a", img=picture())
 
@@ -226,7 +226,7 @@ def empty(folder: Path) -> Path:
     ],
     ids=["missing", "truncated", "text", "empty", "folder"],
 )
-def test_a_bad_picture_aborts_the_insert_and_is_named(images, tmp_path, make, message):
+def test_bad_image_aborts_the_insert_and_is_named(images, tmp_path, make, message):
     images.add_computed_column(w=images.img.width())
     bad = make(tmp_path)
     where = r"^table 'pictures', column 'img', row 1: "
@@ -242,13 +242,13 @@ def test_a_bad_picture_aborts_the_insert_and_is_named(images, tmp_path, make, me
     ("value", "message"),
     [(3.5, "float"), ({"path": "x"}, "dict"), (b"no picture at all", "image"), ("", "")],
 )
-def test_a_value_that_is_no_picture_is_refused(images, value, message):
+def test_value_that_is_no_image_is_rejected(images, value, message):
     with pytest.raises((MediaError, DataError), match=rf"column 'img', row 0: .*{message}"):
         images.insert(name="bad", img=value)
     assert len(images.collect()) == 0
 
 
-def test_an_update_to_a_bad_picture_changes_nothing(images, tmp_path):
+def test_update_to_a_bad_image_changes_nothing(images, tmp_path):
     images.insert(name="a", img=picture())
 
     with pytest.raises(MediaError, match="does not exist"):
@@ -257,7 +257,7 @@ def test_an_update_to_a_bad_picture_changes_nothing(images, tmp_path):
     assert images.collect()[0, "img"].size == (6, 4)
 
 
-def test_a_picture_that_vanished_is_named_when_it_is_touched(images, tmp_path):
+def test_missing_image_is_named_on_access(images, tmp_path):
     path = tmp_path / "gone.png"
     path.write_bytes(png())
     images.insert([{"name": "a", "img": path}])
@@ -286,7 +286,7 @@ def docs(session):
     ],
     ids=["missing", "corrupt-PDF", "empty", "corrupt-DOCX", "binary"],
 )
-def test_a_bad_document_aborts_the_insert_and_is_named(docs, tmp_path, name, content, message):
+def test_bad_document_aborts_the_insert_and_is_named(docs, tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     (tmp_path / "good.md").write_text("# Fine")
@@ -297,7 +297,7 @@ def test_a_bad_document_aborts_the_insert_and_is_named(docs, tmp_path, name, con
     assert len(docs.collect()) == 0
 
 
-def test_a_document_is_a_local_path_to_who_reads_it(docs, tmp_path):
+def test_document_is_a_local_path(docs, tmp_path):
     @bb.udf
     def size(doc: bb.Document) -> int:
         return Path(doc).stat().st_size
@@ -309,7 +309,7 @@ def test_a_document_is_a_local_path_to_who_reads_it(docs, tmp_path):
     assert docs.select(n=size(docs.doc)).collect()["n"] == [6]
 
 
-def test_a_document_given_as_bytes_keeps_its_format(docs):
+def test_document_bytes_keep_their_format(docs):
     docs.insert(doc=b"# Feathers\n\nThey hook.")
     from barbule.functions import DocumentSplitter
 

@@ -1,4 +1,4 @@
-"""What one process deletes from the media store, no row that another commits refers to."""
+"""Deletion from the media store never removes files that a concurrent commit refers to."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def stored(session: Session) -> set[str]:
 
 
 def opened(url: str | None, **options: Any) -> Session:
-    """Open a session beside the default one."""
+    """Open a second session."""
     return Session(load_settings(backend=url, vectors="exact:", **options))
 
 
 @pytest.fixture
 def other(session: Session, backend_url: str | None) -> Iterator[Session]:
-    """Open a session that shares nothing in memory with the first, as in another process."""
+    """Open a session without shared memory, as in another process."""
     with opened(backend_url) as second:
         yield second
 
@@ -54,7 +54,7 @@ def gate() -> Gate:
 
 @pytest.fixture
 def table(session: Session, gate: Gate) -> Any:
-    """Make a table with pictures, whose inserts can be stopped before they are committed."""
+    """Create a table of images whose inserts can be paused before the commit."""
 
     @bb.udf(cache=False, version="1")
     def waits(n: int) -> int:
@@ -66,7 +66,7 @@ def table(session: Session, gate: Gate) -> Any:
     return new_table
 
 
-def test_insert_that_fails_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table):
+def test_failed_insert_keeps_files_of_a_concurrent_commit(session, other, gate, table):
     failing = Gate()
 
     @bb.udf(cache=False, version="1")
@@ -76,7 +76,7 @@ def test_insert_that_fails_elsewhere_keeps_what_is_committed_meanwhile(session, 
 
     broken = other.create_table("broken", {"n": bb.Int, "img": bb.Image})
     broken.add_computed_column(none=fails(broken.n))
-    failing.start(lambda: broken.insert(n=1, img=png(7)))  # the first who puts it
+    failing.start(lambda: broken.insert(n=1, img=png(7)))  # stores it first
     gate.start(lambda: table.insert(n=1, img=png(7)))
     assert isinstance(failing.finish(), FunctionError)
     assert gate.finish().rows == 1
@@ -84,7 +84,7 @@ def test_insert_that_fails_elsewhere_keeps_what_is_committed_meanwhile(session, 
 
 
 @pytest.mark.parametrize("first", ["their failure", "our commit"])
-def test_a_new_column_holds_what_others_take_back(session, other, first):
+def test_new_column_keeps_files_of_a_failed_insert(session, other, first):
     failing, slow = Gate(), Gate()
 
     @bb.udf(cache=False, version="1")
@@ -115,7 +115,7 @@ def test_a_new_column_holds_what_others_take_back(session, other, first):
 
 
 @pytest.mark.parametrize("change", ["content", "rows of a table", "update", "upsert"])
-def test_a_purge_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table, change):
+def test_purge_keeps_files_of_a_concurrent_commit(session, other, gate, table, change):
     old = other.create_table("old", {"n": bb.Int, "img": bb.Image})
     old.insert([{"n": 1, "img": png(7)}, {"n": 2, "img": png(8)}])
     if change == "update":
@@ -128,11 +128,11 @@ def test_a_purge_elsewhere_keeps_what_is_committed_meanwhile(session, other, gat
     }[change]
     done = gate.during(work, lambda: old.delete(where=old.n == 1, purge=True))
     assert done.rows == 1
-    # What is read from a table is what is there when it is committed.
+    # Rows read from a table are those at the time of the commit.
     assert shades(table) == [8 if change == "rows of a table" else 7]
 
 
-def test_a_collection_elsewhere_keeps_what_is_committed_meanwhile(session, other, gate, table):
+def test_collection_keeps_files_of_a_concurrent_commit(session, other, gate, table):
     def collect() -> None:
         assert other.collect_media(grace=NONE).files == 1
         assert not stored(session)
@@ -141,9 +141,9 @@ def test_a_collection_elsewhere_keeps_what_is_committed_meanwhile(session, other
     assert shades(table) == [7]
 
 
-def test_what_is_deleted_before_it_is_looked_at_is_put_again(session, other, table):
+def test_file_deleted_during_an_insert_is_stored_again(session, other, table):
     class Deleting(dict):
-        """A row that, once it has been read, sees its predecessor's file go."""
+        """A row whose access deletes the file of the previous row."""
 
         def __getitem__(self, name: str) -> Any:
             if name == "img":
@@ -154,7 +154,7 @@ def test_what_is_deleted_before_it_is_looked_at_is_put_again(session, other, tab
     assert shades(table) == [7, 8]
 
 
-def test_a_source_that_is_read_once_ends_in_a_conflict(session, other, gate, table):
+def test_single_use_source_ends_in_a_conflict(session, other, gate, table):
     source = ({"n": n, "img": png(7)} for n in range(1))
     failed = gate.during(lambda: table.insert(source), lambda: other.collect_media(grace=NONE))
     assert isinstance(failed, ConflictError)
@@ -164,7 +164,7 @@ def test_a_source_that_is_read_once_ends_in_a_conflict(session, other, gate, tab
     assert shades(table) == [7]
 
 
-def test_large_sources_are_compared_too(session, other, table, monkeypatch):
+def test_large_source_ends_in_a_conflict(session, other, table, monkeypatch):
     monkeypatch.setattr("barbule.tables.verbs.rows.insert.BATCH_ROWS", 2)
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -179,7 +179,7 @@ def test_large_sources_are_compared_too(session, other, table, monkeypatch):
     assert shades(table) == list(range(8))
 
 
-def test_an_answer_whose_file_is_gone_is_asked_for_again(session):
+def test_answer_with_a_deleted_file_is_called_again(session):
     calls = []
 
     @bb.udf(cache=True)
@@ -203,7 +203,7 @@ def test_an_answer_whose_file_is_gone_is_asked_for_again(session):
     ] * 4
 
 
-def test_a_process_learns_that_what_it_has_put_is_gone(tmp_path):
+def test_process_stores_a_file_again_that_another_deleted(tmp_path):
     url, media = f"duckdb://{tmp_path}/app.duckdb", f"memory://{tmp_path.name}/media"
     with opened(url, media=media) as one, opened(url, media=media) as other:
         table = one.create_table("t", {"img": bb.Image})
@@ -216,7 +216,7 @@ def test_a_process_learns_that_what_it_has_put_is_gone(tmp_path):
         assert shades(table) == [7]
 
 
-def test_a_store_that_others_share_loses_nothing(tmp_path):
+def test_shared_store_keeps_files_of_other_databases(tmp_path):
     media = f"file://{tmp_path}/shared"
     with (
         opened(f"duckdb://{tmp_path}/a.duckdb", media=media) as one,
@@ -239,7 +239,7 @@ def test_a_store_that_others_share_loses_nothing(tmp_path):
         assert shades(theirs) == [7]
 
 
-def test_databases_in_memory_share_no_store():
+def test_in_memory_databases_share_no_store():
     with opened("duckdb://") as one, opened("duckdb://") as other:
         table = one.create_table("t", {"img": bb.Image})
         table.insert(img=png(7))
@@ -250,10 +250,10 @@ def test_databases_in_memory_share_no_store():
         assert not stored(other)
 
 
-def test_deletions_take_turns_with_writers(session, other, table, monkeypatch):
+def test_deletions_release_the_lock_between_batches(session, other, table, monkeypatch):
     monkeypatch.setattr(
         "barbule.tables.transaction.media_references._MAX_LOCK_SECONDS", 0.0
-    )  # one file in each
+    )  # one file per lock
     old = other.create_table("old", {"n": bb.Int, "img": bb.Image})
     old.insert([{"n": n, "img": png(n)} for n in range(5)])
     store = other._engine.library.store
@@ -268,4 +268,4 @@ def test_deletions_take_turns_with_writers(session, other, table, monkeypatch):
     versions = old.history()
     assert old.delete(purge=True).media == 5
     assert len(turns) == 5
-    assert len(old.history()) == len(versions) + 2  # a deletion of files is no version
+    assert len(old.history()) == len(versions) + 2  # deletion of files adds no version

@@ -1,4 +1,4 @@
-"""Spreadsheets, tables, trees and books as documents, and what only some formats know."""
+"""Spreadsheets, CSV, JSON, XML and EPUB as documents, and features of single formats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts(path: Path) -> list[str]:
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_rows_of_a_spreadsheet_carry_the_names_of_their_columns(tmp_path):
+def test_spreadsheet_rows_include_their_column_names(tmp_path):
     import openpyxl
 
     book = openpyxl.Workbook()
@@ -55,7 +55,7 @@ def test_rows_of_a_spreadsheet_carry_the_names_of_their_columns(tmp_path):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_separated_values(tmp_path, delimiter):
+def test_separated_values_are_read(tmp_path, delimiter):
     path = tmp_path / "birds.csv"
     rows = [["bird", "said"], ["jay", "a, b; c"], ["owl", "two\nlines"], ["tit", "short"]]
     path.write_text("\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows))
@@ -71,7 +71,7 @@ def test_separated_values(tmp_path, delimiter):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("1,2\n3,4\n", ["1 | 2", "3 | 4"]),  # no names
+        ("1,2\n3,4\n", ["1 | 2", "3 | 4"]),  # no column names
         ("a,a\n3,4\n", ["a | a", "3 | 4"]),
         ("a,b\n", ["a | b"]),
         ("a,b\n1,2,3\n4\n", ["a | b", "a: 1 | b: 2 | 3", "a: 4"]),
@@ -79,22 +79,22 @@ def test_separated_values(tmp_path, delimiter):
         ("\n\n", []),
     ],
 )
-def test_odd_tables(tmp_path, content, expected):
+def test_irregular_tables_are_read(tmp_path, content, expected):
     path = tmp_path / "odd.csv"
     path.write_text(content)
     assert texts(path) == expected
 
 
-def test_a_cell_that_never_ends_leaves_text(tmp_path):
+def test_unclosed_quote_leaves_plain_text(tmp_path):
     path = tmp_path / "open.csv"
     path.write_text('a,b\n"' + "never closed " * 20_000)
     assert texts(path)[0].startswith("a,b\n")
 
 
-# -- trees -----------------------------------------------------------------------------------
+# -- JSON and XML ----------------------------------------------------------------------------
 
 
-def test_records_of_json_are_blocks(tmp_path):
+def test_json_records_are_blocks(tmp_path):
     path = tmp_path / "birds.json"
     path.write_text(json.dumps([{"bird": "größte"}, {"bird": 'a "b" \\u0041 羽'}], indent=1))
     assert [(block.text, block.sourceline) for block in read_document(path).blocks] == [
@@ -103,7 +103,7 @@ def test_records_of_json_are_blocks(tmp_path):
     ]
 
 
-def test_long_values_of_json_are_cut_under_their_keys(tmp_path):
+def test_long_json_values_are_split_under_their_keys(tmp_path):
     path = tmp_path / "deep.json"
     value = {"title": "Birds", "a": 1, "b": {"c": [{"d": "x" * 600}, {"d": "y" * 600}], "e": 2}}
     path.write_text(json.dumps(value))
@@ -117,7 +117,7 @@ def test_long_values_of_json_are_cut_under_their_keys(tmp_path):
     ]
 
 
-def test_json_by_lines(tmp_path):
+def test_json_lines_are_blocks(tmp_path):
     path = tmp_path / "birds.jsonl"
     path.write_text('{"bird": "jay"}\n\n{"bird": "owl"}\n')
     assert [(block.text, block.sourceline) for block in read_document(path).blocks] == [
@@ -141,7 +141,7 @@ def test_json_by_lines(tmp_path):
         ("a.xml", "<!DOCTYPE a [<!ENTITY % b 'c'> %b;]><a/>", "entity 'b'"),
     ],
 )
-def test_damaged_and_harmful_trees(tmp_path, name, content, reason):
+def test_damaged_and_harmful_json_and_xml_are_rejected(tmp_path, name, content, reason):
     path = tmp_path / name
     path.write_text(content)
     for use in (validate_document, read_document):
@@ -149,7 +149,7 @@ def test_damaged_and_harmful_trees(tmp_path, name, content, reason):
             use(path)
 
 
-def test_elements_of_xml_are_blocks(tmp_path):
+def test_xml_elements_are_blocks(tmp_path):
     path = tmp_path / "birds.xml"
     items = "\n".join(
         f"<item><name>{n}</name><says>{'kra ' * 120}</says></item>" for n in ("jay", "rook")
@@ -183,7 +183,7 @@ def test_elements_of_xml_are_blocks(tmp_path):
         ("<a>é</a>", "é", ()),
     ],
 )
-def test_text_of_xml_has_no_markup(tmp_path, source, text, left_out):
+def test_xml_text_has_no_markup(tmp_path, source, text, left_out):
     path = tmp_path / "a.xml"
     path.write_text(source)
     document = read_document(path)
@@ -191,7 +191,7 @@ def test_text_of_xml_has_no_markup(tmp_path, source, text, left_out):
     assert document.left_out == left_out
 
 
-def test_long_elements_keep_all_of_their_text(tmp_path):
+def test_long_xml_elements_keep_all_text(tmp_path):
     path = tmp_path / "a.xml"
     words = [f"w{n}" for n in range(900)]
     parts = [f"<p>{' '.join(words[n : n + 30])}</p>" for n in range(0, 900, 30)]
@@ -202,10 +202,10 @@ def test_long_elements_keep_all_of_their_text(tmp_path):
     assert text == f"before{''.join(words)}after"
 
 
-# -- books -----------------------------------------------------------------------------------
+# -- EPUB ------------------------------------------------------------------------------------
 
 
-def test_a_book_is_read_in_its_order(tmp_path):
+def test_epub_is_read_in_spine_order(tmp_path):
     path = make_epub(
         tmp_path / "book.epub",
         {
@@ -227,7 +227,7 @@ def test_a_book_is_read_in_its_order(tmp_path):
     ]
 
 
-def test_a_protected_book_is_refused(tmp_path):
+def test_protected_epub_is_rejected(tmp_path):
     path = make_epub(tmp_path / "book.epub", {"a.xhtml": "<p>x</p>"}, hidden="OEBPS/a.xhtml")
     with pytest.raises(MediaError, match=r"book\.epub is a protected EPUB"):
         read_document(path)
@@ -235,7 +235,7 @@ def test_a_protected_book_is_refused(tmp_path):
     assert texts(fonts) == ["x"]
 
 
-def test_a_book_without_its_package_is_damaged(tmp_path):
+def test_epub_without_a_package_is_damaged(tmp_path):
     path = tmp_path / "book.epub"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("META-INF/container.xml", "<container/>")
@@ -246,7 +246,7 @@ def test_a_book_without_its_package_is_damaged(tmp_path):
 # -- archives --------------------------------------------------------------------------------
 
 
-def test_a_part_that_cannot_be_unpacked_is_found_on_validation(tmp_path):
+def test_unreadable_archive_part_is_found_on_validation(tmp_path):
     path = make_epub(tmp_path / "book.epub", {"a.xhtml": "<p>some words to change</p>"}, pack=False)
     path.write_bytes(path.read_bytes().replace(b"words to", b"w\0rds to"))
     with pytest.raises(
@@ -255,17 +255,17 @@ def test_a_part_that_cannot_be_unpacked_is_found_on_validation(tmp_path):
         validate_document(path)
 
 
-def test_a_locked_office_file_says_so(tmp_path):
+def test_encrypted_office_file_is_rejected(tmp_path):
     path = tmp_path / "locked.docx"
     path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(900) + "EncryptedPackage".encode("utf-16-le"))
     with pytest.raises(MediaError, match=r"locked\.docx is a password-protected Office file"):
         validate_document(path)
 
 
-# -- what only some formats know -------------------------------------------------------------
+# -- features of single formats --------------------------------------------------------------
 
 
-def test_the_outline_of_a_pdf_gives_headings_and_lines_have_boxes(tmp_path):
+def test_pdf_outline_gives_headings_and_lines_have_boxes(tmp_path):
     path = make_pdf(
         tmp_path / "feathers.pdf",
         ["1 Feathers", "Barbs branch from the shaft of each feather, on both sides of it."],
@@ -286,7 +286,7 @@ def test_the_outline_of_a_pdf_gives_headings_and_lines_have_boxes(tmp_path):
     assert 745 < low < high < 765
 
 
-def test_lines_of_a_page_know_where_they_stand(tmp_path):
+def test_html_blocks_have_source_lines(tmp_path):
     html = "<html>\n<body title='hooks'>\n<p>A &amp; b</p><p>hooks</p>\n\n<ul><li>x</ul>"
     path = tmp_path / "a.html"
     path.write_text(html)
@@ -297,7 +297,7 @@ def test_lines_of_a_page_know_where_they_stand(tmp_path):
     ]
 
 
-def test_breaks_part_words_where_html_has_them(tmp_path):
+def test_html_line_breaks_separate_words(tmp_path):
     html = (
         "<p>barb<br>ule and</br>hook</p><p>feath<brand>er</brand></p><pre>if x:<BR>  y</pre>"
         "<textarea>1<BR>2</textarea><table><tr><td>up<br>down<td>x</table>"
@@ -313,7 +313,7 @@ def test_breaks_part_words_where_html_has_them(tmp_path):
     ]
 
 
-def test_elements_that_are_skipped(tmp_path):
+def test_skip_tags_omits_elements(tmp_path):
     path = tmp_path / "a.html"
     path.write_text("<p>text</p><footer>imprint</footer>")
     assert texts(path) == ["text", "imprint"]
@@ -321,7 +321,7 @@ def test_elements_that_are_skipped(tmp_path):
     assert [block.text for block in read.blocks] == ["text"]
 
 
-def test_tables_that_arrange_a_page_are_no_tables(tmp_path):
+def test_html_layout_tables_are_not_tables(tmp_path):
     path = tmp_path / "a.html"
     path.write_text(
         "<table><tr><td><h1>Birds</h1>They fly.</td><td><table><tr><td>a<td>b</table></table>"
@@ -334,7 +334,7 @@ def test_tables_that_arrange_a_page_are_no_tables(tmp_path):
     ]
 
 
-def test_metadata(tmp_path):
+def test_html_and_markdown_metadata_are_read(tmp_path):
     path = tmp_path / "a.html"
     path.write_text('<html lang="en"><head><meta name="author" content="A. Bird"></head>x')
     assert read_document(path).metadata == {"author": "A. Bird", "language": "en"}
@@ -342,7 +342,7 @@ def test_metadata(tmp_path):
     assert read_markdown(front).metadata == {"author": "A. Bird", "created": "2020-02-03"}
 
 
-def test_text_boxes_and_tracked_changes_of_word_documents(tmp_path):
+def test_docx_text_boxes_and_tracked_changes_are_read(tmp_path):
     import docx
     from docx.oxml import parse_xml
 
@@ -365,7 +365,7 @@ def test_text_boxes_and_tracked_changes_of_word_documents(tmp_path):
 
 
 @real
-def test_real_spreadsheets():
+def test_sample_spreadsheets_are_read():
     document = read_document(DATA / "datasets" / "SaleData.xlsx")
     assert document.blocks[1].text.startswith("OrderDate: ")
     netflix = read_document(DATA / "datasets" / "netflix_titles.csv")
@@ -374,7 +374,7 @@ def test_real_spreadsheets():
 
 
 @real
-def test_a_real_paper_has_headings_and_boxes():
+def test_sample_paper_has_headings_and_boxes():
     document = read_document(DATA / "documents" / "1706.03762.pdf")
     headings = {block.heading for block in document.blocks}
     assert "Model Architecture > Attention > Scaled Dot-Product Attention" in headings

@@ -19,7 +19,7 @@ DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "
 # -- PDF -------------------------------------------------------------------------------------
 
 
-def test_pdf_pages_title_and_flowing_paragraphs(tmp_path):
+def test_pdf_pages_title_and_paragraphs_are_read(tmp_path):
     path = make_pdf(
         tmp_path / "feathers.pdf",
         [
@@ -42,7 +42,7 @@ def test_pdf_pages_title_and_flowing_paragraphs(tmp_path):
     assert document.blocks[-1].text == "Down has no hooks."
 
 
-def test_pdf_hyphens_that_belong_to_the_word_stay(tmp_path):
+def test_pdf_word_hyphens_are_kept(tmp_path):
     path = make_pdf(
         tmp_path / "hyphens.pdf",
         [
@@ -53,7 +53,7 @@ def test_pdf_hyphens_that_belong_to_the_word_stay(tmp_path):
     assert "a well-known bird." in read_document(path).blocks[-1].text
 
 
-def test_pdf_of_a_picture_has_no_text(tmp_path):
+def test_pdf_of_an_image_has_no_text(tmp_path):
     path = tmp_path / "scan.pdf"
     PIL.Image.new("RGB", (40, 40), "white").save(path)
     assert validate_document(path) == "pdf"
@@ -61,7 +61,7 @@ def test_pdf_of_a_picture_has_no_text(tmp_path):
     assert read_document(path).scanned == (1,)
 
 
-def test_damaged_pdf(tmp_path):
+def test_damaged_pdf_is_rejected(tmp_path):
     content = make_pdf(tmp_path / "whole.pdf", ["Some text."]).read_bytes()
     cut = tmp_path / "cut.pdf"
     cut.write_bytes(content[:60])
@@ -70,9 +70,9 @@ def test_damaged_pdf(tmp_path):
             use(cut)
 
 
-def test_protected_pdf(tmp_path):
+def test_protected_pdf_is_rejected(tmp_path):
     path = make_pdf(tmp_path / "locked.pdf", ["Secret."])
-    # Standard security handler, revision 2, with keys that no empty password fits.
+    # Standard security handler, revision 2, with keys that do not match an empty password.
     lock = f"<< /Filter /Standard /V 1 /R 2 /P -4 /O <{'41' * 32}> /U <{'42' * 32}> >>"
     text = path.read_text("latin-1")
     path.write_text(
@@ -112,7 +112,7 @@ def make_docx(path: Path) -> Path:
     return path
 
 
-def test_docx(tmp_path):
+def test_docx_is_read(tmp_path):
     path = make_docx(tmp_path / "birds.bin")
     assert validate_document(path) == "docx"
     document = read_document(path)
@@ -128,7 +128,7 @@ def test_docx(tmp_path):
     ]
 
 
-def test_pptx(tmp_path):
+def test_pptx_is_read(tmp_path):
     import pptx
 
     presentation = pptx.Presentation()
@@ -153,7 +153,7 @@ def test_pptx(tmp_path):
     ]
 
 
-def test_damaged_office_files(tmp_path):
+def test_damaged_office_files_are_rejected(tmp_path):
     path = make_docx(tmp_path / "whole.docx")
     cut = tmp_path / "cut.docx"
     cut.write_bytes(path.read_bytes()[:2000])
@@ -168,7 +168,7 @@ def test_damaged_office_files(tmp_path):
         read_document(hollow)
 
 
-def test_zip_that_is_no_document(tmp_path):
+def test_zip_that_is_no_document_is_rejected(tmp_path):
     path = tmp_path / "bundle.docx"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "a")
@@ -191,7 +191,7 @@ hooks.<br>So it holds.</p><script>alert(1)</script>
   b</pre>tail text<h2>End</h2></body></html>"""
 
 
-def test_html(tmp_path):
+def test_html_is_read(tmp_path):
     path = tmp_path / "page"
     path.write_text(PAGE, "utf-8")
     assert validate_document(path) == "html"
@@ -212,13 +212,13 @@ def test_html(tmp_path):
     ]
 
 
-def test_deeply_nested_html(tmp_path):
+def test_deeply_nested_html_is_read(tmp_path):
     path = tmp_path / "deep.html"
     path.write_text("<div>" * 5000 + "text" + "</div>" * 5000)
     assert [block.text for block in read_document(path).blocks] == ["text"]
 
 
-def test_markdown(tmp_path):
+def test_markdown_is_read(tmp_path):
     path = tmp_path / "notes.md"
     path.write_text(
         '---\ntitle: "Notes"\n---\n\n# On *feathers*\n\nA barbule\nhooks.[^1]\n\n[a]: http://b\n\n'
@@ -265,14 +265,14 @@ def test_markdown_keeps_every_word(tmp_path):
         ("a", "text", "text"),
     ],
 )
-def test_format_of_text(tmp_path, name, content, expected):
+def test_text_format_follows_name_and_content(tmp_path, name, content, expected):
     path = tmp_path / name
     path.write_text(content)
     assert validate_document(path) == expected
     assert read_document(path).blocks
 
 
-def test_blank_lines_part_text(tmp_path):
+def test_blank_lines_separate_text_blocks(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"\n one\r\ntwo \r\n \r\n\r\nthree\r\n\r\n")
     assert read_document(path).blocks == (
@@ -284,21 +284,21 @@ def test_blank_lines_part_text(tmp_path):
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252", "latin-1"]
 )
-def test_encodings(tmp_path, encoding):
+def test_encodings_are_detected(tmp_path, encoding):
     path = tmp_path / "a.txt"
     path.write_bytes("naïve Federn, größer".encode(encoding))
     assert validate_document(path) == "text"
     assert read_document(path).blocks[0].text == "naïve Federn, größer"
 
 
-def test_declared_encoding():
+def test_declared_encoding_is_used():
     page = '<html><meta charset="shift_jis">羽毛</html>'
     assert decode(page.encode("shift_jis")) == page
     assert decode(b'<meta charset="nonsense">\xe9') == '<meta charset="nonsense">é'
     assert decode(b"\x81\xe9") == "\x81é"
 
 
-def test_missing_empty_and_foreign_files(tmp_path):
+def test_missing_empty_and_foreign_files_are_rejected(tmp_path):
     for use in (validate_document, read_document):
         with pytest.raises(MediaError, match=r"gone\.pdf does not exist"):
             use(tmp_path / "gone.pdf")
@@ -321,7 +321,7 @@ real = pytest.mark.skipif(not DATA.is_dir(), reason="BARBULE_TEST_DATA is not th
 
 
 @real
-def test_real_paper():
+def test_sample_paper_is_read():
     document = read_document(DATA / "documents" / "1706.03762.pdf")
     text = "\n".join(block.text for block in document.blocks)
     assert {block.page for block in document.blocks} == set(range(1, 16))
@@ -343,7 +343,7 @@ def test_real_paper():
         ("test_spreadsheet.xlsx", "xlsx", ""),
     ],
 )
-def test_real_files(name, expected, words):
+def test_sample_documents_are_read(name, expected, words):
     path = DATA / "documents" / name
     assert validate_document(path) == expected
     assert words in "\n".join(block.text for block in read_document(path).blocks)

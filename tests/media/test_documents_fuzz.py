@@ -1,4 +1,4 @@
-"""Damaged documents of every format: text or one clear error; no crash, hang or leak."""
+"""Damaged documents of every format: text or one clear error, without crash, hang or leak."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mutations import mutated, mutated_archive
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
-# Read here: the tests themselves run without the variables of barbule.
+# Read at import: tests run without the barbule variables.
 MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "30"))
-SLOWEST = 300.0  # seconds for one file: more is no slow machine
-MOST_KILOBYTES = 100_000  # more than at the start, after all files of a format
+SLOWEST = 300.0  # seconds per file, with room for a slow machine
+MOST_KILOBYTES = 100_000  # growth after all files of a format
 LARGEST = 400_000
 ARCHIVES = {"docx", "pptx", "xlsx", "epub"}
 FORMATS = [
@@ -86,8 +86,8 @@ def office(name: str, path: Path, words: str) -> Path:
     return path
 
 
-def whole_files(name: str, folder: Path) -> list[bytes]:
-    """Return a generated file and real ones, where they are at hand and not too large."""
+def intact_files(name: str, folder: Path) -> list[bytes]:
+    """Return a generated file and available sample files that are not too large."""
     paths = [generated(name, folder)]
     for folder_ in (DATA / "documents", DATA / "datasets", EXAMPLES):
         paths += sorted(folder_.glob(f"*.{name}"))
@@ -115,7 +115,7 @@ class Worker:
         self._lines.put("")
 
     def ask(self, path: Path) -> dict[str, object]:
-        """Let it read a file; what came of it, be it that it died or did not come back."""
+        """Read a file; return the outcome, including a crash or a hang."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{path}\n")
             self.process.stdin.flush()
@@ -128,7 +128,7 @@ class Worker:
         return json.loads(line)
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
         self._reader.join()
@@ -138,8 +138,8 @@ class Worker:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_damaged_document_is_read_or_refused(name, tmp_path):
-    contents = whole_files(name, tmp_path)
+def test_damaged_document_is_read_or_rejected(name, tmp_path):
+    contents = intact_files(name, tmp_path)
     chance = random.Random(f"barbule {name}")
     path = tmp_path / f"damaged.{name}"
     worker = Worker()
@@ -166,7 +166,7 @@ def test_a_damaged_document_is_read_or_refused(name, tmp_path):
                 assert text.startswith(str(path)), text
                 assert text.endswith("."), text
         assert not bad, "\n".join(bad)
-        if name not in {"html", "md", "txt", "csv"}:  # in which anything is text
+        if name not in {"html", "md", "txt", "csv"}:  # any bytes are valid text
             assert refused > MUTATIONS / 20
         assert refused < MUTATIONS
         assert last["files"] <= first["files"]
@@ -175,8 +175,8 @@ def test_a_damaged_document_is_read_or_refused(name, tmp_path):
         worker.close()
 
 
-def test_a_crash_of_a_reader_is_seen(tmp_path):
-    """The watch itself works: a process that dies is told from one that refuses."""
+def test_reader_crash_is_detected(tmp_path):
+    """Verify the harness: a crash is distinguished from a rejection."""
     worker = Worker()
     picture = tmp_path / "picture.png"
     PIL.Image.new("L", (9, 9)).save(picture)

@@ -1,4 +1,4 @@
-"""How files of text are decoded, and what is text at all."""
+"""Decoding of text files, and detection of text."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ SENTENCES = {
 
 @pytest.mark.parametrize("name", SENTENCES)
 @pytest.mark.parametrize("before", ["", "Some English stands before it, and is longer.\n" * 400])
-def test_undeclared_encodings_are_found_out(name, before):
+def test_undeclared_encodings_are_detected(name, before):
     text, encodings = SENTENCES[name]
     for encoding in encodings:
         assert decode((before + text).encode(encoding)) == before + text
 
 
 @pytest.mark.parametrize("text", ["Café", "für", "naïve", "5 €", "“Zitat”"])
-def test_a_few_letters_are_western(text):
+def test_short_text_is_decoded_as_western(text):
     assert decode(text.encode("cp1252")) == text
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"\xe0\xa0", b"\xc0\x80", b"\x80"])
-def test_a_bad_byte_spoils_no_other(data):
+def test_invalid_byte_affects_no_other_text(data):
     text = "Bonjour à tous, ça va bien.\n"
     decoded = decode(text.encode() + data + b"\n" + text.encode())
     assert decoded.startswith(text)
@@ -54,7 +54,7 @@ def test_a_bad_byte_spoils_no_other(data):
 
 
 @pytest.mark.parametrize("text", ["Straßenfest für alle", "日本の鳥の羽毛", "Birds 🪶"])
-def test_a_file_that_is_cut_within_a_character_keeps_the_others(text):
+def test_file_truncated_within_a_character_keeps_the_others(text):
     doubled = f"{text}\n{text}"
     cut = (doubled + text[-1] * 3).encode()[:-1]
     assert decode(cut).startswith(doubled)
@@ -80,18 +80,18 @@ def test_a_file_that_is_cut_within_a_character_keeps_the_others(text):
     ],
 )
 @pytest.mark.parametrize("head", ['<meta charset="{}">', "<?xml version='1.0' encoding='{}'?>"])
-def test_declared_encodings_are_those_of_browsers(label, text, codec, head):
+def test_declared_encodings_follow_browsers(label, text, codec, head):
     page = f"{head.format(label)}<p>{text}</p>"
     assert decode(page.encode(codec)) == page
 
 
-def test_a_bad_byte_in_a_declared_encoding_spoils_no_other():
+def test_invalid_byte_in_a_declared_encoding_affects_no_other_text():
     page = '<meta charset="shift_jis"><p>会議室の予約</p>'
     assert decode(page.encode("cp932") + b"\xfd").startswith(page)
 
 
 @pytest.mark.parametrize("name", ["Japanese", "Chinese", "Korean", "Taiwan"])
-def test_a_bad_byte_in_an_undeclared_encoding_spoils_no_other(name):
+def test_invalid_byte_in_an_undeclared_encoding_affects_no_other_text(name):
     text, (encoding, *_) = SENTENCES[name]
     lines = f"{text}\n" * 8
     decoded = decode(lines.encode(encoding) + b"\xff\n")
@@ -99,26 +99,26 @@ def test_a_bad_byte_in_an_undeclared_encoding_spoils_no_other(name):
 
 
 @pytest.mark.parametrize("name", ["French", "Polish", "Russian", "Japanese", "Chinese"])
-def test_encodings_of_one_long_line_are_found_out(name):
+def test_encoding_of_one_long_line_is_detected(name):
     text, (encoding, *_) = SENTENCES[name]
     line = '{"rows": [' + '{"name": "barbule"}, ' * 4000 + f'"{text}"' + ', "hook"' * 4000 + "]}"
     assert decode(line.encode(encoding)) == line
 
 
-def test_escapes_of_terminals_are_no_encoding():
+def test_terminal_escapes_are_not_an_encoding():
     log = "\x1b[32mok\x1b(B\x1b[m done\n"
     assert decode(log.encode()) == log
     page = f'<meta charset="iso-2022-jp">{log}羽'
     assert decode(page.encode()) == page
 
 
-def test_what_a_text_tells_of_encodings_is_not_its_own(tmp_path):
+def test_encoding_mentioned_in_text_is_ignored(tmp_path):
     path = tmp_path / "note.md"
     path.write_bytes("Write charset=koi8-r for Müller".encode("cp1252"))
     assert read_document(path).blocks[0].text == "Write charset=koi8-r for Müller"
 
 
-def test_code_declares_its_encoding(tmp_path):
+def test_encoding_declared_in_code_is_used(tmp_path):
     path = tmp_path / "old.py"
     path.write_bytes("#!/usr/bin/python\n# -*- coding: koi8-r -*-\nx = 'да'\n".encode("koi8-r"))
     assert "'да'" in read_document(path).blocks[0].text
@@ -130,7 +130,7 @@ def test_code_declares_its_encoding(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("text", ["Feathers branch.\n", "羽毛は軽い。\n鳥", "Перья\nлегки"])
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.csv"])
-def test_utf16_without_a_mark(tmp_path, encoding, text, name):
+def test_utf16_without_a_bom_is_detected(tmp_path, encoding, text, name):
     path = tmp_path / name
     path.write_bytes(text.encode(encoding))
     validate_document(path)
@@ -138,7 +138,7 @@ def test_utf16_without_a_mark(tmp_path, encoding, text, name):
     assert "".join(decoded.split()) == "".join(text.split())
 
 
-def test_an_encoding_that_is_given_decides(tmp_path):
+def test_explicit_encoding_overrides_detection(tmp_path):
     path = tmp_path / "short.txt"
     path.write_bytes("数据库".encode("gb18030"))
     docs = bb.create_table("docs", {"doc": bb.Document})
@@ -167,28 +167,28 @@ def test_an_encoding_that_is_given_decides(tmp_path):
         ("data.xml", "<a><title>数据</title></a>"),
     ],
 )
-def test_every_format_of_text_takes_an_encoding(tmp_path, name, source):
+def test_every_text_format_accepts_an_encoding(tmp_path, name, source):
     path = tmp_path / name
     path.write_bytes(source.encode("gb18030"))
     doc = read_document(path, ReadingOptions(encoding="gb2312"))
     assert all("数据" in block.text for block in doc.blocks)
 
 
-def test_a_mark_decides_among_the_encodings_of_unicode():
+def test_bom_overrides_unicode_encodings_only():
     assert decode("\ufeff羽".encode("utf-16-le"), "utf-16") == "羽"
     assert decode("\ufeff羽".encode(), "utf-8") == "羽"
     assert decode(b"\xff\xfe", "cp1252") == "ÿþ"
 
 
 @pytest.mark.parametrize("label", ["rot13", "base64", "hex", "idna", "unicode_escape", "no\0such"])
-def test_what_is_no_encoding_is_unknown(label):
+def test_unsupported_encoding_labels_are_unknown(label):
     assert codec_of(label) is None
 
 
-# -- what is text ----------------------------------------------------------------------------
+# -- detection of text -----------------------------------------------------------------------
 
 
-def test_a_stray_control_character_is_no_reason(tmp_path):
+def test_stray_control_characters_are_accepted_in_text(tmp_path):
     path = tmp_path / "report.txt"
     path.write_bytes(b"Report of the day\x02 with a stray control character.")
     assert validate_document(path) == "text"
@@ -206,7 +206,7 @@ def test_a_stray_control_character_is_no_reason(tmp_path):
     ],
 )
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a"])
-def test_binary_files_are_refused(tmp_path, data, name):
+def test_binary_files_are_rejected(tmp_path, data, name):
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(MediaError, match="no known document format"):
@@ -232,14 +232,14 @@ def test_binary_files_are_refused(tmp_path, data, name):
         ("cut.txt", "<?xml version='1.0'?><a>not closed", "text"),
     ],
 )
-def test_what_a_text_tells_of_formats_is_not_its_own(tmp_path, name, source, expected):
+def test_format_mentioned_in_text_is_ignored(tmp_path, name, source, expected):
     path = tmp_path / name
     path.write_text(source)
     assert validate_document(path) == expected
     assert read_document(path).blocks
 
 
-def test_a_pdf_with_something_before_it(tmp_path):
+def test_pdf_with_leading_bytes_is_detected(tmp_path):
     source = (
         b"HTTP/1.1 200 OK\n\n%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
         b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"

@@ -60,7 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(500)
 
     def answer_endless(self, name, times):
-        # No length is declared, so only counting can stop it.
+        # No length is declared, so only counting bytes can stop it.
         self.close_connection = True
         self.send(200, BODY * 10, Content_Length=None)
 
@@ -130,7 +130,7 @@ def leftovers(fetcher):
     return [path for path in fetcher._cache_dir.rglob("*") if path.is_file()]
 
 
-def test_local_files_stay_where_they_are(tmp_path, fetcher):
+def test_local_files_are_used_in_place(tmp_path, fetcher):
     path = tmp_path / "a b.txt"
     path.write_text("x")
     assert fetcher.local_path(str(path)) == path
@@ -141,7 +141,7 @@ def test_local_files_stay_where_they_are(tmp_path, fetcher):
         fetcher.local_path(str(tmp_path))
 
 
-def test_a_url_is_fetched_once(server, fetcher):
+def test_url_is_fetched_once(server, fetcher):
     path = fetcher.local_path(f"{server.url}/image?size=large")
     assert path.read_bytes() == BODY
     assert path.suffix == ".png"
@@ -150,7 +150,7 @@ def test_a_url_is_fetched_once(server, fetcher):
     assert len(server.requests) == 2
 
 
-def test_suffix_of_the_name_where_the_type_is_vague(server, fetcher):
+def test_name_suffix_refines_a_vague_content_type(server, fetcher):
     assert fetcher.local_path(f"{server.url}/note.md").suffix == ".md"
     assert fetcher.local_path(f"{server.url}/note").suffix == ".txt"
 
@@ -162,7 +162,7 @@ def test_host_and_credentials_are_sent_to_the_checked_address(server, fetcher):
     assert authorization == "Basic bWU6cHc="
 
 
-def test_status_is_told_without_secrets(server, fetcher):
+def test_error_status_is_reported_without_secrets(server, fetcher):
     address = f"127.0.0.1:{server.server_port}"
     with pytest.raises(MediaError, match=r"missing.*the server answered 404") as caught:
         fetcher.local_path(f"http://me:hunter2@{address}/missing?token=hunter3")
@@ -172,7 +172,7 @@ def test_status_is_told_without_secrets(server, fetcher):
     assert leftovers(fetcher) == []
 
 
-def test_server_errors_are_tried_again(server, fetcher):
+def test_server_errors_are_retried(server, fetcher):
     assert fetcher.local_path(f"{server.url}/flaky").read_bytes() == BODY
     assert len(server.requests) == 3
     with pytest.raises(MediaError, match="the server answered 500") as caught:
@@ -181,13 +181,13 @@ def test_server_errors_are_tried_again(server, fetcher):
     assert len(server.requests) == 6
 
 
-def test_a_cut_answer_is_tried_again_and_leaves_nothing(server, fetcher):
+def test_truncated_response_is_retried_and_leaves_no_file(server, fetcher):
     path = fetcher.local_path(f"{server.url}/cut")
     assert path.read_bytes() == BODY
     assert leftovers(fetcher) == [path]
 
 
-def test_size_is_limited_while_it_streams(server, tmp_path):
+def test_size_limit_applies_while_streaming(server, tmp_path):
     small = Fetcher(True, 1000, tmp_path / "cache")
     for name in ("image", "endless"):
         with pytest.raises(MediaError, match="is larger than 1000 bytes"):
@@ -195,7 +195,7 @@ def test_size_is_limited_while_it_streams(server, tmp_path):
     assert leftovers(small) == []
 
 
-def test_timeout(server, tmp_path):
+def test_timeout_is_reported(server, tmp_path):
     hasty = Fetcher(True, 1000, tmp_path / "cache", timeout=0.2)
     start = time.monotonic()
     with pytest.raises(MediaError, match="timeout"):
@@ -212,7 +212,7 @@ DRIPS = {
 }
 
 
-def _give_up(tmp_path, url):
+def _expect_time_limit(tmp_path, url):
     fetcher = Fetcher(True, 10**6, tmp_path / "cache", timeout=60, time_limit=0.5)
     started = time.monotonic()
     with pytest.raises(MediaError, match=r"was not there in 0\.5 s.*time_limit"):
@@ -222,14 +222,14 @@ def _give_up(tmp_path, url):
 
 
 @pytest.mark.parametrize("drip", DRIPS)
-def test_headers_that_drip_are_given_up(tmp_path, drip):
+def test_slow_headers_hit_the_time_limit(tmp_path, drip):
     with dripping(*DRIPS[drip]) as url:
-        _give_up(tmp_path, f"{url}/a.png")
+        _expect_time_limit(tmp_path, f"{url}/a.png")
 
 
-def test_headers_that_drip_by_tls_are_given_up(tmp_path, secure):
+def test_slow_tls_headers_hit_the_time_limit(tmp_path, secure):
     with dripping(*DRIPS["headers"], secure) as url:
-        _give_up(tmp_path, f"{url.replace('127.0.0.1', 'localhost')}/a.png")
+        _expect_time_limit(tmp_path, f"{url.replace('127.0.0.1', 'localhost')}/a.png")
 
 
 SLOW_OBJECT = (
@@ -238,7 +238,7 @@ SLOW_OBJECT = (
 
 
 @pytest.mark.parametrize("drip", [*DRIPS, "body"])
-def test_a_bucket_that_drips_is_given_up(tmp_path, monkeypatch, drip):
+def test_slow_s3_responses_hit_the_time_limit(tmp_path, monkeypatch, drip):
     s3fs = pytest.importorskip("s3fs")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test-secret-0123456789")
@@ -247,24 +247,24 @@ def test_a_bucket_that_drips_is_given_up(tmp_path, monkeypatch, drip):
     head, piece = (SLOW_OBJECT + b"\r\n", b"a") if drip == "body" else DRIPS[drip]
     with dripping(head, piece) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        _give_up(tmp_path, "s3://bucket/a.png")
+        _expect_time_limit(tmp_path, "s3://bucket/a.png")
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_answers_that_lead_on_have_one_limit_together(server, tmp_path):
+def test_redirects_share_one_time_limit(server, tmp_path):
     fetcher = Fetcher(True, 10**6, tmp_path, timeout=60, time_limit=0.3)
     with pytest.raises(MediaError, match=r"was not there in 0\.3 s"):
         fetcher.local_path(f"{server.url}/lag-5")
 
 
-def test_a_file_that_drips_is_given_up(server, tmp_path):
+def test_slow_body_hits_the_time_limit(server, tmp_path):
     fetcher = Fetcher(True, 10**6, tmp_path, timeout=60, time_limit=0.3)
     with pytest.raises(MediaError, match=r"drip was not there in 0\.3 s.*time_limit"):
         fetcher.local_path(f"{server.url}/drip")
     assert leftovers(fetcher) == []
 
 
-def test_what_is_asked_for_again_takes_the_place_of_the_old(server, fetcher):
+def test_refresh_replaces_the_cached_file(server, fetcher):
     first = fetcher.local_path(f"{server.url}/image.png")
     first.write_bytes(b"old")
     assert fetcher.local_path(f"{server.url}/image.png").read_bytes() == b"old"
@@ -272,7 +272,7 @@ def test_what_is_asked_for_again_takes_the_place_of_the_old(server, fetcher):
     assert len(leftovers(fetcher)) == 1
 
 
-def test_unreachable_and_unknown_hosts(fetcher):
+def test_unreachable_and_unknown_hosts_are_reported(fetcher):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -282,7 +282,7 @@ def test_unreachable_and_unknown_hosts(fetcher):
         fetcher.local_path("http://a.invalid/x")
 
 
-def test_redirects(server, fetcher):
+def test_redirects_are_limited(server, fetcher):
     assert fetcher.local_path(f"{server.url}/hop-5").suffix == ".png"
     with pytest.raises(MediaError, match="redirects more than 5 times"):
         fetcher.local_path(f"{server.url}/hop-6")
@@ -310,14 +310,14 @@ def test_redirects(server, fetcher):
         "[2002:7f00:1::]",
     ],
 )
-def test_private_addresses_are_refused(tmp_path, host):
+def test_private_addresses_are_rejected(tmp_path, host):
     fetcher = Fetcher(False, 1000, tmp_path, timeout=0.5)
     with pytest.raises(MediaError, match="is on a private or reserved address"):
         fetcher.local_path(f"http://{host}/latest")
 
 
-def test_every_hop_is_checked(server, tmp_path, monkeypatch):
-    # A first address that is allowed stands in for a public one: none can be reached here.
+def test_every_redirect_is_checked(server, tmp_path, monkeypatch):
+    # An allowed loopback address replaces a public one, which is unreachable here.
     monkeypatch.setattr(
         "barbule.media.fetching.fetcher.is_public", lambda a: str(a) == "127.0.0.1" or is_public(a)
     )
@@ -331,7 +331,7 @@ def test_every_hop_is_checked(server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def secure(tmp_path, monkeypatch):
-    """Give what a server on localhost needs to speak TLS, trusted by clients."""
+    """Return a TLS context for a server on localhost that clients trust."""
     if not shutil.which("openssl"):
         pytest.skip("openssl makes the certificate")
     subprocess.run(
@@ -349,7 +349,7 @@ def secure(tmp_path, monkeypatch):
     return context
 
 
-def test_certificates_are_checked_for_the_name(fetcher, secure):
+def test_certificates_are_checked_for_the_host_name(fetcher, secure):
     with serving(secure) as server:
         path = fetcher.local_path(f"https://localhost:{server.server_port}/image")
         assert path.read_bytes() == BODY
@@ -357,7 +357,7 @@ def test_certificates_are_checked_for_the_name(fetcher, secure):
             fetcher.local_path(f"https://127.0.0.1:{server.server_port}/image")
 
 
-def test_data_uris(fetcher):
+def test_data_uris_are_decoded(fetcher):
     path = fetcher.local_path("data:image/png;base64,YmFyYnM=")
     assert (path.read_bytes(), path.suffix) == (b"barbs", ".png")
     assert fetcher.local_path("data:,a%20barb").read_bytes() == b"a barb"
@@ -369,7 +369,7 @@ def test_data_uris(fetcher):
         fetcher.local_path("data:," + "x" * (len(BODY) * 2 + 1))
 
 
-def test_objects_of_a_bucket(fetcher):
+def test_bucket_objects_are_fetched_and_refreshed(fetcher):
     name = f"memory://{uuid.uuid4().hex}/a.webp"
     with fsspec.open(name, "wb") as file:
         file.write(b"one")
@@ -388,6 +388,6 @@ def test_objects_of_a_bucket(fetcher):
 
 
 @pytest.mark.parametrize("uri", ["ftp://h/x", "simplecache::http://127.0.0.1/", "filecache://x"])
-def test_other_schemes_are_refused(fetcher, uri):
+def test_other_schemes_are_rejected(fetcher, uri):
     with pytest.raises(MediaError, match=r"(is not supported|is no local file|does not exist)"):
         fetcher.local_path(uri)

@@ -1,4 +1,4 @@
-"""Images of every mode in every form that they are shown or sent in: brightness, colours, turns."""
+"""Image modes in every output format: brightness, colours, orientation and frames."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def profile(space: bytes) -> bytes:
-    """A profile that says to describe another space than it does."""
+    """Return a profile that declares another colour space."""
     return SRGB[:16] + space + SRGB[20:]
 
 
 def swapped() -> bytes:
-    """A profile of a space whose red is the green of sRGB, and the other way round."""
+    """Return a profile with red and green of sRGB swapped."""
     red, green = SRGB.index(b"rXYZ"), SRGB.index(b"gXYZ")
     tags = bytearray(SRGB)
     tags[red : red + 4], tags[green : green + 4] = b"gXYZ", b"rXYZ"
@@ -59,26 +59,26 @@ def again(image: Image.Image, name: str, **options: object) -> Image.Image:
 
 @pytest.mark.parametrize("kind", DEEP)
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "GIF", "BMP", "AVIF", "PNG", "TIFF", "JPEG2000"])
-def test_deep_greys_keep_their_brightness_in_every_format(kind, name):
+def test_deep_greys_keep_brightness_in_every_format(kind, name):
     scaled = eight_bit(again(DEEP[kind], name))
     assert steps(scaled) == pytest.approx(STEPS, abs=3)
 
 
 @pytest.mark.parametrize("kind", DEEP)
-def test_deep_greys_are_stored_without_loss(kind):
+def test_deep_greys_are_stored_losslessly(kind):
     data, _ = encode_for_store(DEEP[kind])
     pixels = np.asarray(Image.open(io.BytesIO(data))).astype("float64")
     assert np.array_equal(pixels, np.asarray(DEEP[kind]).astype("float64"))
 
 
-def test_values_that_are_no_numbers_are_black_and_white():
+def test_nan_and_infinite_pixels_become_black_and_white():
     odd = np.array([[np.nan, -np.inf, 0.5, np.inf]], dtype="float32")
     assert np.asarray(eight_bit(Image.fromarray(odd))).tolist()[0][::3] == [0, 255]
     nothing = Image.fromarray(np.full((2, 2), np.nan, dtype="float32"))
     assert eight_bit(nothing).getextrema() == (0, 0)
 
 
-def test_a_dark_picture_of_bytes_stays_dark():
+def test_dark_8_bit_image_stays_dark():
     dark = Image.new("L", (8, 8), 40)
     assert eight_bit(dark.convert("F")).getextrema() == (40, 40)
     assert eight_bit(dark.convert("I")).getextrema() == (40, 40)
@@ -86,25 +86,25 @@ def test_a_dark_picture_of_bytes_stays_dark():
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000"])
-def test_every_mode_is_written_in_every_format(mode, name):
+def test_every_mode_is_encoded_in_every_format(mode, name):
     assert again(Image.new(mode, (6, 4)), name).size == (6, 4)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_becomes_rgb(mode):
+def test_every_mode_converts_to_rgb(mode):
     image = Image.new(mode, (6, 4))
     assert rgb(image).mode == "RGB"
     assert srgb(image).mode in {"RGB", "RGBA"}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_is_scaled_down(mode):
+def test_every_mode_is_shrunk(mode):
     small = shrink(Image.new(mode, (60, 40)), (30, 30))
     assert (small.mode, small.size) == (mode, (30, 20))
 
 
 @pytest.mark.parametrize("kind", DEEP)
-def test_deep_greys_in_a_table(session, kind):
+def test_deep_greys_are_scaled_in_queries(session, kind):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP[kind])
     row = t.select(
@@ -122,7 +122,7 @@ def test_deep_greys_in_a_table(session, kind):
 
 
 @pytest.mark.parametrize("kind", ["I;16", "I", "F", "F of words"])
-def test_deep_greys_in_a_notebook(session, kind):
+def test_deep_greys_are_scaled_in_notebooks(session, kind):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP[kind])
     page = t.collect()._repr_html_()
@@ -131,7 +131,7 @@ def test_deep_greys_in_a_notebook(session, kind):
     assert steps(drawn) == pytest.approx(STEPS, abs=3)
 
 
-def test_sixteen_bits_are_scaled_by_convert(session):
+def test_convert_scales_16_bit_images(session):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP["I;16"])
     row = t.select(
@@ -143,7 +143,7 @@ def test_sixteen_bits_are_scaled_by_convert(session):
 
 @pytest.mark.parametrize("kind", sorted(DEEP))
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-def test_deep_greys_are_scaled_by_convert_as_by_encode(session, kind, mode):
+def test_convert_and_encode_scale_deep_greys_equally(session, kind, mode):
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=DEEP[kind])
     row = t.select(made=t.img.convert(mode), file=t.img.encode("BMP")).collect()[0]
@@ -151,7 +151,7 @@ def test_deep_greys_are_scaled_by_convert_as_by_encode(session, kind, mode):
     assert steps(row["made"].convert("L")) == steps(row["file"].convert("L")) == STEPS
 
 
-def test_a_wide_range_is_scaled_by_convert(session):
+def test_convert_scales_a_wide_range(session):
     values = np.array([[0, 35000, 70000]], np.int32)
     t = bb.create_table("pictures", {"img": bb.Image})
     t.insert(img=Image.fromarray(values))
@@ -163,7 +163,7 @@ def test_a_wide_range_is_scaled_by_convert(session):
 
 @pytest.mark.parametrize("name", ["WEBP", "TIFF", "AVIF", "PNG"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])
-def test_one_transparent_colour_stays_transparent(tmp_path, mode, name):
+def test_transparent_colour_is_kept(tmp_path, mode, name):
     clear = Image.new(mode, (4, 4), 0)
     path = tmp_path / "clear.png"
     clear.save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
@@ -172,7 +172,7 @@ def test_one_transparent_colour_stays_transparent(tmp_path, mode, name):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])
-def test_one_transparent_colour_is_white_in_a_jpeg(tmp_path, mode):
+def test_transparent_colour_is_white_in_jpeg(tmp_path, mode):
     path = tmp_path / "clear.png"
     Image.new(mode, (4, 4), 0).save(path, transparency=(0, 0, 0) if mode == "RGB" else 0)
     assert again(open_image(path), "JPEG").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
@@ -182,7 +182,7 @@ def test_one_transparent_colour_is_white_in_a_jpeg(tmp_path, mode):
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "PNG", "TIFF", "AVIF"])
-def test_a_profile_goes_with_its_pixels(name):
+def test_icc_profile_is_kept_with_its_mode(name):
     image = Image.new("RGB", (8, 8), (200, 40, 30))
     image.info["icc_profile"] = SRGB
     assert again(image, name).info["icc_profile"] == SRGB
@@ -191,7 +191,7 @@ def test_a_profile_goes_with_its_pixels(name):
     assert not again(grey, name).info.get("icc_profile")
 
 
-def test_a_profile_of_greys_stays_with_greys():
+def test_grey_profile_is_kept_for_grey_images_only():
     grey = Image.new("L", (8, 8), 90)
     grey.info["icc_profile"] = profile(b"GRAY")
     assert again(grey, "JPEG").info["icc_profile"] == profile(b"GRAY")
@@ -199,7 +199,7 @@ def test_a_profile_of_greys_stays_with_greys():
 
 
 @pytest.mark.parametrize("name", ["WEBP", "PNG", "AVIF", "BMP", "GIF"])
-def test_cmyk_without_a_usable_profile_is_converted_plainly(name):
+def test_cmyk_without_a_usable_profile_is_converted(name):
     inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     inks.info["icc_profile"] = profile(b"CMYK")
     reopened = again(inks, name)
@@ -210,7 +210,7 @@ def test_cmyk_without_a_usable_profile_is_converted_plainly(name):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_another_space_is_brought_to_srgb(mode):
+def test_other_colour_space_is_converted_to_srgb(mode):
     other = Image.new("RGB", (4, 4), (200, 100, 50)).convert(mode)
     other.info["icc_profile"] = swapped()
     converted = srgb(other)
@@ -218,7 +218,7 @@ def test_another_space_is_brought_to_srgb(mode):
     assert "icc_profile" not in converted.info
 
 
-def test_a_notebook_shows_the_colours_of_a_profile(session):
+def test_notebook_shows_profile_colours(session):
     other = Image.new("RGB", (40, 40), (200, 100, 50))
     other.info["icc_profile"] = swapped()
     t = bb.create_table("pictures", {"img": bb.Image})
@@ -229,7 +229,7 @@ def test_a_notebook_shows_the_colours_of_a_profile(session):
     assert t.collect()[0, "img"].info["icc_profile"] == swapped()
 
 
-def test_profiles_of_computed_images(session, tmp_path):
+def test_computed_images_keep_matching_profiles(session, tmp_path):
     photo, inks = tmp_path / "p3.jpg", tmp_path / "cmyk.jpg"
     Image.new("RGB", (64, 48), (200, 40, 30)).save(photo, icc_profile=SRGB)
     Image.new("CMYK", (40, 30), (0, 200, 180, 20)).save(inks, icc_profile=profile(b"CMYK"))
@@ -251,7 +251,7 @@ def test_profiles_of_computed_images(session, tmp_path):
     assert spaces(t.img.getchannel(0)) == [("L", None), ("L", None)]
 
 
-# -- turns -----------------------------------------------------------------------------------------
+# -- orientation -----------------------------------------------------------------------------------
 
 _XMP = (
     b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf="
@@ -261,7 +261,7 @@ _XMP = (
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "AVIF"])
-def test_an_orientation_in_xmp_only_stays_with_the_image(session, tmp_path, name):
+def test_xmp_orientation_is_kept(session, tmp_path, name):
     path = tmp_path / "turned"
     Image.new("RGB", (60, 40)).save(path, format=name, xmp=_XMP)
     t = bb.create_table("pictures", {"img": bb.Image})
@@ -286,7 +286,7 @@ def test_an_orientation_in_xmp_only_stays_with_the_image(session, tmp_path, name
     assert [image.size for image in t.collect()["upright"]] == [(20, 30), (20, 30)]
 
 
-def test_an_orientation_of_exif_goes_before_that_of_xmp(tmp_path):
+def test_exif_orientation_overrides_xmp(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
     path = tmp_path / "turned.jpg"
@@ -295,7 +295,7 @@ def test_an_orientation_of_exif_goes_before_that_of_xmp(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP", "JPEG"])
-def test_a_png_with_exif_behind_its_pixels_keeps_its_turn(tmp_path, name):
+def test_png_with_trailing_exif_keeps_its_orientation(tmp_path, name):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.png"
@@ -307,7 +307,7 @@ def test_a_png_with_exif_behind_its_pixels_keeps_its_turn(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
-def test_frames_of_a_result_can_be_read(session, tmp_path, name):
+def test_result_frames_are_readable(session, tmp_path, name):
     path = tmp_path / "frames"
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     frames[0].save(path, format=name, save_all=True, append_images=frames[1:])
@@ -323,7 +323,7 @@ def test_frames_of_a_result_can_be_read(session, tmp_path, name):
     assert [max(range(3), key=colour.__getitem__) for colour in colours] == [0, 1, 2, 0]
 
 
-def test_functions_read_frames_and_images_stay_the_first(session, tmp_path):
+def test_functions_read_frames_and_transforms_use_the_first(session, tmp_path):
     path = tmp_path / "frames.gif"
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
     frames[0].save(path, save_all=True, append_images=frames[1:])

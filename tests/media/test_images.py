@@ -30,30 +30,30 @@ def photo() -> PIL.Image.Image:
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_formats_go_to_bytes_and_back(tmp_path, photo, name):
+def test_image_formats_round_trip(tmp_path, photo, name):
     path = tmp_path / "no-extension"
     path.write_bytes(encode_image(photo, name))
     assert validate_image(path) == name
     opened = open_image(path)
     assert opened.size == (60, 40)
     assert opened.getpixel((0, 0)) is not None
-    path.unlink()  # closed, so it can go on any system
+    path.unlink()  # closed, so that every system can delete it
     assert encode_image(opened)[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(
     ("name", "suffix"), [("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif")]
 )
-def test_suffix_is_told_from_bytes(photo, name, suffix):
+def test_suffix_is_detected_from_bytes(photo, name, suffix):
     assert image_bytes_suffix(encode_image(photo, name)) == suffix
 
 
-def test_bytes_that_are_no_image():
+def test_bytes_that_are_no_image_are_rejected():
     with pytest.raises(MediaError, match="5 bytes are not an image"):
         image_bytes_suffix(b"barbs")
 
 
-def test_missing_empty_and_foreign_files(tmp_path):
+def test_missing_empty_and_foreign_files_are_rejected(tmp_path):
     with pytest.raises(MediaError, match=r"gone\.png does not exist"):
         validate_image(tmp_path / "gone.png")
     with pytest.raises(MediaError, match="is a directory"):
@@ -66,7 +66,7 @@ def test_missing_empty_and_foreign_files(tmp_path):
         open_image(tmp_path / "text.png")
 
 
-def test_truncated_images(tmp_path, photo):
+def test_truncated_images_are_rejected(tmp_path, photo):
     png = tmp_path / "half.png"
     png.write_bytes(encode_image(photo)[:2000])
     with pytest.raises(MediaError, match=r"half\.png is a damaged or truncated"):
@@ -85,7 +85,7 @@ def png_of(
     interlace: bool = False,
     pixels: bytes | None = None,
 ) -> bytes:
-    """Write a white PNG whose pixels end after so many rows, with all checksums right."""
+    """Create a white PNG that ends after some rows, with valid checksums."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)
@@ -99,7 +99,7 @@ def png_of(
 
 
 @pytest.mark.parametrize("rows", [0, 1, 32, 63])
-def test_a_png_without_some_of_its_rows(tmp_path, rows):
+def test_png_without_some_rows_is_rejected(tmp_path, rows):
     path = tmp_path / "half.png"
     path.write_bytes(png_of(rows))
     for use in (validate_image, open_image):
@@ -109,7 +109,7 @@ def test_a_png_without_some_of_its_rows(tmp_path, rows):
     assert validate_image(path) == "PNG"
 
 
-def test_a_large_png_without_some_of_its_rows_is_refused_when_opened(tmp_path):
+def test_large_png_without_some_rows_is_rejected_when_opened(tmp_path):
     path = tmp_path / "half.png"
     path.write_bytes(png_of(700, height=1400, width=900))
     with pytest.raises(MediaError, match=r"half\.png is a damaged or truncated"):
@@ -118,7 +118,7 @@ def test_a_large_png_without_some_of_its_rows_is_refused_when_opened(tmp_path):
     assert open_image(path).getpixel((899, 1399)) == (255, 255, 255)
 
 
-def test_an_interlaced_png_without_some_of_its_pixels(tmp_path):
+def test_interlaced_png_without_some_pixels_is_rejected(tmp_path):
     path = tmp_path / "half.png"
     path.write_bytes(png_of(20, interlace=True))
     for use in (validate_image, open_image):
@@ -126,8 +126,8 @@ def test_an_interlaced_png_without_some_of_its_pixels(tmp_path):
             use(path)
 
 
-def test_an_interlaced_png_is_whole(tmp_path):
-    # Columns and rows of the seven passes of 64 x 64 pixels.
+def test_complete_interlaced_png_is_accepted(tmp_path):
+    # Columns and rows of the seven Adam7 passes of 64 x 64 pixels.
     passes = [(8, 8), (8, 8), (16, 8), (16, 16), (32, 16), (32, 32), (64, 32)]
     pixels = b"\0" * sum(rows * (1 + 3 * columns) for columns, rows in passes)
     path = tmp_path / "interlaced.png"
@@ -141,7 +141,7 @@ def test_an_interlaced_png_is_whole(tmp_path):
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_jpeg_that_ends_early_behind_a_mark_of_its_end(tmp_path, photo, mode, share):
+def test_truncated_jpeg_with_an_end_marker_is_rejected(tmp_path, photo, mode, share):
     jpeg = encode_image(photo.convert(mode).resize((600, 400)), "JPEG")
     path = tmp_path / "half.jpg"
     path.write_bytes(jpeg[: int(len(jpeg) * share)] + b"\xff\xd9")
@@ -153,7 +153,7 @@ def test_a_jpeg_that_ends_early_behind_a_mark_of_its_end(tmp_path, photo, mode, 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 48), (601, 399)])
-def test_a_grey_jpeg_is_whole(tmp_path, mode, size, options):
+def test_uniform_grey_jpeg_is_accepted(tmp_path, mode, size, options):
     path = tmp_path / "grey.jpg"
     exif = PIL.Image.Exif()
     exif[0x0110] = "Feather 1"
@@ -166,7 +166,7 @@ def test_a_grey_jpeg_is_whole(tmp_path, mode, size, options):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (64, 64), (1200, 900)])
-def test_black_and_clear_images_are_whole(tmp_path, mode, size):
+def test_black_and_transparent_images_are_accepted(tmp_path, mode, size):
     path = tmp_path / "black.png"
     PIL.Image.new(mode, size).save(path)
     assert validate_image(path) == "PNG"
@@ -175,7 +175,7 @@ def test_black_and_clear_images_are_whole(tmp_path, mode, size):
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "JPEG2000", "DDS"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
-def test_damaged_bytes_are_the_error_of_their_cell(session, photo, name, share):
+def test_damaged_image_bytes_are_a_cell_error(session, photo, name, share):
     buffer = io.BytesIO()
     photo.save(buffer, format=name)
     content = buffer.getvalue()
@@ -192,7 +192,7 @@ def test_damaged_bytes_are_the_error_of_their_cell(session, photo, name, share):
 
 
 @pytest.mark.parametrize("factor", [1.5, 3])
-def test_too_many_pixels_are_an_error(tmp_path, photo, monkeypatch, factor):
+def test_too_many_pixels_are_rejected(tmp_path, photo, monkeypatch, factor):
     path = tmp_path / "bomb.png"
     path.write_bytes(encode_image(photo))
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", int(60 * 40 / factor))
@@ -201,7 +201,7 @@ def test_too_many_pixels_are_an_error(tmp_path, photo, monkeypatch, factor):
             use(path)
 
 
-def test_orientation_is_left_alone(tmp_path, photo):
+def test_orientation_is_not_applied_on_open(tmp_path, photo):
     exif = photo.getexif()
     exif[0x0112] = 6
     photo.save(tmp_path / "turned.jpg", exif=exif)
@@ -210,7 +210,7 @@ def test_orientation_is_left_alone(tmp_path, photo):
     assert opened.getexif()[0x0112] == 6
 
 
-def test_transparency_is_laid_on_white_where_unknown():
+def test_transparency_becomes_white_in_formats_without_alpha():
     clear = PIL.Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     back = PIL.Image.open(io.BytesIO(encode_image(clear, "jpg")))
     assert back.getpixel((0, 0)) == (255, 255, 255)
@@ -224,12 +224,12 @@ def test_every_mode_can_be_encoded(mode, name):
     assert image_bytes_suffix(encode_image(PIL.Image.new(mode, (3, 2)), name))
 
 
-def test_unknown_format(photo):
+def test_unknown_format_is_rejected(photo):
     with pytest.raises(MediaError, match="cannot be written as 'nope'"):
         encode_image(photo, "nope")
 
 
-def test_arrays():
+def test_arrays_become_images():
     assert image_from_array(np.zeros((2, 3), np.uint8)).mode == "L"
     assert image_from_array(np.zeros((2, 3, 1), np.uint8)).mode == "L"
     assert image_from_array(np.zeros((2, 3, 4), np.uint8)).mode == "RGBA"
@@ -251,13 +251,13 @@ def test_arrays():
         (np.zeros((2, 2), np.int64), "array of int64"),
     ],
 )
-def test_arrays_that_are_no_image(array, reason):
+def test_arrays_that_are_no_image_are_rejected(array, reason):
     with pytest.raises(MediaError, match=reason):
         image_from_array(array)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="BARBULE_TEST_DATA is not there")
-def test_real_photographs():
+def test_photographs_are_read():
     files = sorted((DATA / "images").glob("*.JPEG"))[:8]
     assert files
     for path in files:

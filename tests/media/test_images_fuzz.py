@@ -1,4 +1,4 @@
-"""Damaged images of every format: the right result or one clear error, no crash, hang or leak."""
+"""Damaged images of every format: an image or one clear error, without crash, hang or leak."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from barbule.media.images.image_files import open_image, validate_image
 from mutations import mutated
 
 DATA = Path(os.environ.get("BARBULE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
-# Read here: the tests themselves run without the variables of barbule.
+# Read at import: tests run without the barbule variables.
 MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "100"))
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"]
-SLOWEST = 300.0  # seconds for one file: more is no slow machine
+SLOWEST = 300.0  # seconds per file, with room for a slow machine
 
 
 def generated() -> list[Image.Image]:
@@ -37,7 +37,7 @@ def generated() -> list[Image.Image]:
 
 
 def pictures() -> list[Image.Image]:
-    """Take real photographs where they are at hand, scaled so that many can be tried."""
+    """Return available photographs, scaled down to allow many tries."""
     paths = sorted((DATA / "images").glob("*.JPEG"))[:6]
     return [Image.open(path).convert("RGB").resize((96, 72)) for path in paths] or generated()
 
@@ -70,9 +70,9 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-@pytest.mark.filterwarnings("ignore")  # as users run it: Pillow warns of what it can read anyway
+@pytest.mark.filterwarnings("ignore")  # Pillow also warns about readable files
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_damaged_file_is_read_or_refused(name, tmp_path):
+def test_damaged_image_is_read_or_rejected(name, tmp_path):
     contents = files(name)
     chance = random.Random(f"barbule {name}")
     path = tmp_path / "damaged"
@@ -102,8 +102,8 @@ def test_a_damaged_file_is_read_or_refused(name, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_validation_lets_through_can_be_opened(tmp_path):
-    """A file that passes on insert is one that functions can read, whatever was done to it."""
+def test_validated_image_can_be_opened(tmp_path):
+    """A file that passes validation on insert is readable by functions."""
     path = tmp_path / "damaged"
     for name in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
         contents, chance = files(name), random.Random(name)
@@ -116,7 +116,7 @@ def test_what_validation_lets_through_can_be_opened(tmp_path):
             assert open_image(path).size
 
 
-# One by one: what is odd but right, and what is wrong.
+# Single cases: unusual but valid images, and invalid ones.
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -157,7 +157,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_picture_is_kept_read_and_computed(name, session, tmp_path):
+def test_unusual_valid_image_is_stored_read_and_computed(name, session, tmp_path):
     path = ODD[name](tmp_path)
     pictures = bb.create_table("pictures", {"img": bb.Image})
     pictures.add_computed_column(turned=pictures.img.transpose("ROTATE_90"))
@@ -173,16 +173,16 @@ def test_an_odd_picture_is_kept_read_and_computed(name, session, tmp_path):
 
 
 BAD = {
-    "zero-bytes": (b"", "is empty"),
+    "empty": (b"", "is empty"),
     "text": (b"no picture at all", "is not an image"),
-    "page-of-the-web": (b"<html><body>404</body></html>", "is not an image"),
-    "only-a-signature": (b"\x89PNG\r\n\x1a\n", "is not an image|damaged or truncated"),
+    "html": (b"<html><body>404</body></html>", "is not an image"),
+    "signature-only": (b"\x89PNG\r\n\x1a\n", "is not an image|damaged or truncated"),
     "zeros": (bytes(5000), "is not an image"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_ends_the_insert_and_is_named(name, session, tmp_path):
+def test_invalid_image_aborts_the_insert_and_is_named(name, session, tmp_path):
     data, message = BAD[name]
     (tmp_path / "bad.png").write_bytes(data)
     pictures = bb.create_table("pictures", {"img": bb.Image})
@@ -194,8 +194,8 @@ def test_what_is_no_picture_ends_the_insert_and_is_named(name, session, tmp_path
     assert len(pictures.collect()) == 0
 
 
-def test_the_first_bad_row_is_the_one_that_is_named(session, tmp_path):
-    """Files are checked in several threads."""
+def test_first_bad_row_is_named(session, tmp_path):
+    """Files are checked in several threads; the first row is reported."""
     (tmp_path / "bad.png").write_bytes(b"bad")
     good = saved(tmp_path / "good.png", rgb((400, 400)))
     rows = [{"img": good}] * 3 + [{"img": tmp_path / "bad.png"}] * 30
@@ -207,7 +207,7 @@ def test_the_first_bad_row_is_the_one_that_is_named(session, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
-def test_a_truncated_picture_is_refused_on_insert(name, session, tmp_path):
+def test_truncated_image_is_rejected_on_insert(name, session, tmp_path):
     path = saved(tmp_path / "cut", generated()[0].resize((300, 200)), format=name)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
@@ -216,7 +216,7 @@ def test_a_truncated_picture_is_refused_on_insert(name, session, tmp_path):
         pictures.insert(img=path)
 
 
-def test_huge_dimensions_are_refused_before_they_are_read(session, tmp_path, monkeypatch):
+def test_huge_dimensions_are_rejected_before_decoding(session, tmp_path, monkeypatch):
     path = saved(tmp_path / "huge.png", Image.new("1", (20_000, 10_000)))
     pictures = bb.create_table("pictures", {"img": bb.Image})
     with pytest.raises(
@@ -228,7 +228,7 @@ def test_huge_dimensions_are_refused_before_they_are_read(session, tmp_path, mon
     assert pictures.select(w=pictures.img.width()).collect()["w"] == [20_000]
 
 
-def test_bytes_that_are_damaged_are_refused_too(session):
+def test_damaged_bytes_are_rejected(session):
     buffer = io.BytesIO()
     generated()[0].save(buffer, format="JPEG")
     pictures = bb.create_table("pictures", {"img": bb.Image})
@@ -250,7 +250,7 @@ def test_heic_is_read_with_its_package(session, tmp_path):
     assert rows["f"] == ["HEIF", "HEIF"]
 
 
-def test_heic_without_its_package_says_what_to_install(session, tmp_path, monkeypatch):
+def test_missing_heic_package_names_the_install_command(session, tmp_path, monkeypatch):
     head = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100)
     (tmp_path / "a.heic").write_bytes(head)
     Image.init()

@@ -1,4 +1,4 @@
-"""Documents from outside are read in processes of their own, which end at their bounds."""
+"""Isolated reading: documents from outside are read in worker processes with limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds me
 
 
 @pytest.fixture
-def apart(tmp_path):
+def reader_pool(tmp_path):
     isolation = Isolation(MediaSettings(isolate=True), tmp_path)
     with isolation.entered():
         yield isolation
@@ -42,7 +42,7 @@ def file(tmp_path):
 
 
 def ended(pid):
-    """Whether a process is gone, and nobody has to wait for it."""
+    """Return whether a process has ended and been reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -50,15 +50,15 @@ def ended(pid):
     return False
 
 
-def test_one_process_reads_many_files_and_ends_with_the_session(apart, file):
+def test_one_process_reads_many_files_and_ends_with_the_session(reader_pool, file):
     pids = {isolated(readers.pid, file) for _ in range(5)}
     assert len(pids) == 1
     assert pids != {os.getpid()}
-    apart.close()
+    reader_pool.close()
     assert ended(*pids)
 
 
-def test_what_is_read_apart_is_what_is_read_here(apart, file, tmp_path):
+def test_isolated_result_equals_in_process_result(reader_pool, file, tmp_path):
     pdf = make_pdf(tmp_path / "a.pdf", ["Feathers", "A barbule hooks."], title="Birds")
     results = [(validate_document(path), read_document(path)) for path in (file, pdf)]
     token = module._CURRENT.set(None)
@@ -73,7 +73,7 @@ def test_what_is_read_apart_is_what_is_read_here(apart, file, tmp_path):
         pytest.param(readers.swell, "cannot be read in .* of memory", marks=LINUX),
     ],
 )
-def test_what_ends_a_process_fails_its_file_and_the_next_gets_another(apart, file, read, message):
+def test_crashed_process_fails_its_file_and_is_replaced(reader_pool, file, read, message):
     first = isolated(readers.pid, file)
     with pytest.raises(MediaError, match=rf"a\.md {message}") as caught:
         isolated(read, file)
@@ -83,10 +83,10 @@ def test_what_ends_a_process_fails_its_file_and_the_next_gets_another(apart, fil
 
 
 @pytest.mark.parametrize("read", [readers.spin, readers.wait])
-def test_a_reader_ends_at_its_time(read, file, tmp_path, monkeypatch):
+def test_reader_is_stopped_at_its_time_limit(read, file, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_START_SECONDS", 1.0)
-    apart = Isolation(MediaSettings(isolate=True, max_seconds=1.0), tmp_path)
-    with apart.entered():
+    reader_pool = Isolation(MediaSettings(isolate=True, max_seconds=1.0), tmp_path)
+    with reader_pool.entered():
         first = isolated(readers.pid, file)
         start = time.monotonic()
         with pytest.raises(MediaError, match=r"a\.md takes more than 1 s to read") as caught:
@@ -94,19 +94,19 @@ def test_a_reader_ends_at_its_time(read, file, tmp_path, monkeypatch):
         assert time.monotonic() - start < PATIENCE
         assert "max_seconds" in caught.value.hint
         assert isolated(readers.pid, file) != first
-    apart.close()
+    reader_pool.close()
 
 
-def test_a_process_that_somebody_else_ends_costs_no_file(apart, file):
+def test_killed_idle_process_is_replaced(reader_pool, file):
     first = isolated(readers.pid, file)
     os.kill(first, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE
-    while apart._processes._idle[0].is_alive() and time.monotonic() < deadline:
+    while reader_pool._processes._idle[0].is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert isolated(readers.pid, file) != first
 
 
-def test_errors_come_back_as_they_are(apart, file):
+def test_errors_are_returned_unchanged(reader_pool, file):
     with pytest.raises(MediaError, match=r"a\.md is wrong\. Mend it\."):
         isolated(readers.refuse, file)
     with pytest.raises(Exception, match="by zero") as caught:
@@ -115,12 +115,12 @@ def test_errors_come_back_as_they_are(apart, file):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
-def test_a_forked_child_reads_in_processes_of_its_own(apart, file):
+def test_forked_child_uses_its_own_processes(reader_pool, file):
     mine = isolated(readers.pid, file)
     child = os.fork()
     if child == 0:
         other = isolated(readers.pid, file)
-        apart.close()
+        reader_pool.close()
         os._exit(0 if other != mine and ended(other) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert isolated(readers.pid, file) == mine
@@ -128,7 +128,7 @@ def test_a_forked_child_reads_in_processes_of_its_own(apart, file):
 
 @pytest.mark.parametrize("name", pdf_bombs.ALL)
 @LINUX
-def test_a_pdf_that_unpacks_to_much_fails_its_cell_alone(name, tmp_path):
+def test_pdf_bomb_fails_only_its_cell(name, tmp_path):
     bad, good = pdf_bombs.ALL[name](tmp_path / "bad.pdf"), make_pdf(tmp_path / "good.pdf", ["a"])
     assert bad.stat().st_size < 1_000_000
     with bb.connect(home=tmp_path / "home"):
@@ -141,7 +141,7 @@ def test_a_pdf_that_unpacks_to_much_fails_its_cell_alone(name, tmp_path):
 
 
 @LINUX
-def test_a_pdf_with_a_form_of_itself_is_not_inserted(session, tmp_path):
+def test_self_referencing_pdf_form_is_not_inserted(session, tmp_path):
     bad = pdf_bombs.form_of_itself(tmp_path / "bad.pdf")
     with pytest.raises(MediaError, match=r"bad\.pdf cannot be read in") as caught:
         bb.create_table("docs", {"doc": bb.Document}).insert(doc=bad)
@@ -173,7 +173,7 @@ def url(tmp_path):
     [("", {"url"}), ("isolate = true", {"url", "file"}), ("isolate = false", set())],
     ids=["default", "true", "false"],
 )
-def test_the_configuration_says_what_is_read_apart(isolate, refused, monkeypatch, tmp_path, url):
+def test_configuration_selects_isolated_sources(isolate, refused, monkeypatch, tmp_path, url):
     monkeypatch.chdir(tmp_path)
     Path("barbule.toml").write_text(f"[media]\nallow_private = true\nmax_memory = 1\n{isolate}\n")
     file = tmp_path / "served" / "a.csv"

@@ -21,7 +21,7 @@ def table(session):
     return table.order_by("n")
 
 
-def test_paths_lead_into_json(table):
+def test_json_paths_select_values(table):
     rows = table.select(lang=table.meta.lang, k=table.meta.tags[0].k, no=table.meta.a.b).collect()
 
     assert rows["lang"] == ["de", "en", 7, None]
@@ -29,7 +29,7 @@ def test_paths_lead_into_json(table):
     assert rows["no"] == [None] * 4
 
 
-def test_numbers_in_json_are_numbers_in_arithmetic(table):
+def test_json_numbers_work_in_arithmetic(table):
     score = table.meta.score
     rows = table.select(
         left=0.5 * score, right=score - 1, column=score / table.n, both=score + score, minus=-score
@@ -55,11 +55,11 @@ def test_numbers_in_json_are_numbers_in_arithmetic(table):
         (lambda m: 1 < m.score, [1]),  # noqa: SIM300
     ],
 )
-def test_json_is_compared_as_what_stands_beside_it(table, condition, expected):
+def test_json_is_compared_by_the_type_of_the_other_operand(table, condition, expected):
     assert table.filter(condition(table.meta)).collect()["n"] == expected
 
 
-def test_a_computed_column_of_json_follows(session):
+def test_computed_column_of_json_is_updated(session):
     table = bb.create_table("t", {"meta": bb.Json})
     table.add_computed_column(double=table.meta.score * 2)
     table.insert(meta={"score": 4})

@@ -1,4 +1,4 @@
-"""Lists in Json: their items, paths that go on in each of them, and what is looked for in them."""
+"""Lists in Json columns: items, paths through each item, and membership."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def table(session):
         (lambda t: t.boxes["*"].a[:1], [[1], None, []]),
     ],
 )
-def test_path_goes_on_in_each_item_of_a_list(table, path, expected):
+def test_path_continues_in_each_list_item(table, path, expected):
     assert table.select(x=path(table)).collect()["x"] == expected
 
 
@@ -54,11 +54,11 @@ def test_path_goes_on_in_each_item_of_a_list(table, path, expected):
         (lambda box: box.c[0], [[1, 3], None, []]),
     ],
 )
-def test_map_reads_fields_of_items(table, mapped, expected):
+def test_map_reads_item_fields(table, mapped, expected):
     assert table.select(x=table.boxes.array.map(mapped)).collect()["x"] == expected
 
 
-def test_mapped_lists_are_put_together(table):
+def test_mapped_lists_are_concatenated(table):
     boxes = table.boxes.array
     both = boxes.map(lambda box: box.a) + boxes.map(lambda box: box.b)
     assert table.select(x=both).collect()["x"] == [[1, 2, "x", "y"], None, []]
@@ -75,18 +75,18 @@ def test_mapped_lists_are_put_together(table):
         (lambda t: t.whole.boxes["*"].label.contains("dog"), [True, None, None]),
     ],
 )
-def test_plain_values_are_found_among_items_of_their_kind(table, query, expected):
+def test_contains_matches_items_of_the_same_type(table, query, expected):
     assert table.select(x=query(table)).collect()["x"] == expected
 
 
-def test_ids_are_found_exactly(session):
+def test_large_integers_are_matched_exactly(session):
     table = bb.create_table("ids", {"j": bb.Json})
     table.insert(j=[2**60])
     assert table.select(x=table.j.array.contains(2**60)).collect()["x"] == [True]
     assert table.select(x=table.j.array.contains(2**60 + 1)).collect()["x"] == [False]
 
 
-def test_column_is_looked_for_in_the_list_of_its_row(table):
+def test_isin_accepts_the_list_of_the_row(table):
     assert table.filter(table.n.isin(table.boxes["*"].a)).collect()["n"] == [1]
     assert table.filter(table.n.isin(table.items)).collect()["n"] == []
     lists = bb.create_table("lists", {"n": bb.Int, "word": bb.String, "j": bb.Json})
@@ -98,13 +98,13 @@ def test_column_is_looked_for_in_the_list_of_its_row(table):
     assert sorted(view.collect()["n"]) == [2, 7]
 
 
-def test_numbers_are_sorted_by_size_and_come_before_texts(session):
+def test_sort_orders_numbers_before_strings(session):
     table = bb.create_table("lists", {"j": bb.Json})
     table.insert(j=[10, "b", 2, "a", 1.5])
     assert table.select(x=table.j.array.sort()).collect()["x"] == [[1.5, 2, 10, "a", "b"]]
 
 
-def test_stored_projection_follows_its_column(table):
+def test_stored_projection_is_updated(table):
     table = bb.get_table("t")
     table.add_computed_column(labels=table.whole.boxes["*"].label, stored=True)
     table.insert(n=4, whole={"boxes": [{"label": "owl"}]})
@@ -113,14 +113,14 @@ def test_stored_projection_follows_its_column(table):
     assert table.where(table.labels.contains("owl")).collect()["n"] == [4]
 
 
-def test_key_that_is_a_star_is_read_from_the_map(session):
+def test_star_key_is_read_through_map(session):
     table = bb.create_table("odd", {"j": bb.Json})
     table.insert(j={"*": 5})
     assert table.select(x=table.j["*"]).collect()["x"] == [None]
     assert table.select(x=table.j.map["*"]).collect()["x"] == [5]
 
 
-def test_method_of_all_items_together_is_refused_with_what_to_write(table):
+def test_method_on_projected_items_is_rejected_with_a_hint(table):
     with pytest.raises(ExpressionError, match=r"no methods together.*array\.map\(lambda box"):
         table.whole.boxes["*"].label.upper()
 

@@ -1,4 +1,4 @@
-"""The Markdown reader beside a parser of all of Markdown, which is the judge of its headings."""
+"""The Markdown reader, compared with a complete Markdown parser as the reference."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CASES = [
 ]
 
 
-def judged(source: str) -> list[tuple[str, int]]:
+def reference_headings(source: str) -> list[tuple[str, int]]:
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
     judged_blocks = []
     for index, token in enumerate(tokens):
@@ -63,11 +63,11 @@ def headings(source: str) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("source", CASES)
-def test_headings_are_those_of_commonmark(source):
-    assert headings(source) == judged(source)
+def test_headings_match_commonmark(source):
+    assert headings(source) == reference_headings(source)
 
 
-def test_what_stands_in_columns_keeps_its_indentation():
+def test_code_and_list_items_keep_indentation():
     source = "1. step\n\n   ```yaml\n   a:\n     b: 1\n   ```\n\n\tx = 1\n\n  A paragraph.\n"
     assert [block.text for block in read_markdown(source.encode()).blocks] == [
         "1. step",
@@ -82,7 +82,7 @@ def rows_of(source: str) -> list[list[list[str]]]:
     return [[list(row) for row in block.rows] for block in blocks if block.rows]
 
 
-def judged_rows(source: str) -> list[list[list[str]]]:
+def reference_rows(source: str) -> list[list[list[str]]]:
     tables: list[list[list[str]]] = []
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
     for index, token in enumerate(tokens):
@@ -117,11 +117,11 @@ def judged_rows(source: str) -> list[list[list[str]]]:
         "| a | b |\n|---|---|\n| \u00e9 | &amp; |\r\n",
     ],
 )
-def test_tables_are_those_of_github(source):
-    assert rows_of(source) == judged_rows(source)
+def test_tables_match_github(source):
+    assert rows_of(source) == reference_rows(source)
 
 
-def test_a_table_is_a_block_among_others():
+def test_table_is_a_block_among_others():
     source = "# Birds\n\nThey are:\n| a |\n|---|\n| 1 |\n> and so on"
     blocks = read_markdown(source.encode()).blocks
     assert [(block.text, block.heading, block.sourceline, block.rows) for block in blocks] == [
@@ -147,7 +147,7 @@ def test_a_table_is_a_block_among_others():
         ("| a |\n|---|\n| 1 <!-- no --> |", ["| a |\n|---|\n| 1  |"]),
     ],
 )
-def test_comments_are_left_out(source, texts):
+def test_comments_are_omitted(source, texts):
     document = read_markdown(source.encode())
     assert [block.text for block in document.blocks] == texts
     assert document.left_out == ("comments",)
@@ -164,7 +164,7 @@ def test_comments_are_left_out(source, texts):
         "text <!-- never closed",
     ],
 )
-def test_what_only_looks_like_a_comment_stays(source):
+def test_text_that_resembles_a_comment_is_kept(source):
     document = read_markdown(source.encode())
     assert [block.text.strip() for block in document.blocks] == [source.strip()]
     assert document.left_out == ()
@@ -177,19 +177,19 @@ LINES = st.sampled_from(
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(LINES, max_size=14).map("\n".join))
-def test_headings_of_any_lines_are_those_of_commonmark(source):
-    assert headings(source) == judged(source)
+def test_headings_of_generated_lines_match_commonmark(source):
+    assert headings(source) == reference_headings(source)
 
 
 @settings(deadline=None)
 @given(st.lists(LINES | st.text(alphabet="ab#-=`<>!\n ", max_size=12), max_size=10).map("\n".join))
-def test_no_word_is_lost(source):
+def test_generated_text_keeps_every_word(source):
     text = "".join(block.text for block in read_markdown(source.encode()).blocks)
     for letter in "ab":
         assert text.count(letter) == source.count(letter)
 
 
-def test_text_keeps_markup_within_paragraphs_and_of_headings_their_words(tmp_path):
+def test_paragraphs_keep_inline_markup_and_headings_do_not(tmp_path):
     path = tmp_path / "note.md"
     path.write_text("# Down #\n\nA **barb** [hooks](u).\n\n- a\n- b\n\nLow\n---\n\n```\nx = 1\n```")
     texts = [block.text for block in read_document(path).blocks]

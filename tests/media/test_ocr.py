@@ -1,4 +1,4 @@
-"""Text in scanned pages, recognised by a real recogniser; `nox -s ocr` installs it."""
+"""OCR of scanned pages with the recognition package; `nox -s ocr` installs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip(
 
 @pytest.fixture
 def scan(tmp_path):
-    """Draw two lines of text and save them as the picture of a page."""
+    """Draw two lines of text and save them as a page image."""
     page = PIL.Image.new("RGB", (1240, 800), "white")
     draw = PIL.ImageDraw.Draw(page)
     font = PIL.ImageFont.load_default(size=48)
@@ -28,12 +28,12 @@ def scan(tmp_path):
     return path
 
 
-def test_a_scan_is_read_when_that_is_asked_for(session, scan):
+def test_scanned_page_is_read_with_ocr(session, scan):
     docs = bb.create_table("docs", {"doc": bb.Document})
     docs.insert(doc=scan)
     text = docs.select(t=docs.doc.text(ocr=True)).collect()[0, "t"]
     assert "hook into each other" in text
-    assert "Downhasnohooks" in text.replace(" ", "")  # blanks are not always seen
+    assert "Downhasnohooks" in text.replace(" ", "")  # spaces are not always recognised
     chunks = bb.create_view(
         "chunks",
         docs,
@@ -42,4 +42,4 @@ def test_a_scan_is_read_when_that_is_asked_for(session, scan):
     rows = chunks.order_by("pos").collect()
     assert set(rows["page"]) == {1}
     boxes = rows["bounding_box"]
-    assert boxes[0]["y1"] > boxes[-1]["y1"]  # from the lower left corner of the page
+    assert boxes[0]["y1"] > boxes[-1]["y1"]  # measured from the lower left corner of the page

@@ -1,4 +1,4 @@
-"""What a reader of a Word document or a presentation sees of it."""
+"""Word documents and presentations as a reader sees them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Word:
         return [block.text for block in self.read(tmp_path).blocks]
 
 
-def test_moved_text_is_read_where_it_is(tmp_path):
+def test_moved_text_is_read_at_its_destination(tmp_path):
     word = Word().add(
         run("First."),
         f"<w:moveFrom w:id='3'>{run('It moves.')}</w:moveFrom>",
@@ -83,7 +83,7 @@ def test_moved_text_is_read_where_it_is(tmp_path):
     assert word.texts(tmp_path) == ["First.", "Second.", "It moves."]
 
 
-def test_deleted_and_hidden_text_is_left_out(tmp_path):
+def test_deleted_and_hidden_text_is_omitted(tmp_path):
     deleted = "<w:del w:id='1'><w:r><w:delText>gone</w:delText></w:r></w:del>"
     word = Word().add(
         run("One") + deleted + f"<w:ins w:id='2'>{run(' and two')}</w:ins>",
@@ -95,7 +95,7 @@ def test_deleted_and_hidden_text_is_left_out(tmp_path):
     assert Word().add(run("One")).read(tmp_path).left_out == ()
 
 
-def test_comments_are_left_out(tmp_path):
+def test_comments_are_omitted(tmp_path):
     word = Word().add(run("One"))
     comment = f"<w:comment w:id='1'><w:p>{run('Why?')}</w:p></w:comment>"
     word.part("comments", f"<w:comments {NAMES}>{comment}</w:comments>")
@@ -105,7 +105,7 @@ def test_comments_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["footnote", "endnote"])
-def test_notes_stand_behind_their_paragraph(tmp_path, kind):
+def test_notes_follow_their_paragraph(tmp_path, kind):
     word = Word()
     word.document.add_heading("Terms", 1)
     word.add(
@@ -127,7 +127,7 @@ def test_notes_stand_behind_their_paragraph(tmp_path, kind):
     ]
 
 
-def test_a_note_that_is_referred_to_twice_is_read_once(tmp_path):
+def test_note_with_two_references_is_read_once(tmp_path):
     reference = '<w:r><w:footnoteReference w:id="2"/></w:r>'
     word = Word().add(run("One.") + reference, run("Two.") + reference)
     note = f'<w:footnote w:id="2"><w:p>{run("Estimated.")}</w:p></w:footnote>'
@@ -135,7 +135,7 @@ def test_a_note_that_is_referred_to_twice_is_read_once(tmp_path):
     assert word.texts(tmp_path) == ["One.", "Estimated.", "Two."]
 
 
-def test_notes_of_a_table_stand_behind_it(tmp_path):
+def test_table_notes_follow_the_table(tmp_path):
     from docx.oxml import parse_xml
 
     word = Word()
@@ -148,7 +148,7 @@ def test_notes_of_a_table_stand_behind_it(tmp_path):
     assert word.texts(tmp_path) == ["7", "Estimated."]
 
 
-def test_headers_and_footers(tmp_path):
+def test_headers_and_footers_are_read_once(tmp_path):
     word = Word().add(run("Body."))
     section = word.document.sections[0]
     section.header.paragraphs[0].text = "Contract 4711"
@@ -164,7 +164,7 @@ def test_headers_and_footers(tmp_path):
     assert "Draft" in word.texts(tmp_path)
 
 
-def test_headers_are_of_no_section(tmp_path):
+def test_headers_belong_to_no_section(tmp_path):
     from barbule.media.chunking import split_document
 
     word = Word()
@@ -223,22 +223,22 @@ def t(text: str) -> str:
         (f"<m:oMathPara>{math(t('a+b=c'))}</m:oMathPara>", "a+b=c"),
     ],
 )  # fmt: skip
-def test_formulas(tmp_path, source, expected):
+def test_formulas_are_read_as_text(tmp_path, source, expected):
     word = Word().add(run("Here ") + source + run(" ends."))
     assert word.texts(tmp_path) == [f"Here {expected} ends."]
 
 
-def test_readings_stand_behind_their_characters(tmp_path):
+def test_ruby_text_follows_its_base(tmp_path):
     ruby = f"<w:ruby><w:rt>{run('とう')}</w:rt><w:rubyBase>{run('東')}</w:rubyBase></w:ruby>"
     assert Word().add(f"<w:r>{ruby}</w:r>" + run("へ")).texts(tmp_path) == ["東(とう)へ"]
 
 
-def test_soft_hyphens_of_word(tmp_path):
+def test_soft_hyphens_are_removed_from_docx(tmp_path):
     word = Word().add(run("Do\u00adnau") + "<w:r><w:softHyphen/></w:r>" + run("schiff"))
     assert word.texts(tmp_path) == ["Donauschiff"]
 
 
-def test_charts_and_diagrams_of_word(tmp_path):
+def test_docx_charts_and_diagrams_are_read(tmp_path):
     word = Word()
     chart, diagram = word.part("chart", CHART), word.part("diagramData", DIAGRAM)
     word.add(
@@ -257,7 +257,7 @@ def test_charts_and_diagrams_of_word(tmp_path):
     assert blocks[1].rows == (("", "2024"), ("North", ""), ("South", "21.4"))
 
 
-def test_a_drawing_whose_part_is_missing_is_passed_over(tmp_path):
+def test_drawing_with_a_missing_part_is_skipped(tmp_path):
     word = Word().add(run("Text.") + '<w:r><w:drawing><c:chart r:id="rId999"/></w:drawing></w:r>')
     assert word.texts(tmp_path) == ["Text."]
 
@@ -293,12 +293,12 @@ class Talk:
         return [block.text for block in self.read(tmp_path).blocks]
 
 
-def test_slides_are_read_from_top_to_bottom(tmp_path):
+def test_slide_shapes_are_read_from_top_to_bottom(tmp_path):
     talk = Talk().box("bottom", 1, 6).box("right", 5, 2.1).box("left", 1, 2).box("top", 1, 0.5)
     assert talk.texts(tmp_path) == ["top", "left", "right", "bottom"]
 
 
-def test_a_group_is_read_together(tmp_path):
+def test_grouped_shapes_are_read_together(tmp_path):
     from pptx.util import Inches
 
     talk = Talk().box("bottom", 1, 6)
@@ -309,7 +309,7 @@ def test_a_group_is_read_together(tmp_path):
     assert talk.texts(tmp_path) == ["top", "first", "second", "bottom"]
 
 
-def test_charts_of_slides(tmp_path):
+def test_slide_charts_are_read(tmp_path):
     from pptx.chart.data import CategoryChartData, XyChartData
     from pptx.enum.chart import XL_CHART_TYPE
     from pptx.util import Inches
@@ -332,7 +332,7 @@ def test_charts_of_slides(tmp_path):
     assert blocks[1].rows == (("", "Growth"), ("1", "2.5"))
 
 
-def test_diagrams_of_slides(tmp_path):
+def test_slide_diagrams_are_read(tmp_path):
     from pptx.opc.package import Part
     from pptx.opc.packuri import PackURI
 
@@ -351,7 +351,7 @@ def test_diagrams_of_slides(tmp_path):
     assert talk.texts(tmp_path) == ["Collect\nSort\nShip"]
 
 
-def test_shapes_with_alternatives_and_formulas(tmp_path):
+def test_alternate_content_and_formulas_are_read(tmp_path):
     shape = (
         '<p:sp><p:nvSpPr><p:cNvPr id="7" name="x"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr/>'
         "<p:txBody><a:bodyPr/><a:p>{}</a:p></p:txBody></p:sp>"

@@ -1,4 +1,4 @@
-"""The media store fails at any of its calls: what runs is done, or says so, and the next works."""
+"""Media store outages at any call: an operation succeeds or raises, and the next one works."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from barbule.session import Session
 
 FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
-STEPS = 1 if FULL else 5  # of the calls of an operation, every so many
+STEPS = 1 if FULL else 5  # every n-th call of an operation
 NONE = datetime.timedelta(0)
 ERRORS = (
     OSError(errno.ENOSPC, "No space left on device"),
     PermissionError(errno.EACCES, "Permission denied"),
     TimeoutError("the server did not answer"),
-    RuntimeError("InternalError: 500"),  # drivers raise what they like
+    RuntimeError("InternalError: 500"),  # drivers raise arbitrary errors
     FileNotFoundError(errno.ENOENT, "The specified bucket does not exist"),
 )
 
@@ -48,7 +48,7 @@ class Outage:
         self.calls, self.first, self.error = 0, first, error
 
     def end(self) -> bool:
-        """Let all work again; tell whether a call has failed."""
+        """End the outage; return whether a call has failed."""
         failed = self.first is not None and self.calls >= self.first
         self.first = None
         return failed
@@ -94,7 +94,7 @@ def png(shade: int) -> bytes:
 
 
 def loaded(session: Session) -> list[tuple[Any, ...]]:
-    """Read all rows with their pictures."""
+    """Read all rows with their images."""
     rows = session.get_table("t").order_by("n").collect()
     return [(row["n"], row["img"].getpixel((0, 0)), row["half"].size) for row in rows]
 
@@ -107,7 +107,7 @@ def stored(session: Session) -> set[str]:
 
 @pytest.fixture
 def populated(session: Session, tmp_path: Path, backend_url: str | None) -> Session:
-    """Connect to a database whose store can fail, with a table of pictures."""
+    """Connect to a database whose store can fail, with a table of images."""
     opened = bb.connect(backend_url, vectors="exact:", media=f"failing://{tmp_path}/store")
 
     @bb.udf(cache=True)
@@ -179,7 +179,9 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda function: function.__name__)
-def test_an_outage_at_any_call(populated: Session, operation: Callable[[Session, int], Any]):
+def test_outage_at_any_call_keeps_the_table_consistent(
+    populated: Session, operation: Callable[[Session, int], Any]
+):
     errors = itertools.cycle(ERRORS)
     for first in itertools.count(1, STEPS):
         turn = 1000 + 10 * first
@@ -206,7 +208,7 @@ def test_an_outage_at_any_call(populated: Session, operation: Callable[[Session,
         table = populated.get_table("t")
         if "drawn" in table.columns:
             table.drop_column("drawn")
-        table.delete(where=table.n >= 1000)  # so that each turn takes as many calls
+        table.delete(where=table.n >= 1000)  # so that each turn makes as many calls
         table.compact()
         populated.evict_calls(older_than=NONE)
         populated.collect_media(grace=NONE)
@@ -219,7 +221,7 @@ def test_an_outage_at_any_call(populated: Session, operation: Callable[[Session,
 @pytest.mark.parametrize(
     "operation", [insert, update, upsert], ids=lambda function: function.__name__
 )
-def test_what_fails_has_changed_nothing(
+def test_failed_mutation_changes_nothing(
     populated: Session, operation: Callable[[Session, int], Any]
 ):
     before, versions = loaded(populated), len(populated.get_table("t").history())
@@ -233,7 +235,7 @@ def test_what_fails_has_changed_nothing(
     assert operation(populated, 1000).rows
 
 
-def test_a_purge_says_that_files_are_left(populated: Session):
+def test_failed_purge_reports_remaining_files(populated: Session):
     table = populated.get_table("t")
     OUTAGE.begin(1, ERRORS[0])
     with pytest.raises(StoreError, match=r"The rows are removed.*collect_media\(grace="):
@@ -244,7 +246,7 @@ def test_a_purge_says_that_files_are_left(populated: Session):
     assert stored(populated) == referenced_media(populated._engine)
 
 
-def test_a_folder_that_cannot_be_written(session: Session):
+def test_unwritable_store_folder_is_reported(session: Session):
     table = session.create_table("t", {"img": bb.Image})
     table.insert(img=png(1))
     root = session._engine.library.store.local_path(

@@ -1,4 +1,4 @@
-"""Forms of PDF that are filled in, and what is laid upon pages."""
+"""Filled PDF forms and annotations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FONT = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
 
 
 def make_form(path: Path, words: Sequence[tuple[str, int, int]], fields: Sequence[str]) -> Path:
-    """Write a page of words at places, with annotations that are given as dictionaries."""
+    """Write a page of positioned words with annotations given as PDF dictionaries."""
     text = "".join(f"1 0 0 1 {x} {y} Tm ({word}) Tj " for word, x, y in words)
     content = f"BT /F1 12 Tf {text}ET"
     first = 6
@@ -57,7 +57,7 @@ def texts(path: Path) -> list[str]:
     return [block.text for block in read_document(path).blocks]
 
 
-def test_values_stand_behind_their_names(tmp_path):
+def test_field_values_follow_their_labels(tmp_path):
     path = make_form(
         tmp_path / "form.pdf",
         [("Name:", 20, 700), ("Town:", 20, 660), ("Street:", 220, 660), ("End", 20, 100)],
@@ -71,7 +71,7 @@ def test_values_stand_behind_their_names(tmp_path):
     assert texts(path) == ["Name: Ada Lovelace", "Town: Paris", "Street: Rue Cuvier", "End"]
 
 
-def test_values_without_names_stand_where_they_are(tmp_path):
+def test_unlabelled_field_values_keep_their_position(tmp_path):
     path = make_form(
         tmp_path / "form.pdf",
         [("Above", 20, 700), ("Below", 20, 300)],
@@ -80,7 +80,7 @@ def test_values_without_names_stand_where_they_are(tmp_path):
     assert texts(path) == ["First", "Above", "Dear all", "it is long", "Below"]
 
 
-def test_a_form_of_values_alone(tmp_path):
+def test_form_of_values_only_is_read(tmp_path):
     path = make_form(tmp_path / "form.pdf", [], [entry("n", "The whole letter.", 20, 700)])
     docs = bb.create_table("docs", {"doc": bb.Document})
     docs.insert(doc=str(path))
@@ -93,7 +93,7 @@ def test_a_form_of_values_alone(tmp_path):
     assert chunk["bounding_box"] == {"x1": 20.0, "y1": 700.0, "x2": 170.0, "y2": 720.0}
 
 
-def test_ticks_and_choices(tmp_path):
+def test_check_boxes_and_choices_are_read(tmp_path):
     choice = entry("town", "P", 20, 500, "/Ff 131072/Opt[[(P)(Paris)][(L)(London)]]/I[0]")
     choice = choice.replace("/FT/Tx", "/FT/Ch")
     path = make_form(
@@ -115,7 +115,7 @@ def test_ticks_and_choices(tmp_path):
     assert texts(path) == ["Agree: Yes", "Refuse:", "[x] I have read it", "Pay by card", "Paris"]
 
 
-def test_what_is_not_shown_is_left_out(tmp_path):
+def test_hidden_and_password_fields_are_omitted(tmp_path):
     path = make_form(
         tmp_path / "form.pdf",
         [("Name:", 20, 700)],
@@ -130,7 +130,7 @@ def test_what_is_not_shown_is_left_out(tmp_path):
     assert set(document.left_out) == {"passwords", "hidden fields"}
 
 
-def test_text_laid_upon_a_page_is_read_and_comments_are_not(tmp_path):
+def test_free_text_annotations_are_read_and_comments_are_not(tmp_path):
     path = make_form(tmp_path / "notes.pdf", [("Above", 20, 700)], [])
     source = path.read_text().replace("/Annots[]", "/Annots[6 0 R 7 0 R]")
     notes = (
@@ -143,7 +143,7 @@ def test_text_laid_upon_a_page_is_read_and_comments_are_not(tmp_path):
     assert document.left_out == ("comments",)
 
 
-def test_values_are_drawn_in_images_of_pages(tmp_path):
+def test_field_values_are_rendered_in_page_images(tmp_path):
     filled = make_form(tmp_path / "a.pdf", [], [entry("n", "MMMM", 20, 700)])
     blank = make_form(tmp_path / "b.pdf", [], [entry("n", "", 20, 700)])
     images = [page_image(path, 1, 72) for path in (filled, blank)]
@@ -154,6 +154,6 @@ def test_values_are_drawn_in_images_of_pages(tmp_path):
 @pytest.mark.parametrize(
     ("value", "text"), [("\\376\\377\\120\\123", "偓"), ("caf\\351", "café"), ("\\(a\\)", "(a)")]
 )
-def test_values_are_text_in_any_encoding(tmp_path, value, text):
+def test_field_values_are_decoded(tmp_path, value, text):
     path = make_form(tmp_path / "form.pdf", [("Town:", 20, 700)], [entry("t", value, 70, 695)])
     assert texts(path) == [f"Town: {text}"]

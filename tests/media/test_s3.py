@@ -1,4 +1,4 @@
-"""A media store, and media by reference, in S3: a server on loopback, the real client."""
+"""Media store and media references in S3: a server on loopback and the real client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def connected(bucket, tmp_path):
     return bb.connect(vectors="exact:", media=f"s3://{bucket[0]}/media")
 
 
-def test_a_store_in_s3(bucket, tmp_path):
+def test_media_store_in_s3(bucket, tmp_path):
     store = MediaStore(f"s3://{bucket[0]}/media", cache_dir=tmp_path / "cache", user="duckdb:///a")
     reference = store.put(b"barbs", "txt")
     assert store.open(reference) == b"barbs"
@@ -64,7 +64,7 @@ def test_a_store_in_s3(bucket, tmp_path):
         store.open(reference)
 
 
-def test_tables_over_a_store_in_s3(connected, bucket):
+def test_tables_over_a_media_store_in_s3(connected, bucket):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     table.add_computed_column(small=table.img.resize((2, 2)))
     table.insert([{"n": n, "img": png(n)} for n in range(4)])
@@ -76,7 +76,7 @@ def test_tables_over_a_store_in_s3(connected, bucket):
     ]
     with pytest.raises(MediaError, match="row 1"):
         table.insert([{"n": 9, "img": png(9)}, {"n": 8, "img": b"no picture"}])
-    assert len(bucket[1].find(f"{bucket[0]}/media")) == 8 + 1  # and the note of its user
+    assert len(bucket[1].find(f"{bucket[0]}/media")) == 8 + 1  # and the record of its user
 
     table.delete(where=table.n > 1)
     table.compact()
@@ -85,7 +85,7 @@ def test_tables_over_a_store_in_s3(connected, bucket):
     assert [image.size for image in table.collect()["img"]] == [(4, 4)] * 2
 
 
-def test_media_in_s3_by_reference(connected, bucket):
+def test_media_references_to_s3(connected, bucket):
     name, files = bucket
     files.pipe_file(f"{name}/photos/a.png", png(3))
     table = bb.create_table("t", {"img": bb.Image})

@@ -1,4 +1,4 @@
-"""A store in S3 whose server answers with errors: said as an outage, and gone when it is over."""
+"""S3 media store whose server returns errors: reported as an outage, then usable again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def png(shade: int) -> bytes:
 
 
 class Server:
-    """What the server answers instead of what is asked for."""
+    """The status that the server returns instead of the object."""
 
     status = ""
 
@@ -42,7 +42,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("status", ["500 Failure", "503 Slow Down", "403 Forbidden"])
-def test_a_server_that_fails(server: Server, status: str, monkeypatch: pytest.MonkeyPatch):
+def test_failing_s3_server_is_reported_and_recovers(
+    server: Server, status: str, monkeypatch: pytest.MonkeyPatch
+):
     import s3fs
 
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
@@ -55,15 +57,17 @@ def test_a_server_that_fails(server: Server, status: str, monkeypatch: pytest.Mo
     cache = session._engine.library._cache.folder
 
     server.status = status
-    told = rf"the media store s3://{bucket}/media cannot be (read|written|listed): .*\. Check that"
-    with pytest.raises(StoreError, match=told):
+    message = (
+        rf"the media store s3://{bucket}/media cannot be (read|written|listed): .*\. Check that"
+    )
+    with pytest.raises(StoreError, match=message):
         table.insert([{"n": 2, "img": png(2)}])
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         table.update({"img": png(3)}, where=table.n == 1)
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         session.collect_media(grace=datetime.timedelta(0))
     cache.rename(cache.with_name("aside"))
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         [each.load() for each in table.collect()["img"]]
     with pytest.raises(StoreError, match=r"The rows are removed"):
         table.delete(where=table.n == 1, purge=True)

@@ -1,4 +1,4 @@
-"""S3 that answers too slowly, as a store and as a source: each request ends at its limit."""
+"""Slow S3 as a media store and as a source: each request ends at its time limit."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 
 LIMIT = 0.5
-SOON = 10  # seconds of which none is a limit of the client's own
-TOLD = r"no whole answer in 0\.5 s, the time_limit in \[media\]"
+SOON = 10  # seconds, below the limits of the client itself
+MESSAGE = r"no whole answer in 0\.5 s, the time_limit in \[media\]"
 LARGE = bytes(range(256)) * 40_000
 
 
@@ -99,8 +99,8 @@ OPERATIONS = {
     "delete": lambda given: given.store.delete(given.known),
     "users": lambda given: given.store.users(),
 }
-# Where all of an answer, or of a question, is in what still comes, it is whole.
-WHOLE = {
+# Operations whose request or response fits in the part that is still sent succeed.
+UNAFFECTED = {
     "unread": set(OPERATIONS) - {"put large", "put file"},
     "cut": {"exists", "delete", "put", "put large", "put file"},
     "dripping body": {"exists", "delete", "put", "put large", "put file"},
@@ -109,12 +109,12 @@ SLOW = [
     (pace, name)
     for pace in ("silent", "dripping", "cut", "dripping body", "unread")
     for name in OPERATIONS
-    if name not in WHOLE.get(pace, ())
+    if name not in UNAFFECTED.get(pace, ())
 ]
 
 
 @pytest.mark.parametrize(("pace", "name"), SLOW)
-def test_each_request_to_a_store_ends_at_its_limit(
+def test_store_request_ends_at_its_time_limit(
     way: SlowWay, bucket: str, tmp_path: Path, pace: str, name: str
 ):
     def opened(limit: float = LIMIT) -> MediaStore:
@@ -128,14 +128,14 @@ def test_each_request_to_a_store_ends_at_its_limit(
     file.write_bytes(LARGE[::-1])
 
     way.pace = pace
-    with soon(), pytest.raises(StoreError, match=rf"cannot be (read|written|listed): .*{TOLD}"):
+    with soon(), pytest.raises(StoreError, match=rf"cannot be (read|written|listed): .*{MESSAGE}"):
         OPERATIONS[name](Given(store, known, file))
     way.pace = None
     OPERATIONS[name](Given(opened(60), known, file))
 
 
 @pytest.mark.parametrize("pace", ["silent", "dripping"])
-def test_what_ends_at_its_limit_has_changed_nothing(way: SlowWay, bucket: str, pace: str):
+def test_timed_out_operation_changes_nothing(way: SlowWay, bucket: str, pace: str):
     place = f"s3://{bucket}/media"
     with bb.connect(vectors="exact:", media=place) as session:
         table = session.create_table("t", {"n": bb.Int, "img": bb.Image})
@@ -144,9 +144,9 @@ def test_what_ends_at_its_limit_has_changed_nothing(way: SlowWay, bucket: str, p
     way.pace = pace
     with limited(), bb.connect(vectors="exact:", media=place) as session:
         table = session.get_table("t")
-        with soon(), pytest.raises(StoreError, match=TOLD):
+        with soon(), pytest.raises(StoreError, match=MESSAGE):
             table.insert([{"n": 2, "img": png(2)}])
-        with soon(), pytest.raises(StoreError, match=TOLD):
+        with soon(), pytest.raises(StoreError, match=MESSAGE):
             table.update({"img": png(3)}, where=table.n == 1)
     way.pace = None
     with bb.connect(vectors="exact:", media=place) as session:
@@ -158,7 +158,7 @@ def test_what_ends_at_its_limit_has_changed_nothing(way: SlowWay, bucket: str, p
 
 
 @pytest.mark.parametrize("pace", ["silent", "dripping", "cut", "dripping body"])
-def test_each_request_for_rows_ends_at_its_limit(way: SlowWay, bucket: str, pace: str):
+def test_row_source_request_ends_at_its_time_limit(way: SlowWay, bucket: str, pace: str):
     import s3fs
 
     files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
@@ -171,9 +171,9 @@ def test_each_request_for_rows_ends_at_its_limit(way: SlowWay, bucket: str, pace
         table = session.create_table("t", {"n": bb.Int})
         images = session.create_table("images", {"image": bb.Image})
         for source in (f"{rows}/a.csv", f"{rows}/*.csv"):
-            with soon(), pytest.raises(DataError, match=rf"/rows/(a|\*)\.csv.*{TOLD}"):
+            with soon(), pytest.raises(DataError, match=rf"/rows/(a|\*)\.csv.*{MESSAGE}"):
                 table.insert(source)
-        with soon(), pytest.raises(DataError, match=rf"/rows/\*\.png.*{TOLD}"):
+        with soon(), pytest.raises(DataError, match=rf"/rows/\*\.png.*{MESSAGE}"):
             images.insert(session.read_folder(f"{rows}/*.png"))
         with soon(), pytest.raises(MediaError, match=r"a\.png was not there in 0\.5 s.*time_limit"):
             images.insert(image=f"{rows}/a.png")

@@ -1,4 +1,4 @@
-"""Spreadsheets and files of separated values as their programs show them."""
+"""Spreadsheets and separated values as their programs show them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def workbook():
     return openpyxl.Workbook()
 
 
-def test_formulas_without_values_stand_for_themselves(tmp_path):
+def test_formulas_without_cached_values_are_shown(tmp_path):
     book = workbook()
     sheet = book.active
     sheet.append(["item", "price", "total"])
@@ -40,7 +40,7 @@ def test_formulas_without_values_stand_for_themselves(tmp_path):
     ]
 
 
-def test_formulas_with_values_give_these(tmp_path):
+def test_formulas_with_cached_values_show_the_values(tmp_path):
     import xlsxwriter
 
     book = xlsxwriter.Workbook(tmp_path / "a.xlsx")
@@ -51,7 +51,7 @@ def test_formulas_with_values_give_these(tmp_path):
     assert rows_of(tmp_path / "a.xlsx") == [("3", "", "21")]
 
 
-def test_a_sheet_of_formulas_alone(tmp_path):
+def test_sheet_of_formulas_only_is_read(tmp_path):
     book = workbook()
     book.active["C3"] = "=1+1"
     book.active["XFD1048576"] = "=2+2"
@@ -61,7 +61,7 @@ def test_a_sheet_of_formulas_alone(tmp_path):
     assert last[-1] == "=2+2"
 
 
-def test_what_is_no_cell_is_left_out(tmp_path):
+def test_non_cell_content_is_reported_as_omitted(tmp_path):
     import xlsxwriter
 
     book = xlsxwriter.Workbook(tmp_path / "a.xlsx")
@@ -77,7 +77,7 @@ def test_what_is_no_cell_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("first_line", ["sep=;", '"sep=;"', "SEP=;", "sep=;\r"])
-def test_the_first_line_may_tell_the_separator(first_line):
+def test_first_line_can_declare_the_separator(first_line):
     blocks = read_csv(f"{first_line}\nname;age\nAnn, Bo;5\n".encode()).blocks
     assert [(block.rows, block.sourceline) for block in blocks] == [
         ((("name", "age"),), 2),
@@ -85,5 +85,5 @@ def test_the_first_line_may_tell_the_separator(first_line):
     ]
 
 
-def test_a_column_may_be_called_so():
+def test_column_name_that_resembles_a_separator_line_is_kept():
     assert read_csv(b"sep=x,y\n1,2\n").blocks[0].rows == (("sep=x", "y"),)

@@ -25,7 +25,7 @@ def store(request, tmp_path):
     return MediaStore(root, cache_dir=tmp_path / "cache")
 
 
-def test_put_and_open(store):
+def test_stored_content_round_trips(store):
     reference = store.put(DATA, ".TXT")
     assert reference == f"media:{SHA}.txt"
     assert store.open(reference) == DATA
@@ -45,11 +45,11 @@ def test_equal_content_is_written_once(tmp_path):
     os.utime(path, ns=(1, 1))
     store.put(DATA, "txt")
     assert path.stat().st_ino == written
-    assert path.stat().st_mtime_ns > 1  # put just now, for those who collect garbage
+    assert path.stat().st_mtime_ns > 1  # renewed for the garbage collection
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
 
 
-def test_a_file_cut_short_is_written_again(tmp_path):
+def test_truncated_file_is_written_again(tmp_path):
     store = MediaStore(str(tmp_path))
     reference = store.put(DATA, "txt")
     store.local_path(reference).write_bytes(b"")
@@ -57,14 +57,14 @@ def test_a_file_cut_short_is_written_again(tmp_path):
     assert store.open(reference) == DATA
 
 
-def test_many_threads_put_the_same(store):
+def test_threads_can_put_equal_content(store):
     with ThreadPoolExecutor(8) as pool:
         references = set(pool.map(lambda _: store.put(DATA, "bin"), range(40)))
     assert references == {f"media:{SHA}.bin"}
     assert store.open(references.pop()) == DATA
 
 
-def test_what_is_not_there(store):
+def test_missing_object_is_reported(store):
     reference = f"media:{'0' * 64}.png"
     assert not store.exists(reference)
     for use in (store.open, store.local_path):
@@ -84,14 +84,14 @@ def test_what_is_not_there(store):
         "media:",
     ],
 )
-def test_malformed_references(store, reference):
+def test_malformed_references_are_rejected(store, reference):
     for use in (store.open, store.local_path, store.sha256, store.exists):
         with pytest.raises(MediaError, match="reference is malformed"):
             use(reference)
 
 
 @pytest.mark.parametrize("suffix", ["", ".", "../x", "a/b", "tar.gz"])
-def test_malformed_suffix(store, suffix):
+def test_malformed_suffix_is_rejected(store, suffix):
     with pytest.raises(MediaError, match="is not a file suffix"):
         store.put(DATA, suffix)
 
@@ -106,19 +106,19 @@ def test_hash_of_a_file_follows_its_state(tmp_path, store):
     assert store.local_path(path.as_uri()) == path
 
 
-def test_a_hash_is_not_computed_twice(tmp_path):
+def test_hash_is_cached_by_size_and_time(tmp_path):
     store = MediaStore(str(tmp_path / "media"))
     path = tmp_path / "x"
     path.write_bytes(b"one")
     state = path.stat()
     first = store.sha256(str(path))
-    # The same size and time: the content is taken as unchanged.
+    # With equal size and time the content counts as unchanged.
     path.write_bytes(b"two")
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert store.sha256(str(path)) == first
 
 
-def test_files_of_this_machine_only(tmp_path):
+def test_non_local_file_uris_are_rejected(tmp_path):
     with pytest.raises(MediaError, match="another machine"):
         file_from_uri("file://elsewhere/x")
     with pytest.raises(MediaError, match="is no local file"):
@@ -127,19 +127,19 @@ def test_files_of_this_machine_only(tmp_path):
         file_from_uri(str(tmp_path))
     with pytest.raises(MediaError, match="does not exist"):
         file_from_uri(str(tmp_path / "gone"))
-    # Python tells these two from a missing file or not, as its version likes.
+    # Python versions differ in whether these count as missing files.
     for odd in ("a\0b", "x" * 5000):
         with pytest.raises(MediaError, match=r"(is not a path|does not exist)"):
             file_from_uri(odd)
 
 
-def test_relative_paths_and_colons(tmp_path, monkeypatch):
+def test_relative_paths_and_colons_are_accepted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x:y.txt").write_text("x")
     assert file_from_uri("x:y.txt") == tmp_path / "x:y.txt"
 
 
-def test_unknown_scheme_shows_no_secret():
+def test_unknown_scheme_error_shows_no_secret():
     with pytest.raises(ConfigurationError, match="media store nope://host/x cannot be") as caught:
         MediaStore("nope://user:pw@host/x")
     assert "pw" not in str(caught.value)
@@ -154,9 +154,9 @@ def test_unknown_scheme_shows_no_secret():
         ("/plain/path", "/plain/path"),
     ],
 )
-def test_what_is_shown_of_a_uri(uri, visible):
+def test_uris_are_redacted(uri, visible):
     assert redact_uri(uri) == visible
 
 
-def test_repr_names_the_place(tmp_path):
+def test_repr_names_the_location(tmp_path):
     assert repr(MediaStore(str(tmp_path))) == f"MediaStore({str(tmp_path)!r})"

@@ -1,4 +1,4 @@
-"""Damaged videos and sounds of every format: a result or a clear error, no crash, hang or leak."""
+"""Damaged videos and audio of every format: a result or one clear error, no crash, hang or leak."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from barbule.media.library import MediaLibrary
 from barbule.media.streams.opening import validate_audio, validate_video
 from fakes.films import film, tone
 
-# Read here: the tests themselves run without the variables of barbule.
-MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "15"))  # of each file
-SLOWEST = 300.0  # seconds for one file: more is no slow machine
+# Read at import: tests run without the barbule variables.
+MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "15"))  # per file
+SLOWEST = 300.0  # seconds per file, with room for a slow machine
 SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
 FILMS = {
     "mp4": ("a.mp4", {"codec": "libx264", "sound": "aac"}),
@@ -47,7 +47,7 @@ TONES = {
     "opus": ("a.opus", "libopus"),
     "wma": ("a.wma", "wmav2"),
 }
-HURTS = ("cut", "flip", "head", "hole", "noise", "number", "repeat")
+DAMAGES = ("cut", "flip", "head", "hole", "noise", "number", "repeat")
 
 
 def mutated(data: bytes, kind: str, chance: random.Random) -> bytes:
@@ -81,7 +81,7 @@ def library(tmp_path):
 
 
 def use_video(path: Path, library: MediaLibrary) -> None:
-    """Do what is done with videos."""
+    """Run the video operations."""
     validate_video(path)
     video.get_metadata(path)
     video.duration(path)
@@ -95,7 +95,7 @@ def use_video(path: Path, library: MediaLibrary) -> None:
 
 
 def use_sound(path: Path, library: MediaLibrary) -> None:
-    """Do what is done with sounds."""
+    """Run the audio operations."""
     validate_audio(path)
     audio.get_metadata(path)
     audio.duration(path)
@@ -108,7 +108,7 @@ def open_files() -> int:
 
 
 def intact_file(name: str, folder: Path) -> Path:
-    """Write a good file of a format."""
+    """Write a valid file of a format."""
     if name in FILMS:
         file, options = FILMS[name]
         return film(folder / file, **SMALL, **options)
@@ -118,7 +118,7 @@ def intact_file(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [*FILMS, *TONES])
-def test_a_damaged_file_is_used_or_refused(library, tmp_path, name):
+def test_damaged_stream_is_processed_or_rejected(library, tmp_path, name):
     good = intact_file(name, tmp_path)
     use = use_video if name in FILMS else use_sound
     use(good, library)
@@ -126,8 +126,8 @@ def test_a_damaged_file_is_used_or_refused(library, tmp_path, name):
     damaged = tmp_path / f"damaged{good.suffix}"
     refused, before, threads = 0, open_files(), threading.active_count()
     for mutation in range(MUTATIONS):
-        # The first is one that no format bears.
-        hurt = mutated(data, HURTS[mutation % len(HURTS)], chance) if mutation else data[:9]
+        # The first mutation is fatal to every format.
+        hurt = mutated(data, DAMAGES[mutation % len(DAMAGES)], chance) if mutation else data[:9]
         damaged.write_bytes(hurt)
         started = time.monotonic()
         try:
@@ -144,8 +144,8 @@ def test_a_damaged_file_is_used_or_refused(library, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["mp4", "mkv", "mp3", "flac"])
-def test_a_file_that_is_cut_anywhere_is_used_or_refused(library, tmp_path, name):
-    """Files whose fetching broke off, to the byte."""
+def test_truncated_stream_is_processed_or_rejected(library, tmp_path, name):
+    """Files of an interrupted download, cut at any byte."""
     good = intact_file(name, tmp_path)
     data, cut = good.read_bytes(), tmp_path / f"cut{good.suffix}"
     use = use_video if name in FILMS else use_sound

@@ -1,4 +1,4 @@
-"""When media are looked at, and what a bad one does."""
+"""Validation of media on write or on read, and handling of bad files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BAD = ["zero.png", "text.png", "cut.png", "none.png"]
 # -- on_error --------------------------------------------------------------------------------------
 
 
-def test_bad_files_leave_cells_empty_and_say_why(session, files):
+def test_bad_files_under_on_error_null_leave_cell_errors(session, files):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     table.add_computed_column(w=table.img.width())
     rows = [{"n": n, "img": files / name} for n, name in enumerate(["good.png", *BAD])]
@@ -52,7 +52,7 @@ def test_bad_files_leave_cells_empty_and_say_why(session, files):
         table.insert(rows)
 
 
-def test_bad_bytes_and_arrays_too(session):
+def test_bad_bytes_and_values_leave_cell_errors(session):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     before = list(session._engine.library.store.objects())
     rows = [{"n": 1, "img": b"no"}, {"n": 2, "img": png()}, {"n": 3, "img": 5}]
@@ -65,7 +65,7 @@ def test_bad_bytes_and_arrays_too(session):
     assert len(list(session._engine.library.store.objects())) == len(before) + 1
 
 
-def test_a_good_value_takes_the_reason_away(session, files):
+def test_valid_value_clears_the_cell_error(session, files):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image})
     table.insert([{"n": n, "img": files / "zero.png"} for n in range(4)], on_error="null")
     table.update({"img": str(files / "good.png")}, where=table.n == 0)
@@ -76,7 +76,7 @@ def test_a_good_value_takes_the_reason_away(session, files):
     assert table.at(1).errors().count().to_pyarrow().as_py() == 4
 
 
-def test_hosts_that_fail_leave_cells_empty_or_end_the_insert(tmp_path):
+def test_failing_hosts_leave_cell_errors_or_abort_the_insert(tmp_path):
     def answer(path):
         return (200, "image/png", png()) if path == "/a.png" else (404, "text/plain", b"no")
 
@@ -95,7 +95,7 @@ def test_hosts_that_fail_leave_cells_empty_or_end_the_insert(tmp_path):
     assert table.count().to_pyarrow().as_py() == 4
 
 
-def test_other_errors_and_required_columns_end_the_insert(session, files):
+def test_on_error_null_does_not_apply_to_other_errors(session, files):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image(nullable=False)})
     with pytest.raises(MediaError, match="row 0"):
         table.insert([{"n": 1, "img": files / "zero.png"}], on_error="null")
@@ -106,14 +106,14 @@ def test_other_errors_and_required_columns_end_the_insert(session, files):
         other.insert([{"n": 1}], on_error="ignore")
 
 
-def test_a_column_of_that_name_is_meant_where_there_is_one(session):
+def test_column_named_on_error_takes_the_value(session):
     table = bb.create_table("t", {"n": bb.Int, "on_error": bb.String})
     table.insert(n=1, on_error="x")
     assert table.collect() == [{"n": 1, "on_error": "x"}]
 
 
 @pytest.mark.parametrize("form", ["arrow", "pandas", "generator", "file"])
-def test_it_holds_for_every_source(session, files, form):
+def test_on_error_null_applies_to_every_source(session, files, form):
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -134,7 +134,7 @@ def test_it_holds_for_every_source(session, files, form):
 # -- media_validation ------------------------------------------------------------------------------
 
 
-def test_on_read_nothing_is_opened_before(session, files):
+def test_validation_on_read_opens_no_file_on_write(session, files):
     table = bb.create_table("t", {"n": bb.Int, "img": bb.Image}, media_validation="on_read")
     rows = [{"n": n, "img": files / name} for n, name in enumerate(["good.png", *BAD])]
     assert table.insert(rows).errors == 0
@@ -151,7 +151,7 @@ def test_on_read_nothing_is_opened_before(session, files):
     table.upsert([{"n": 0, "img": files / "none.png"}, {"n": 11, "img": "x.png"}], on="n")
 
 
-def test_a_function_meets_the_bad_file_as_its_own_error(session, files):
+def test_function_error_names_the_bad_file(session, files):
     @bb.udf(on_error="null", cache=False)
     def width(img: bb.Image) -> int:
         return img.width
@@ -165,7 +165,7 @@ def test_a_function_meets_the_bad_file_as_its_own_error(session, files):
     assert "none.png" in result["e"][4]["message"]
 
 
-def test_columns_may_differ(session, files):
+def test_validation_can_differ_by_column(session, files):
     kinds = {"a": bb.Image, "b": bb.Image}
     table = bb.create_table("t", kinds, media_validation={"b": "on_read"})
     table.insert(a=files / "good.png", b=files / "none.png")
@@ -179,7 +179,7 @@ def test_columns_may_differ(session, files):
     again.insert(a=files / "good.png", c=files / "none.png")
 
 
-def test_the_configuration_says_what_is_usual(files):
+def test_configuration_sets_the_default_validation(files):
     Path("barbule.toml").write_text('[media]\nvalidation = "on_read"\n')
     bb.connect(vectors="exact:")
     table = bb.create_table("t", {"img": bb.Image})
@@ -191,7 +191,7 @@ def test_the_configuration_says_what_is_usual(files):
         strict.insert(img=files / "none.png")
 
 
-def test_what_cannot_be_chosen(session):
+def test_invalid_validation_options_are_rejected(session):
     with pytest.raises(ConfigurationError, match="one of 'on_write', 'on_read'"):
         bb.create_table("t", {"img": bb.Image}, media_validation="never")
     with pytest.raises(SchemaError, match="column 'n': media_validation is of columns with media"):
@@ -205,7 +205,7 @@ def test_what_cannot_be_chosen(session):
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_media_in_lists_and_structs_are_looked_at_too(session, files, bad):
+def test_nested_media_are_validated(session, files, bad):
     pages = bb.Array(bb.Image)
     item = bb.Struct({"title": bb.String, "cover": bb.Image, "pages": pages})
     table = bb.create_table("t", {"n": bb.Int, "item": item})

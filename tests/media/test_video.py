@@ -1,4 +1,4 @@
-"""Functions of videos: what they make has the length, the pictures and the sound it should."""
+"""Video functions: length, frames and sound of their results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def looks_like(file, frames) -> bool:
     )
 
 
-def test_metadata_and_duration(films):
+def test_metadata_and_duration_are_read(films):
     row = films.select(meta=films.video.get_metadata(), seconds=films.video.duration()).collect()[0]
     picture, sound = row["meta"]["streams"]
     assert (picture["width"], picture["height"], picture["average_rate"]) == (64, 48, 10.0)
@@ -53,7 +53,7 @@ def test_metadata_and_duration(films):
     assert row["seconds"] == pytest.approx(5, abs=0.1)
 
 
-def test_an_exact_clip_has_the_frames_and_the_sound_of_its_time(path):
+def test_accurate_clip_has_exact_frames_and_sound(path):
     clip = video.clip(path, 1.5, 3.0)
     assert looks_like(clip, range(15, 30))
     samples, rate = samples_of(clip)
@@ -61,19 +61,19 @@ def test_an_exact_clip_has_the_frames_and_the_sound_of_its_time(path):
     assert pitch(clip) == pytest.approx(440, abs=2)
 
 
-def test_a_fast_clip_begins_at_a_key_frame(path):
+def test_fast_clip_starts_at_a_key_frame(path):
     clip = video.clip(path, 1.5, 3.0, mode="fast")
     assert shades(clip)[:18] == pytest.approx([shade(frame) for frame in range(12, 30)], abs=5)
-    assert len(shades(clip)) <= 18 + 3  # those from which the last ones are decoded
+    assert len(shades(clip)) <= 18 + 3  # frames needed to decode the last ones
     assert pitch(clip) == pytest.approx(440, abs=2)
 
 
-def test_a_clip_by_duration_and_one_to_the_end(path):
+def test_clip_by_duration_and_clip_to_the_end(path):
     assert looks_like(video.clip(path, 1.0, duration=0.5), range(10, 15))
     assert looks_like(video.clip(path, 4.0), range(40, 50))
 
 
-def test_clips_are_stored_and_take_columns(films):
+def test_clips_are_stored_and_accept_columns(films):
     films.add_computed_column(clip=films.video.clip(films.start, films.start + 1))
     row = films.select(films.clip, uri=films.clip.uri()).collect()[0]
     assert row["uri"].startswith("media:")
@@ -83,7 +83,7 @@ def test_clips_are_stored_and_take_columns(films):
     assert seconds == [pytest.approx(2.0, abs=0.05)]
 
 
-def test_temporary_files_end_with_what_refers_to_them(path):
+def test_temporary_file_is_deleted_with_its_last_reference(path):
     clip = video.clip(path, 0, 1)
     path_of_clip = clip.path
     assert path_of_clip.is_file()
@@ -91,7 +91,7 @@ def test_temporary_files_end_with_what_refers_to_them(path):
     assert not path_of_clip.exists()
 
 
-def test_a_function_of_a_user_may_return_a_temporary_file_or_bytes(films, tmp_path):
+def test_user_function_can_return_a_temporary_file_or_bytes(films, tmp_path):
     @bb.udf
     def copied(source: bb.Video) -> bb.Video:
         target = tmp_path / "copy.mp4"
@@ -112,13 +112,13 @@ def test_a_function_of_a_user_may_return_a_temporary_file_or_bytes(films, tmp_pa
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "m4a", "ogg"])
-def test_the_sound_of_a_video(path, ending):
+def test_audio_is_extracted(path, ending):
     sound = video.extract_audio(path, format=ending)
     assert pitch(sound) == pytest.approx(440, abs=2)
     assert audio.duration(sound) == pytest.approx(5, abs=0.1)
 
 
-def test_the_frame_that_is_shown_at_a_time(films):
+def test_frame_at_a_time_is_extracted(films):
     times = {"first": 0, "between": 1.55, "last": 4.95}
     row = films.select(
         **{name: films.video.extract_frame(time) for name, time in times.items()},
@@ -139,7 +139,7 @@ def test_segments_hold_every_frame_once(path):
     assert [len(shades(p)) for p in video.segment(path, segment_times=[1.0, 4.5])] == [10, 35, 5]
 
 
-def test_videos_one_after_the_other(path):
+def test_concat_joins_videos(path):
     short = video.clip(path, 0, 1)
     silent = film("silent.mp4", frames=5)
     joined = video.concat(short, silent, None, short)
@@ -154,12 +154,12 @@ def test_videos_one_after_the_other(path):
         video.concat(short, film("small.mp4", frames=2, size=(32, 32)))
 
 
-def test_columns_one_after_the_other(films):
+def test_concat_joins_columns(films):
     films.add_computed_column(twice=films.video.concat(films.video.clip(0, 1)))
     assert len(shades(films.collect()[0, "twice"])) == 60
 
 
-def test_another_rate_and_size(path):
+def test_resample_changes_rate_and_size(path):
     slow = video.resample(path, fps=5)
     assert looks_like(slow, range(0, 50, 2))
     assert len(shades(video.resample(path, fps=20))) == 100
@@ -167,7 +167,7 @@ def test_another_rate_and_size(path):
     assert video.extract_frame(video.resample(path, height=24, width=20), 0).size == (20, 24)
 
 
-def test_text_is_laid_over_where_it_is_asked_for():
+def test_text_is_overlaid_at_its_position():
     path = film("film.mp4", frames=3, size=(320, 240), colors=[0] * 3)
     overlaid = video.overlay_text(
         path, "HELLO", font_size=40, color="#ff0000", horizontal_align="right",
@@ -183,7 +183,7 @@ def test_text_is_laid_over_where_it_is_asked_for():
     assert 220 < bottom <= 232
 
 
-def test_a_box_behind_the_text_is_blended():
+def test_text_box_is_blended():
     path = film("film.mp4", frames=2, size=(320, 240), colors=[0, 0])
     overlaid = video.overlay_text(
         path, ".", font_size=10, box=True, box_color="white", box_opacity=0.5, box_border=[40]
@@ -199,7 +199,7 @@ def test_a_box_behind_the_text_is_blended():
         video.scene_detect_histogram,
     ],
 )
-def test_a_cut_begins_a_scene(detect):
+def test_cut_starts_a_scene(detect):
     path = film("film.mp4", frames=60, colors=[30] * 20 + [200] * 25 + [90] * 15)
     scenes = detect(path, min_scene_len=5)
     assert [round(scene["start_time"], 3) for scene in scenes] == [0.0, 2.0, 4.5]
@@ -212,7 +212,7 @@ def test_a_cut_begins_a_scene(detect):
     ]
 
 
-def test_a_cut_to_another_picture_begins_a_scene_by_hashes():
+def test_hash_detector_finds_a_cut():
     images = []
     for position in range(40):
         image = PIL.Image.new("L", (128, 96))
@@ -223,7 +223,7 @@ def test_a_cut_to_another_picture_begins_a_scene_by_hashes():
     assert [s["start_time"] for s in video.scene_detect_hash(file)] == [0.0, 2.0]
 
 
-def test_a_fade_to_black_parts_two_scenes():
+def test_fade_to_black_separates_scenes():
     path = film("film.mp4", frames=60, size=(64, 48), colors=[90] * 60)
     shades_ = [120] * 20 + [0] * 10 + [120] * 20
     file = video.make_video([PIL.Image.new("L", (64, 48), level) for level in shades_], fps=10)
@@ -235,12 +235,12 @@ def test_a_fade_to_black_parts_two_scenes():
 def test_scenes_are_typed_columns(films):
     films.add_computed_column(scenes=films.video.scene_detect_content())
     assert films.select(n=films.scenes.length(), s=films.scenes[0].start_time).collect()[0] == {
-        "n": 2,  # the shades begin anew
+        "n": 2,  # the shades restart
         "s": 0.0,
     }
 
 
-def test_a_view_of_parts(films):
+def test_view_of_segments(films):
     parts = bb.create_view(
         "parts", films, iterator=VideoSplitter.create(video=films.video, duration=2, overlap=0.5)
     )
@@ -258,20 +258,20 @@ def test_a_view_of_parts(films):
         VideoSplitter.create(video=films.video, duration=1, overlap=1)
 
 
-def test_a_last_part_that_is_too_short_is_left_out(path):
+def test_short_last_segment_is_omitted(path):
     rows = video.split(path, duration=2.0, min_duration=1.5)
     assert [row["segment_start"] for row in rows] == [0.0, 2.0]
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.wmv", "wmv2"), ("a.flv", "flv")])
-def test_what_cannot_be_copied_is_encoded_anew(name, codec):
+def test_fast_mode_reencodes_what_cannot_be_copied(name, codec):
     path = film(name, frames=30, codec=codec, gop=10)
     clip = video.clip(path, 1.0, 2.0, mode="fast")
     assert video.duration(clip) == pytest.approx(1.0, abs=0.15)
     assert len(video.segment(path, duration=1.0, mode="fast")) == 3
 
 
-def test_images_make_a_video():
+def test_images_become_a_video():
     greys = (10, 100, None, 200)
     images = [
         None if grey is None else PIL.Image.new("RGB", (65, 49), (grey,) * 3) for grey in greys
@@ -282,8 +282,8 @@ def test_images_make_a_video():
     assert video.make_video([]) is None
 
 
-def test_frames_of_each_video_make_a_video_again(films):
-    """One group after the other, in the order that is asked for, frames opened as they are used."""
+def test_frames_are_aggregated_to_videos(films):
+    """Groups are encoded in turn in the requested order; frames are opened on use."""
     films.insert(video=str(film("b.mp4", frames=20, colors=range(20, 220, 10))), start=0.0)
     frames = bb.create_view(
         "frames", films, iterator=bb.functions.FrameIterator.create(video=films.video)
@@ -301,7 +301,7 @@ def test_frames_of_each_video_make_a_video_again(films):
 
 
 @pytest.mark.skipif(not REAL_VIDEO.exists(), reason="the real video is not beside the project")
-def test_a_real_video(session):
+def test_sample_video_is_clipped_and_sampled(session):
     line = read_timeline(REAL_VIDEO)
     assert len(line.stamps) == 462
     clip = video.clip(REAL_VIDEO, 5, 7)
@@ -319,7 +319,7 @@ def _documented():
 
 
 @pytest.mark.parametrize(("module", "name"), _documented())
-def test_the_examples_of_functions_run(module, name, session):
+def test_docstring_example_runs(module, name, session):
     text = getattr(module, name).__doc__
     test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     report: list[str] = []

@@ -1,4 +1,4 @@
-"""Frames of videos as rows: which are chosen, what they show, what it costs to look at them."""
+"""Video frames as rows: selection, content and cost of access."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def films(session):
 
 
 @pytest.mark.parametrize("order", ["forward", "backward", "shuffled", "threads"])
-def test_each_frame_is_the_right_one_in_whatever_order(clip, order):
+def test_frames_are_correct_in_any_access_order(clip, order):
     for choice in CHOICES:
         rows = list(video.frames(str(clip), str(clip), **choice))
         if order == "backward":
@@ -77,7 +77,7 @@ def test_each_frame_is_the_right_one_in_whatever_order(clip, order):
         ({"keyframes_only": True}, [0, 12, 24, 36, 48]),
     ],
 )
-def test_the_chosen_frames(choice, expected):
+def test_frame_options_select_frames(choice, expected):
     path = str(film("film.mp4", frames=50))
     rows = video.frames(path, path, **choice)
     assert [row["pos_frame"] for row in rows] == expected
@@ -86,12 +86,12 @@ def test_the_chosen_frames(choice, expected):
     assert all(row["key_frame"] for row in rows if row["pos_frame"] % 12 == 0)
 
 
-def test_one_frame_alone(session):
+def test_single_frame_video_has_one_frame(session):
     path = str(film("film.mp4", frames=1))
     assert [row["pos_frame"] for row in video.frames(path, path, fps=1)] == [0]
 
 
-def test_a_view_of_frames_is_a_column_of_images(films):
+def test_view_of_frames_is_an_image_column(films):
     films.insert([{"video": str(film("a.mp4", frames=30)), "title": "a"}])
     rows = bb.create_view("frames", films, iterator=FrameIterator.create(video=films.video, fps=1))
     films.insert(video=str(film("b.mp4", frames=20, size=(32, 32))), title="b")
@@ -110,7 +110,7 @@ def test_a_view_of_frames_is_a_column_of_images(films):
     assert len(rows.collect()) == 2
 
 
-def test_frames_are_not_stored_but_what_is_made_of_them_is(films, tmp_path):
+def test_frames_are_not_stored_and_derived_images_are(films, tmp_path):
     @bb.udf
     def mirrored(image: bb.Image) -> bb.Image:
         return image.transpose(0)
@@ -127,7 +127,7 @@ def test_frames_are_not_stored_but_what_is_made_of_them_is(films, tmp_path):
     assert all(uri.startswith("frame:") for uri in uris["f"])
 
 
-def test_frames_of_a_stored_video_are_found_through_the_store(films):
+def test_frames_of_a_stored_video_are_read_from_the_store(films):
     content = film("a.mp4", frames=20).read_bytes()
     Path("a.mp4").unlink()
     films.insert(video=content, title="a")
@@ -137,7 +137,7 @@ def test_frames_of_a_stored_video_are_found_through_the_store(films):
     ]  # fmt: skip
 
 
-def test_a_frame_has_a_file_and_a_hash_where_they_are_needed(films):
+def test_frames_work_as_cached_function_arguments(films):
     films.insert(video=str(film("a.mp4", frames=20)), title="a")
     rows = bb.create_view("frames", films, iterator=FrameIterator.create(video=films.video, fps=1))
     contents: list[bytes] = []
@@ -153,7 +153,7 @@ def test_a_frame_has_a_file_and_a_hash_where_they_are_needed(films):
     assert len(contents) == 2
 
 
-def test_a_video_that_was_replaced_is_opened_anew(tmp_path, monkeypatch):
+def test_replaced_video_is_reopened(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "_STATE_SECONDS", -1.0)
     film("a.mp4", frames=3, colors=[40] * 3)
     film("b.mp4", frames=3, colors=[200] * 3, size=(32, 32))
@@ -188,7 +188,7 @@ def test_frames_in_order_are_decoded_once(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory as Linux counts it")
-def test_a_long_video_is_streamed_in_little_memory(tmp_path):
+def test_long_video_is_streamed_in_little_memory(tmp_path):
     minutes = 20
     path = film(
         "long.mp4", frames=minutes * 60, fps=1, size=(320, 240), gop=60, colors=[90] * minutes * 60
@@ -217,7 +217,7 @@ def test_a_long_video_is_streamed_in_little_memory(tmp_path):
     )
     shape, grown = done.stdout.splitlines()
     assert shape == f"{minutes * 60} 9" or shape == f"{minutes * 60} 8"
-    assert int(grown) < 120_000  # kilobytes; the frames themselves would be 276 MB
+    assert int(grown) < 120_000  # kilobytes; all frames would take 276 MB
 
 
 def test_frames_are_freed_without_the_garbage_collector(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Python values become Arrow cells and come back, type by type."""
+"""Conversion of Python values to Arrow cells and back, per type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def library(tmp_path):
     return MediaLibrary(str(tmp_path / "media"), tmp_path / "cache")
 
 
-def there_and_back(values, kind, library):
+def round_trip(values, kind, library):
     kind = dtype(kind)
     read = reader(kind)
     cells = to_array(values, kind, library).to_pylist()
@@ -50,16 +50,16 @@ NOON = datetime.datetime.fromisoformat("2024-01-02T12:30")
     ],
     ids=lambda value: str(value) if not isinstance(value, list) else "",
 )
-def test_values_come_back_as_they_went_in(kind, values, library):
-    assert there_and_back(values, kind, library) == values
+def test_values_round_trip(kind, values, library):
+    assert round_trip(values, kind, library) == values
 
 
-def test_a_moment_may_be_text(library):
+def test_timestamp_accepts_a_string(library):
     cells = to_array(["2024-01-02T12:30:00", NOON], dtype(bb.Timestamp), library).to_pylist()
     assert cells[0] == cells[1]
 
 
-def test_objects_become_records_and_json(library):
+def test_objects_become_structs_and_json(library):
     @dataclasses.dataclass
     class Point:
         x: int
@@ -72,20 +72,20 @@ def test_objects_become_records_and_json(library):
     point = {"x": 1, "y": 2}
     record = bb.Struct({"x": bb.Int, "y": bb.Int})
 
-    assert there_and_back([Point(1, 2), Spot(x=1, y=2), point], record, library) == [point] * 3
-    assert there_and_back([Point(1, 2), Spot(x=1, y=2)], bb.Json, library) == [point] * 2
+    assert round_trip([Point(1, 2), Spot(x=1, y=2), point], record, library) == [point] * 3
+    assert round_trip([Point(1, 2), Spot(x=1, y=2)], bb.Json, library) == [point] * 2
 
 
-def test_numpy_values_fit_where_python_values_do(library):
-    assert there_and_back([np.int64(3)], bb.Int, library) == [3]
-    assert there_and_back([np.bool_(True)], bb.Bool, library) == [True]
-    assert there_and_back([np.array([1, 2], "float32")], bb.Vector(2), library) == [[1.0, 2.0]]
-    assert there_and_back([{"a": np.arange(2)}], bb.Json, library) == [{"a": [0, 1]}]
+def test_numpy_values_are_accepted(library):
+    assert round_trip([np.int64(3)], bb.Int, library) == [3]
+    assert round_trip([np.bool_(True)], bb.Bool, library) == [True]
+    assert round_trip([np.array([1, 2], "float32")], bb.Vector(2), library) == [[1.0, 2.0]]
+    assert round_trip([{"a": np.arange(2)}], bb.Json, library) == [{"a": [0, 1]}]
 
 
-def test_missing_fields_of_a_record_are_empty(library):
+def test_missing_struct_fields_are_null(library):
     record = bb.Struct({"x": bb.Int, "y": bb.Int})
-    assert there_and_back([{"x": 1}], record, library) == [{"x": 1, "y": None}]
+    assert round_trip([{"x": 1}], record, library) == [{"x": 1, "y": None}]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_missing_fields_of_a_record_are_empty(library):
     ],
     ids=str,
 )
-def test_a_value_that_does_not_fit_is_named_with_its_row(kind, bad, message, library):
+def test_invalid_value_is_named_with_its_row(kind, bad, message, library):
     with pytest.raises(DataError, match=rf"^row 1: this is no .*{message}") as caught:
         to_array([None, bad], dtype(kind), library)
 
@@ -115,7 +115,7 @@ def test_a_value_that_does_not_fit_is_named_with_its_row(kind, bad, message, lib
     assert caught.value.hint
 
 
-def test_a_media_cell_is_a_reference(library, tmp_path):
+def test_media_cell_is_a_reference(library, tmp_path):
     audio = dtype(bb.Audio)
     references = to_array(["http://example.com/a.wav", tmp_path, b"RIFF"], audio, library)
 
@@ -126,6 +126,6 @@ def test_a_media_cell_is_a_reference(library, tmp_path):
     assert library.content(stored) == b"RIFF"
 
 
-def test_home_is_understood_in_paths(library, tmp_path):
+def test_home_directory_is_expanded_in_paths(library, tmp_path):
     (path,) = to_array(["~/a.png"], dtype(bb.Image), library).to_pylist()
     assert path == str(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""What the media store keeps ends when nothing refers to it, and not before."""
+"""Garbage collection of the media store: files are deleted once nothing refers to them."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def collect(**options) -> int:
     return bb.collect_media(**{"grace": NONE, **options}).files
 
 
-def test_what_rows_hold_stays(session, pictures):
+def test_referenced_files_are_kept(session, pictures):
     before = stored(session)
     assert len(before) == 3
     assert collect() == 0
     assert stored(session) == before == referenced_media(engine_of(pictures))
 
 
-def test_deleted_rows_hold_their_media_until_history_is_dropped(session, pictures):
+def test_deleted_rows_keep_media_until_compaction(session, pictures):
     first = references(pictures.filter(pictures.n == 0))[0]
     pictures.delete(where=pictures.n == 0)
     assert collect() == 0
@@ -72,25 +72,25 @@ def test_deleted_rows_hold_their_media_until_history_is_dropped(session, picture
     assert [image.size for image in pictures.collect()["img"]] == [(4, 4)] * 2
 
 
-@pytest.mark.parametrize("hold", ["label", "snapshot", "branch"])
-def test_labels_snapshots_and_branches_hold(session, pictures, hold):
+@pytest.mark.parametrize("kind", ["label", "snapshot", "branch"])
+def test_labels_snapshots_and_branches_keep_media(session, pictures, kind):
     {
         "label": lambda: pictures.checkpoint("kept"),
         "snapshot": lambda: bb.snapshot("kept"),
         "branch": lambda: pictures.branch("kept"),
-    }[hold]()
+    }[kind]()
     pictures.delete()
     pictures.compact()
     assert collect() == 0
-    looked = {
+    opened = {
         "label": lambda: pictures.at("kept"),
         "snapshot": lambda: bb.at("kept").get_table("pictures"),
         "branch": lambda: bb.get_table("kept"),
-    }[hold]()
-    assert len([image.load() for image in looked.collect()["img"]]) == 3
+    }[kind]()
+    assert len([image.load() for image in opened.collect()["img"]]) == 3
 
 
-def test_a_dropped_table_holds_as_long_as_a_snapshot_shows_it(session, pictures):
+def test_snapshot_keeps_media_of_a_dropped_table(session, pictures):
     bb.snapshot("before")
     bb.drop_table("pictures")
     assert collect() == 0
@@ -99,12 +99,12 @@ def test_a_dropped_table_holds_as_long_as_a_snapshot_shows_it(session, pictures)
     assert stored(session) == set()
 
 
-def test_a_dropped_table_lets_go(session, pictures):
+def test_dropped_table_releases_media(session, pictures):
     bb.drop_table("pictures")
     assert collect() == 3
 
 
-def test_computed_nested_and_textual_references_hold(session, pictures):
+def test_computed_nested_and_text_references_keep_media(session, pictures):
     @bb.udf(cache=False)
     def halves(img: bb.Image) -> list[bb.Image]:
         return [img.crop((0, 0, 2, 4)), img.resize((2, 2))]
@@ -126,7 +126,7 @@ def test_computed_nested_and_textual_references_hold(session, pictures):
     assert stored(session) == set(references(pictures))
 
 
-def test_answers_of_the_ledger_and_defaults_hold(session, pictures):
+def test_ledger_answers_and_defaults_keep_media(session, pictures):
     @bb.udf(cache=True)
     def tinted(img: bb.Image) -> bb.Image:
         return img.convert("RGB")
@@ -146,7 +146,7 @@ def test_answers_of_the_ledger_and_defaults_hold(session, pictures):
     assert placed.collect()[0, "img"].getpixel((0, 0)) == 77
 
 
-def test_frames_hold_their_video(session, tmp_path):
+def test_frame_references_keep_their_video(session, tmp_path):
     from barbule.media.storage.references import stored_references
 
     reference = "media:" + "a" * 64 + ".mp4"
@@ -154,14 +154,14 @@ def test_frames_hold_their_video(session, tmp_path):
     assert list(stored_references(f'["{reference}", "{reference}"]')) == [reference] * 2
 
 
-def test_what_is_young_stays(session):
+def test_grace_period_keeps_new_files(session):
     session._engine.library.store.put(b"somebody is about to commit this", "txt")
     assert bb.collect_media().files == 0
     assert bb.collect_media().kept == 1
     assert collect() == 1
 
 
-def test_what_is_put_again_is_young_again(session):
+def test_storing_again_renews_the_grace_period(session):
     store = session._engine.library.store
     reference = store.put(b"old", "txt")
     os.utime(store.local_path(reference), (1, 1))
@@ -169,7 +169,7 @@ def test_what_is_put_again_is_young_again(session):
     assert bb.collect_media().files == 0
 
 
-def test_a_file_that_a_crash_left_unfinished_is_removed(session, pictures):
+def test_unfinished_file_of_a_crash_is_removed(session, pictures):
     store = session._engine.library.store
     path = store.local_path(references(pictures)[0])
     left = path.with_name(f".{path.name}.abcdef")
@@ -179,7 +179,7 @@ def test_a_file_that_a_crash_left_unfinished_is_removed(session, pictures):
     assert not left.exists()
 
 
-def test_a_store_that_others_use_is_not_collected(tmp_path):
+def test_shared_store_is_not_collected_by_default(tmp_path):
     media = str(tmp_path / "shared")
     with bb.connect(f"duckdb:///{tmp_path}/a.duckdb", media=media, vectors="exact:"):
         bb.create_table("t", {"img": bb.Image}).insert(img=png(1))
@@ -189,14 +189,14 @@ def test_a_store_that_others_use_is_not_collected(tmp_path):
     assert collect(shared=True) == 1
 
 
-def test_a_negative_grace_period_is_refused(session):
+def test_negative_grace_period_is_rejected(session):
     with pytest.raises(MediaError, match="is a length of time"):
         bb.collect_media(grace=datetime.timedelta(hours=-1))
 
 
-def test_release_deletes_what_nobody_else_refers_to(session, pictures):
+def test_delete_unreferenced_keeps_files_of_other_rows(session, pictures):
     cells = references(pictures)
-    pictures.insert(n=9, img=png(0))  # another row with the content of the first
+    pictures.insert(n=9, img=png(0))  # another row with equal content
     pictures.delete(where=pictures.n < 2)
     pictures.compact()
     assert (
@@ -206,17 +206,17 @@ def test_release_deletes_what_nobody_else_refers_to(session, pictures):
     assert stored(session) == {cells[0], cells[2]}
 
 
-# -- What fails leaves nothing ---------------------------------------------------------------------
+# -- Failures leave no files -----------------------------------------------------------------------
 
 
-def test_nothing_of_a_failed_insert_stays(session, pictures):
+def test_failed_insert_leaves_no_files(session, pictures):
     before = stored(session)
     with pytest.raises(MediaError, match=r"table 'pictures', column 'img', row 2: "):
         pictures.insert([{"n": 5, "img": png(50)}, {"n": 0, "img": png(0)}, {"n": 6, "img": b"no"}])
     assert stored(session) == before
 
 
-def test_nothing_stays_where_a_later_step_fails(session, pictures):
+def test_later_failure_leaves_no_files(session, pictures):
     @bb.udf(cache=False)
     def strict(n: int) -> int:
         if n > 10:
@@ -237,7 +237,7 @@ def test_nothing_stays_where_a_later_step_fails(session, pictures):
     assert stored(session) == before
 
 
-def test_a_failed_table_leaves_nothing(session):
+def test_failed_table_leaves_no_files(session):
     rows = [{"img": Image.new("L", (3, 3)), "n": 1}, {"img": Image.new("L", (4, 4)), "n": 2}]
     with pytest.raises(BarbuleError, match="row 1"):
         bb.create_table("t", {"img": bb.Image, "n": bb.Int(nullable=False)}).insert(
@@ -249,7 +249,7 @@ def test_a_failed_table_leaves_nothing(session):
     assert stored(session) == set()
 
 
-def test_what_another_operation_counts_on_stays(session, pictures):
+def test_files_of_another_operation_are_kept(session, pictures):
     reached, go_on = threading.Event(), threading.Event()
 
     def slow_rows():
@@ -277,7 +277,7 @@ def test_what_another_operation_counts_on_stays(session, pictures):
     assert other.collect()[0, "img"].getpixel((0, 0)) == 99
 
 
-def test_answers_that_were_paid_for_outlive_the_change_that_failed(session, pictures):
+def test_paid_answers_survive_a_failed_insert(session, pictures):
     calls = []
 
     @bb.udf(cache=True)
@@ -300,7 +300,7 @@ def test_answers_that_were_paid_for_outlive_the_change_that_failed(session, pict
     assert other.collect()[0, "rgb"].mode == "RGB"
 
 
-def test_a_killed_collection_loses_nothing(tmp_path):
+def test_killed_collection_loses_no_referenced_file(tmp_path):
     program = textwrap.dedent(
         """
         import datetime, os, sys

@@ -1,4 +1,4 @@
-"""Sounds whose headers say nothing of their length, or something else than what is there."""
+"""Audio durations where headers declare no length or a wrong one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE = 44100
 
 
 def quiet_then_loud(path, codec, seconds=20, *, level=None, bit_rate=None, index=True):
-    """Write noise, of which the second half takes many more bytes than the first."""
+    """Write noise whose second half takes many more bytes than the first."""
     noise = np.random.default_rng(0)
     bare = {"write_xing": "0", "id3v2_version": "0"}
     with av.open(str(path), "w", container_options={} if index else bare) as out:
@@ -67,15 +67,15 @@ def decoded_length(path) -> float:
     return samples.shape[1] / rate
 
 
-def test_a_length_that_would_be_an_estimate_is_measured(session, unindexed):
+def test_duration_without_an_index_is_measured(session, unindexed):
     true = decoded_length(unindexed)
     assert true == pytest.approx(20, abs=0.1)
-    with av.open(str(unindexed)) as container:  # the reason for this test
+    with av.open(str(unindexed)) as container:  # the container's estimate is wrong
         assert abs(container.duration / 1e6 - true) > 2
     assert audio.duration(unindexed) == pytest.approx(true, abs=0.01)
 
 
-def test_all_of_a_sound_without_an_index_is_split(session, unindexed):
+def test_audio_without_an_index_is_split_completely(session, unindexed):
     true = decoded_length(unindexed)
     t = bb.create_table("songs", {"sound": bb.Audio})
     t.insert(sound=unindexed)
@@ -86,7 +86,7 @@ def test_all_of_a_sound_without_an_index_is_split(session, unindexed):
     assert sum(map(decoded_length, rows["audio_segment"])) == pytest.approx(true, abs=0.001)
 
 
-def test_clips_of_a_sound_without_an_index(session, unindexed):
+def test_clips_of_audio_without_an_index_are_exact(session, unindexed):
     loud = samples_of(audio.clip(unindexed, 15.0, 16.0))[0]
     assert loud.shape == (1, RATE)
     assert np.abs(loud).mean() > 0.1
@@ -94,15 +94,15 @@ def test_clips_of_a_sound_without_an_index(session, unindexed):
     assert audio.clip(unindexed, 21.0, 22.0) is None
 
 
-def test_an_mp3_with_an_index_is_not_read_for_its_length(session, tmp_path):
+def test_mp3_with_an_index_is_not_decoded_for_its_duration(session, tmp_path):
     path = quiet_then_loud(tmp_path / "a.mp3", "libmp3lame")
     assert audio.duration(path) == pytest.approx(20.0)
-    tagged = tmp_path / "tagged.mp3"  # behind another tag, as big as a cover
+    tagged = tmp_path / "tagged.mp3"  # after another tag as large as a cover
     tagged.write_bytes(b"ID3\x04\0\0\0\x00\x40\x00" + bytes(1 << 13) + path.read_bytes())
     assert audio.duration(tagged) == pytest.approx(20.0, abs=0.1)
 
 
-def test_two_mp3_files_in_one(session, tmp_path):
+def test_concatenated_mp3_files_are_read_completely(session, tmp_path):
     path = quiet_then_loud(tmp_path / "a.mp3", "libmp3lame", 6)
     path.write_bytes(path.read_bytes() * 2)
     assert audio.duration(path) == pytest.approx(12, abs=0.2)
@@ -111,7 +111,7 @@ def test_two_mp3_files_in_one(session, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["mp3", "aiff", "mka", "flac"])
-def test_a_sound_that_ends_before_its_header_says(session, tmp_path, ending):
+def test_audio_shorter_than_its_header_is_split_at_its_end(session, tmp_path, ending):
     codec = {"mp3": "libmp3lame", "aiff": "pcm_s16be", "mka": "flac", "flac": "flac"}[ending]
     path = tone(tmp_path / f"a.{ending}", 8.0, rate=RATE, codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -125,7 +125,7 @@ def test_a_sound_that_ends_before_its_header_says(session, tmp_path, ending):
     assert all(piece["segment_end"] - piece["segment_start"] == 1.5 for piece in short)
 
 
-def test_a_flac_of_unknown_length(session, tmp_path):
+def test_flac_of_unknown_length_is_measured(session, tmp_path):
     path = tone(tmp_path / "a.flac", 5.0, codec="flac")
     data = bytearray(path.read_bytes())
     data[21] &= 0xF0  # the number of samples in STREAMINFO, 36 bits
@@ -136,7 +136,7 @@ def test_a_flac_of_unknown_length(session, tmp_path):
 
 
 @pytest.mark.parametrize("declared", [0, 0xFFFFFFFF, 0x7FFFFFFF, 500_000])
-def test_a_wav_whose_header_is_of_a_stream(session, tmp_path, declared):
+def test_wav_with_a_streaming_header_is_measured(session, tmp_path, declared):
     path = tone(tmp_path / "a.wav", 5.0, codec="pcm_s16le")
     data = bytearray(path.read_bytes())
     offset = data.index(b"data") + 4
@@ -147,7 +147,7 @@ def test_a_wav_whose_header_is_of_a_stream(session, tmp_path, declared):
     assert audio.duration(audio.clip(path, 4.5)) == pytest.approx(0.5)
 
 
-def test_a_notebook_says_the_measured_length(unindexed, tmp_path):
+def test_notebook_shows_the_measured_duration(unindexed, tmp_path):
     library = MediaLibrary(str(tmp_path / "media"), tmp_path / "cache")
     assert "0:20: its first 20 seconds" in media_html(
         str(unindexed), Audio(), library, max_bytes=1000

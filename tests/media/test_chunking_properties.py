@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from barbule.media.documents import Block, DocumentText
 from fakes.chunk_texts import bare, of, source_of, texts, tokens_of
 
-# -- laws ------------------------------------------------------------------------------------
+# -- properties ------------------------------------------------------------------------------
 
 SEPARATORS = ["。", "!", "?", "\n\n"]
 SCRIPT = st.text(alphabet=st.sampled_from("abc .!?\n\t。羽毛👨‍👩‍👧éé\u2028\x1f"), max_size=120)
@@ -24,7 +24,7 @@ DOCS = st.lists(SCRIPT | st.text(max_size=60), max_size=4).map(lambda parts: of(
     size=st.integers(1, 40) | st.none(),
     separators=st.sampled_from([SEPARATORS, [" "], None]),
 )
-def test_without_overlap_nothing_is_lost_or_doubled(doc, size, separators):
+def test_chunks_without_overlap_cover_the_text_once(doc, size, separators):
     cut = texts(doc, separators=separators, chunk_size=size)
     assert bare("".join(cut)) == bare(source_of(doc))
     assert all(text and text == text.strip() for text in cut)
@@ -37,8 +37,8 @@ def test_without_overlap_nothing_is_lost_or_doubled(doc, size, separators):
     text=st.text(alphabet=st.sampled_from("ab-.!\n "), max_size=60),
     separators=st.lists(st.text(st.sampled_from("-.!\n "), min_size=1, max_size=3), max_size=4),
 )
-def test_text_ends_behind_each_run_of_separators(text, separators):
-    # The longest first; an empty one would end nothing.
+def test_separator_runs_end_a_chunk(text, separators):
+    # The longest separator first; an empty one never matches.
     ordered = sorted(map(re.escape, separators), key=len, reverse=True) or ["$^"]
     marked = re.sub(f"(?:{'|'.join(ordered)})+", lambda match: match[0] + "\0", text)
     expected = [piece.strip() for piece in marked.split("\0") if piece.strip()]
@@ -54,8 +54,8 @@ MARKS = [chr(0x2460 + index) for index in range(20)]
     size=st.integers(2, 12),
     part=st.data(),
 )
-def test_with_overlap_chunks_cover_the_text_in_order(gaps, size, part):
-    # No character but white space comes twice, so each chunk has one place in the source.
+def test_chunks_with_overlap_cover_the_text_in_order(gaps, size, part):
+    # Only white space occurs twice, so each chunk has a unique position in the source.
     source = "".join(
         chr(0x4E00 + index) + (MARKS[index] if gap == "mark" else gap)
         for index, gap in enumerate(gaps)
@@ -78,7 +78,7 @@ def test_with_overlap_chunks_cover_the_text_in_order(gaps, size, part):
     parts=st.sampled_from(["", "page", "paragraph", "sentence", "heading,sentence"]),
     limit=st.integers(1, 30) | st.none(),
 )
-def test_named_parts_lose_nothing(doc, parts, limit):
+def test_named_separators_lose_no_text(doc, parts, limit):
     names = f"{parts},char_limit" if limit else parts
     cut = texts(doc, separators=names, limit=limit)
     assert bare("".join(cut)) == bare(source_of(doc))
@@ -89,7 +89,7 @@ def test_named_parts_lose_nothing(doc, parts, limit):
 
 @pytest.mark.parametrize("parts", ["sentence", "paragraph"])
 @pytest.mark.parametrize("limit_name", ["char_limit", "token_limit"])
-def test_named_parts_repeat_what_fits_of_those_before(parts, limit_name):
+def test_overlap_repeats_the_previous_parts_that_fit(parts, limit_name):
     count = len if limit_name == "char_limit" else tokens_of
     short = ["One is here.", "Two is there.", "Three is far.", "Four is near."]
     limit, overlap = 2 * count(short[2]) + 2, count(short[2]) + 1
@@ -99,7 +99,7 @@ def test_named_parts_repeat_what_fits_of_those_before(parts, limit_name):
     assert cut == [short[0], *(gap.join(short[i : i + 2]) for i in range(3))]
 
 
-def test_a_part_repeats_words_of_a_long_one_before_it_and_gives_way_at_the_limit():
+def test_overlap_takes_words_of_a_long_part_within_the_limit():
     doc = of("A long sentence about many barbs. Two.")
     options = {"separators": "sentence,char_limit", "overlap": 12}
     assert texts(doc, **options, limit=40)[1] == "many barbs. Two."
@@ -108,7 +108,7 @@ def test_a_part_repeats_words_of_a_long_one_before_it_and_gives_way_at_the_limit
     assert texts(full, **options, limit=31) == ["One is here.", "X" * 30 + "."]
 
 
-def test_code_repeats_whole_lines():
+def test_code_overlap_repeats_complete_lines():
     two, three = "def two():\n    return 2", "def three():\n    pass"
     code = f"def one():\n    a = 1\n    return a\n\n\n{two}\n\n\n{three}"
     plain = texts(of(code), separators="code", limit=40)
@@ -119,7 +119,7 @@ def test_code_repeats_whole_lines():
     assert cut[2] == f"    return 2\n\n\n{plain[2]}"
 
 
-def test_parts_repeat_nothing_across_sections_and_pages():
+def test_overlap_does_not_cross_sections_and_pages():
     doc = DocumentText(
         None, (Block("One.", 1, "A"), Block("Two.", 1, "B"), Block("Three.", 2, "B"))
     )
@@ -135,7 +135,7 @@ def test_parts_repeat_nothing_across_sections_and_pages():
     limit_name=st.sampled_from(["char_limit", "token_limit"]),
     part=st.data(),
 )
-def test_parts_with_overlap_stay_within_the_limit(doc, parts, limit, limit_name, part):
+def test_overlapping_parts_stay_within_the_limit(doc, parts, limit, limit_name, part):
     overlap = part.draw(st.integers(1, limit - 1))
     cut = texts(doc, separators=f"{parts},{limit_name}", limit=limit, overlap=overlap)
     if limit_name == "char_limit":
@@ -146,8 +146,8 @@ def test_parts_with_overlap_stay_within_the_limit(doc, parts, limit, limit_name,
 
 
 @pytest.mark.parametrize("limit", [16, 32])
-def test_no_chunk_has_more_tokens_than_the_limit(limit):
-    # Without the blanks before them these count a token more.
+def test_chunks_have_at_most_the_token_limit(limit):
+    # Without leading spaces these take one more token.
     lines = [
         "return value  # type: ignore[return-value]",
         '"error" or "ignore".',
@@ -180,7 +180,7 @@ CHARACTERS = {
     {"separators": "char_limit", "limit": 50},
     {"separators": "sentence,char_limit", "limit": 50},
 ])  # fmt: skip
-def test_chunks_begin_and_end_with_whole_characters(name, options):
+def test_chunks_start_and_end_at_grapheme_boundaries(name, options):
     text = CHARACTERS[name]
     cut = texts(of(text), **options, overlap=20)
     assert len(cut) > 2

@@ -1,4 +1,4 @@
-"""Videos and sounds that are damaged, wrong or odd: an error that names the file, or a result."""
+"""Damaged, wrong or unusual videos and audio: an error that names the file, or a result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def library(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"), [(b"", "is empty"), (b"<html>no</html>" * 50, "cannot be read")]
 )
-def test_an_insert_of_what_is_no_media_names_row_column_and_file(session, kind, content, message):
+def test_non_media_file_aborts_the_insert_and_is_named(session, kind, content, message):
     good = film("good.mp4", sound="aac", **SMALL)
     Path("bad.mp4").write_bytes(content)
     table = bb.create_table("films", {"file": getattr(bb, kind)})
@@ -37,7 +37,7 @@ def test_an_insert_of_what_is_no_media_names_row_column_and_file(session, kind, 
     assert len(table.collect()) == 0
 
 
-def test_a_sound_is_no_video_and_a_silent_video_no_sound(session):
+def test_audio_is_no_video_and_silent_video_no_audio(session):
     tone("tone.mp3", codec="libmp3lame")
     film("silent.mp4", **SMALL)
     table = bb.create_table("films", {"video": bb.Video, "sound": bb.Audio})
@@ -48,7 +48,7 @@ def test_a_sound_is_no_video_and_a_silent_video_no_sound(session):
         table.insert(sound="silent.mp4")
 
 
-def test_a_file_of_another_kind_and_content_without_a_name_are_told(session):
+def test_wrong_kind_and_unnamed_content_are_named_in_errors(session):
     import PIL.Image
 
     PIL.Image.new("RGB", (32, 32)).save("picture.mp4", format="JPEG")
@@ -62,7 +62,7 @@ def test_a_file_of_another_kind_and_content_without_a_name_are_told(session):
         table.insert(file=half)
 
 
-def test_a_video_that_was_fetched_is_known_by_its_address(session):
+def test_fetched_video_is_named_by_its_url(session):
     data = film("good.mp4", **SMALL).read_bytes()[:700]
     address = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
     table = bb.create_table("films", {"file": bb.Video})
@@ -70,7 +70,7 @@ def test_a_video_that_was_fetched_is_known_by_its_address(session):
         table.insert(file=address)
 
 
-def test_the_extension_does_not_matter(session):
+def test_file_extension_is_ignored(session):
     film("film.mp4", sound="aac", **SMALL).rename("film.avi")
     tone("tone.mp3", codec="libmp3lame").rename("tone.wav")
     table = bb.create_table("films", {"video": bb.Video, "sound": bb.Audio})
@@ -84,13 +84,13 @@ def test_the_extension_does_not_matter(session):
 @pytest.mark.parametrize(
     "text", ["#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "ffconcat version 1.0\nfile a"]
 )
-def test_playlists_that_name_other_files_are_refused(session, text):
+def test_playlists_are_rejected(session, text):
     Path("list.mp4").write_text(text)
     with pytest.raises(MediaError, match=r"list\.mp4 cannot be read"):
         video.get_metadata("list.mp4")
 
 
-def test_the_sound_of_a_silent_video_is_missing(session):
+def test_audio_of_a_silent_video_is_null(session):
     film("silent.mp4", **SMALL)
     film("loud.mp4", sound="aac", **SMALL)
     table = bb.create_table("films", {"video": bb.Video})
@@ -115,7 +115,7 @@ def test_the_sound_of_a_silent_video_is_missing(session):
         ({"fps": 1, "keyframes_only": True}, "in one way"),
     ],
 )
-def test_a_wrong_choice_of_frames_fails_before_anything_is_read(session, options, message):
+def test_invalid_frame_options_fail_before_any_read(session, options, message):
     table = bb.create_table("films", {"video": bb.Video})
     with pytest.raises(ConfigurationError, match=message):
         bb.functions.FrameIterator.create(video=table.video, **options)
@@ -145,13 +145,13 @@ def test_a_wrong_choice_of_frames_fails_before_anything_is_read(session, options
         (lambda _: video.make_video([None], fps=0), "fps"),
     ],
 )
-def test_a_wrong_argument_says_what_is_wrong(session, call, message):
+def test_invalid_arguments_are_rejected(session, call, message):
     path = film("film.mp4", **SMALL)
     with pytest.raises(ConfigurationError, match=message):
         call(path)
 
 
-def test_beyond_the_end_there_is_nothing(session):
+def test_times_beyond_the_end_return_null(session):
     path = film("film.mp4", sound="aac", **SMALL)
     assert video.extract_frame(path, 60) is None
     assert video.clip(path, 60) is None
@@ -159,7 +159,7 @@ def test_beyond_the_end_there_is_nothing(session):
     assert audio.clip(path, 60) is None
 
 
-def test_an_error_in_one_row_tells_which(session):
+def test_error_names_its_row(session):
     film("good.mp4", **SMALL)
     film("bad.mp4", **SMALL)
     table = bb.create_table("films", {"video": bb.Video})
@@ -170,19 +170,19 @@ def test_an_error_in_one_row_tells_which(session):
         table.add_computed_column(seconds=table.video.duration())
 
 
-def test_a_video_filmed_sideways_is_shown_upright(session):
+def test_rotated_video_is_shown_upright(session):
     path = turn(film("film.mp4", **SMALL | {"size": (64, 32)}))
 
     still = video.extract_frame(path, 0.0)
     assert still.size == (32, 64)
     top, bottom = (still.convert("L").getpixel((16, y)) for y in (4, 60))
-    assert top > 200  # the bar at the left came to the top
+    assert top > 200  # the left bar is at the top
     assert bottom < 60
     for mode in ("accurate", "fast"):
         assert video.extract_frame(video.clip(path, 0, 0.5, mode=mode), 0.0).size == (32, 64)
 
 
-def test_frames_of_uneven_times_are_those_nearest_to_the_moments(library):
+def test_frames_of_uneven_timestamps_are_the_nearest(library):
     stamps = [0, 1, 2, 9, 10, 11, 25, 30, 31, 39]
     path = film("film.mkv", frames=10, stamps=stamps, gop=3)
 
@@ -195,7 +195,7 @@ def test_frames_of_uneven_times_are_those_nearest_to_the_moments(library):
     ] == [True] * 4
 
 
-def test_a_duration_that_the_container_does_not_tell_is_counted(session):
+def test_missing_container_duration_is_measured(session):
     program = (
         "import av, sys\n"
         "with av.open(sys.argv[1]) as i, av.open(sys.stdout.buffer, 'w', format='matroska') as o:\n"
@@ -212,7 +212,7 @@ def test_a_duration_that_the_container_does_not_tell_is_counted(session):
     assert len(video.frames("piped.mkv", "piped.mkv", num_frames=4)) == 4
 
 
-def test_times_that_leap_are_refused_before_thousands_of_parts_are_cut(tmp_path):
+def test_excessive_timestamp_gap_is_rejected_by_split(tmp_path):
     path = film(tmp_path / "leaps.mkv", 3, fps=1, codec="mpeg4", stamps=[0, 1, 100_000])
     with pytest.raises(MediaError, match=r"leaps\.mkv has a frame that is shown for 99,999 s"):
         video.split(path, 0.5)
@@ -220,10 +220,10 @@ def test_times_that_leap_are_refused_before_thousands_of_parts_are_cut(tmp_path)
 
 
 @pytest.mark.parametrize("sound", [None, "aac"])
-def test_a_last_frame_that_lasts_for_days_is_refused_before_silence_is_written(tmp_path, sound):
+def test_excessive_last_frame_duration_is_rejected(tmp_path, sound):
     path = film(tmp_path / "last.mp4", 1, codec="mpeg4", sound=sound)
     data = bytearray(path.read_bytes())
-    times = data.find(b"stts")  # how long frames last: flags, entries, frames, units
+    times = data.find(b"stts")  # frame durations: flags, entries, frames, units
     data[times + 16 : times + 20] = b"\x7f" + b"\xff" * 3
     path.write_bytes(data)
     for use in (
@@ -236,7 +236,7 @@ def test_a_last_frame_that_lasts_for_days_is_refused_before_silence_is_written(t
 
 
 @pytest.mark.parametrize("mode", ["accurate", "fast"])
-def test_a_rate_of_a_frame_in_many_minutes_is_not_cut_into_thousands_of_parts(tmp_path, mode):
+def test_very_low_frame_rate_does_not_give_thousands_of_segments(tmp_path, mode):
     path = film(tmp_path / "slow.avi", 8, size=(32, 32), codec="mpeg4", gop=4)
     data = bytearray(path.read_bytes())
     header = data.find(b"strh") + 8

@@ -1,4 +1,4 @@
-"""Videos that are shown turned or mirrored: all that is made of them is upright."""
+"""Rotated and mirrored videos: all results are upright."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MATRICES = {
     "upright": (1, 0, 0, 1),
     "mirrored": (-1, 0, 0, 1),
     "upside down": (1, 0, 0, -1),
-    "turned by 180": (-1, 0, 0, -1),
+    "rotated by 180": (-1, 0, 0, -1),
     "transposed": (0, 1, 1, 0),
-    "turned by 90": (0, 1, -1, 0),
-    "turned by 270": (0, -1, 1, 0),
+    "rotated by 90": (0, 1, -1, 0),
+    "rotated by 270": (0, -1, 1, 0),
     "transversed": (0, -1, -1, 0),
 }
 
 
 @pytest.fixture(params=MATRICES)
-def turned(request, tmp_path):
-    """A video and the colours of its corners as they are shown, row by row."""
-    path = tmp_path / "turned.mp4"
+def rotated(request, tmp_path):
+    """Return a video and the displayed colours of its corners, row by row."""
+    path = tmp_path / "rotated.mp4"
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for (x, y), colour in CORNERS.items():
         pixels[y * 32 : y * 32 + 32, x * 48 : x * 48 + 48] = COLOURS[colour]
@@ -56,30 +56,30 @@ def corners_of(image) -> list[str]:
     ]
 
 
-def check(image, turned) -> None:
-    _, corners, size = turned
+def check(image, rotated) -> None:
+    _, corners, size = rotated
     assert (corners_of(image), image.size) == (corners, size)
 
 
-def test_frames_are_upright(session, turned):
-    path = turned[0]
-    check(video.extract_frame(path, 0.5), turned)
+def test_frames_are_upright(session, rotated):
+    path = rotated[0]
+    check(video.extract_frame(path, 0.5), rotated)
     t = bb.create_table("films", {"video": bb.Video})
     t.insert(video=path)
     frames = bb.create_view("frames", t, iterator=FrameIterator.create(video=t.video, fps=5))
     for image in frames.collect()["frame"]:
-        check(image, turned)
+        check(image, rotated)
 
 
 @pytest.mark.parametrize("mode", ["accurate", "fast"])
-def test_clips_and_parts_are_upright(session, turned, mode):
-    path = turned[0]
-    check(video.extract_frame(video.clip(path, 0, 1, mode=mode), 0.0), turned)
+def test_clips_and_segments_are_upright(session, rotated, mode):
+    path = rotated[0]
+    check(video.extract_frame(video.clip(path, 0, 1, mode=mode), 0.0), rotated)
     for part in video.segment(path, 1.0, mode=mode):
-        check(video.extract_frame(part, 0.0), turned)
+        check(video.extract_frame(part, 0.0), rotated)
 
 
-def test_what_is_encoded_anew_is_upright(session, turned):
-    path = turned[0]
-    check(video.extract_frame(video.resample(path, fps=5), 0.0), turned)
-    check(video.extract_frame(video.concat(path, path), 0.0), turned)
+def test_reencoded_videos_are_upright(session, rotated):
+    path = rotated[0]
+    check(video.extract_frame(video.resample(path, fps=5), 0.0), rotated)
+    check(video.extract_frame(video.concat(path, path), 0.0), rotated)

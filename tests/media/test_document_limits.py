@@ -1,4 +1,4 @@
-"""Small files that would take a machine: each ends soon, with an error that says what to raise."""
+"""Document limits: small files that expand too far fail early with a hint to the setting."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def packed(path, parts):
 
 
 def workbook(path, rows, *, strings="", sheet="worksheets/sheet1.xml"):
-    """Write a spreadsheet of the rows, as they stand in its XML."""
+    """Write a spreadsheet with rows given as XML."""
 
     def related(kind, target):
         return f'<Relationship Id="{kind}" Type="{RELATIONSHIPS}/{kind}" Target="{target}"/>'
@@ -67,7 +67,7 @@ FAR = '<row r="1"><c r="A1"><v>1</v></c></row><row r="{0}"><c r="{1}{0}"><v>2</v
 
 
 def document(path, body):
-    """Write a Word document with a body before what an empty one holds."""
+    """Write a Word document with XML before the body of an empty one."""
     import docx
 
     buffer = io.BytesIO()
@@ -94,7 +94,7 @@ def presentation(path, paragraphs):
 
 
 def pages(path, count):
-    """Write a PDF of so many pages, all of them the same object."""
+    """Write a PDF of many pages that share one object."""
     content = zlib.compress(b"BT /F1 9 Tf (words) Tj ET\n" * 1000)
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
@@ -182,7 +182,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_by_a_bound_that_is_named(name, tmp_path):
+def test_bomb_is_rejected_by_a_named_limit(name, tmp_path):
     make, setting = BOMBS[name]
     path = make(tmp_path)
     assert path.stat().st_size < 1_000_000
@@ -192,7 +192,7 @@ def test_a_bomb_is_refused_by_a_bound_that_is_named(name, tmp_path):
     assert str(path) in caught.value.message
 
 
-def test_no_bomb_takes_a_gigabyte(tmp_path):
+def test_rejected_bombs_take_less_than_a_gigabyte(tmp_path):
     paths = []
     for number, (make, _) in enumerate(BOMBS.values()):
         folder = tmp_path / str(number)
@@ -227,7 +227,7 @@ def test_no_bomb_takes_a_gigabyte(tmp_path):
         ("max_text", lambda f: text(f / "a.csv", "name,other\nvalue,value\n")),
     ],
 )
-def test_a_bound_is_that_of_the_configuration(setting, make, tmp_path):
+def test_limits_follow_the_configuration(setting, make, tmp_path):
     path = make(tmp_path)
     assert read_document(path) is not None
     with (
@@ -237,15 +237,15 @@ def test_a_bound_is_that_of_the_configuration(setting, make, tmp_path):
         read_document(path)
 
 
-def test_what_is_within_bounds_is_read(tmp_path):
+def test_document_within_limits_is_read(tmp_path):
     path = workbook(tmp_path / "a.xlsx", FAR.format(3, "C"))
     assert [block.text for block in read_document(path).blocks] == ["1", " |  | 2"]
-    # Only what is from the first cell to the last is kept.
+    # Only the range from the first to the last cell is kept.
     far = workbook(tmp_path / "far.xlsx", '<row r="1048576"><c r="XFD1048576"><v>2</v></c></row>')
     assert [block.text for block in read_document(far).blocks] == ["2"]
 
 
-def test_a_bomb_fails_its_cell_alone(session, tmp_path):
+def test_bomb_fails_only_its_cell(session, tmp_path):
     table = bb.create_table("docs", {"doc": bb.Document})
     unchecked = bb.create_table("unchecked", {"doc": bb.Document}, media_validation="on_read")
     good = workbook(tmp_path / "good.xlsx", FAR.format(3, "C"))
@@ -260,7 +260,7 @@ def test_a_bomb_fails_its_cell_alone(session, tmp_path):
     assert sum("has more than 5,000,000 cells" in str(error) for error in rows["error"]) == 1
 
 
-def test_the_bounds_of_the_configuration_hold_for_calls(monkeypatch, tmp_path):
+def test_configured_limits_apply_to_function_calls(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     Path("barbule.toml").write_text("[media]\nmax_text = 12\n")
     with bb.connect(home=tmp_path / "home"):
@@ -271,11 +271,11 @@ def test_the_bounds_of_the_configuration_hold_for_calls(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "end", "kind"), [("a.txt", "x", "text"), ("a", "<html>", "html")])
-def test_comments_before_a_page_take_no_time(name, end, kind, tmp_path):
+def test_format_detection_skips_leading_comments_quickly(name, end, kind, tmp_path):
     assert validate_document(text(tmp_path / name, "<!---->" * 1000 + end)) == kind
 
 
-def test_an_element_with_very_many_attributes_is_refused(tmp_path):
+def test_element_with_too_many_attributes_is_rejected(tmp_path):
     many = " ".join(f"a{number}='>'" for number in range(100_000))
     with pytest.raises(MediaError, match="more than 2,000 attributes"):
         read_document(text(tmp_path / "a.html", f"<body><p {many}>words"))
@@ -286,11 +286,11 @@ def test_an_element_with_very_many_attributes_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content", ["```\n" * 250_000, "a\n" + "<x>\n" * 250_000, "# a" + " \t" * 400_000 + "x"]
 )
-def test_markdown_takes_a_time_that_grows_with_its_length(content, tmp_path):
+def test_markdown_parsing_takes_linear_time(content, tmp_path):
     assert read_document(text(tmp_path / "a.md", content)).blocks
 
 
-def test_headers_of_tar_files_that_claim_much_are_refused(session, tmp_path):
+def test_tar_headers_that_claim_too_much_are_rejected(session, tmp_path):
     member = tarfile.TarInfo("0.txt")
     member.size = 3
     name = tarfile.TarInfo("././@LongLink")
@@ -303,7 +303,7 @@ def test_headers_of_tar_files_that_claim_much_are_refused(session, tmp_path):
 
 
 def members(path, names, size=0):
-    """Write a tar file of members that hold nothing, or zeros."""
+    """Write a tar file of empty or zero-filled members."""
     with {".gz": gzip, ".bz2": bz2, ".xz": lzma}[path.suffix].open(path, "wb") as stream:
         for name in names:
             member = tarfile.TarInfo(name)
@@ -326,7 +326,7 @@ def members(path, names, size=0):
     ],
     ids=["samples", "others", "bz2", "xz", "zeros"],
 )
-def test_tar_files_that_unpack_to_much_are_refused(session, name, names, size, tmp_path):
+def test_tar_files_that_unpack_too_far_are_rejected(session, name, names, size, tmp_path):
     path = members(tmp_path / name, names, size)
     assert path.stat().st_size < 1_000_000
     with pytest.raises(DataError, match=r"a\.tar\.\w+' unpacks to \d+ bytes and more in"):
@@ -334,7 +334,7 @@ def test_tar_files_that_unpack_to_much_are_refused(session, name, names, size, t
     assert bb.list_tables() == []
 
 
-def test_an_honest_tar_file_that_begins_with_a_large_member_is_read(session, tmp_path):
+def test_tar_file_with_a_large_first_member_is_read(session, tmp_path):
     large = random.Random(1).randbytes(1 << 20) * 70
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz", compresslevel=1) as archive:
         for name, content in (("0.bin", large), ("1.bin", b"abc")):
@@ -345,7 +345,7 @@ def test_an_honest_tar_file_that_begins_with_a_large_member_is_read(session, tmp
     assert lengths == [70 << 20, 3]
 
 
-def test_an_honest_tar_file_of_many_small_samples_is_read(session, tmp_path):
+def test_tar_file_of_many_small_samples_is_read(session, tmp_path):
     path = tmp_path / "a.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for number in range(21_000):

@@ -1,4 +1,4 @@
-"""Files of which the end is missing: found when they are inserted, whatever their size."""
+"""Truncated files are detected on insert, whatever their size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _picture(form, size):
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
 @pytest.mark.parametrize("size", [24, 600])
 @pytest.mark.parametrize("ending", IMAGES)
-def test_images_that_are_cut_off_are_refused(ending, size, part):
+def test_truncated_images_are_rejected(ending, size, part):
     data = _picture(IMAGES[ending], size)
     cut = data[: int(len(data) * part)]
     table = bb.create_table("t", {"img": bb.Image})
@@ -46,7 +46,7 @@ def test_images_that_are_cut_off_are_refused(ending, size, part):
 
 
 def _short_of_rows(size):
-    """Make a PNG that is whole as a file, and has the pixels of half its rows."""
+    """Create a complete PNG file with the pixels of half its rows."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(
@@ -59,7 +59,7 @@ def _short_of_rows(size):
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def test_a_large_png_without_all_rows_is_refused_when_it_is_opened():
+def test_large_png_without_all_rows_is_rejected_when_opened():
     table = bb.create_table("t", {"img": bb.Image})
     with pytest.raises(MediaError, match="damaged or truncated"):
         table.insert(img=_short_of_rows(64))
@@ -77,7 +77,7 @@ FILMS = {
 
 
 @pytest.mark.parametrize("ending", FILMS)
-def test_films_that_are_cut_off_are_refused(ending):
+def test_truncated_videos_are_rejected(ending):
     name = f"film.{ending}"
     FILMS[ending](name)
     data = Path(name).read_bytes()
@@ -89,7 +89,7 @@ def test_films_that_are_cut_off_are_refused(ending):
             table.insert(film=data[: int(len(data) * part)])
 
 
-def test_the_index_of_a_film_may_come_first():
+def test_declared_length_is_read_with_a_leading_index():
     boxes = [(b"ftyp", b"isom0000"), (b"moov", b"x" * 40), (b"mdat", b"y" * 400)]
     data = b"".join(struct.pack(">I", 8 + len(text)) + name + text for name, text in boxes)
     file = Path("a.mp4")
@@ -103,7 +103,7 @@ def test_the_index_of_a_film_may_come_first():
 
 
 @pytest.mark.parametrize("ending", ["wav", "aiff"])
-def test_sounds_that_are_cut_off_are_refused(ending):
+def test_truncated_sounds_are_rejected(ending):
     codec = {"wav": "pcm_s16le", "aiff": "pcm_s16be"}[ending]
     tone(f"tone.{ending}", codec=codec)
     data = Path(f"tone.{ending}").read_bytes()
@@ -111,7 +111,7 @@ def test_sounds_that_are_cut_off_are_refused(ending):
     table.insert(sound=data)
     with pytest.raises(MediaError, match=r"row 0: .*is cut short: it should have"):
         table.insert(sound=data[: len(data) // 2])
-    if ending == "wav":  # one that was written to a pipe does not say how long it is
+    if ending == "wav":  # a file written to a pipe declares no length
         table.insert(sound=data[:4] + b"\xff" * 4 + data[8 : len(data) // 2])
 
 
@@ -123,7 +123,7 @@ def test_sounds_that_are_cut_off_are_refused(ending):
         b"\x1aE\xdf\xa3\x84abcd\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff",
     ],
 )  # fmt: skip
-def test_what_tells_no_length_is_left_to_others(content):
+def test_files_without_a_declared_length_pass(content):
     file = Path("a.bin")
     file.write_bytes(content)
     declared = declared_length(file)

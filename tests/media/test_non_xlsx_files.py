@@ -1,4 +1,4 @@
-"""Spreadsheets of other formats that are called XLSX: each fails with what it is."""
+"""Files of other formats with the suffix .xlsx: the error names the actual format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000)
     ],
     ids=["xlsb", "xlsb called xlsx", "ods", "zip", "xls", "encrypted"],
 )
-def test_what_is_called_xlsx_and_is_not(tmp_path, content, reason):
+def test_non_xlsx_content_is_rejected_with_its_format(tmp_path, content, reason):
     path = tmp_path / "a.xlsx"
     if isinstance(content, bytes):
         path.write_bytes(content)

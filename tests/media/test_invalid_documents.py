@@ -1,4 +1,4 @@
-"""Documents that are wrong, as users insert them: what is kept, and what the message names."""
+"""Invalid documents as users insert them: error messages and stored rows."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def written(path: Path, content: str) -> Path:
 
 
 BAD = {
-    "zero-bytes": (lambda f: written(f / "bad.pdf", ""), r"bad\.pdf is empty"),
-    "a-picture-as-a-pdf": (lambda f: picture(f / "bad.pdf"), r"bad\.pdf is damaged: .* not PDF"),
-    "a-picture-as-text": (lambda f: picture(f / "bad.txt"), r"bad\.txt is of no known document"),
+    "empty": (lambda f: written(f / "bad.pdf", ""), r"bad\.pdf is empty"),
+    "image-as-pdf": (lambda f: picture(f / "bad.pdf"), r"bad\.pdf is damaged: .* not PDF"),
+    "image-as-text": (lambda f: picture(f / "bad.txt"), r"bad\.txt is of no known document"),
     "text-as-docx": (lambda f: written(f / "bad.docx", "text"), r"bad\.docx is damaged: .* DOCX"),
-    "truncated-book": (lambda f: cut(f / "bad.epub"), r"bad\.epub is a damaged or truncated"),
+    "truncated-epub": (lambda f: cut(f / "bad.epub"), r"bad\.epub is a damaged or truncated"),
     "truncated-json": (
         lambda f: written(f / "bad.json", '{"a": [1,'),
         r"bad\.json is a damaged JSON file \(line 1",
@@ -58,7 +58,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_wrong_document_ends_the_insert_and_is_named(name, docs, tmp_path):
+def test_invalid_document_aborts_the_insert_and_is_named(name, docs, tmp_path):
     make, message = BAD[name]
     good = written(tmp_path / "good.md", "# good")
     bad = make(tmp_path)
@@ -69,7 +69,7 @@ def test_a_wrong_document_ends_the_insert_and_is_named(name, docs, tmp_path):
     assert len(docs.collect()) == 0
 
 
-def test_a_document_that_breaks_later_is_an_error_of_its_row(docs, tmp_path):
+def test_document_damaged_later_is_an_error_of_its_row(docs, tmp_path):
     good = written(tmp_path / "good.json", '{"a": "b"}')
     bad = written(tmp_path / "bad.json", '{"a": "c"}')
     docs.insert([{"doc": good}, {"doc": bad}])
@@ -82,7 +82,7 @@ def test_a_document_that_breaks_later_is_an_error_of_its_row(docs, tmp_path):
     assert [text for text in view.collect()["text"] if text] == ['{"a": "b"}']
 
 
-def test_a_pdf_without_its_fonts_is_read(docs, tmp_path):
+def test_pdf_without_fonts_is_read(docs, tmp_path):
     content = make_pdf(tmp_path / "whole.pdf", ["Barbs branch."]).read_bytes()
     bare = tmp_path / "bare.pdf"
     bare.write_bytes(content.replace(b"/Helvetica", b"/Missing12").replace(b"/Type1", b"/TrueT"))
@@ -104,14 +104,14 @@ def test_a_pdf_without_its_fonts_is_read(docs, tmp_path):
         ("deep.xml", "<a>" * 5000 + "words" + "</a>" * 5000, "words"),
     ],
 )
-def test_what_is_nested_without_end_is_read(tmp_path, name, content, words):
+def test_deeply_nested_documents_are_read(tmp_path, name, content, words):
     path = written(tmp_path / name, content)
     text = "\n".join(block.text for block in read_document(path).blocks)
     assert words in text
 
 
 @pytest.mark.parametrize("element", ["div", "b", "ul><li", "table><tr><td", "section"])
-def test_what_is_nested_beyond_reason_is_refused_at_once(tmp_path, element):
+def test_excessive_nesting_is_rejected_quickly(tmp_path, element):
     names = [part.strip("<") for part in element.split(">")]
     ends = "".join(f"</{name}>" for name in reversed(names))
     path = written(tmp_path / "deep.html", f"<{element}>" * 100_000 + "words" + ends * 100_000)
@@ -119,12 +119,12 @@ def test_what_is_nested_beyond_reason_is_refused_at_once(tmp_path, element):
         read_document(path)
 
 
-def test_a_long_page_whose_elements_need_no_end_is_read(tmp_path):
+def test_long_page_of_unclosed_elements_is_read(tmp_path):
     path = written(tmp_path / "long.html", "<p>one<br>more<img src=x>" * 50_000 + "<p>words")
     assert read_document(path).blocks[-1].text == "words"
 
 
-def test_a_huge_table_is_read(tmp_path):
+def test_huge_tables_are_read(tmp_path):
     rows = 20_000
     page = written(
         tmp_path / "huge.html",

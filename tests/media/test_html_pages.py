@@ -1,4 +1,4 @@
-"""Pages as a reader sees them: XHTML and the pages of books, what is hidden, tables in tables."""
+"""HTML pages as a reader sees them: XHTML, EPUB pages, hidden content and nested tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def words(data: bytes, **options) -> list[str]:
 
 @pytest.mark.parametrize("head", CLOSED)
 @pytest.mark.parametrize("name", ["page.xhtml", "page.html"])
-def test_elements_of_xhtml_end_where_they_are_closed(tmp_path, head, name):
+def test_xhtml_elements_can_be_self_closed_in_head(tmp_path, head, name):
     path = tmp_path / name
     path.write_text(XHTML.format(head + BODY))
     assert [block.text for block in read_document(path).blocks] == ["One", "Hooks."]
@@ -37,13 +37,13 @@ def test_elements_of_xhtml_end_where_they_are_closed(tmp_path, head, name):
     "closed", ["button", "nav", "select", "object", "iframe", "canvas", "template", "textarea",
                "noscript", "svg", "a", "div", "p", "xmp", "noframes"],
 )  # fmt: skip
-def test_every_element_may_be_closed(closed):
+def test_xhtml_body_elements_can_be_self_closed(closed):
     for page in (
         f"<p>One.</p><{closed}/><p>Two.</p>",
         f'<p>One.</p><{closed} id="x" /><p>Two.</p>',
     ):
         assert words(XHTML.format(f"<body>{page}</body>").encode()) == ["One.", "Two."]
-        # Not well-formed: what a browser shows is the best there is.
+        # Not well-formed: read as a browser shows it.
         assert words(XHTML.format(f"<body>{page}<br></body>").encode()) == ["One.", "Two."]
 
 
@@ -58,29 +58,29 @@ def test_every_element_may_be_closed(closed):
         ("<ul><li>one</li><li/><li>two</li></ul>", ["one", "two"]),
     ],
 )
-def test_xhtml_is_read_as_xml(source, expected):
+def test_xhtml_is_parsed_as_xml(source, expected):
     assert words(XHTML.format(f"<body>{source}</body>").encode()) == expected
 
 
-def test_entities_of_xhtml_are_not_expanded():
+def test_xhtml_entities_are_not_expanded():
     lol = "<!DOCTYPE html [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;'>]>"
     page = f'<?xml version="1.0"?>{lol}<html><body><p>Text &b;.</p></body></html>'
     assert "aaaa" not in "".join(words(page.encode()))
     assert "Text" in "".join(words(page.encode()))
 
 
-def test_lines_of_xhtml_are_those_of_its_source():
+def test_xhtml_source_lines_are_kept():
     page = XHTML.format("<head>\n<title/>\n</head>\n<body>\n<p>One.</p>\n<p>Two.</p></body>")
     assert [block.sourceline for block in read_html(page.encode()).blocks] == [6, 7]
 
 
-def test_the_language_of_xhtml():
+def test_xhtml_language_is_read():
     page = '<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="de"><p>x</p></html>'
     assert read_html(page.encode()).metadata == {"language": "de"}
 
 
 @pytest.mark.parametrize("head", CLOSED)
-def test_no_chapter_of_a_book_is_lost(tmp_path, head):
+def test_epub_chapters_are_all_read(tmp_path, head):
     chapters = {f"c{n}.xhtml": f"<body><h1>Chapter {n}</h1><p>Words.</p></body>" for n in range(3)}
     chapters["c1.xhtml"] = head + chapters["c1.xhtml"]
     document = read_document(make_epub(tmp_path / "book.epub", chapters))
@@ -90,7 +90,7 @@ def test_no_chapter_of_a_book_is_lost(tmp_path, head):
     assert document.left_out == ()
 
 
-def test_pages_of_a_book_that_are_not_read_are_told(tmp_path):
+def test_unread_epub_pages_are_reported(tmp_path):
     path = make_epub(tmp_path / "book.epub", {"a.xhtml": "<p>A.</p>", "n.xhtml": "<p>Note.</p>"})
     parts = {}
     with zipfile.ZipFile(path) as archive:
@@ -109,7 +109,7 @@ def test_pages_of_a_book_that_are_not_read_are_told(tmp_path):
     assert document.left_out == ("pages outside of the order", "pages that are missing")
 
 
-# -- what is not shown -----------------------------------------------------------------------
+# -- hidden content --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_pages_of_a_book_that_are_not_read_are_told(tmp_path):
         "<div hidden><div hidden><nav>no</nav></div></div>",
     ],
 )
-def test_what_is_hidden_is_not_read(hidden):
+def test_hidden_content_is_omitted(hidden):
     page = read_html(f"<p>Shown.</p>{hidden}<p>Shown.</p>".encode())
     assert "no" not in "".join(block.text for block in page.blocks)
     assert page.left_out == ("hidden text",)
@@ -142,17 +142,17 @@ def test_what_is_hidden_is_not_read(hidden):
         "<details><summary>More</summary>yes</details>",
     ],
 )
-def test_what_only_looks_hidden_is_read(visible):
+def test_content_that_resembles_hidden_is_read(visible):
     page = read_html(visible.encode())
     assert "yes" in "".join(block.text for block in page.blocks)
     assert page.left_out == ()
 
 
-def test_a_body_that_waits_for_its_script_is_read():
+def test_body_hidden_until_script_runs_is_read():
     assert words(b"<body style='visibility:hidden'><p>Words.</p></body>") == ["Words."]
 
 
-def test_what_is_left_out_is_told(tmp_path):
+def test_omitted_content_is_reported(tmp_path):
     path = tmp_path / "page.html"
     path.write_text(
         "<script>x</script><nav>Home</nav><svg><text>chart</text></svg><svg></svg>"
@@ -165,7 +165,7 @@ def test_what_is_left_out_is_told(tmp_path):
     assert "aside" in read_html(path.read_bytes(), skip=["aside"]).left_out
 
 
-def test_a_page_without_anything_left_out_says_so(tmp_path):
+def test_page_without_omissions_reports_none(tmp_path):
     path = tmp_path / "note.txt"
     path.write_text("Text.")
     docs = bb.create_table("docs", {"doc": bb.Document})
@@ -173,10 +173,10 @@ def test_a_page_without_anything_left_out_says_so(tmp_path):
     assert "left_out" not in docs.select(x=docs.doc.metadata()).collect()[0, "x"]
 
 
-# -- tables, readings, soft hyphens ----------------------------------------------------------
+# -- tables, ruby text, soft hyphens ---------------------------------------------------------
 
 
-def test_a_table_in_a_cell_is_its_text():
+def test_nested_table_is_read_as_cell_text():
     page = read_html(
         b"<table><tr><th>name</th><th>price</th></tr><tr><td>hook</td><td><table><tr><td>2.50</td>"
         b"<td>EUR</td></tr></table></td></tr><tr><td>barb</td><td>9</td></tr></table>"
@@ -185,7 +185,7 @@ def test_a_table_in_a_cell_is_its_text():
     assert block.rows == (("name", "price"), ("hook", "2.50 EUR"), ("barb", "9"))
 
 
-def test_a_table_that_arranges_a_page_is_no_table():
+def test_layout_table_is_not_a_table():
     inner = "<table><tr><th>a</th><td>b</td></tr></table>"
     page = read_html(f"<table><tr><td><p>Left.</p></td><td>{inner}</td></tr></table>".encode())
     assert [(block.text, block.rows) for block in page.blocks] == [
@@ -195,11 +195,11 @@ def test_a_table_that_arranges_a_page_is_no_table():
 
 
 @pytest.mark.parametrize("reading", ["<rt>とう</rt>", "<rp>(</rp><rt>とう</rt><rp>)</rp>"])
-def test_readings_stand_behind_their_words(reading):
+def test_ruby_text_follows_its_base(reading):
     assert words(f"<p><ruby>東{reading}</ruby>へ</p>".encode()) == ["東(とう)へ"]
 
 
-def test_soft_hyphens_are_no_text():
+def test_soft_hyphens_are_removed_from_html():
     page = b"<h1>Do&shy;nau</h1><p>Schiff&shy;fahrt</p><table><tr><td>Do&#173;nau</td></tr></table>"
     page += b"<pre>Do&shy;nau</pre><p>Schiff<b>&shy;fahrt</b><br>x</p>"
     assert words(page) == ["Donau", "Schifffahrt", "Donau", "Donau", "Schifffahrt x"]

@@ -1,4 +1,4 @@
-"""Media columns compared: a path means the file that an insert of it would refer to."""
+"""Comparison of media columns: a path matches the file that an insert of it refers to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _matching_rows(t, predicate):
 @pytest.mark.parametrize(
     "shape", [str, pathlib.Path, lambda path: str(pathlib.Path(path).resolve())]
 )
-def test_a_path_finds_its_file(t, shape):
+def test_path_matches_its_file(t, shape):
     a, b = shape("pics/a.png"), shape("./pics/b.png")
     assert _matching_rows(t, t.img == a) == [1]
     assert _matching_rows(t, a == t.img) == [1]
@@ -55,7 +55,7 @@ def test_a_path_finds_its_file(t, shape):
     assert _matching_rows(t, t.doc == shape("b.md")) == [2]
 
 
-def test_urls_and_files_that_are_not_there_are_compared_as_they_are(t):
+def test_urls_and_missing_files_are_compared_literally(t):
     assert _matching_rows(t, t.img == URL) == [3]
     assert _matching_rows(t, t.img == "pics/none.png") == []
     assert _matching_rows(t, t.img == "") == []
@@ -63,7 +63,7 @@ def test_urls_and_files_that_are_not_there_are_compared_as_they_are(t):
     assert _matching_rows(t, t.img == None) == [4]  # noqa: E711 - as Ibis has it
 
 
-def test_values_are_chosen_by_paths(t):
+def test_cases_nullif_and_fill_null_accept_paths(t):
     row = t.order_by("n")
     assert row.select(x=t.img.cases(("pics/a.png", 1), (URL, 2), else_=0)).collect()["x"] == [
         1, 0, 2, 0
@@ -74,13 +74,13 @@ def test_values_are_chosen_by_paths(t):
     assert filled == str(pathlib.Path("pics/a.png").absolute())
 
 
-def test_rows_are_changed_by_paths(t):
+def test_update_and_delete_accept_paths(t):
     assert t.update({"n": 10}, where=t.img == "pics/a.png").rows == 1
     assert t.delete(where=t.img.isin(["pics/b.png"])).rows == 1
     assert t.order_by("n").collect()["n"] == [3, 4, 10]
 
 
-def test_a_view_goes_on_with_the_file_when_the_folder_is_another(t, tmp_path, monkeypatch):
+def test_stored_predicate_keeps_the_absolute_path(t, tmp_path, monkeypatch):
     mine = t.filter(t.img == "pics/a.png")
     monkeypatch.chdir(tmp_path / "pics")
     assert mine.collect()["n"] == [1]
@@ -88,7 +88,7 @@ def test_a_view_goes_on_with_the_file_when_the_folder_is_another(t, tmp_path, mo
 
 
 @pytest.mark.parametrize("content", [b"x", bytearray(b"x"), Image.new("L", (1, 1))])
-def test_content_is_no_reference(t, content):
+def test_content_is_rejected_as_a_reference(t, content):
     for compare in (lambda: t.img == content, lambda: t.img.isin([content])):
         with pytest.raises(ExpressionError, match=r"compared by its reference.*sha256\(\)"):
             compare()

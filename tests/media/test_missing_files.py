@@ -1,4 +1,4 @@
-"""Files of the media store that are gone: told by `changed()`, by `check()`, and by errors."""
+"""Missing media store files: reported by `changed()`, `check()` and query errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def delete_object(table, reference):
     return path, content
 
 
-def test_a_stored_file_that_is_gone_has_changed(photos):
+def test_deleted_store_file_is_reported_as_changed(photos):
     path, content = delete_file(photos, 1)
     flags = photos.order_by("n").select(c=photos.img.changed()).collect()["c"]
     assert flags == [False, True, False]
@@ -41,7 +41,7 @@ def test_a_stored_file_that_is_gone_has_changed(photos):
     assert photos.filter(photos.img.changed()).collect()["n"] == []
 
 
-def test_check_tells_what_the_store_lacks(photos):
+def test_check_reports_missing_files(photos):
     view = bb.create_view("small", photos.filter(photos.n > 0).select("n", "img"))
     assert view.count().execute() == 2
     assert bb.check()
@@ -49,7 +49,7 @@ def test_check_tells_what_the_store_lacks(photos):
     report = bb.check()
     assert not report
     assert not report.ok
-    assert [loss.table for loss in report.media] == ["photos"]  # of the view it is the same file
+    assert [loss.table for loss in report.media] == ["photos"]  # the view refers to the same file
     assert report.media[0].missing == (f"media:{path.name}",)
     assert "not all is well" in repr(report)
     assert f"photos: 1 file is not in the media store: media:{path.name}" in repr(report)
@@ -57,7 +57,7 @@ def test_check_tells_what_the_store_lacks(photos):
     assert bb.check().ok
 
 
-def test_check_looks_at_former_versions_and_within_cells(session):
+def test_check_covers_older_versions_and_nested_cells(session):
     table = bb.create_table("t", {"n": bb.Int, "imgs": bb.Array(bb.Image)})
     table.insert(n=1, imgs=[PIL.Image.new("L", (3, 3)), None])
     (stored,) = table.select(u=table.imgs.cast("array<string>")[0]).collect()["u"]
@@ -82,7 +82,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_errors_of_queries_name_table_column_and_row(query, photos):
+def test_query_error_names_table_column_and_row(query, photos):
     path, _ = delete_file(photos, 1)
     with pytest.raises(MediaError, match="is not in the media store") as caught:
         QUERIES[query](photos).collect()
@@ -91,7 +91,7 @@ def test_errors_of_queries_name_table_column_and_row(query, photos):
     assert path.name in str(error)
 
 
-def test_errors_of_two_columns_name_the_table(photos):
+def test_error_over_two_columns_names_the_table(photos):
     photos.add_columns({"other": bb.Image})
     delete_file(photos, 1)
     with pytest.raises(MediaError, match=r"table 'photos', row 1: ") as caught:
