@@ -25,6 +25,7 @@ BENCHMARKS = [
     "startup",
     "tables",
     "growth",
+    "structure",
     "images",
     "documents",
     "video",

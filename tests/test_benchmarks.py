@@ -111,6 +111,16 @@ def test_a_side_that_fails_is_shown(benchmark):
         side.ask("aggregate")
 
 
+def test_structure(benchmark, tmp_path, monkeypatch):
+    structure = benchmark("structure")
+    small = [curve._replace(sizes=(1, 2), compare=(1, 2)) for curve in structure.CURVES]
+    monkeypatch.setattr(structure, "CURVES", small)
+    figures = _record(benchmark("run"), "structure", tmp_path, rounds=1)["figures_ms"]
+    labels = [curve.label.format(size) for curve in small for size in curve.sizes]
+    assert all(figures[label] > 0 for label in labels)
+    assert len(structure.LIMITS) == len(small)
+
+
 def test_growth(benchmark, tmp_path, monkeypatch):
     homes = tmp_path / "homes"
     homes.mkdir()

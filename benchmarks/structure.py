@@ -1,0 +1,198 @@
+"""How the cost of one operation grows with the structure that it touches.
+
+One row is inserted into tables with more function columns, views or columns; rows are read
+through more virtual columns, steps of a query, nested calls and levels of views. Each curve is
+measured in a fresh home, in one process, so that its points can be compared: the figures are how
+many times as long the largest structure takes as the smallest.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import barbule as bb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from barbule import Session
+
+ROUNDS = 7
+ROWS = 100
+LIMITS: dict[str, float] = {}
+DETAILS: dict[str, object] = {}
+
+
+@bb.udf
+def increment(number: bb.Int) -> int:
+    """Return the next number; a function, so that its column is stored."""
+    return number + 1
+
+
+class Curve(NamedTuple):
+    """An operation over structures of several sizes.
+
+    Attributes
+    ----------
+    prepare
+        Makes the structure of a size in an open session; returns the operation to measure.
+    at_most
+        How many times as long the size in `compare[1]` may take as that in `compare[0]`.
+    """
+
+    label: str
+    sizes: tuple[int, ...]
+    prepare: Callable[[Session, int], Callable[[], object]]
+    compare: tuple[int, int]
+    at_most: float
+
+
+def _rows(count: int = ROWS) -> list[dict[str, int]]:
+    return [{"n": number} for number in range(count)]
+
+
+def _function_columns(session: Session, count: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _rows())
+    previous = table.n
+    for number in range(count):
+        table.add_computed_column(**{f"f{number}": increment(previous)})
+        previous = table[f"f{number}"]
+    numbers = iter(range(1000, 10_000))
+    return lambda: table.insert([{"n": next(numbers)}])
+
+
+def _views(session: Session, count: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _rows())
+    for number in range(count):
+        session.create_view(f"view{number}", table.filter(table.n > number))
+    return lambda: table.insert([{"n": 1000}])
+
+
+def _columns(session: Session, count: int) -> Callable[[], object]:
+    row = {f"c{number}": number for number in range(count)}
+    table = session.create_table("wide", [row] * 10)
+    return lambda: table.insert([row])
+
+
+def _virtual_columns(session: Session, count: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _rows())
+    previous = table.n
+    for number in range(count):
+        table.add_computed_column(**{f"v{number}": previous + 1})
+        previous = table[f"v{number}"]
+    return table.collect
+
+
+def _mutates(session: Session, count: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _rows())
+
+    def read() -> object:
+        query = table
+        for number in range(count):
+            query = query.mutate(**{f"m{number}": query.n + number})
+            query = query.filter(query[f"m{number}"] >= 0)
+        return query.collect()
+
+    return read
+
+
+def _nested_calls(session: Session, count: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _rows(10))
+
+    def read() -> object:
+        value = table.n
+        for _ in range(count):
+            value = increment(value)
+        return table.select(value=value).collect()
+
+    return read
+
+
+def _view_levels(session: Session, depth: int) -> bb.Table:
+    table = session.create_table("numbers", _rows())
+    for level in range(depth):
+        table = session.create_view(
+            f"level{level}", table.filter(table.n >= level).mutate(**{f"m{level}": table.n + level})
+        )
+    return table
+
+
+def _deep_view(session: Session, depth: int) -> Callable[[], object]:
+    return _view_levels(session, depth).collect
+
+
+def _insert_under_deep_view(session: Session, depth: int) -> Callable[[], object]:
+    _view_levels(session, depth)
+    table = session.get_table("numbers")
+    return lambda: table.insert([{"n": 1000}])
+
+
+CURVES = (
+    Curve(
+        "insert one row, {} function columns in a chain",
+        (1, 5, 10, 20),
+        _function_columns,
+        (1, 20),
+        6,
+    ),
+    Curve("insert one row, {} views", (1, 10, 40), _views, (1, 40), 10),
+    Curve("insert one row, {} columns", (50, 200, 500), _columns, (50, 500), 9),
+    Curve("read {} chained virtual columns", (5, 10, 20, 40, 60), _virtual_columns, (20, 60), 4),
+    Curve("{} times mutate and filter", (5, 20, 60), _mutates, (5, 60), 10),
+    Curve("{} nested calls", (1, 4, 8, 12), _nested_calls, (1, 12), 10),
+    Curve("read a view at depth {}", (2, 4, 8, 16), _deep_view, (2, 8), 6),
+    Curve(
+        "insert one row under views to depth {}", (2, 4, 8, 16), _insert_under_deep_view, (2, 8), 6
+    ),
+)
+
+
+@contextmanager
+def _fresh_session() -> Iterator[Session]:
+    home = Path(tempfile.mkdtemp(prefix="barbule-structure-"))
+    try:
+        with bb.connect(f"duckdb:///{home}/structure.duckdb", home=home) as session:
+            yield session
+    finally:
+        shutil.rmtree(home)
+
+
+def _median_ms(operation: Callable[[], object], rounds: int) -> float:
+    operation()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        operation()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def _measured(curve: Curve, rounds: int) -> dict[int, float]:
+    points = {}
+    for size in curve.sizes:
+        with _fresh_session() as session:
+            points[size] = _median_ms(curve.prepare(session, size), rounds)
+    return points
+
+
+def measure(*, rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the times of all points in milliseconds, and the ratios that have a limit."""
+    with _fresh_session() as session:  # loads what a first operation loads
+        _function_columns(session, 1)()
+    figures: dict[str, float] = {}
+    for curve in CURVES:
+        points = _measured(curve, rounds)
+        figures |= {curve.label.format(size): ms for size, ms in points.items()}
+        small, large = curve.compare
+        ratio = f"{curve.label.format(large)}, times {small}"
+        ratio += " (times)"
+        figures[ratio] = points[large] / points[small]
+        LIMITS[ratio] = curve.at_most
+    DETAILS["rounds"] = rounds
+    return figures
