@@ -29,7 +29,7 @@ def folders():
 
 def drawn_tree():
     """Return the folders and files that the page draws, by how they are indented."""
-    tree = DESIGN.read_text().split("## The house")[1].split("```\n")[1]
+    tree = DESIGN.read_text().split("## Source tree")[1].split("```\n")[1]
     drawn, files, above = set(), [], {-1: [""]}
     for line in tree.splitlines():
         depth = len(line) - len(line.lstrip())
@@ -111,7 +111,7 @@ def import_names(distribution):
 
 
 def test_libraries_of_the_design_page_are_imported():
-    table = DESIGN.read_text().split("## What it stands on")[1]
+    table = DESIGN.read_text().split("## Dependencies")[1]
     cells = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")][1:]
     libraries = [name for cell in cells for name in re.findall(r"`([a-z][a-z0-9-]+)`", cell)]
     assert len(libraries) > 20
