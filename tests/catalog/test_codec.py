@@ -1,4 +1,4 @@
-"""Expressions and types as JSON: what goes in comes out, and nothing else goes in."""
+"""Expressions and data types as JSON: supported ones round-trip, others are refused."""
 
 # ruff: noqa: ARG005 - all expressions take both tables
 
@@ -57,7 +57,7 @@ def _load(opened, text):
     return codec.load(text, engine.leaf)
 
 
-MOMENT = datetime.datetime(2024, 2, 29, 12, 30, 15, 123456)  # noqa: DTZ001
+TIMESTAMP = datetime.datetime(2024, 2, 29, 12, 30, 15, 123456)  # noqa: DTZ001
 ROUND_TRIPS = {
     "table": lambda t, o: t,
     "old table": lambda t, o: t.at(0),
@@ -82,8 +82,8 @@ ROUND_TRIPS = {
     "array literal": lambda t, o: ibis.literal([1.5, 2.5], "array<float64>"),
     "map": lambda t, o: t.m["a"],
     "json path": lambda t, o: t.j.a.b[0].str,
-    "datetime": lambda t, o: t.ts > MOMENT,
-    "zoned datetime": lambda t, o: ibis.literal(MOMENT.replace(tzinfo=datetime.UTC)),
+    "datetime": lambda t, o: t.ts > TIMESTAMP,
+    "zoned datetime": lambda t, o: ibis.literal(TIMESTAMP.replace(tzinfo=datetime.UTC)),
     "date": lambda t, o: t.d >= datetime.date(2024, 2, 29),
     "time": lambda t, o: t.tm == datetime.time(23, 59, 58, 7),
     "interval": lambda t, o: t.ts + ibis.interval(days=3),
@@ -119,7 +119,7 @@ ROUND_TRIPS = {
 
 
 @pytest.mark.parametrize("name", ROUND_TRIPS)
-def test_an_expression_comes_back_equal(opened, tables, name):
+def test_expression_round_trips(opened, tables, name):
     node = ROUND_TRIPS[name](*tables).op()
     text = codec.dump(node)
     loaded = _load(opened, text)
@@ -133,12 +133,12 @@ def test_an_expression_comes_back_equal(opened, tables, name):
         assert loaded.schema == node.schema
 
 
-def test_nan_comes_back_as_nan(opened, tables):
+def test_nan_round_trips(opened, tables):
     loaded = _load(opened, codec.dump((tables[0].f + math.nan).op()))
     assert math.isnan(loaded.right.value)
 
 
-def test_a_part_that_occurs_twice_is_written_once(opened, tables):
+def test_shared_subexpression_is_written_once(opened, tables):
     shared = tables[0].s.upper()
     for _step in range(30):
         shared = shared + shared
@@ -173,7 +173,7 @@ def _builtin():
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_on_the_list_is_refused_by_name(opened, tables, name):
+def test_unsupported_operation_is_refused_by_name(opened, tables, name):
     opened.ibis.raw_sql("CREATE TABLE IF NOT EXISTS raw (a BIGINT)")
     raw = ibis.expr.operations.DatabaseTable(
         name="raw", schema=ibis.schema({"a": "int64"}), source=opened.ibis
@@ -183,20 +183,20 @@ def test_what_is_not_on_the_list_is_refused_by_name(opened, tables, name):
         codec.dump(make(tables[0], raw))
 
 
-def test_a_computed_column_over_a_raw_udf_says_so(opened, tables):
+def test_computed_column_over_ibis_udf_is_refused(opened, tables):
     table = opened.create_table("refusing", {"i": bb.Int})
     with pytest.raises(ExpressionError, match=r"ibis_function.*cannot be kept.*@bb\.udf"):
         table.add_computed_column(x=ibis_function(table.i))
     assert table.columns == ("i",)
 
 
-def test_an_argument_that_json_cannot_say_is_refused(tables):
+def test_argument_without_json_form_is_refused(tables):
     with pytest.raises(ExpressionError, match="a object cannot be an argument of a stored call"):
         shout(tables[0].s, times=object())
 
 
 @pytest.mark.parametrize("number", [2, 0, None, "1"])
-def test_another_format_is_refused_with_its_number(opened, tables, number):
+def test_unknown_format_number_is_refused(opened, tables, number):
     document = json.loads(codec.dump(tables[0].i.op()))
     document["format"] = number
     with pytest.raises(ExpressionError, match=f"has the format {number!r}, known is 1"):
@@ -206,21 +206,21 @@ def test_another_format_is_refused_with_its_number(opened, tables, number):
 @pytest.mark.parametrize(
     "name", ["DatabaseTable", "InMemoryTable", "ScalarUDF", "os.system", "Nope"]
 )
-def test_an_operation_that_is_not_on_the_list_is_not_read(opened, name):
+def test_unlisted_operation_is_not_loaded(opened, name):
     text = json.dumps({"format": 1, "expression": {"$": "op", "id": 0, "c": name, "a": {}}})
     with pytest.raises(ExpressionError, match=f"the operation '{name}', which is unknown here"):
         _load(opened, text)
 
 
 @pytest.mark.parametrize("kind", ["pickle", "code", "shape2"])
-def test_a_value_of_an_unknown_kind_is_not_read(opened, kind):
+def test_unknown_value_kind_is_not_loaded(opened, kind):
     text = json.dumps({"format": 1, "expression": {"$": kind, "v": "x"}})
     with pytest.raises(ExpressionError, match=f"a value of the unknown kind '{kind}'"):
         _load(opened, text)
 
 
-def test_nothing_that_is_stored_is_a_pickle(opened, tables, monkeypatch):
-    """Neither module is asked to pickle, and no text holds what looks like one."""
+def test_catalog_stores_no_pickle(opened, tables, monkeypatch):
+    """Pickling is disabled, and no stored text looks like a pickle."""
 
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("something was pickled")
@@ -246,7 +246,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_type_comes_back_equal(kind):
+def test_data_type_round_trips(kind):
     written = json.loads(json.dumps(codec.dump_type(kind)))
     loaded = codec.load_type(written)
     assert loaded == kind
@@ -254,6 +254,6 @@ def test_a_type_comes_back_equal(kind):
     assert loaded.nullable == kind.nullable
 
 
-def test_a_type_holds_no_table():
+def test_table_in_data_type_is_refused():
     with pytest.raises(ExpressionError, match="a data type cannot hold table 3"):
         codec.load_type({"$": "table", "v": 3, "commit": None, "hidden": False, "id": 0})

@@ -1,6 +1,6 @@
-"""Databases that version 0.1.0 has made open, and go on as if this version had made them.
+"""Databases of version 0.1.0 open and work like databases of this version.
 
-They are in `tests/former`, which says how they were made.
+They are in `tests/former`, which describes how they were created.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TABLES = ("asks", "films", "letters", "newest", "tooled")
 
 @pytest.fixture
 def former_url(backend_name, tmp_path, request):
-    """Give the URL of a copy of the database."""
+    """Return the URL of a copy of the database."""
     if backend_name == "duckdb":
         path = tmp_path / "former.duckdb"
         path.write_bytes(lzma.decompress(DUCKDB.read_bytes()))
@@ -67,13 +67,13 @@ def test_a_database_of_version_0_1_0_is_read(former):
     assert own.CALLED == []
 
 
-def test_nothing_in_it_is_stale(former):
+def test_database_of_version_0_1_0_has_no_stale_cells(former):
     own.adding(1), own.adding(10), own.marking(own.Marker("*")), own.since(bb.get_table("films"))
     for name in TABLES:
         assert bb.get_table(name).stale() == []
 
 
-def test_it_is_brought_to_the_format_of_this_version(former, former_url):
+def test_database_is_migrated_to_current_format(former, former_url):
     identity = former._engine.catalog.identity
     assert identity.former_keys
     former.close()
@@ -83,7 +83,7 @@ def test_it_is_brought_to_the_format_of_this_version(former, former_url):
     assert meta["format"] == str(migrations.FORMAT)
 
 
-def test_answers_that_it_paid_for_are_found(former, former_url):
+def test_former_ledger_answers_are_reused(former, former_url):
     films = bb.get_table("films")
     own.adding(1), own.adding(10), own.marking(own.Marker("*"))
     calls = bb.calls()
@@ -103,8 +103,8 @@ def test_answers_that_it_paid_for_are_found(former, former_url):
     assert films.stale() == []
 
 
-def test_answers_of_models_are_found_without_asking(former_url, tmp_path, monkeypatch):
-    # No server is there: an answer that is not found is an error.
+def test_former_model_answers_are_reused_without_request(former_url, tmp_path, monkeypatch):
+    # No server is running: a call that is not in the ledger raises.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     endpoint = {"openai": {"api_base": "http://127.0.0.1:9/v1"}}
     bb.connect(former_url, vectors="exact:", models=endpoint)
@@ -115,7 +115,7 @@ def test_answers_of_models_are_found_without_asking(former_url, tmp_path, monkey
     assert asks.order_by("year").collect()["newer"][0] == [{"name": "Up"}, {"name": "Coco"}]
 
 
-def test_an_answer_is_not_given_to_a_function_that_it_may_not_be_of(former):
+def test_former_answer_is_not_reused_for_ambiguous_function(former):
     def marked(marker):
         @bb.udf(cache=True)
         def mark(text: str) -> str:

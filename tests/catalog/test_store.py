@@ -1,4 +1,4 @@
-"""The records of tables, and the one step by which they become visible."""
+"""Catalog records of tables and their atomic publication."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def _put(catalog, backend, record, operation="create table"):
     return commit
 
 
-def test_a_record_comes_back_equal():
+def test_table_record_round_trips():
     assert TableRecord.from_json(RECORD.to_json()) == RECORD
     plain = TableRecord(2, "t", (Column(0, "a", bb.Int()),), next_column=1)
     assert TableRecord.from_json(plain.to_json()) == plain
     assert isinstance(TableRecord.from_json(RECORD.to_json()).columns[1].dtype, bb.Image)
 
 
-def test_a_commit_is_one_row_from_which_all_of_it_is_learnt_again(catalog, backend):
+def test_catalog_is_rebuilt_from_commit_rows(catalog, backend):
     _put(catalog, backend, RECORD)
     _put(catalog, backend, dataclasses.replace(RECORD, name="renamed"), "rename")
     catalog.add_label(Label(1, "good", 0))
@@ -80,7 +80,7 @@ def test_a_commit_is_one_row_from_which_all_of_it_is_learnt_again(catalog, backe
     assert (again.head, again.labels(1)) == (3, {"good": 0})
 
 
-def test_records_do_not_change():
+def test_table_record_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError, match="name"):
         RECORD.name = "other"
     more = RECORD.with_columns(Column(6, "x", bb.Int()), without=("loud",))
@@ -88,14 +88,14 @@ def test_records_do_not_change():
     assert (more.next_column, RECORD.next_column) == (7, 6)
 
 
-def test_column_ids_are_not_used_again():
+def test_column_ids_are_not_reused():
     less = RECORD.with_columns(without=("bb_embedding_5",))
     assert less.next_column == 6
     assert RECORD.column("nope") is None
     assert RECORD.column_by_id(4).physical == "c4"
 
 
-def test_what_is_pending_is_seen_until_it_is_given_up(catalog):
+def test_pending_record_is_visible_until_transaction_ends(catalog):
     pending = catalog.begin("create table")
     pending.records[1] = RECORD
     assert catalog.record(1) == RECORD
@@ -105,7 +105,7 @@ def test_what_is_pending_is_seen_until_it_is_given_up(catalog):
     assert catalog.head == 0
 
 
-def test_a_second_catalog_reads_what_was_committed(catalog, backend):
+def test_second_catalog_reads_commits(catalog, backend):
     first = _put(catalog, backend, RECORD)
     _put(catalog, backend, dataclasses.replace(RECORD, name="renamed"), "rename")
     catalog.add_label(Label(1, "base", 0))
@@ -121,7 +121,7 @@ def test_a_second_catalog_reads_what_was_committed(catalog, backend):
     assert again.next_table_id() == 2
 
 
-def test_versions_are_found_by_number_label_and_moment(catalog, backend):
+def test_version_resolves_by_number_label_and_timestamp(catalog, backend):
     first = _put(catalog, backend, RECORD)
     second = _put(catalog, backend, RECORD, "insert")
     catalog.add_label(Label(1, "base", 0))
@@ -135,7 +135,7 @@ def test_versions_are_found_by_number_label_and_moment(catalog, backend):
         catalog.resolve(1, 2)
 
 
-def test_a_dropped_table_is_gone_and_its_identity_not_used_again(catalog, backend):
+def test_dropped_table_is_not_found_and_its_id_not_reused(catalog, backend):
     _put(catalog, backend, RECORD)
     _put(
         catalog, backend, dataclasses.replace(RECORD, dropped=True, compacted=FOREVER), "drop table"
@@ -148,7 +148,7 @@ def test_a_dropped_table_is_gone_and_its_identity_not_used_again(catalog, backen
     assert catalog.next_table_id() == 2
 
 
-def test_a_table_that_came_later_did_not_exist_before(catalog, backend):
+def test_later_table_does_not_exist_at_earlier_commit(catalog, backend):
     _put(catalog, backend, RECORD)
     _put(catalog, backend, dataclasses.replace(RECORD, id=2, name="later"))
     with pytest.raises(TableNotFoundError, match="'later' did not exist at that version"):
@@ -169,7 +169,7 @@ def test_a_database_of_an_unknown_format_is_refused(catalog, backend, number, me
         Catalog(backend)
 
 
-def test_a_database_of_an_older_format_is_brought_to_this_one(catalog, backend):
+def test_database_of_older_format_is_migrated(catalog, backend):
     backend.ibis.con.execute("DELETE FROM bb_meta WHERE key <> 'format'")
     backend.ibis.con.execute("UPDATE bb_meta SET value = '3' WHERE key = 'format'")
     migrated = Catalog(backend)
@@ -179,7 +179,7 @@ def test_a_database_of_an_older_format_is_brought_to_this_one(catalog, backend):
     assert Catalog(backend).identity == migrated.identity
 
 
-def test_databases_are_told_apart(catalog, backend):
+def test_databases_have_distinct_identities(catalog, backend):
     other = open_backend("duckdb://")
     assert Catalog(other).identity != catalog.identity == Catalog(backend).identity
     assert not catalog.identity.former_keys
