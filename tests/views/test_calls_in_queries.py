@@ -1,4 +1,4 @@
-"""Views whose query calls functions: for new and changed rows alone."""
+"""Views whose queries call functions, for new and changed rows only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _rows(table):
     return sorted(tuple(row.values()) for row in table.collect())
 
 
-def test_a_filter_asks_of_new_and_changed_rows(films, calls, loud):
+def test_filter_calls_function_for_new_and_changed_rows(films, calls, loud):
     view = bb.create_view("long", films.filter(loud(_.name).length() > 2))
     assert _rows(view) == [("Coco", 2017)]
     assert sorted(calls) == ["Coco", "Up"]
@@ -67,7 +67,7 @@ def test_calls_in_a_projection_become_computed_columns(films, calls, loud):
     assert ("Down", 2010, "DOWN", "DOWN!") in _rows(view)
 
 
-def test_a_filter_over_a_called_column(films, loud):
+def test_filter_on_called_column_follows_inserts_and_deletes(films, loud):
     view = bb.create_view("cries", films.mutate(cry=loud(_.name)).filter(_.cry == "UP"))
     assert _rows(view) == [("Up", 2009, "UP")]
     films.insert(name="up", year=2030)
@@ -76,7 +76,7 @@ def test_a_filter_over_a_called_column(films, loud):
     assert _rows(view) == [("Up", 2009, "UP")]
 
 
-def test_errors_of_such_a_column_are_kept(films):
+def test_view_reports_cell_errors_of_called_column(films):
     @bb.udf(on_error="null")
     def inverse(year: int) -> float:
         return 1 / (year - 2009)
@@ -89,7 +89,7 @@ def test_errors_of_such_a_column_are_kept(films):
     assert (failed["column"], failed["type"]) == ("share", "ZeroDivisionError")
 
 
-def test_an_iterator_over_a_filter_that_calls(films, calls, loud):
+def test_iterator_view_over_filter_with_call(films, calls, loud):
     @bb.iterator(return_type={"letter": str})
     def letters(word: str):
         return [{"letter": letter} for letter in word]
@@ -100,7 +100,7 @@ def test_an_iterator_over_a_filter_that_calls(films, calls, loud):
     assert sorted(calls) == ["Coco", "Up"]
 
 
-def test_a_call_that_reads_what_the_view_does_not_show_is_refused(films, loud):
+def test_call_on_column_the_view_omits_is_refused(films, loud):
     with pytest.raises(UnsupportedError, match=r"'cry'.*'name', which the view does not show"):
         bb.create_view("cries", films.select("year", cry=loud(_.name)))
     with pytest.raises(UnsupportedError, match="nothing but calls"):
@@ -108,7 +108,7 @@ def test_a_call_that_reads_what_the_view_does_not_show_is_refused(films, loud):
     assert bb.list_tables() == ["films"]
 
 
-def test_calls_within_an_aggregate_are_refused_with_the_way_to_do_it(films, calls, loud):
+def test_call_in_aggregate_is_refused_with_alternative(films, calls, loud):
     with pytest.raises(UnsupportedError, match=r"puts rows together.*this view over that"):
         bb.create_view("cries", films.group_by(cry=loud(_.name)).agg(films=_.count()))
     cries = bb.create_view("cries", films.mutate(cry=loud(_.name)))
@@ -119,14 +119,14 @@ def test_calls_within_an_aggregate_are_refused_with_the_way_to_do_it(films, call
     assert calls == ["up"]
 
 
-def test_a_filter_that_looks_at_other_rows_is_computed_as_a_whole(films):
+def test_filter_on_other_rows_triggers_full_refresh(films):
     newer = bb.create_view("newer", films.filter(_.year > films.year.mean()))
     assert _rows(newer) == [("Coco", 2017)]
     films.insert([{"name": "Brave", "year": 2012}, {"name": "Bambi", "year": 1942}])
     assert _rows(newer) == [("Brave", 2012), ("Coco", 2017), ("Up", 2009)]
 
 
-def test_a_rank_is_computed_as_a_whole(films, calls, loud):
+def test_rank_triggers_full_refresh(films, calls, loud):
     ranked = films.mutate(place=ibis.row_number().over(order_by=films.year))
     view = bb.create_view("ranked", ranked, computed_columns={"cry": loud(ranked.name)})
     assert _rows(view) == [("Coco", 2017, 1, "COCO"), ("Up", 2009, 0, "UP")]

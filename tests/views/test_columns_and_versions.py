@@ -1,17 +1,17 @@
-"""What a view shows: inherited columns, columns of its own, its old versions."""
+"""Columns of views, inherited and own, and old versions of views."""
 
 from __future__ import annotations
 
 import barbule as bb
 
 
-def test_columns_of_the_base_stand_beside_those_of_the_iterator(words):
+def test_view_has_columns_of_base_and_iterator(words):
     assert set(words.columns) == {"text", "stars", "pos", "word"}
     row = words.where(words.word == "vane").collect()[0]
     assert row == {"text": "one vane", "stars": 2, "pos": 1, "word": "vane"}
 
 
-def test_a_view_is_a_table_for_every_query(notes, words):
+def test_view_can_be_grouped_and_joined(notes, words):
     per_note = words.group_by("stars").agg(n=words.count()).order_by("stars").collect()
     joined = len(words.join(notes, words.text == notes.text).collect())
 
@@ -26,26 +26,26 @@ def test_a_new_column_of_the_base_appears_in_the_view(notes, words):
     assert set(words.where(words.stars == 2).collect()["double"]) == {4}
 
 
-def test_a_view_over_a_projection_shows_what_it_selects(notes):
+def test_view_over_projection_has_selected_columns(notes):
     narrow = bb.create_view("narrow", notes.select(notes.text, twice=notes.stars * 2))
 
     assert set(narrow.columns) == {"text", "twice"}
     assert sorted(narrow.collect()["twice"]) == [2, 4]
 
 
-def test_a_view_takes_computed_columns_later(words):
+def test_computed_column_can_be_added_to_view(words):
     words.add_computed_column(length=words.word.length())
 
     assert words.where(words.word == "feather").collect()[0, "length"] == 7
 
 
-def test_a_view_filtered_by_its_own_computed_column(notes):
+def test_view_can_be_filtered_by_its_computed_column(notes):
     view = bb.create_view("v", notes, computed_columns={"twice": notes.stars * 2})
 
     assert view.where(view.twice == 4).collect()["text"] == ["one vane"]
 
 
-def test_a_version_of_a_view_shows_its_old_rows_with_the_old_inherited_values(notes, words):
+def test_old_view_version_has_old_rows_and_inherited_values(notes, words):
     words.checkpoint("before")
     notes.update({"text": "other words here", "stars": 8}, where=notes.stars == 2)
 
@@ -54,7 +54,7 @@ def test_a_version_of_a_view_shows_its_old_rows_with_the_old_inherited_values(no
     assert sorted(words.where(words.stars == 8).collect()["word"]) == ["here", "other", "words"]
 
 
-def test_a_version_of_a_view_keeps_inherited_values_that_changed_alone(notes, words):
+def test_old_view_version_keeps_old_inherited_values(notes, words):
     words.checkpoint("before")
     notes.update({"stars": 8}, where=notes.stars == 2)
 
@@ -62,7 +62,7 @@ def test_a_version_of_a_view_keeps_inherited_values_that_changed_alone(notes, wo
     assert set(words.collect()["stars"]) == {1, 8}
 
 
-def test_a_view_is_there_again_in_a_second_session(notes, words, backend_url):
+def test_view_survives_reconnect(notes, words, backend_url):
     bb.connect(backend_url, vectors="exact:")
 
     again = bb.get_table("words")
@@ -72,7 +72,7 @@ def test_a_view_is_there_again_in_a_second_session(notes, words, backend_url):
     assert len(again.collect()) == 7
 
 
-def test_an_iterator_may_be_annotated_with_a_record_and_give_nothing(notes):
+def test_iterator_may_be_annotated_with_dataclass_and_yield_no_rows(notes):
     from collections.abc import Iterator
     from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Views over views over views: what a structure takes grows with its levels, not by powers."""
+"""Deeply nested views: schemas and plans grow linearly with the number of levels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEVELS = 20
 
 @pytest.fixture
 def derived(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count the schemas that are derived, and the plans that are made."""
+    """Count derived schemas and created plans."""
     counts: Counter[str] = Counter()
     derive, plan = plan_facts.PlanFacts._schema_of, query_planner.make_plan
 
@@ -63,7 +63,7 @@ def test_each_level_of_views_derives_one_schema(session, base, derived, make):
         assert derived["schemas"] <= 2, level
 
 
-def test_a_deep_view_is_opened_with_one_schema_for_each_level(session, base, derived):
+def test_opening_deep_view_derives_one_schema_per_level(session, base, derived):
     url = session.settings.backend
     tower(session, base, filtered)
     session.close()
@@ -74,33 +74,33 @@ def test_a_deep_view_is_opened_with_one_schema_for_each_level(session, base, der
     assert derived["schemas"] == LEVELS + 1
 
 
-def test_rows_go_up_through_twenty_levels_in_a_few_plans_each(session, base, derived):
+def test_change_passes_twenty_view_levels_with_few_plans(session, base, derived):
     top = tower(session, base, filtered)
     derived.clear()
     base.insert([{"a": 10, "b": -10}, {"a": 0, "b": 0}])
     base.update({"a": 11}, where=base.a == 10)
     base.update({"b": 100}, where=base.a == 11)
     base.delete(where=base.a == 5)
-    assert derived["schemas"] <= 1  # that of the last view had not been read
+    assert derived["schemas"] <= 1  # the schema of the top view had not been read
     assert derived["plans"] <= 10 * LEVELS
     assert top.order_by("a").collect()["a"] == [4, 6, 7, 8, 9, 11]
     assert top.filter(top.a == 11).collect()["b"] == [100]
 
 
-def test_a_column_of_the_base_shows_on_top_of_all_levels(session, base, derived):
+def test_new_base_column_appears_in_top_view(session, base, derived):
     top = tower(session, base, filtered)
     derived.clear()
     base.add_columns({"c": bb.Int}, defaults={"c": 7})
     base.add_computed_column(d=base.c + 1)
     base.rename_column("b", "e")
     top.collect()
-    # Once after each change, and once more for what the change itself has to look at.
+    # Once after each change, and once more for the checks within the change.
     assert derived["schemas"] <= 2 * 3 * (LEVELS + 1)
     assert top.columns == ("a", "e", "c", "d")
     assert top.collect()[0, "d"] == 8
 
 
-def test_functions_over_twenty_levels_are_called_for_changed_rows_alone(session, base):
+def test_function_above_twenty_views_is_called_for_changed_rows_only(session, base):
     calls = []
 
     @bb.udf
@@ -117,7 +117,7 @@ def test_functions_over_twenty_levels_are_called_for_changed_rows_alone(session,
     assert calls == [50, 70]
 
 
-def test_a_change_in_the_making_sees_its_own_structure_and_others_do_not(session, base):
+def test_add_columns_that_conflicts_with_view_changes_no_schema(session, base):
     top = tower(session, base)
     before = {name: session.get_table(name).columns for name in session.list_tables()}
     top.add_computed_column(c=top.a + 1)
@@ -127,7 +127,7 @@ def test_a_change_in_the_making_sees_its_own_structure_and_others_do_not(session
     assert after == {**before, f"v{LEVELS - 1}": ("a", "b", "c")}
 
 
-def test_a_name_is_taken_only_where_views_would_show_it(session, base):
+def test_column_name_conflicts_only_with_views_that_inherit_it(session, base):
     chosen = session.create_view("chosen", base.select("a"))
     upper_view = session.create_view("above", chosen)
     upper_view.add_computed_column(c=upper_view.a + 1)
@@ -135,7 +135,7 @@ def test_a_name_is_taken_only_where_views_would_show_it(session, base):
     assert upper_view.order_by("a").collect()["c"] == list(range(1, 11))
 
 
-def test_views_that_share_what_they_read_are_dropped_each_once(session, base):
+def test_cascade_drops_views_with_shared_bases_once(session, base):
     left = right = base
     for level in range(LEVELS):  # two views over the two below them: a path for each subset
         both = left.join(right.view(), "a").select("a", b=left.b)

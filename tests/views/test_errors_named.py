@@ -1,4 +1,4 @@
-"""Errors of the database at an insert: the view whose rows it could not compute is named."""
+"""Database errors at an insert name the view whose rows could not be computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def t(session):
     return session.create_table("t", {"g": bb.Int, "n": bb.Int, "s": bb.String})
 
 
-def test_a_sum_that_overflows_names_view_and_column(t):
+def test_sum_overflow_names_view_and_column(t):
     bb.create_view("totals", t.group_by("g").agg(rows=t.count(), total=t.n.sum()))
     t.insert(g=1, n=2**62)
     with pytest.raises(DataError, match=r"a view over 't': nothing was changed") as caught:
@@ -24,7 +24,7 @@ def test_a_sum_that_overflows_names_view_and_column(t):
     assert bb.get_table("totals").order_by("g").collect()["total"] == [2**62, 1]
 
 
-def test_a_cast_in_an_aggregate_or_a_join_names_view_and_column(t):
+def test_failed_cast_in_aggregate_or_join_names_view_and_column(t):
     bb.create_view("largest", t.group_by("g").agg(most=t.s.cast("int64").max()))
     other = bb.create_table("other", [{"g": 1}])
     joined = t.join(other, "g").select("g", parsed=t.s.cast("int64"))
@@ -40,7 +40,7 @@ def test_a_cast_in_an_aggregate_or_a_join_names_view_and_column(t):
     assert t.collect()["s"] == ["1"]
 
 
-def test_making_such_a_view_names_it_too(t):
+def test_failed_cast_at_creation_names_view_and_column(t):
     t.insert(g=1, s="x")
     with pytest.raises(DataError) as caught:
         bb.create_view("v", t.group_by("g").agg(n=t.count(), most=t.s.cast("int64").max()))
@@ -58,7 +58,7 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_cast_in_a_filter_names_view_and_column(t, name):
+def test_failed_cast_in_filter_names_view_and_column(t, name):
     view = bb.create_view("v", FILTERS[name](t))
     t.insert(g=1, n=1, s="1")
     for ask in (lambda: t.insert(g=2, n=2, s="x"), lambda: t.update({"s": "x"})):
@@ -71,14 +71,14 @@ def test_a_cast_in_a_filter_names_view_and_column(t, name):
     assert sorted(view.collect()["g"]) == [1, 3]
 
 
-def test_a_filter_of_two_columns_is_named_without_one(t):
+def test_error_of_filter_on_two_columns_names_no_column(t):
     bb.create_view("v", t.filter((t.s + t.n.cast("string")).cast("int64") > 0))
     with pytest.raises(DataError, match="a filter of the view") as caught:
         t.insert(g=2, n=2, s="x")
     assert (caught.value.table, caught.value.column) == ("v", None)
 
 
-def test_making_a_view_with_such_a_filter_names_it_too(t):
+def test_failed_filter_at_creation_names_view_and_column(t):
     t.insert(g=1, n=1, s="x")
     with pytest.raises(DataError) as caught:
         bb.create_view("v", t.filter(t.s.cast("int64") > 0))
@@ -86,7 +86,7 @@ def test_making_a_view_with_such_a_filter_names_it_too(t):
     assert bb.list_tables() == ["t"]
 
 
-def test_a_filter_before_an_iterator_names_view_and_column(t):
+def test_failed_filter_before_iterator_names_view_and_column(t):
     parts = bb.functions.StringSplitter.create(t.s, "sentence")
     bb.create_view("v", t.filter(t.s.cast("int64") > 0), iterator=parts)
     with pytest.raises(DataError, match="a filter of the view") as caught:

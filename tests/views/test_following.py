@@ -1,4 +1,4 @@
-"""Views follow their base: which rows are touched, and when that is seen."""
+"""Views follow changes of their base: which rows are recomputed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def listed(view, *names):
     return sorted(tuple(row[name] for name in names) for row in view.collect())
 
 
-def test_an_insert_reaches_the_view_and_cuts_only_new_rows(notes, words, split):
+def test_insert_calls_iterator_for_new_rows_only(notes, words, split):
     notes.insert(text="two barbs", stars=3)
 
     assert listed(words.where(words.stars == 3), "word") == [("barbs",), ("two",)]
@@ -20,7 +20,7 @@ def test_an_insert_reaches_the_view_and_cuts_only_new_rows(notes, words, split):
     assert len(words.collect()) == 8
 
 
-def test_an_update_of_what_the_iterator_reads_cuts_that_row_again(notes, words, split):
+def test_update_of_iterator_input_recomputes_that_row(notes, words, split):
     notes.update({"text": "three vanes now"}, where=notes.stars == 2)
 
     assert split.calls == ["three vanes now"]
@@ -32,7 +32,7 @@ def test_an_update_of_what_the_iterator_reads_cuts_that_row_again(notes, words, 
     assert len(words.where(words.stars == 1).collect()) == 4
 
 
-def test_an_update_of_another_column_leaves_the_rows_and_shows_the_new_value(notes, words, split):
+def test_update_of_other_column_keeps_view_rows_and_shows_new_value(notes, words, split):
     before = len(words.history())
 
     notes.update({"stars": 9}, where=notes.stars == 2)
@@ -43,24 +43,24 @@ def test_an_update_of_another_column_leaves_the_rows_and_shows_the_new_value(not
     assert listed(words.where(words.stars == 2), "word") == []
 
 
-def test_a_delete_removes_what_was_made_of_the_row(notes, words, split):
+def test_delete_removes_view_rows_of_deleted_row(notes, words, split):
     notes.delete(where=notes.stars == 1)
 
     assert listed(words, "word") == [("one",), ("vane",)]
     assert split.calls == []
 
 
-def test_base_and_view_move_in_one_version_step(notes, words):
+def test_base_and_view_get_new_versions_in_one_commit(notes, words):
     before = len(notes.history()), len(words.history())
 
     notes.insert(text="two barbs", stars=3)
 
     assert (len(notes.history()), len(words.history())) == (before[0] + 1, before[1] + 1)
-    moments = notes.history()[0]["at"], words.history()[0]["at"]
-    assert moments[0] == moments[1]
+    timestamps = notes.history()[0]["at"], words.history()[0]["at"]
+    assert timestamps[0] == timestamps[1]
 
 
-def test_a_failing_iterator_aborts_the_insert_and_leaves_base_and_view(notes, words, split):
+def test_failing_iterator_aborts_insert_of_base_and_view(notes, words, split):
     before = len(notes.history()), len(words.history())
 
     with pytest.raises(FunctionError, match="it went boom") as caught:
@@ -74,14 +74,14 @@ def test_a_failing_iterator_aborts_the_insert_and_leaves_base_and_view(notes, wo
     assert len(words.collect()) == 8
 
 
-def test_a_failing_iterator_aborts_the_update_too(notes, words):
+def test_failing_iterator_aborts_update(notes, words):
     with pytest.raises(FunctionError, match="it went boom"):
         notes.update({"text": "boom"}, where=notes.stars == 2)
 
     assert listed(words.where(words.stars == 2), "word") == [("one",), ("vane",)]
 
 
-def test_a_view_over_a_failing_row_is_not_made(notes, split):
+def test_failing_iterator_aborts_view_creation(notes, split):
     notes.insert(text="boom", stars=3)
 
     with pytest.raises(FunctionError, match="it went boom"):
@@ -89,7 +89,7 @@ def test_a_view_over_a_failing_row_is_not_made(notes, split):
     assert bb.list_tables() == ["notes"]
 
 
-def test_rows_enter_and_leave_a_filtered_view_as_its_condition_says(notes):
+def test_update_adds_and_removes_rows_of_filtered_view(notes):
     good = bb.create_view("good", notes.where(notes.stars >= 2))
     assert listed(good, "text") == [("one vane",)]
 
@@ -99,7 +99,7 @@ def test_rows_enter_and_leave_a_filtered_view_as_its_condition_says(notes):
     assert listed(good, "text", "stars") == [("strands of a feather", 5)]
 
 
-def test_computed_columns_of_a_view_are_computed_for_its_rows_alone(notes):
+def test_computed_column_of_view_is_computed_for_its_rows_only(notes):
     calls: list[str] = []
 
     @bb.udf
@@ -118,7 +118,7 @@ def test_computed_columns_of_a_view_are_computed_for_its_rows_alone(notes):
     assert listed(good, "text", "loud") == [("best", "BEST"), ("one vane", "ONE VANE")]
 
 
-def test_a_computed_column_follows_an_update_of_what_it_reads(notes):
+def test_computed_column_of_view_follows_update_of_its_input(notes):
     @bb.udf
     def shout(text: str) -> str:
         return text.upper()
@@ -151,7 +151,7 @@ def test_changes_reach_views_on_views(notes, words):
     assert listed(long, "word", "stars") == [("barbule", 3), ("vane", 2)]
 
 
-def test_an_inherited_value_that_a_view_on_a_view_filters_by_is_followed(notes, words):
+def test_filter_on_inherited_column_follows_base_update(notes, words):
     starred = bb.create_view("starred", words.where(words.stars == 2))
 
     notes.update({"stars": 2}, where=notes.stars == 1)
@@ -159,7 +159,7 @@ def test_an_inherited_value_that_a_view_on_a_view_filters_by_is_followed(notes, 
     assert len(starred.collect()) == 6
 
 
-def test_an_inherited_value_that_a_computed_column_of_a_view_reads_is_followed(notes, words):
+def test_computed_column_over_inherited_column_follows_base_update(notes, words):
     @bb.udf
     def rated(word: str, stars: int) -> str:
         return f"{word}{stars}"
@@ -170,7 +170,7 @@ def test_an_inherited_value_that_a_computed_column_of_a_view_reads_is_followed(n
     assert listed(words.where(words.stars == 7), "rated") == [("one7",), ("vane7",)]
 
 
-def test_a_condition_on_a_renamed_column_is_followed(notes):
+def test_filter_on_renamed_column_follows_base_update(notes):
     rated = bb.create_view("rated", notes.select(notes.text, rating=notes.stars).where(is_high))
     assert listed(rated, "text") == [("one vane",)]
 
@@ -183,7 +183,7 @@ def is_high(table):
     return table.rating >= 2
 
 
-def test_a_stored_column_over_a_renamed_column_is_followed(notes):
+def test_stored_column_over_renamed_column_follows_base_update(notes):
     @bb.udf
     def stars(n: int) -> str:
         return "*" * n
@@ -195,7 +195,7 @@ def test_a_stored_column_over_a_renamed_column_is_followed(notes):
     assert listed(rated, "shown") == [("**",), ("****",)]
 
 
-def test_an_update_that_no_view_on_a_view_reads_computes_nothing_there(notes, words):
+def test_update_of_unread_column_calls_nothing_in_nested_view(notes, words):
     calls: list[str] = []
 
     @bb.udf

@@ -1,4 +1,4 @@
-"""Views that are computed as a whole, over views on views, hold what their query gives."""
+"""Full-refresh views over nested views store the result of their query."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def numbers(session):
 
 @pytest.fixture
 def queries_by_name(session, numbers):
-    """Make queries over a table, a view and a view on it, and the view that keeps each."""
+    """Create queries over a table and nested views, and a view of each query."""
     first = session.create_view("first", numbers.where(numbers.n > 1))
     second = session.create_view(
         "second", first.where(first.n > 2), computed_columns={"own": scaled(first.n)}
@@ -57,25 +57,25 @@ def _own_again(table):
 
 CHANGES = {
     "insert": lambda t: t.insert([{"n": 9, "k": "c"}, {"n": 0, "k": "a"}]),
-    "what is handed on": lambda t: t.update({"k": "z"}, where=t.n == 4),
-    "what is filtered by": lambda t: t.update({"n": t.n + 2}),
+    "forwarded column": lambda t: t.update({"k": "z"}, where=t.n == 4),
+    "filter column": lambda t: t.update({"n": t.n + 2}),
     "upsert": lambda t: t.upsert([{"n": 5, "k": "y"}, {"n": 50, "k": "y"}], on="n"),
     "delete": lambda t: t.delete(where=t.n == 5),
     "delete all": lambda t: t.delete(),
-    "inlined": lambda t: t.add_computed_column(double=t.n * 3, if_exists="replace"),
-    "stored": lambda t: t.add_computed_column(far=scaled(t.n + 1), if_exists="replace"),
-    "computed again": _other_factor,
-    "of the view": _own_again,
+    "virtual column": lambda t: t.add_computed_column(double=t.n * 3, if_exists="replace"),
+    "stored column": lambda t: t.add_computed_column(far=scaled(t.n + 1), if_exists="replace"),
+    "recompute": _other_factor,
+    "column of the view": _own_again,
     "a new column": lambda t: t.add_columns({"more": bb.Int}, defaults={"more": 1}),
-    "another name": lambda t: t.rename_column("k", "kind"),
-    "a wider type": lambda t: t.change_type("n", "float64"),
+    "rename": lambda t: t.rename_column("k", "kind"),
+    "wider type": lambda t: t.change_type("n", "float64"),
 }
 
-RESHAPING = {"another name", "a wider type"}
+RESHAPING = {"rename", "wider type"}
 
 
 def _bag(rows):
-    """List rows in an order of their own; 3 and 3.0 are the same, as a type may be wider."""
+    """Return sorted rows; 3 and 3.0 are equal, as a type may be wider."""
     return sorted(
         str({k: float(v) if isinstance(v, int) else v for k, v in row.items()})
         for row in rows.to_pyarrow().to_pylist()
@@ -83,14 +83,14 @@ def _bag(rows):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_is_kept_is_what_the_query_gives(session, numbers, queries_by_name, change):
+def test_stored_view_rows_equal_query_result(session, numbers, queries_by_name, change):
     before = {name: _bag(session.get_table(name)) for name in queries_by_name}
     CHANGES[change](numbers)
     after = {name: _bag(session.get_table(name)) for name in queries_by_name}
-    if change not in RESHAPING:  # the queries here know the old names and types
+    if change not in RESHAPING:  # the queries here use the old names and types
         assert after == {name: _bag(query) for name, query in queries_by_name.items()}
     assert (after == before) == (change in {"a new column", *RESHAPING})
-    if change == "of the view":
+    if change == "column of the view":
         return
     numbers.revert()
     assert before == {name: _bag(session.get_table(name)) for name in queries_by_name}

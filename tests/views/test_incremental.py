@@ -1,4 +1,4 @@
-"""A view computes what is downstream of what changed, in the rows where it did."""
+"""A view recomputes only the columns downstream of a change, in the changed rows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rows_of(view, *names):
     return sorted(tuple(row[name] for name in names) for row in view.collect())
 
 
-def test_stored_columns_over_different_columns(session, base, one, two, calls):
+def test_update_recomputes_only_stored_columns_that_read_it(session, base, one, two, calls):
     view = session.create_view("v", base, computed_columns={"e": one(base.o), "f": two(base.p)})
     calls.clear()
     base.update({"p": 50}, where=base.o == 2)
@@ -72,9 +72,7 @@ def test_stored_columns_over_different_columns(session, base, one, two, calls):
     assert rows_of(view.at(0), "o", "f") == [(0, -10), (1, -11), (2, -12), (3, -13)]
 
 
-def test_what_a_filter_reads_moves_rows_and_computes_those_that_come(
-    session, base, one, two, calls
-):
+def test_update_of_filter_column_computes_entering_rows_only(session, base, one, two, calls):
     remaining = base.filter(base.q >= 102)
     view = session.create_view(
         "v", remaining, computed_columns={"e": one(base.o), "f": two(base.q)}
@@ -87,13 +85,13 @@ def test_what_a_filter_reads_moves_rows_and_computes_those_that_come(
     assert rows_of(view, "o", "e", "f") == [(1, 1, -102), (2, 2, -103)]
 
 
-def test_rows_of_an_iterator_stay_where_another_column_changes(session, base, parts, two, calls):
+def test_iterator_rows_stay_when_other_column_changes(session, base, parts, two, calls):
     view = session.create_view("v", base.filter(base.q > 100), iterator=parts(base.o))
     view.add_computed_column(f=two(view.p), g=two(view.part))
     calls.clear()
     base.update({"p": base.p + 10})
     assert pop_calls(calls) == [("two", 21), ("two", 22), ("two", 22)]
-    # Rows come and go; that for which the iterator gave nothing is not asked again.
+    # Row 0 enters; the iterator is not called again for the row without items.
     base.update({"q": base.q + 1})
     assert pop_calls(calls) == [("parts", 0)]
     base.update({"o": 4}, where=base.o == 1)
@@ -105,7 +103,7 @@ def test_rows_of_an_iterator_stay_where_another_column_changes(session, base, pa
     ]
 
 
-def test_views_on_views(session, base, one, two, calls):
+def test_nested_views_recompute_only_downstream_columns(session, base, one, two, calls):
     lower_view = session.create_view(
         "v", base.filter(base.q > 0), computed_columns={"e": one(base.o)}
     )
@@ -128,7 +126,7 @@ def test_views_on_views(session, base, one, two, calls):
     assert rows_of(upper_view, "o", "e", "f", "g") == [(1, 1, -11, 1), (2, 2, -13, 2)]
 
 
-def test_a_filter_asks_its_calls_only_of_what_they_read(session, base, one, calls):
+def test_filter_call_is_repeated_only_when_its_input_changes(session, base, one, calls):
     session.create_view("v", base.filter(one(base.o) > 0, base.q > 100))
     calls.clear()
     base.update({"q": base.q + 1})
@@ -137,7 +135,7 @@ def test_a_filter_asks_its_calls_only_of_what_they_read(session, base, one, call
     assert pop_calls(calls) == [("one", 9)]
 
 
-def test_views_over_aggregates(session, base, one, two, calls):
+def test_columns_over_aggregate_recompute_only_for_changed_groups(session, base, one, two, calls):
     base.insert([{"o": 0, "p": 60, "q": 0}])
     sums = session.create_view(
         "v", base.group_by("o").agg(n=base.count(), s=base.p.sum(), m=base.q.max())
@@ -151,7 +149,7 @@ def test_views_over_aggregates(session, base, one, two, calls):
     assert pop_calls(calls) == [("one", 200)]
     base.update({"p": 61}, where=base.p == 60)
     assert pop_calls(calls) == [("two", 71), ("two", 71)]
-    base.insert(o=2, p=0, q=1)  # another row of a group: its key and its sum stay
+    base.insert(o=2, p=0, q=1)  # another row of the group: its key and its sum are unchanged
     assert pop_calls(calls) == []
     assert rows_of(upper_view, "o", "n", "e", "f", "g", "h") == [
         (0, 2, 0, -71, 100, -71),
@@ -161,7 +159,7 @@ def test_views_over_aggregates(session, base, one, two, calls):
     ]
 
 
-def test_views_over_joins(session, base, one, two, calls):
+def test_columns_over_join_recompute_only_for_changed_rows(session, base, one, two, calls):
     other = session.create_table("other", [{"o": n, "r": 7 * n} for n in range(4)])
     joined = base.join(other, "o").select("o", "p", "r")
     view = session.create_view("v", joined, computed_columns={"e": one(joined.p)})
@@ -179,7 +177,7 @@ def test_views_over_joins(session, base, one, two, calls):
     assert rows_of(upper_view, "o", "e", "f", "g") == [(2, 12, -1, -1), (3, 0, -21, -21)]
 
 
-def test_the_row_of_an_aggregate_without_keys_stays(session, base, one, two, calls):
+def test_ungrouped_aggregate_recomputes_only_changed_values(session, base, one, two, calls):
     view = session.create_view("v", base.agg(s=base.p.sum(), m=base.q.max()))
     view.add_computed_column(e=one(view.s), f=two(view.m))
     calls.clear()
@@ -188,12 +186,12 @@ def test_the_row_of_an_aggregate_without_keys_stays(session, base, one, two, cal
     assert rows_of(view, "s", "e", "f") == [(47, 47, -103)]
 
 
-def test_upserts_and_batch_updates_compute_row_by_row(session, base, one, two, calls):
+def test_upsert_and_batch_update_recompute_only_changed_rows(session, base, one, two, calls):
     view = session.create_view("v", base, computed_columns={"e": one(base.o), "f": two(base.p)})
     base.add_computed_column(g=two(base.q))
     calls.clear()
     source = [
-        {"o": 0, "p": 10, "q": 100},  # as it is
+        {"o": 0, "p": 10, "q": 100},  # unchanged
         {"o": 1, "p": 11, "q": 5},
         {"o": 2, "p": 6, "q": 102},
         {"o": 3, "p": 8, "q": 9},
@@ -211,7 +209,7 @@ def test_upserts_and_batch_updates_compute_row_by_row(session, base, one, two, c
     ]  # fmt: skip
 
 
-def test_a_view_that_was_made_since_follows_a_revert(session, base, one, two, calls):
+def test_view_created_after_checkpoint_follows_revert(session, base, one, two, calls):
     base.checkpoint("start")
     base.update({"p": 50}, where=base.o == 1)
     base.update({"q": 0}, where=base.o == 2)
@@ -224,7 +222,7 @@ def test_a_view_that_was_made_since_follows_a_revert(session, base, one, two, ca
     assert rows_of(view, "o", "e", "f") == [(0, 0, -10), (1, 1, -11), (2, 2, -12), (3, 3, -13)]
 
 
-def test_a_replaced_column_is_followed_by_what_reads_it(session, base, one, two, calls):
+def test_replacing_column_recomputes_its_downstream_columns(session, base, one, two, calls):
     base.add_computed_column(d=base.o + 1)
     view = session.create_view("v", base.filter(base.q > 0), computed_columns={"e": one(base.o)})
     view.add_computed_column(f=two(view.d))
@@ -234,7 +232,7 @@ def test_a_replaced_column_is_followed_by_what_reads_it(session, base, one, two,
     assert rows_of(view, "d", "e", "f") == [(n + 2, n, -n - 2) for n in range(4)]
 
 
-def test_recomputing_a_column_is_followed_by_what_reads_it(session, base, one, two, calls):
+def test_recompute_updates_downstream_columns(session, base, one, two, calls):
     base.add_computed_column(d=one(base.o))
     view = session.create_view("v", base, computed_columns={"e": one(base.p), "f": two(base.d)})
     calls.clear()
@@ -243,7 +241,7 @@ def test_recomputing_a_column_is_followed_by_what_reads_it(session, base, one, t
     assert len(view.collect()) == 4
 
 
-def test_an_index_of_a_view_follows_values_of_its_base(session):
+def test_embedding_index_of_view_follows_base_update(session):
     @bb.udf
     def embed(text: str) -> bb.Vector(2):
         return [float(len(text)), 1.0]
@@ -258,7 +256,7 @@ def test_an_index_of_a_view_follows_values_of_its_base(session):
     assert view.count().to_pyarrow().as_py() == 3
 
 
-def test_the_rows_of_a_view_keep_their_identity(session, base, one):
+def test_view_rows_keep_their_row_ids(session, base, one):
     view = session.create_view("v", base, computed_columns={"e": one(base.o)})
     sums = session.create_view("s", base.group_by("o").agg(s=base.p.sum()))
     base.update({"o": base.o, "p": base.p + 1})

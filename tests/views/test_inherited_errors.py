@@ -1,4 +1,4 @@
-"""A view tells of what it shows of its base why cells are empty, and what media were."""
+"""Views show cell errors and media changes of inherited columns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _failed(view, column="i"):
     return view.filter(view[column].error.notnull()).count().execute()
 
 
-def test_views_upon_views_tell_the_errors_of_their_base(base):
+def test_nested_views_show_cell_errors_of_base(base):
     view = bb.create_view("v", base.filter(base.a < 9), computed_columns={"k": inverse(base.a)})
     renamed = bb.create_view("w", view.select("a", z=view.i))
     top = bb.create_view("x", renamed.filter(renamed.a < 8))
@@ -43,7 +43,7 @@ def test_views_upon_views_tell_the_errors_of_their_base(base):
     assert [_failed(view), _failed(view, "j"), _failed(renamed, "z"), _failed(top, "z")] == [1] * 4
 
 
-def test_views_follow_errors_that_come_and_go(session, base):
+def test_inherited_errors_follow_base_updates(session, base):
     view = bb.create_view("v", base.filter(base.a < 9))
     base.insert(a=0, b=3)
     assert (_failed(view), _failed(view.at(0))) == (2, 1)
@@ -51,7 +51,7 @@ def test_views_follow_errors_that_come_and_go(session, base):
     assert (_failed(session.get_table("v")), _failed(view.at(1))) == (0, 2)
 
 
-def test_queries_over_views_tell_the_errors_of_their_base(session, base):
+def test_queries_over_view_show_cell_errors_of_base(session, base):
     view = bb.create_view("v", base.filter(base.a < 9))
     ordered = view.order_by(view.a.desc()).limit(2).select("a", why=view.i.error)
     assert ordered.collect() == [{"a": 5, "why": None}, {"a": 1, "why": None}]
@@ -62,13 +62,13 @@ def test_queries_over_views_tell_the_errors_of_their_base(session, base):
     assert _failed(base.join(view.select("b", z=view.i), "b"), "z") == 1
 
 
-def test_the_rows_of_an_iterator_tell_the_errors_of_their_base(base):
+def test_iterator_view_shows_cell_errors_of_base(base):
     view = bb.create_view("v", base, iterator=twice(base.b))
     assert _failed(view) == 2
     assert view.filter(view.i.error.notnull()).order_by("n").collect()["n"] == [0, 1]
 
 
-def test_views_tell_of_media_of_their_base(session, tmp_path):
+def test_view_shows_media_errors_and_changes_of_base(session, tmp_path):
     path = tmp_path / "red.png"
     PIL.Image.new("RGB", (2, 2), "red").save(path)
     table = session.create_table("t", {"n": bb.Int, "image": bb.Image})

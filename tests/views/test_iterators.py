@@ -1,4 +1,4 @@
-"""Iterators of users: functions and classes, typed rows, errors of one row beside the others."""
+"""User-defined iterators: functions and classes, typed rows, errors of single rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Half(NamedTuple):
 
 @pytest.fixture
 def fragile():
-    """Cut texts into words, those with "boom" not; `fragile.mended` makes it cut all."""
+    """Split texts into words and fail on "boom"; `fragile.mended` makes it accept all."""
 
     @bb.iterator
     def fragile(text: str) -> Iterator[Word]:
@@ -51,7 +51,7 @@ def rows_of(view) -> list[tuple]:
     return [tuple(row.values()) for row in rows]
 
 
-def test_the_object_of_a_class_is_gone_through_and_closed(notes):
+def test_class_iterator_is_iterated_and_closed(notes):
     closed = []
 
     @bb.iterator
@@ -75,7 +75,7 @@ def test_the_object_of_a_class_is_gone_through_and_closed(notes):
     assert len(closed) == 3
 
 
-def test_a_class_may_have_a_generator_and_be_an_iterator_of_anything_with_fields(notes):
+def test_iterator_may_yield_dataclasses_and_named_tuples(notes):
     @bb.iterator
     class Letters:
         def __init__(self, text: str) -> None:
@@ -95,7 +95,7 @@ def test_a_class_may_have_a_generator_and_be_an_iterator_of_anything_with_fields
     assert parts.order_by("pos").collect()["half"] == ["one ", "vane"]
 
 
-def test_what_is_no_iterator_is_refused():
+def test_invalid_iterator_definitions_are_refused():
     with pytest.raises(SchemaError, match="does not say what its rows are"):
 
         @bb.iterator
@@ -117,7 +117,7 @@ def test_what_is_no_iterator_is_refused():
         def skipping(text: str): ...
 
 
-def test_a_failing_row_ends_the_operation_and_is_named(notes, fragile):
+def test_iterator_error_aborts_insert_and_names_row(notes, fragile):
     view = bb.create_view("words", notes, iterator=fragile(notes.text))
     with pytest.raises(FunctionError, match=r"table 'words', row 1: .*fragile failed: .*boom"):
         notes.insert([{"text": "fine", "stars": 3}, {"text": "boom", "stars": 4}])
@@ -125,7 +125,7 @@ def test_a_failing_row_ends_the_operation_and_is_named(notes, fragile):
     assert len(rows_of(view)) == 6
 
 
-def test_a_failing_row_does_not_stop_the_others(notes, fragile):
+def test_on_error_null_keeps_other_rows_and_records_errors(notes, fragile):
     view = bb.create_view("words", notes, iterator=fragile(notes.text), on_error="null")
     reported = notes.insert(
         [
@@ -153,7 +153,7 @@ def test_a_failing_row_does_not_stop_the_others(notes, fragile):
     assert [row[2] for row in rows_of(view.at(1))[6:]] == ["ok", None, None]
 
 
-def test_an_iterator_may_say_itself_that_its_errors_are_kept(notes):
+def test_iterator_may_set_on_error_itself(notes):
     @bb.iterator(return_type=Word, on_error="null")
     def never(text: str):
         raise OSError("no disk")
@@ -165,7 +165,7 @@ def test_an_iterator_may_say_itself_that_its_errors_are_kept(notes):
     assert "ended" not in bb.list_tables()
 
 
-def test_rows_that_failed_are_tried_again(notes, fragile):
+def test_recompute_retries_failed_iterator_rows(notes, fragile):
     view = bb.create_view("words", notes, iterator=fragile(notes.text), on_error="null")
     view.add_computed_column(loud=view.word.upper(), stored=True)
     notes.insert([{"text": "boom", "stars": 3}, {"text": "boom boom", "stars": 4}])
@@ -177,7 +177,7 @@ def test_rows_that_failed_are_tried_again(notes, fragile):
     assert lower_view.collect()["loud"] == ["BOOM"] * 3
 
 
-def test_calls_inside_of_the_call_may_fail_too_but_not_those_of_filters(notes, fragile):
+def test_on_error_null_covers_nested_calls_but_not_filters(notes, fragile):
     @bb.udf
     def careful(text: str) -> str:
         if "vane" in text:
@@ -192,7 +192,7 @@ def test_calls_inside_of_the_call_may_fail_too_but_not_those_of_filters(notes, f
         bb.create_view("chosen", chosen, iterator=fragile(notes.text), on_error="null")
 
 
-def test_views_over_views_of_iterators_take_the_columns_of_all(notes, fragile):
+def test_iterator_view_over_iterator_view_has_columns_of_both(notes, fragile):
     @bb.iterator
     def letters(word: str) -> Iterator[Letter]:
         yield from map(Letter, word[:2])
@@ -209,8 +209,8 @@ def test_views_over_views_of_iterators_take_the_columns_of_all(notes, fragile):
     assert view.count().execute() == 4
 
 
-def test_a_view_that_keeps_errors_goes_on_in_another_process(tmp_path):
-    """What is stored of it is enough to go on, once the iterator is defined."""
+def test_view_with_on_error_null_is_updated_in_another_process(tmp_path):
+    """The stored view can be updated once the iterator is defined."""
     program = textwrap.dedent(
         """
         import sys

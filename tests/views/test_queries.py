@@ -1,4 +1,4 @@
-"""Views over joins, aggregates and other queries that are computed as a whole."""
+"""Views over joins, aggregates and other queries that need a full refresh."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _totals(films):
     return films.group_by("genre").agg(total=_.revenue.sum(), films=_.count())
 
 
-def test_an_aggregate_follows_its_table(films):
+def test_aggregate_view_follows_its_table(films):
     totals = bb.create_view("totals", _totals(films))
     assert _rows(totals) == [("a", 4.0, 2), ("b", 2.5, 1)]
     films.insert(name="Brave", revenue=10, genre="b")
@@ -50,7 +50,7 @@ def test_an_aggregate_follows_its_table(films):
     assert _rows(totals) == _rows(_totals(films)) == [("a", 4.0, 2)]
 
 
-def test_a_join_follows_both_tables_and_computes_only_rows_that_differ(films, genres):
+def test_join_view_follows_both_tables_and_computes_changed_rows_only(films, genres):
     calls = []
 
     @bb.udf
@@ -81,7 +81,7 @@ def test_a_join_follows_both_tables_and_computes_only_rows_that_differ(films, ge
     assert [row[0] for row in _rows(joined)] == ["Brave", "Coco", "Soul"]
 
 
-def test_views_on_such_views_follow_in_the_same_operation(films):
+def test_views_over_aggregate_view_are_updated_in_same_commit(films):
     totals = bb.create_view("totals", _totals(films))
     best = bb.create_view("best", totals.order_by(_.total, asc=False).limit(1))
     large = bb.create_view("large", totals.where(totals.total > 3), computed_columns={"t": _.total})
@@ -94,14 +94,14 @@ def test_views_on_such_views_follow_in_the_same_operation(films):
     ]
 
 
-def test_equal_rows_are_counted(films):
+def test_join_view_keeps_duplicate_rows(films):
     names = bb.create_view("names", films.join(films.view(), "genre").select("genre"))
     assert _rows(names) == [("a",)] * 4 + [("b",)]
     films.delete(where=films.name == "Up")
     assert _rows(names) == [("a",), ("b",)]
 
 
-def test_empty_cells_and_nan_are_like_themselves(films):
+def test_unchanged_null_and_nan_rows_are_not_rewritten(films):
     films.insert([{"name": None, "revenue": float("nan"), "genre": None}])
     totals = bb.create_view("totals", films.group_by("genre", "name").agg(r=_.revenue.max()))
     written = totals.history()[0, "rows"]
@@ -110,7 +110,7 @@ def test_empty_cells_and_nan_are_like_themselves(films):
     assert totals.history()[0, "rows"] == 1
 
 
-def test_old_versions_of_such_views_are_kept(films):
+def test_old_version_of_aggregate_view_is_readable(films):
     totals = bb.create_view("totals", _totals(films))
     before = totals.checkpoint("before")
     films.delete(where=films.genre == "a")
@@ -118,21 +118,21 @@ def test_old_versions_of_such_views_are_kept(films):
     assert totals.diff("before", 1).counts() == {"added": 0, "removed": 1, "changed": 0}
 
 
-def test_reverting_a_table_brings_them_back(films):
+def test_revert_of_table_restores_aggregate_view(films):
     totals = bb.create_view("totals", _totals(films))
     films.delete(where=films.genre == "a")
     films.revert()
     assert _rows(totals) == [("a", 4.0, 2), ("b", 2.5, 1)]
 
 
-def test_a_replaced_column_reaches_them(films):
+def test_replaced_column_updates_aggregate_view(films):
     films.add_computed_column(twice=films.revenue * 2)
     totals = bb.create_view("totals", films.group_by("genre").agg(total=_.twice.sum()))
     films.add_computed_column(twice=films.revenue * 20, if_exists="replace")
     assert _rows(totals) == [("a", 80.0), ("b", 50.0)]
 
 
-def test_columns_that_they_read_are_renamed_and_not_dropped(films):
+def test_column_read_by_view_can_be_renamed_but_not_dropped(films):
     totals = bb.create_view("totals", _totals(films))
     films.rename_column("revenue", "gross")
     films.insert(name="Brave", gross=1, genre="b")
@@ -145,7 +145,7 @@ def test_columns_that_they_read_are_renamed_and_not_dropped(films):
     assert bb.list_tables() == []
 
 
-def test_nothing_is_written_when_a_function_of_such_a_view_fails(films):
+def test_failing_function_of_aggregate_view_aborts_insert(films):
     @bb.udf
     def picky(total: float) -> float:
         if total > 100:
@@ -159,7 +159,7 @@ def test_nothing_is_written_when_a_function_of_such_a_view_fails(films):
     assert len(totals.collect()) == 2
 
 
-def test_an_iterator_needs_the_rows_of_one_table(films):
+def test_iterator_over_aggregate_is_refused(films):
     @bb.iterator(return_type={"letter": str})
     def letters(text: str):
         return [{"letter": letter} for letter in text]
@@ -168,7 +168,7 @@ def test_an_iterator_needs_the_rows_of_one_table(films):
         bb.create_view("v", _totals(films), iterator=letters(_.genre))
 
 
-def test_an_insert_reaches_an_aggregate_over_a_view_on_a_view(session):
+def test_insert_updates_aggregate_over_nested_views(session):
     table = bb.create_table("numbers", {"n": bb.Int, "m": bb.Int, "k": bb.String})
     table.insert([{"n": n, "m": n, "k": "ab"[n % 2]} for n in range(4)])
     table.insert(n=9, m=9, k="a")

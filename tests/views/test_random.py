@@ -1,4 +1,4 @@
-"""Random columns, filters and samples of views are drawn once for each row."""
+"""Random columns, filters and samples of views are evaluated once for each row."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def _rows(table):
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_view_shows_the_same_at_each_reading(session, table, name):
+def test_random_values_of_view_are_stable_between_reads(session, table, name):
     view = session.create_view("v", QUERIES[name](table))
     first = _rows(view)
     assert _rows(view) == first == _rows(view.filter(view.a >= 0))
     assert view.count().execute() == len(first)
     version = view.checkpoint("before")
     table.insert(a=1000, b=[3])
-    if name != "within a join":  # computed as a whole whenever a table changes
+    if name != "within a join":  # fully refreshed at each change of the table
         assert [row for row in _rows(view) if row[0] < 1000] == first
     assert _rows(view.at(version)) == first
 
 
-def test_what_is_drawn_stays_when_other_columns_change(session, table):
+def test_random_values_stay_when_other_columns_change(session, table):
     view = session.create_view("v", table.mutate(r=ibis.random()))
     sample = session.create_view("s", table.sample(0.5).mutate(r=_.a))
     before, sampled = _rows(view), _rows(sample)
@@ -60,20 +60,20 @@ def test_what_is_drawn_stays_when_other_columns_change(session, table):
     assert _rows(sample) == [row for row in sampled if row[0] <= 10]
 
 
-def test_a_sample_grows_with_its_table(session, table):
+def test_sample_view_grows_with_its_table(session, table):
     view = session.create_view("v", table.sample(0.5))
     before = view.count().execute()
     table.insert([{"a": n, "b": None} for n in range(1000)])
     assert 300 < view.count().execute() - before < 700
 
 
-def test_a_filter_and_a_column_are_one_draw(session, table):
+def test_filter_and_column_share_one_random_value(session, table):
     view = session.create_view("v", table.mutate(r=ibis.random()).filter(_.r < 0.5))
     assert 10 < view.count().execute() < 90
     assert view.r.max().execute() < 0.5
 
 
-def test_calls_take_what_was_drawn(session, table):
+def test_function_receives_stored_random_value(session, table):
     @bb.udf
     def same(value: float) -> float:
         return value
@@ -86,7 +86,7 @@ def test_calls_take_what_was_drawn(session, table):
     assert [row["g"] for row in rows] == [2 * r for r in rows["r"]]
 
 
-def test_views_on_views_read_what_was_drawn(session, table):
+def test_nested_views_read_stored_random_values(session, table):
     drawn = session.create_view("drawn", table.mutate(r=ibis.random()))
     high = session.create_view("high", drawn.filter(drawn.r > 0.5).mutate(s=ibis.random()))
     assert (
@@ -99,7 +99,7 @@ def test_views_on_views_read_what_was_drawn(session, table):
     assert items.collect()["r"] == items.collect()["r"]
 
 
-def test_queries_draw_anew_and_tables_keep_what_was_drawn(session, table):
+def test_query_redraws_random_values_and_table_stores_them(session, table):
     query = table.mutate(r=ibis.random())
     assert _rows(query) != _rows(query)
     copy = session.create_table("copy", query)
@@ -109,7 +109,7 @@ def test_queries_draw_anew_and_tables_keep_what_was_drawn(session, table):
     assert table.collect()["now"] == table.collect()["now"]
 
 
-def test_a_search_of_a_sample_finds_as_many_rows_as_are_asked_for(session, table):
+def test_search_in_sample_returns_requested_number_of_rows(session, table):
     @bb.udf
     def embed(text: str) -> bb.Vector(2):
         return [len(text), 1.0]
@@ -120,7 +120,7 @@ def test_a_search_of_a_sample_finds_as_many_rows_as_are_asked_for(session, table
     assert len(near.collect()) == 50
 
 
-def test_an_iterator_goes_over_rows_that_stay(session, table):
+def test_iterator_over_sample_query_is_refused(session, table):
     @bb.iterator(return_type={"n": int})
     def count(upto: int):
         yield {"n": upto}

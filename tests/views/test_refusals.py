@@ -1,4 +1,4 @@
-"""What a view refuses, and that nothing is left of what was refused."""
+"""Invalid views and changes of views are refused and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_view_of_an_old_version_is_refused(notes):
         bb.create_view("v", notes.at("v1"))
 
 
-def test_an_iterator_that_gives_no_rows_is_refused(notes):
+def test_scalar_function_as_iterator_is_refused(notes):
     @bb.udf
     def count(text: str) -> int:
         return len(text)
@@ -31,7 +31,7 @@ def test_an_iterator_that_gives_no_rows_is_refused(notes):
         bb.create_view("v", notes, iterator=count(notes.text))
 
 
-def test_an_iterator_without_a_schema_is_refused_when_it_is_defined():
+def test_iterator_without_row_schema_is_refused_at_definition():
     with pytest.raises(SchemaError, match="does not say what its rows are"):
 
         @bb.iterator
@@ -49,7 +49,7 @@ def test_rows_of_a_view_cannot_be_changed(words):
             change()
 
 
-def test_a_column_that_base_and_iterator_both_give_is_refused(notes):
+def test_iterator_column_with_name_of_base_column_is_refused(notes):
     @bb.iterator(return_type={"text": str})
     def again(text: str):
         yield {"text": text}
@@ -73,12 +73,12 @@ def test_a_computed_column_with_a_name_of_the_iterator_is_refused(notes, split):
     assert bb.list_tables() == ["notes"]
 
 
-def test_the_name_of_a_table_is_taken_for_a_view(notes):
+def test_view_with_name_of_table_is_refused(notes):
     with pytest.raises(TableExistsError, match="taken"):
         bb.create_view("notes", notes)
 
 
-def test_a_view_may_be_ignored_or_replaced(notes, words):
+def test_if_exists_ignores_or_replaces_view(notes, words):
     same = bb.create_view("words", notes, if_exists="ignore")
     assert "word" in same.columns
 
@@ -87,12 +87,12 @@ def test_a_view_may_be_ignored_or_replaced(notes, words):
     assert len(other.collect()) == 1
 
 
-def test_a_wrong_policy_is_named(notes):
+def test_unknown_if_exists_value_is_refused(notes):
     with pytest.raises(ConfigurationError, match="if_exists is one of"):
         bb.create_view("v", notes, if_exists="overwrite")
 
 
-def test_a_base_with_views_is_not_dropped_unless_asked(notes, words):
+def test_dropping_base_with_views_needs_cascade(notes, words):
     bb.create_view("good", notes.where(notes.stars > 1))
 
     with pytest.raises(DependencyError, match="'good'") as caught:
@@ -114,7 +114,7 @@ def test_replacing_a_base_needs_force(notes, words):
     assert bb.list_tables() == ["notes"]
 
 
-def test_a_view_that_was_dropped_is_gone(notes, words):
+def test_dropped_view_is_not_found(notes, words):
     bb.drop_table("words")
 
     with pytest.raises(TableNotFoundError, match="'notes'"):

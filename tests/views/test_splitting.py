@@ -72,7 +72,7 @@ def test_files_of_several_formats_become_chunks_in_reading_order(docs, tmp_path)
     assert all(len(text) <= 40 for actual in texts.values() for text in actual)
 
 
-def test_chunks_tell_where_they_come_from(docs):
+def test_chunks_have_heading_and_title_metadata(docs):
     Path("a.md").write_text(MARKDOWN)
     Path("b.html").write_text(HTML)
     docs.insert([{"doc": "a.md", "shelf": 1}, {"doc": "b.html", "shelf": 2}])
@@ -97,7 +97,7 @@ def test_positions_count_from_zero_in_each_document(docs):
         assert sorted(rows) == list(range(len(rows)))
 
 
-def test_documents_that_come_later_are_cut_too(docs):
+def test_inserted_document_is_split(docs):
     chunks = chunked(docs)
     assert len(chunks.collect()) == 0
 
@@ -123,13 +123,13 @@ def test_a_row_without_a_document_has_no_chunks(docs):
         ({"metadata": "author"}, "author"),
     ],
 )
-def test_a_wrong_option_fails_before_anything_is_written(docs, options, message):
+def test_invalid_splitter_option_is_refused_before_any_write(docs, options, message):
     with pytest.raises(ConfigurationError, match=message):
         chunked(docs, **options)
     assert bb.list_tables() == ["my_docs.docs"]
 
 
-def test_a_document_that_vanished_aborts_the_view_and_says_which(docs):
+def test_missing_document_aborts_view_creation_and_is_named(docs):
     Path("a.md").write_text(MARKDOWN)
     docs.insert(doc="a.md", shelf=1)
     Path("a.md").unlink()

@@ -1,4 +1,4 @@
-"""Types of columns change under views: these follow, or refuse the change by their name."""
+"""Type changes of base columns: views follow, or the change is refused and names the view."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ DEPENDENTS = {
 
 @pytest.mark.parametrize("kind", ["int16", bb.Int])
 @pytest.mark.parametrize("dependent", DEPENDENTS)
-def test_a_type_that_a_view_cannot_take_is_refused(session, kind, dependent):
+def test_type_change_that_breaks_view_is_refused(session, kind, dependent):
     table = session.create_table("t", {"k": bb.Int, "n": kind})
     table.insert([{"k": 1, "n": 5}, {"k": 2, "n": 20}])
     before = types_of(table)
@@ -77,14 +77,14 @@ def test_a_type_that_a_view_cannot_take_is_refused(session, kind, dependent):
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_a_computed_column_that_cannot_take_it_is_named(table, stored):
+def test_type_change_names_computed_column_it_breaks(table, stored):
     table.add_computed_column(d=table.n * 2, stored=stored)
     with pytest.raises(SchemaError, match="the column 'd' cannot be computed"):
         table.change_type("n", bb.String)
     assert table.insert(k=3, n=7).rows == 1
 
 
-def test_a_function_of_a_view_that_cannot_take_it_is_named(session, table):
+def test_type_change_names_view_function_it_breaks(session, table):
     @bb.udf
     def plus(value: int) -> int:
         return value + 1
@@ -96,7 +96,7 @@ def test_a_function_of_a_view_that_cannot_take_it_is_named(session, table):
     assert table.insert(k=3, n=7).rows == 1
 
 
-def test_a_replaced_expression_that_a_view_cannot_take_is_refused(session, table):
+def test_replaced_expression_that_breaks_view_is_refused(session, table):
     table.add_computed_column(d=table.n + 1)
     view = session.create_view("v", table.filter(table.d > 6))
     with pytest.raises(SchemaError, match="the view 'v' cannot be computed"):
@@ -105,7 +105,7 @@ def test_a_replaced_expression_that_a_view_cannot_take_is_refused(session, table
     assert table.insert(k=3, n=7).rows == 1
 
 
-def test_views_are_widened_with_their_base(session, table, formatted, calls):
+def test_type_change_widens_dependent_views(session, table, formatted, calls):
     table.add_computed_column(d=table.n)
     view = session.create_view("v", table.filter(_.n > 0), computed_columns={"e": table.n})
     view.add_computed_column(f=formatted(view.d), g=view.e, h=formatted(view.k))
@@ -116,7 +116,7 @@ def test_views_are_widened_with_their_base(session, table, formatted, calls):
     over = session.create_view("c", upper_view.join(tops, "k").select("k", "g", "m"))
     calls.clear()
     table.change_type("n", bb.Int)
-    assert "k" not in calls  # what does not read the column is left
+    assert "k" not in calls  # columns that do not read it are not recomputed
     assert types_of(view) == {
         "k": "int64", "n": "int64", "d": "int64", "e": "int64", "f": "string", "g": "int64",
         "h": "string",
@@ -137,14 +137,14 @@ def test_views_are_widened_with_their_base(session, table, formatted, calls):
     assert over.to_pyarrow().schema.field("m").type.bit_width == 64
 
 
-def test_values_that_change_with_the_type_reach_all_views(session, table, formatted):
+def test_values_converted_by_type_change_reach_all_views(session, table, formatted):
     view = session.create_view("v", table, computed_columns={"f": formatted(table.n)})
     tops = session.create_view("a", table.agg(m=table.n.max()))
     tops.add_computed_column(f=formatted(tops.m))
     over = session.create_view("b", view.group_by("f").agg(rows=view.count()))
     table.change_type("n", bb.String)
     assert rows_of(view, "n", "f") == [("20", "'20'"), ("5", "'5'")]
-    assert rows_of(tops, "m", "f") == [("5", "'5'")]  # of texts
+    assert rows_of(tops, "m", "f") == [("5", "'5'")]  # the maximum of strings
     assert rows_of(over, "f", "rows") == [("'20'", 1), ("'5'", 1)]
     assert rows_of(view.at(0), "n", "f") == [(20, "20"), (5, "5")]
     assert rows_of(tops.at(0), "m") == [(20,)]
@@ -153,7 +153,7 @@ def test_values_that_change_with_the_type_reach_all_views(session, table, format
     assert rows_of(tops, "m") == [("7",)]
 
 
-def test_rows_of_an_iterator_follow(session, table):
+def test_type_change_recomputes_iterator_rows(session, table):
     @bb.iterator(return_type={"part": str})
     def digits(value: bb.Json):
         yield from ({"part": repr(value)} for _digit in str(value))
@@ -163,7 +163,7 @@ def test_rows_of_an_iterator_follow(session, table):
     assert rows_of(view, "n", "part") == [("20", "'20'"), ("20", "'20'"), ("5", "'5'")]
 
 
-def test_a_view_that_keeps_items_of_an_array_refuses_wider_ones(session):
+def test_view_of_unnested_items_refuses_wider_item_type(session):
     table = session.create_table("t", {"xs": bb.Array("int16")})
     table.insert(xs=[1, 2])
     view = session.create_view("v", table.select(x=table.xs.unnest()))
@@ -173,7 +173,7 @@ def test_a_view_that_keeps_items_of_an_array_refuses_wider_ones(session):
     assert rows_of(view, "x") == [(1,), (2,), (3,)]
 
 
-def test_a_cast_that_would_cut_values_is_no_way_to_take_a_type(session, table):
+def test_type_change_never_narrows_computed_values(session, table):
     table.add_computed_column(d=table.n * 2)  # computed as int64
     with pytest.raises(
         SchemaError, match=r"'d' cannot be .* it computes 'n' as int64, not float64"
@@ -184,7 +184,7 @@ def test_a_cast_that_would_cut_values_is_no_way_to_take_a_type(session, table):
     assert types_of(table) == {"k": "int64", "n": "int64", "d": "int8"}
 
 
-def test_a_revert_brings_types_back(session, table, formatted):
+def test_revert_restores_types_in_views(session, table, formatted):
     early = session.create_view(
         "early", table, computed_columns={"e": table.n, "f": formatted(_.n)}
     )
@@ -205,7 +205,7 @@ def test_a_revert_brings_types_back(session, table, formatted):
     assert rows_of(late, "e") == [(20,), (5,)]
 
 
-def test_a_revert_to_a_type_that_a_later_view_cannot_take_is_refused(session, table):
+def test_revert_to_type_that_breaks_later_view_is_refused(session, table):
     table.change_type("n", bb.String)
     session.create_view("v", table.filter(_.n.length() > 1))
     with pytest.raises(SchemaError, match="the view 'v' cannot be computed"):
@@ -214,7 +214,7 @@ def test_a_revert_to_a_type_that_a_later_view_cannot_take_is_refused(session, ta
     assert rows_of(session.get_table("v"), "n") == [("20",), ("700",)]
 
 
-def test_revert_over_a_rename_gives_a_join_its_types_back(session):
+def test_revert_past_rename_restores_types_of_join_view(session):
     table = session.create_table("t", [{"id": 1, "n": 5}, {"id": 2, "n": 20}])
     table.checkpoint("good")
     view = session.create_view("v", table.join(table.view(), "n").select("n", "id"))

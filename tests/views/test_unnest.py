@@ -1,4 +1,4 @@
-"""Items of arrays as rows: queries and views that unnest show as many rows as Ibis does."""
+"""Unnested arrays: queries and views return the same rows as Ibis."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def table(session):
 
 @pytest.fixture
 def sources(session, table):
-    """Make all that shows the items of the first rows, the table having changed since."""
+    """Return each kind of source of the first items; the table has changed since."""
     view = session.create_view("items", _items(table))
     upper_view = session.create_view("above", view.filter(view.n < 10))
     version, view_version = table.checkpoint("v"), view.checkpoint("v")
@@ -93,7 +93,7 @@ def sources(session, table):
     return actual
 
 
-def test_rows_are_those_of_ibis(sources):
+def test_unnest_queries_match_ibis(sources):
     plain = _items(ibis.memtable(ROWS, schema=COLUMNS))
     for name, ask in QUERIES.items():
         expected = _answer(ask(plain))
@@ -102,7 +102,7 @@ def test_rows_are_those_of_ibis(sources):
         ), name
 
 
-def test_items_of_json_arrays(session):
+def test_unnest_of_json_arrays(session):
     table = session.create_table("j", {"id": "int64", "data": bb.Json})
     table.insert([{"id": 1, "data": {"a": [1, 2, 3]}}, {"id": 2, "data": {"a": []}}])
     table.insert([{"id": 3, "data": {"b": 1}}, {"id": 4, "data": None}])
@@ -114,7 +114,7 @@ def test_items_of_json_arrays(session):
         assert unnested.group_by("id").agg(rows=_.count()).collect() == [{"id": 1, "rows": 3}]
 
 
-def test_items_of_joined_rows(session, table):
+def test_unnest_after_join(session, table):
     other = session.create_table("other", [{"k": "x"}, {"k": "y"}])
     joined = table.join(other, "k").select("k", item=_["items"].unnest())
     assert joined.count().execute() == 6
@@ -124,7 +124,7 @@ def test_items_of_joined_rows(session, table):
     assert view.filter(_.k == "y").count().execute() == 3
 
 
-def test_a_view_follows_row_by_row(session, table):
+def test_unnest_view_updates_incrementally(session, table):
     calls = []
 
     @bb.udf
@@ -152,7 +152,7 @@ def test_a_view_follows_row_by_row(session, table):
     assert view.count().execute() == 6
 
 
-def test_calls_with_items_and_beside_them(session, table):
+def test_functions_over_items_and_over_other_columns(session, table):
     @bb.udf
     def loud(text: str) -> str:
         return text.upper()
@@ -175,7 +175,7 @@ def test_calls_with_items_and_beside_them(session, table):
         session.create_view("w", direct)
 
 
-def test_a_view_of_items_alone(session, table):
+def test_view_with_only_unnested_column(session, table):
     view = session.create_view("v", table.select(item=table["items"].unnest()))
     assert view.columns == ("item",)
     assert view.collect()["item"] == ["a", "b", "c", "d", "b", None]
@@ -185,7 +185,7 @@ def test_a_view_of_items_alone(session, table):
     assert upper_view.collect()["item"] == ["b", "c", "d", "b", "e"]
 
 
-def test_columns_are_in_the_order_of_the_query(session, table):
+def test_view_columns_keep_query_order(session, table):
     query = table.select(item=table["items"].unnest(), k=table.k, r=ibis.random(), m=table.n)
     view = session.create_view("v", query, computed_columns={"later": _.m + 1})
     assert view.columns == ("item", "k", "r", "m", "later")
@@ -200,7 +200,7 @@ def test_columns_are_in_the_order_of_the_query(session, table):
     assert list(row) == ["thing", "k", "m", "later"]
 
 
-def test_a_column_that_is_only_shown_is_not_needed(session, table):
+def test_update_of_inherited_column_writes_no_view_version(session, table):
     view = session.create_view("v", table.select("k", "n", item=table["items"].unnest()))
     with pytest.raises(DependencyError, match="it is needed by the view 'v'"):
         table.drop_column("items")
@@ -210,7 +210,7 @@ def test_a_column_that_is_only_shown_is_not_needed(session, table):
     assert view.history()[0, "version"] == version
 
 
-def test_columns_are_renamed_below_and_within(session, table):
+def test_rename_in_base_and_in_unnest_view(session, table):
     view = session.create_view("v", _items(table))
     upper_view = session.create_view("above", view.select("item", "k"))
     table.rename_column("items", "things")
@@ -220,7 +220,7 @@ def test_columns_are_renamed_below_and_within(session, table):
     assert upper_view.filter(_.k == "new").count().execute() == 2
 
 
-def test_unnested_tables(session, table):
+def test_view_over_table_unnest_with_offset(session, table):
     query = table.unnest("items", offset="place", keep_empty=True)
     view = session.create_view("v", query)
     table.add_columns({"later": "int64"})
@@ -231,7 +231,7 @@ def test_unnested_tables(session, table):
     assert sorted(view.filter(_.n == 6).collect()["items"]) == ["e", "f"]
 
 
-def test_unnest_makes_no_values_of_columns(session, table):
+def test_unnest_as_column_value_is_refused(session, table):
     with pytest.raises(ExpressionError, match=r"column 'item': a computed column has one value"):
         table.add_computed_column(item=table["items"].unnest())
     for value in (table["items"].unnest(), _["items"].unnest().upper()):
@@ -240,7 +240,7 @@ def test_unnest_makes_no_values_of_columns(session, table):
     assert table.count().execute() == len(ROWS)
 
 
-def test_an_iterator_goes_over_a_view_of_items(session, table):
+def test_iterator_over_unnest_query_needs_a_view(session, table):
     @bb.iterator(return_type={"letter": str})
     def twice(text: str):
         yield {"letter": text}
@@ -254,7 +254,7 @@ def test_an_iterator_goes_over_a_view_of_items(session, table):
 
 
 def test_views_of_version_0_1_0_show_all_rows(session, table):
-    """They keep one row for each row of the base, and unnest whenever they are read."""
+    """They store one row for each row of the base and unnest at reading."""
 
     def prepare(transaction):
         catalog = transaction.engine.catalog
