@@ -13,13 +13,13 @@ LENGTH = 8
 
 
 def vector_of(text: str) -> list[float]:
-    """Return a vector that is told by the text alone, nowhere near zero."""
+    """Return a vector that depends on the text alone and is far from zero."""
     seed = zlib.crc32(text.encode())
     return np.random.default_rng(seed).normal(size=LENGTH).astype("float32").tolist()
 
 
 def similarities(texts: list[str], query: str, metric: str = "cosine") -> np.ndarray:
-    """Compute by brute force what `similarity` promises."""
+    """Compute the expected results of `similarity` by brute force."""
     rows = np.array([vector_of(text) for text in texts], dtype="float64")
     asked = np.array(vector_of(query), dtype="float64")
     if metric == "l2":
@@ -38,7 +38,7 @@ def nearest(texts: list[str], query: str, k: int, metric: str = "cosine") -> lis
 
 @pytest.fixture
 def embed():
-    """Embed texts in batches; `embed.asked` lists all texts that it was given."""
+    """Embed texts in batches; `embed.asked` lists all texts that it was called with."""
     asked: list[str] = []
 
     @bb.udf(batch_size=16)
@@ -62,7 +62,7 @@ def texts_of(count: int, start: int = 0) -> list[str]:
 
 
 def filled(embed, count: int = 40, **options):
-    """Make a table with an index: `n` from 0 and a text that goes with it."""
+    """Create an indexed table with numbers `n` from 0 and a text for each."""
     table = bb.create_table("chunks", {"n": bb.Int, "text": bb.String})
     table.insert([{"n": n, "text": text} for n, text in enumerate(texts_of(count))])
     table.add_embedding_index("text", string_embed=embed, **options)
@@ -71,5 +71,5 @@ def filled(embed, count: int = 40, **options):
 
 @pytest.fixture
 def make():
-    """Give `filled`."""
+    """Return `filled`."""
     return filled

@@ -1,4 +1,4 @@
-"""What `check` finds, mends and cannot mend; an index that fails never gives a wrong answer."""
+"""What `check` finds and repairs; a failing index never returns wrong results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def url(tmp_path):
 
 @pytest.fixture
 def by_index(monkeypatch):
-    """Have no vectors kept in memory, so that indexes are asked."""
+    """Keep no vectors in memory, so that searches use the index."""
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
 
 
@@ -41,7 +41,7 @@ def _index(session):
     return engine.indexing.usable(record, record.indexes[0])
 
 
-def test_a_whole_index_is_told_to_be_whole(url, embed):
+def test_check_reports_complete_index(url, embed):
     session = bb.connect(vectors=url)
     filled(embed, ROWS)
 
@@ -53,7 +53,7 @@ def test_a_whole_index_is_told_to_be_whole(url, embed):
     assert f"{ROWS} vectors, whole" in repr(found)
 
 
-def test_what_is_missing_or_too_much_is_found_and_repaired(url, embed, by_index):
+def test_check_repairs_missing_and_extra_vectors(url, embed, by_index):
     session = bb.connect(vectors=url)
     chunks = filled(embed, ROWS)
     session._engine.indexing.wait()
@@ -73,7 +73,7 @@ def test_what_is_missing_or_too_much_is_found_and_repaired(url, embed, by_index)
     assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
 
 
-def test_vectors_that_are_not_the_rows_own_are_found(url, embed, by_index):
+def test_check_repairs_wrong_vectors(url, embed, by_index):
     session = bb.connect(vectors=url)
     chunks = filled(embed, ROWS)
     session._engine.indexing.wait()
@@ -86,18 +86,18 @@ def test_vectors_that_are_not_the_rows_own_are_found(url, embed, by_index):
     assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
 
 
-def _removed(folder):
+def _remove(folder):
     shutil.rmtree(folder)
 
 
-def _spoilt(folder):
+def _corrupt(folder):
     for file in folder.rglob("*"):
         if file.is_file() and not file.name.endswith(".lock"):
             file.write_bytes(b"\xff" * max(100, file.stat().st_size))
 
 
-@pytest.mark.parametrize("damage", [_removed, _spoilt])
-def test_a_directory_that_was_damaged_between_sessions(url, embed, tmp_path, damage, by_index):
+@pytest.mark.parametrize("damage", [_remove, _corrupt])
+def test_damaged_index_directory_is_rebuilt(url, embed, tmp_path, damage, by_index):
     bb.connect(vectors=url)
     filled(embed, ROWS)
     bb.connect("duckdb://", vectors="exact:").close()
@@ -112,7 +112,7 @@ def test_a_directory_that_was_damaged_between_sessions(url, embed, tmp_path, dam
     assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
 
 
-def test_a_directory_that_is_removed_while_it_is_used(url, embed, tmp_path, by_index):
+def test_search_survives_removal_of_index_directory(url, embed, tmp_path, by_index):
     session = bb.connect(vectors=url)
     chunks = filled(embed, ROWS)
     session._engine.indexing.wait()
@@ -124,7 +124,7 @@ def test_a_directory_that_is_removed_while_it_is_used(url, embed, tmp_path, by_i
     assert top(chunks)[0] == "query"
 
 
-def test_a_directory_that_cannot_be_written(embed, tmp_path):
+def test_index_directory_that_is_a_file_is_reported(embed, tmp_path):
     folder = tmp_path / "locked"
     folder.write_text("a file where the directory should be")
     session = bb.connect(vectors=f"chroma://{folder}")
@@ -152,18 +152,18 @@ print(first, later, session.check())
 """
 
 
-def _held_to_modes() -> list[str]:
-    """Return what to start a process with so that the modes of files hold for root too."""
+def _file_mode_prefix() -> list[str]:
+    """Return a command prefix that applies file modes to root too."""
     if os.geteuid() != 0:
         return []
     program = shutil.which("setpriv")
     if program is None:
-        pytest.skip("root is held off by no mode, and setpriv is not installed")
+        pytest.skip("root ignores file modes, and setpriv is not installed")
     without = "-dac_override,-dac_read_search"
     return [program, "--bounding-set", without, "--inh-caps", without]
 
 
-def test_a_directory_that_is_read_only(tmp_path, by_index):
+def test_search_works_with_read_only_index_directory(tmp_path, by_index):
     folder = tmp_path / "chroma"
     address, url = f"chroma://{folder}", f"duckdb:///{tmp_path}/app.duckdb"
     with bb.connect(url, vectors=address) as session:
@@ -172,7 +172,7 @@ def test_a_directory_that_is_read_only(tmp_path, by_index):
         table.add_embedding_index("v")
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    command = [*_held_to_modes(), sys.executable, "-c", READ_ONLY, url, address]
+    command = [*_file_mode_prefix(), sys.executable, "-c", READ_ONLY, url, address]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -180,7 +180,7 @@ def test_a_directory_that_is_read_only(tmp_path, by_index):
     assert "cannot be written" in done.stdout
 
 
-def test_a_server_that_ends_in_the_middle(embed, tmp_path, by_index):
+def test_search_survives_stop_of_index_server(embed, tmp_path, by_index):
     with chroma_server(tmp_path / "server") as (address, stop):
         session = bb.connect(vectors=address)
         chunks = filled(embed, ROWS)
@@ -195,7 +195,7 @@ def test_a_server_that_ends_in_the_middle(embed, tmp_path, by_index):
         assert not session.check()
 
 
-def test_another_process_owns_the_directory(url, embed, tmp_path, by_index):
+def test_search_works_when_another_process_owns_directory(url, embed, tmp_path, by_index):
     owner = ChromaStore(tmp_path / "chroma")
     program = (
         "import sys, barbule as bb; s = bb.connect(vectors=sys.argv[1]); "
@@ -213,7 +213,7 @@ def test_another_process_owns_the_directory(url, embed, tmp_path, by_index):
     assert "[0.0, 1.0]" in done.stdout.replace("array(", "").replace("0.,", "0.0,")
 
 
-def test_nothing_is_kept_beside_tables_that_are_searched_exactly(embed):
+def test_exact_search_has_no_index_to_check(embed):
     session = bb.connect(vectors="exact:")
     filled(embed, 5)
     assert session.check()

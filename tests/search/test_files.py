@@ -1,4 +1,4 @@
-"""Videos are searched by files of other kinds, given as paths, URLs or contents."""
+"""Video search with files of several kinds, given as paths, URLs or bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import barbule as bb
 from barbule.errors import BarbuleError
 from fakes.films import film, tone
 
-# The similarity of (1, 2, 3) to a query tells as what it was embedded.
+# The similarity of (1, 2, 3) to a query shows which function embedded it.
 KINDS = {1: "video", 2: "image", 3: "text"}
 
 
@@ -82,11 +82,11 @@ def kind_of(films, query) -> str:
         (lambda _: "cats and/or dogs", "text"),
     ],
 )
-def test_a_query_is_embedded_as_what_it_is(films, folder, query, kind):
+def test_query_is_embedded_by_its_kind(films, folder, query, kind):
     assert kind_of(films, query(folder)) == kind
 
 
-def test_a_url_is_told_by_its_ending(films):
+def test_query_url_kind_follows_its_extension(films):
     for query in ("https://example.com/a.jpg?size=2", "s3://bucket/a.png"):
         kind = films.video.similarity(query).op().query.dtype
         assert isinstance(kind, bb.Image)
@@ -94,17 +94,17 @@ def test_a_url_is_told_by_its_ending(films):
 
 
 @pytest.mark.parametrize("query", ["/no/such/file.png", "/no/such/file.mp4", "file.mp4"])
-def test_a_file_that_is_missing_is_no_text(films, query):
+def test_missing_query_file_raises(films, query):
     with pytest.raises(BarbuleError, match="does not exist"):
         films.select(s=films.video.similarity(query)).collect()
 
 
-def test_a_kind_that_the_index_does_not_take_is_refused(films, folder):
+def test_unsupported_query_kind_is_refused(films, folder):
     with pytest.raises(BarbuleError, match="not a sound"):
         films.select(s=films.video.similarity(str(folder / "tone.wav"))).collect()
 
 
-def test_texts_are_searched_by_texts_whatever_they_name(session, folder):
+def test_path_query_on_text_column_is_a_text(session, folder):
     @bb.udf
     def of_text(text: str) -> bb.Vector(3):
         return [0, 0, 1]

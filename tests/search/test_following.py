@@ -1,4 +1,4 @@
-"""An index follows its table: at once, across sessions, and whatever becomes of its files."""
+"""Embedding indexes follow their table: at once, across sessions, after loss of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def top(table, query, k=3):
     return table.order_by(table.text.similarity(query), asc=False).limit(k).collect()["text"]
 
 
-def test_what_was_inserted_is_found_at_once(store, embed):
+def test_inserted_row_is_found_at_once(store, embed):
     chunks = filled(embed, 10)
 
     chunks.insert(n=10, text="query")
@@ -23,7 +23,7 @@ def test_what_was_inserted_is_found_at_once(store, embed):
     assert top(chunks, "query") == ["query", *nearest(texts_of(10), "query", 2)]
 
 
-def test_what_was_updated_is_found_by_its_new_text_alone(store, embed):
+def test_updated_row_is_found_by_new_text_only(store, embed):
     chunks = filled(embed, 10)
 
     chunks.update({"text": "query"}, where=chunks.n == 7)
@@ -33,7 +33,7 @@ def test_what_was_updated_is_found_by_its_new_text_alone(store, embed):
     assert top(chunks, "text number 7") == nearest([*rest, "query"], "text number 7", 3)
 
 
-def test_what_was_deleted_is_not_found(store, embed):
+def test_deleted_row_is_not_found(store, embed):
     chunks = filled(embed, 10)
 
     chunks.delete(where=chunks.n == 7)
@@ -52,7 +52,7 @@ def test_an_update_of_another_column_embeds_nothing(session, embed):
     assert top(chunks, "text number 7", 1) == ["text number 7"]
 
 
-def test_an_index_is_open_again_in_a_second_session(store, embed):
+def test_index_survives_reconnect(store, embed):
     filled(embed, 10).insert(n=10, text="query")
     url = store.settings.vectors
     embed.asked.clear()
@@ -71,7 +71,7 @@ def chroma(tmp_path):
     return f"chroma://{tmp_path / 'chroma'}"
 
 
-def test_a_deleted_directory_is_made_again(chroma, embed, tmp_path):
+def test_deleted_index_directory_is_rebuilt(chroma, embed, tmp_path):
     session = bb.connect(vectors=chroma)
     filled(embed, 10)
     session.close()
@@ -84,10 +84,10 @@ def test_a_deleted_directory_is_made_again(chroma, embed, tmp_path):
     assert (tmp_path / "chroma").is_dir()
 
 
-def test_an_index_that_is_behind_catches_up(chroma, embed):
+def test_stale_index_catches_up(chroma, embed):
     bb.connect(vectors=chroma)
     filled(embed, 10)
-    bb.connect(vectors="exact:")  # meanwhile the directory sees none of the changes
+    bb.connect(vectors="exact:")  # the directory gets none of the following changes
     chunks = bb.get_table("chunks")
     chunks.insert(n=10, text="query")
     chunks.delete(where=chunks.n == 3)
@@ -113,7 +113,7 @@ def test_two_databases_over_one_directory_do_not_mix(chroma, embed, tmp_path):
     assert top(bb.get_table("chunks"), "query") == nearest(texts_of(10), "query", 3)
 
 
-def test_a_database_that_was_put_back_is_not_searched_by_later_vectors(chroma, embed, tmp_path):
+def test_restored_backup_is_not_searched_with_newer_vectors(chroma, embed, tmp_path):
     file = tmp_path / "app.duckdb"
     session = bb.connect(f"duckdb:///{file}", vectors=chroma)
     filled(embed, 10)
@@ -130,7 +130,7 @@ def test_a_database_that_was_put_back_is_not_searched_by_later_vectors(chroma, e
     assert top(bb.get_table("chunks"), "query") == nearest(texts_of(10), "query", 3)
 
 
-def test_a_second_session_beside_the_owner_of_the_directory_finds_the_same(chroma, embed):
+def test_second_session_on_owned_directory_finds_same_rows(chroma, embed):
     import barbule.session as sessions
     from barbule.config import load_settings
 
@@ -160,7 +160,7 @@ def test_dropping_the_table_drops_its_vectors(chroma, embed):
     assert top(again, "query", 20) == nearest(texts_of(5), "query", 20)
 
 
-def test_an_index_may_be_replaced_by_one_of_another_metric(store, embed):
+def test_index_can_be_replaced_with_other_metric(store, embed):
     chunks = filled(embed, 10, name="main")
     chunks.add_embedding_index(
         "text", string_embed=embed, metric="l2", name="main", if_exists="replace"
@@ -169,7 +169,7 @@ def test_an_index_may_be_replaced_by_one_of_another_metric(store, embed):
     assert top(chunks, "query") == nearest(texts_of(10), "query", 3, "l2")
 
 
-def test_a_table_that_is_dropped_while_its_index_is_filled(chroma, embed):
+def test_table_can_be_dropped_during_index_sync(chroma, embed):
     session = bb.connect(vectors=chroma)
     for _ in range(5):
         filled(embed, 200)
@@ -182,7 +182,7 @@ def test_a_table_that_is_dropped_while_its_index_is_filled(chroma, embed):
     assert top(chunks, "query") == nearest(texts_of(5), "query", 3)
 
 
-def test_what_keeps_an_index_from_following_is_told_and_made_up_for(chroma, embed):
+def test_index_sync_error_is_reported_and_repaired(chroma, embed):
     session = bb.connect(vectors=chroma)
     chunks = filled(embed, 5)
     indexing = session._engine.indexing

@@ -1,4 +1,4 @@
-"""Both orders fused and scored anew: whatever the clause, the relation and the version."""
+"""Hybrid scores and reranking, in each clause, relation and version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table(session, embed):
 
 @pytest.fixture
 def judge():
-    """Score a text by its own number, the other way round; `judge.asked` lists the texts."""
+    """Score a text by its negated number; `judge.asked` lists the texts."""
     asked: list[str] = []
 
     @bb.udf
@@ -42,7 +42,7 @@ def best(scores: dict[int, float], count: int = DEPTH) -> list[int]:
     return sorted(scores, key=scores.__getitem__, reverse=True)[:count]
 
 
-def test_the_best_of_both_orders_are_scored_anew(table, judge):
+def test_rerank_scores_best_of_hybrid_order(table, judge):
     wanted = best(fused(table))
     score = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
     rows = table.order_by(score, asc=False).limit(DEPTH).select(table.n, s=score).collect()
@@ -52,7 +52,7 @@ def test_the_best_of_both_orders_are_scored_anew(table, judge):
 
 
 @pytest.mark.parametrize("mode", ["keyword", "vector", "hybrid"])
-def test_a_score_made_anew_is_a_value_in_every_clause(table, judge, mode):
+def test_reranked_score_works_in_every_clause(table, judge, mode):
     score = table.text.search("text 7", mode=mode, rerank=judge, depth=DEPTH)
     whole = table.select(table.n, s=score).collect()
     known = {row["n"]: row["s"] for row in whole if row["s"] is not None}
@@ -71,7 +71,7 @@ def scored(rows) -> set[int]:
 
 @pytest.mark.parametrize("mode", ["keyword", "vector", "hybrid"])
 @pytest.mark.parametrize("old", [False, True])
-def test_the_best_that_pass_a_filter_are_scored_anew(table, judge, mode, old):
+def test_rerank_scores_best_rows_that_pass_filter(table, judge, mode, old):
     plain = table.select(table.n, s=table.text.search(QUERY, mode=mode)).collect()
     fits = {row["n"]: row["s"] for row in plain if row["n"] % 3 == 1}
     wanted = sorted(fits, key=lambda n: (-fits[n], n))[:2]
@@ -88,14 +88,14 @@ def test_the_best_that_pass_a_filter_are_scored_anew(table, judge, mode, old):
     assert sorted(judge.asked) == sorted(f"text number {n}" for n in wanted)
 
 
-def test_a_filter_after_a_score_changes_nothing_of_it(table, judge):
+def test_filter_after_score_does_not_change_score(table, judge):
     score = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
     rows = table.mutate(s=score).filter(ibis._.n >= 10).collect()
     assert scored(rows) == {n for n in best(fused(table)) if n >= 10}
     assert len(judge.asked) == DEPTH
 
 
-def test_a_filter_by_a_score_and_what_reads_it_above_ask_once(table, judge):
+def test_filter_and_order_by_one_score_call_reranker_once(table, judge):
     score = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
     kept = table.filter(score.notnull(), table.n >= 10)
     rows = kept.order_by(score, asc=False).limit(3).select(kept.n, s=score).collect()
@@ -105,7 +105,7 @@ def test_a_filter_by_a_score_and_what_reads_it_above_ask_once(table, judge):
 
 
 @pytest.mark.parametrize("mode", ["keyword", "vector", "hybrid"])
-def test_rows_of_one_score_are_not_asked_for_beyond_the_depth(table, judge, mode):
+def test_rerank_of_tied_rows_stops_at_depth(table, judge, mode):
     table.update({"text": "text number 5"})
     score = table.text.search("number", mode=mode, rerank=judge, depth=2)
     rows = table.select(table.n, s=score).collect()
@@ -113,7 +113,7 @@ def test_rows_of_one_score_are_not_asked_for_beyond_the_depth(table, judge, mode
     assert len(judge.asked) <= 2
 
 
-def test_rows_that_do_not_match_are_not_asked_for(table, judge):
+def test_rerank_skips_rows_without_match(table, judge):
     score = table.text.search("zzz", rerank=judge, depth=2)
     rows = table.select(table.n, s=score).collect()
     assert len(rows) == 30
@@ -121,7 +121,7 @@ def test_rows_that_do_not_match_are_not_asked_for(table, judge):
     assert judge.asked == []
 
 
-def test_a_row_that_a_join_repeats_has_one_place(table, judge):
+def test_row_repeated_by_join_has_one_rank(table, judge):
     other = bb.create_table("other", {"half": bb.Int})
     other.insert([{"half": half} for half in (0, 1, 1)])
     joined = table.join(other, table.n % 2 == other.half).filter(ibis._.n >= 3)
@@ -129,7 +129,7 @@ def test_a_row_that_a_join_repeats_has_one_place(table, judge):
     assert scored(joined.select("n", s=score).collect()) == {3, 4, 5}
 
 
-def test_a_column_of_the_base_of_a_view(table, judge, embed):
+def test_rerank_of_view_over_base_column(table, judge, embed):
     view = bb.create_view("late", table.where(table.n >= 10))
     view.add_embedding_index("text", string_embed=embed)
     wanted = best(fused(view))
@@ -138,7 +138,7 @@ def test_a_column_of_the_base_of_a_view(table, judge, embed):
     assert rows["n"] == sorted(wanted)[:3]
 
 
-def test_an_old_version(table, judge):
+def test_rerank_of_old_version(table, judge):
     wanted = best(fused(table))
     before = table.checkpoint("before")
     table.delete(where=table.n < 20)
@@ -148,17 +148,17 @@ def test_an_old_version(table, judge):
     assert rows["n"] == sorted(wanted)
 
 
-def test_missing_texts_have_no_score(table, judge):
+def test_null_text_has_no_reranked_score(table, judge):
     table.insert([{"n": 100, "text": None}])
     score = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=DEPTH)
     rows = table.where(table.n == 100).select(s=score).collect()
     assert rows["s"] == [None]
 
 
-@pytest.mark.parametrize("anew", [False, True])
-def test_windows_and_groups_over_a_score(table, judge, anew):
-    """Ibis puts the frame of a window into those inside it: a score of all rows has none."""
-    options = {"rerank": judge, "depth": DEPTH} if anew else {}
+@pytest.mark.parametrize("reranked", [False, True])
+def test_windows_and_groups_over_hybrid_score(table, judge, reranked):
+    """Ibis passes the frame of a window to inner windows; a score of all rows has no frame."""
+    options = {"rerank": judge, "depth": DEPTH} if reranked else {}
     score = table.text.search(QUERY, mode="hybrid", **options)
     flat = {row["n"]: row["s"] for row in table.select(table.n, s=score).collect()}
     place = ibis.row_number().over(order_by=[score.isnull(), ibis.desc(score), table.n])
@@ -171,7 +171,7 @@ def test_windows_and_groups_over_a_score(table, judge, anew):
     assert {row["n"]: row["s"] for row in grouped} == pytest.approx(flat, nan_ok=True)
 
 
-def test_two_searches_in_one_query(table, judge):
+def test_two_reranked_searches_in_one_query(table, judge):
     one = table.text.search(QUERY, mode="hybrid", rerank=judge, depth=2)
     other = table.text.search("number 21", mode="hybrid", rerank=judge, depth=3)
     rows = table.select(table.n, a=one, b=other).collect()

@@ -34,11 +34,11 @@ def best(images, query):
     return images.order_by(sim, asc=False).limit(1).collect()[0, "name"]
 
 
-def test_a_picture_finds_pictures_like_it(images):
+def test_image_query_finds_similar_image(images):
     assert best(images, Image.new("RGB", (3, 5), (200, 40, 40))) == "red"
 
 
-def test_a_path_and_bytes_are_pictures_too(images, tmp_path):
+def test_path_and_bytes_are_image_queries(images, tmp_path):
     picture("blue").save(tmp_path / "query.png")
     buffer = io.BytesIO()
     picture("green").save(buffer, format="PNG")
@@ -47,17 +47,17 @@ def test_a_path_and_bytes_are_pictures_too(images, tmp_path):
     assert best(images, buffer.getvalue()) == "green"
 
 
-def test_a_column_of_pictures_is_compared_row_by_row(images):
+def test_similarity_to_image_column_is_computed_per_row(images):
     scores = images.select(s=images.img.similarity(images.img)).collect()["s"]
     assert scores == pytest.approx([1.0] * 4)
 
 
-def test_a_picture_that_came_later_is_found(images):
+def test_inserted_image_is_found(images):
     images.insert(name="orange", img=Image.new("RGB", (4, 4), (250, 130, 0)))
     assert best(images, Image.new("RGB", (4, 4), (240, 120, 10))) == "orange"
 
 
-def test_rows_of_a_filtered_search_hold_pictures(images):
+def test_filtered_search_returns_images(images):
     kept = images.where(images.name != "red")
     sim = kept.img.similarity(picture("red"))
 

@@ -1,4 +1,4 @@
-"""Keyword and hybrid search: what the scores are, in every clause, at every version."""
+"""Keyword and hybrid search: scores in each clause and version."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def scored(table, query):
 
 
 @pytest.mark.parametrize("query", ["hook", "a feather", "barbule hook hook", "nowhere", "", "?!"])
-def test_scores_are_those_of_bm25(notes, query):
+def test_scores_match_bm25(notes, query):
     assert scored(notes, query) == pytest.approx(bm25(ENGLISH, query))
 
 
@@ -85,7 +85,7 @@ def test_scores_are_those_of_bm25(notes, query):
         ("ƒlorin ɓ", ["ƒlorin"]),
     ],
 )
-def test_words_are_found_as_they_are_typed(session, text, queries):
+def test_query_matches_after_unicode_folding(session, text, queries):
     table = bb.create_table("words", {"text": bb.String})
     table.insert([{"text": text}, {"text": "something else"}])
     for query in queries:
@@ -109,14 +109,14 @@ def test_folded_letters_count_as_one_word():
         ("ＨＯＯＫ", [0, 1]),
     ],
 )
-def test_case_accents_width_and_unspaced_scripts(session, query, found):
+def test_query_matches_across_case_accents_width_and_scripts(session, query, found):
     table = bb.create_table("t", {"n": bb.Int, "text": bb.String})
     table.insert([{"n": n, "text": text} for n, text in enumerate(TEXTS)])
     hits = table.where(table.text.search(query) > 0).order_by("n").collect()["n"]
     assert hits == found
 
 
-def test_scores_stand_in_every_clause(notes):
+def test_score_works_in_every_clause(notes):
     score = notes.text.search("hook")
     best = notes.order_by(score, asc=False).limit(1).select(notes.n, score=score).collect()
     assert best["n"] == [0]
@@ -127,7 +127,7 @@ def test_scores_stand_in_every_clause(notes):
     assert notes.order_by(_.n.desc()).mutate(s=score).collect()["n"] == [4, 3, 2, 1, 0]
 
 
-def test_a_filter_changes_no_score(notes):
+def test_filter_does_not_change_score(notes):
     whole = bm25(ENGLISH, "hook")
     found = notes.filter(notes.n == 1).select(s=notes.text.search("hook")).collect()["s"]
     assert found == pytest.approx([whole[1]])
@@ -168,32 +168,32 @@ def test_a_branch_has_a_corpus_of_its_own(notes):
     assert scored(notes, "hook") == pytest.approx(bm25(ENGLISH, "hook"))
 
 
-def test_a_view_is_searched_by_the_rows_that_it_shows(notes):
+def test_view_scores_use_rows_of_view(notes):
     view = bb.create_view("some", notes.where(notes.n < 2))
     assert scored(view, "hook") == pytest.approx(bm25(ENGLISH[:2], "hook"))
     notes.update({"text": "changed"}, where=notes.n == 0)
     assert scored(view, "hook") == pytest.approx(bm25(["changed", ENGLISH[1]], "hook"))
 
 
-def test_a_virtual_column_is_searched(notes):
+def test_virtual_column_can_be_searched(notes):
     notes.add_computed_column(twice=notes.text + " " + notes.text)
     twice = [None if text is None else f"{text} {text}" for text in ENGLISH]
     found = notes.order_by("n").select(s=notes.twice.search("hook")).collect()["s"]
     assert found == pytest.approx(bm25(twice, "hook"))
 
 
-def test_rows_are_changed_by_what_they_say(notes):
+def test_delete_where_matches_keyword_search(notes):
     notes.delete(where=notes.text.search("hook") > 0)
     assert sorted(notes.collect()["n"]) == [2, 3, 4]
 
 
-def test_another_process_would_find_the_same(notes, session):
+def test_scores_are_equal_after_index_reload(notes, session):
     first = scored(notes, "hook")
     session._engine.keywords._open.clear()
     assert scored(notes, "hook") == first
 
 
-def test_many_small_inserts_are_like_one(session):
+def test_many_small_inserts_score_like_one_insert(session):
     texts = [f"word{n % 7} word{n % 3} word{n}" for n in range(40)]
     table = bb.create_table("t", {"n": bb.Int, "text": bb.String})
     for n, text in enumerate(texts):
@@ -202,7 +202,7 @@ def test_many_small_inserts_are_like_one(session):
     assert scored(table, "word1 word2") == pytest.approx(bm25(texts, "word1 word2"))
 
 
-def test_hybrid_fuses_the_places_in_both_orders(session, embed):
+def test_hybrid_score_fuses_both_ranks(session, embed):
     table = filled(embed, 40)
     texts = texts_of(40)
     by_vector = nearest(texts, "number 7", 40)
@@ -221,7 +221,7 @@ def test_hybrid_fuses_the_places_in_both_orders(session, embed):
     assert rows["score"] == pytest.approx(sorted(map(expected, texts), reverse=True)[:5])
 
 
-def test_no_filter_changes_a_hybrid_score(session, embed):
+def test_filter_does_not_change_hybrid_score(session, embed):
     table = filled(embed, 40)
     whole = table.order_by("n").select(s=table.text.search("7", mode="hybrid")).collect()["s"]
     kept = table.where(table.n >= 30)
@@ -242,14 +242,14 @@ def test_hybrid_search_of_an_old_version(session, embed):
     assert old.order_by("n").select(s=score).collect()["s"] == pytest.approx(whole)
 
 
-def test_the_mode_vector_is_similarity(session, embed):
+def test_vector_mode_equals_similarity(session, embed):
     table = filled(embed)
     score = table.text.search("what is near", mode="vector")
     found = table.order_by(score, asc=False).limit(3).collect()["text"]
     assert found == nearest(texts_of(40), "what is near", 3)
 
 
-def test_the_best_are_scored_anew(notes):
+def test_rerank_scores_best_keyword_matches(notes):
     asked = []
 
     @bb.udf
@@ -287,12 +287,12 @@ def test_the_plan_names_the_search(notes):
         (lambda t: t.add_computed_column(s=t.text.search("x")), "cannot be kept"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(notes, ask, message):
+def test_invalid_searches_are_refused(notes, ask, message):
     with pytest.raises(ExpressionError, match=message):
         ask(notes)
 
 
-def test_results_leave_as_arrow(notes):
+def test_score_is_float_in_arrow(notes):
     found = notes.select(s=notes.text.search("hook")).to_pyarrow()
     assert found.schema.field("s").type == pa.float64()
     assert isinstance(notes.text.search("hook"), ibis.expr.types.FloatingColumn)

@@ -1,4 +1,4 @@
-"""Columns of every kind are indexed, of views too; texts find images; misfits are told."""
+"""Indexes on columns of each kind, also of views; queries of other kinds; refusals."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def best(table, query, column="img", shown="name", **options):
     return table.order_by(sim, asc=False).limit(1).collect()[0, shown]
 
 
-# A text finds images
+# Text queries on images
 
 
-def test_a_text_finds_images_and_an_image_does(pictures):
+def test_images_are_found_by_text_and_by_image(pictures):
     pictures.add_embedding_index("img", image_embed=colour, string_embed=colour_named)
 
     assert best(pictures, "something blue") == "blue"
@@ -71,7 +71,7 @@ def test_a_text_finds_images_and_an_image_does(pictures):
     assert best(pictures, np.full((3, 3, 3), COLOURS["red"], "uint8")) == "red"
 
 
-def test_a_text_finds_images_in_another_session(pictures, session):
+def test_text_finds_images_after_reconnect(pictures, session):
     pictures.add_embedding_index("img", embedding=colour, string_embed=colour_named)
     pictures.rename_column("img", "photo")
     settings = session.settings
@@ -101,7 +101,7 @@ def test_images_find_texts(session):
     assert best(table, "so red", "text", "text") == "it is red"
 
 
-def test_a_text_finds_vectors_that_are_there_already(session, embed):
+def test_text_query_finds_rows_of_vector_column(session, embed):
     table = bb.create_table("t", {"n": bb.Int, "v": bb.Vector(LENGTH)})
     table.insert([{"n": n, "v": vector_of(text)} for n, text in enumerate(texts_of(9))])
     table.add_embedding_index("v", string_embed=embed)
@@ -111,7 +111,7 @@ def test_a_text_finds_vectors_that_are_there_already(session, embed):
 
 
 @bb.udf
-def untold(value) -> bb.Vector(3):
+def unannotated(value) -> bb.Vector(3):
     return COLOURS[value] if isinstance(value, str) else np.asarray(value).mean(axis=(0, 1))
 
 
@@ -120,8 +120,8 @@ def anything(value: Any) -> bb.Vector(3):
     return COLOURS[value] if isinstance(value, str) else np.asarray(value).mean(axis=(0, 1))
 
 
-@pytest.mark.parametrize("either", [untold, anything])
-def test_a_function_that_leaves_open_what_it_takes_gets_both(pictures, either):
+@pytest.mark.parametrize("either", [unannotated, anything])
+def test_embedding_without_input_type_takes_text_and_images(pictures, either):
     pictures.add_embedding_index("img", embedding=either)
 
     assert best(pictures, "green") == "green"
@@ -186,7 +186,7 @@ def reverse(texts: list[str]) -> list[bb.Vector(LENGTH)]:
     return [vector_of(text[::-1]) for text in texts]
 
 
-def test_several_indexes_on_one_column_are_asked_by_name(session, embed):
+def test_index_is_selected_by_name(session, embed):
     chunks = filled(embed, 9)
     chunks.add_embedding_index("text", string_embed=reverse, name="back", metric="l2")
 
@@ -196,7 +196,7 @@ def test_several_indexes_on_one_column_are_asked_by_name(session, embed):
         best(chunks, "text number 3", "text", "n")
 
 
-def test_another_embedding_is_one_line(store, embed):
+def test_replacing_index_changes_embedding(store, embed):
     chunks = filled(embed, 9, name="main")
     old = chunks.checkpoint("old")
     before = chunks.select(v=chunks.text.embedding()).collect()["v"]
@@ -214,7 +214,7 @@ def test_another_embedding_is_one_line(store, embed):
     assert chunks.diff(old, chunks.checkpoint("new")).drift["main"].count().execute() == 9
 
 
-def test_if_exists_says_what_becomes_of_an_index_of_the_name(session, embed):
+def test_if_exists_policy_of_add_embedding_index(session, embed):
     chunks = filled(embed, 4)
     with pytest.raises(TableExistsError, match="an embedding index 'text_embed' already"):
         chunks.add_embedding_index("text", string_embed=embed)
@@ -228,7 +228,7 @@ def test_if_exists_says_what_becomes_of_an_index_of_the_name(session, embed):
 # Stored vectors as a column
 
 
-def test_the_stored_vectors_are_a_column(session, embed):
+def test_embedding_method_returns_stored_vectors(session, embed):
     chunks = filled(embed, 6)
     embed.asked.clear()
 
@@ -241,7 +241,7 @@ def test_the_stored_vectors_are_a_column(session, embed):
     assert embed.asked == []
 
 
-def test_the_stored_vectors_of_a_version_and_of_a_branch(session, embed):
+def test_embedding_method_reads_versions_and_branches(session, embed):
     chunks = filled(embed, 3)
     chunks.checkpoint("old")
     branch = chunks.branch("other")
@@ -253,7 +253,7 @@ def test_the_stored_vectors_of_a_version_and_of_a_branch(session, embed):
     assert branch.select(v=branch.text.embedding()).count().execute() == 3
 
 
-def test_stored_vectors_that_there_are_none_of(session, embed):
+def test_embedding_method_without_index_is_refused(session, embed):
     chunks = filled(embed, 3)
     with pytest.raises(ExpressionError, match="no embedding index"):
         chunks.n.embedding()
@@ -292,7 +292,7 @@ def test_a_view_indexes_a_column_of_its_base(store, embed):
         best(view, "query", "words", "n")
 
 
-def test_a_view_indexes_vectors_of_its_base_and_of_its_own(store):
+def test_view_and_base_index_vector_columns(store):
     base = bb.create_table("base", {"n": bb.Int, "v": bb.Vector(2)})
     base.insert([{"n": n, "v": [np.cos(n), np.sin(n)]} for n in range(6)])
     view = bb.create_view("view", base.where(base.n >= 2))
@@ -306,10 +306,10 @@ def test_a_view_indexes_vectors_of_its_base_and_of_its_own(store):
     assert best(view, [np.cos(1), np.sin(1)], "v", "n") == 9
 
 
-# What does not fit
+# Refused combinations
 
 
-def test_a_query_of_a_kind_that_the_index_does_not_take(pictures, embed):
+def test_query_of_unsupported_kind_is_refused(pictures, embed):
     pictures.add_embedding_index("img", image_embed=colour)
     chunks = filled(embed, 3)
 
@@ -323,7 +323,7 @@ def test_a_query_of_a_kind_that_the_index_does_not_take(pictures, embed):
         best(pictures, np.zeros((2, 2, 7), "uint8"))
 
 
-def test_functions_that_do_not_fit_the_column_or_one_another(pictures, embed):
+def test_mismatched_embedding_functions_are_refused(pictures, embed):
     with pytest.raises(ExpressionError, match=r"takes string, not image"):
         pictures.add_embedding_index("img", embedding=embed)
     with pytest.raises(ExpressionError, match=r"image needs an embedding.*string_embed= is for"):
@@ -337,7 +337,7 @@ def test_functions_that_do_not_fit_the_column_or_one_another(pictures, embed):
     assert pictures.history()[0, "operation"] == "insert"
 
 
-def test_a_class_is_made_before_it_embeds(session):
+def test_embedding_class_must_be_instantiated(session):
     @bb.udf
     class Embedder:
         def __init__(self, scale: float) -> None:

@@ -1,4 +1,4 @@
-"""Names of scores that are given none: short, and of no two queries the same."""
+"""Default names of scores: short, and different for each query."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ QUERIES = {
     "keywords": lambda t: [t.text.search("cat"), t.text.search("dog")],
     "hybrid": lambda t: [t.text.search(word, mode="hybrid") for word in ("cat", "dog")],
     "kinds": lambda t: [t.img.similarity(noise(1)), t.text.similarity("a"), t.img.similarity("a")],
-    "more of it": lambda t: [-t.img.similarity(noise(1)), t.img.similarity(noise(1)).round(2)],
+    "expressions": lambda t: [-t.img.similarity(noise(1)), t.img.similarity(noise(1)).round(2)],
 }
 
 
 @pytest.mark.parametrize("queries", QUERIES.values(), ids=QUERIES)
-def test_unnamed_scores_are_columns_with_names(table, queries):
+def test_unnamed_scores_get_short_distinct_names(table, queries):
     scores = queries(table)
     found = table.select(table.text, *scores).collect()
     (row,) = found
@@ -57,7 +57,7 @@ def test_unnamed_scores_are_columns_with_names(table, queries):
     assert list(again[0]) == list(row)
 
 
-def test_a_short_text_is_in_the_name(table):
+def test_score_name_contains_short_query_text(table):
     score = table.text.similarity("a cat")
     assert score.get_name() == "Similarity(text, 'a cat')"
     assert table.img.similarity(noise(1)).get_name().startswith("Similarity(img, image/png ")

@@ -1,4 +1,4 @@
-"""The nearest rows: what `similarity` gives, in every clause, against brute force."""
+"""Nearest rows by `similarity`, in each clause, compared with brute force."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def top(table, query, k):
     return table.order_by(table.text.similarity(query), asc=False).limit(k).collect()["text"]
 
 
-def test_the_nearest_come_first_whatever_the_store(store, embed):
+def test_nearest_rows_come_first_in_each_store(store, embed):
     assert top(filled(embed), "what is near", 5) == nearest(TEXTS, "what is near", 5)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
-def test_each_metric_orders_and_scores_as_it_says(session, embed, metric):
+def test_each_metric_orders_and_scores_rows(session, embed, metric):
     chunks = filled(embed, metric=metric)
     sim = chunks.text.similarity("query")
 
@@ -50,7 +50,7 @@ def test_a_filtered_search_returns_the_right_k_rows(store, embed, share):
     assert found == nearest(kept, "query", 5)
 
 
-def test_a_filter_after_the_limit_looks_at_the_nearest_alone(chunks):
+def test_filter_after_limit_applies_to_nearest_rows_only(chunks):
     sim = chunks.text.similarity("query")
     best = nearest(TEXTS, "query", 5)
 
@@ -64,7 +64,7 @@ def test_the_farthest_come_first_in_ascending_order(chunks):
     assert found == nearest(TEXTS, "query", 40)[::-1][:3]
 
 
-def test_an_offset_goes_on_where_the_first_page_ended(store, embed):
+def test_offset_continues_after_first_page(store, embed):
     chunks = filled(embed)
     ranked = chunks.order_by(chunks.text.similarity("query"), asc=False)
 
@@ -81,15 +81,15 @@ def test_a_second_key_breaks_ties(session, embed):
 
 
 @pytest.mark.parametrize(("k", "rows"), [(0, 0), (1, 1), (40, 40), (1000, 40)])
-def test_k_may_be_zero_or_more_than_there_is(store, embed, k, rows):
+def test_limit_may_be_zero_or_exceed_row_count(store, embed, k, rows):
     assert top(filled(embed), "query", k) == nearest(TEXTS, "query", rows)
 
 
-def test_an_empty_table_has_no_nearest(store, embed):
+def test_search_of_empty_table_returns_no_rows(store, embed):
     assert top(filled(embed, 0), "query", 3) == []
 
 
-def test_missing_texts_come_last_and_empty_ones_are_texts(store, embed):
+def test_null_text_comes_last_and_empty_text_is_embedded(store, embed):
     table = bb.create_table("t", {"text": bb.String})
     table.insert([{"text": text} for text in ("a", None, "", "b")])
     table.add_embedding_index("text", string_embed=embed)
@@ -125,7 +125,7 @@ def test_similarity_in_a_group_finds_the_best_of_each(chunks):
 
 
 @pytest.mark.parametrize("kind", ["list", "numpy"])
-def test_a_vector_is_searched_as_it_is(chunks, embed, kind):
+def test_vector_query_is_not_embedded(chunks, embed, kind):
     embed.asked.clear()
     vector = vector_of("query")
 
@@ -135,7 +135,7 @@ def test_a_vector_is_searched_as_it_is(chunks, embed, kind):
     assert embed.asked == []
 
 
-def test_a_column_is_searched_row_by_row(chunks):
+def test_similarity_to_column_is_computed_per_row(chunks):
     sim = chunks.text.similarity(chunks.text.upper())
     scores = chunks.order_by("n").limit(3).select(s=sim).collect()["s"]
 
@@ -163,7 +163,7 @@ def test_equal_texts_are_embedded_once(session, embed):
     assert (done.calls, done.hits) == (1, 1)
 
 
-def test_a_search_on_an_old_version_finds_what_was_there(store, embed):
+def test_search_of_old_version_finds_old_rows(store, embed):
     chunks = filled(embed, 10)
     chunks.checkpoint("ten")
     chunks.update({"text": "query"}, where=chunks.n == 3)
@@ -176,7 +176,7 @@ def test_a_search_on_an_old_version_finds_what_was_there(store, embed):
     assert top(chunks, "query", 2) == ["query", "query"]
 
 
-def test_a_search_goes_through_projections_and_joins(chunks):
+def test_search_works_over_projections_and_joins(chunks):
     labels = bb.create_table("labels", {"n": bb.Int, "label": bb.String})
     labels.insert([{"n": n, "label": "even" if n % 2 == 0 else "odd"} for n in range(40)])
     joined = chunks.join(labels, "n")

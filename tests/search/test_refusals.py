@@ -1,4 +1,4 @@
-"""What search and indexes refuse, and in which words."""
+"""Errors of searches and embedding indexes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_column_without_an_index_cannot_be_searched(session):
         table.select(s=table.text.similarity("a")).collect()
 
 
-def test_of_several_indexes_one_has_to_be_named(chunks, embed):
+def test_search_with_several_indexes_needs_index_name(chunks, embed):
     chunks.add_embedding_index("text", string_embed=embed, metric="l2", name="far")
 
     with pytest.raises(ExpressionError, match=r"far.*index="):
@@ -44,7 +44,7 @@ def test_of_several_indexes_one_has_to_be_named(chunks, embed):
     assert len(searched(chunks, index="far").collect()) == 2
 
 
-def test_an_index_name_that_is_unknown_is_told(chunks):
+def test_unknown_index_name_is_refused(chunks):
     with pytest.raises(ColumnNotFoundError, match="'nothing'"):
         searched(chunks, index="nothing").collect()
 
@@ -55,12 +55,12 @@ def test_a_vector_of_another_length_is_refused(chunks):
 
 
 @pytest.mark.parametrize("query", [3.5, object(), ["a", "b"], {"text": "a"}])
-def test_what_cannot_be_searched_for_is_told(chunks, query):
+def test_unsupported_query_value_is_refused(chunks, query):
     with pytest.raises(ExpressionError, match="cannot be searched for"):
         chunks.text.similarity(query)
 
 
-def test_a_value_that_is_no_column_has_no_similarity(chunks):
+def test_similarity_of_expression_is_refused(chunks):
     changed = chunks.select(up=chunks.text.upper())
     with pytest.raises(ExpressionError, match="no column of a table"):
         changed.order_by(changed.up.similarity("a"), asc=False).limit(1).collect()
@@ -71,25 +71,25 @@ def test_an_index_on_an_unknown_column_is_refused(chunks, embed):
         chunks.add_embedding_index("body", string_embed=embed)
 
 
-def test_a_name_is_given_to_one_index(chunks, embed):
+def test_duplicate_index_name_is_refused(chunks, embed):
     with pytest.raises(TableExistsError, match="already"):
         chunks.add_embedding_index("text", string_embed=embed)
     assert chunks.add_embedding_index("text", string_embed=embed, if_exists="ignore").rows == 0
 
 
-def test_an_index_has_one_embedding(chunks, embed):
+def test_index_needs_exactly_one_embedding(chunks, embed):
     with pytest.raises(ExpressionError, match="embedding"):
         chunks.add_embedding_index("text")
     with pytest.raises(ExpressionError, match="embedding"):
         chunks.add_embedding_index("text", embedding=embed, string_embed=embed)
 
 
-def test_a_metric_is_one_of_three(chunks, embed):
+def test_unknown_metric_is_refused(chunks, embed):
     with pytest.raises(ConfigurationError, match="'cosine', 'ip', 'l2'"):
         chunks.add_embedding_index("text", string_embed=embed, metric="manhattan", name="m")
 
 
-def test_an_embedding_promises_its_length(chunks):
+def test_embedding_without_vector_length_is_refused(chunks):
     @bb.udf(batch_size=4)
     def loose(texts: list[str]) -> list[list[float]]:
         return [vector_of(text) for text in texts]
@@ -98,12 +98,12 @@ def test_an_embedding_promises_its_length(chunks):
         chunks.add_embedding_index("text", string_embed=loose, name="loose")
 
 
-def test_an_embedding_is_a_function_of_barbule(chunks):
+def test_plain_function_as_embedding_is_refused(chunks):
     with pytest.raises(ExpressionError, match=r"@bb\.udf"):
         chunks.add_embedding_index("text", string_embed=vector_of, name="plain")
 
 
-def test_an_embedding_that_breaks_its_promise_adds_nothing(session):
+def test_embedding_with_wrong_length_adds_no_index(session):
     @bb.udf(batch_size=4)
     def short(texts: list[str]) -> list[bb.Vector(LENGTH)]:
         return [[1.0, 2.0] for _ in texts]
@@ -118,7 +118,7 @@ def test_an_embedding_that_breaks_its_promise_adds_nothing(session):
         searched(table).collect()
 
 
-def test_an_embedding_that_fails_aborts_the_insert(session):
+def test_failing_embedding_aborts_insert(session):
     @bb.udf(batch_size=4)
     def picky(texts: list[str]) -> list[bb.Vector(LENGTH)]:
         if "bad" in texts:
@@ -135,6 +135,6 @@ def test_an_embedding_that_fails_aborts_the_insert(session):
     assert searched(table).collect()["text"] == ["good"]
 
 
-def test_a_computed_column_cannot_look_at_other_rows_by_similarity(chunks):
+def test_similarity_in_computed_column_is_refused(chunks):
     with pytest.raises(ExpressionError, match=r"@bb\.query"):
         chunks.add_computed_column(s=chunks.text.similarity("a"))

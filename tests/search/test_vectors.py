@@ -1,4 +1,4 @@
-"""Vectors as they are, every way to the nearest rows, similarity joins, versions, bad vectors."""
+"""Vector search strategies, similarity joins, versions and invalid vectors."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def top(table, query, k):
 
 
 @pytest.fixture(params=["memory", "index", "database"])
-def way(request, tmp_path):
-    """Connect so that the nearest rows are found in one of the three ways."""
+def strategy(request, tmp_path):
+    """Connect so that searches use one of the three strategies."""
     if request.param != "memory":
         Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
     index = f"chroma://{tmp_path / 'chroma'}"
@@ -65,7 +65,7 @@ def settled():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_each_way_finds_the_right_rows_behind_each_filter(way, metric):
+def test_each_strategy_finds_nearest_rows_with_each_filter(strategy, metric):
     rows = vectors_of(ROWS)
     table, share = made(rows, metric)
     settled()
@@ -83,7 +83,7 @@ def test_each_way_finds_the_right_rows_behind_each_filter(way, metric):
         np.testing.assert_allclose(found["s"], expected[best], rtol=1e-4, atol=1e-5)
 
 
-def test_the_plan_says_which_way_and_why(way):
+def test_plan_names_search_strategy_and_reason(strategy):
     table, _share = made(vectors_of(ROWS))
     settled()
     query = vectors_of(1, seed=1)[0]
@@ -91,22 +91,22 @@ def test_the_plan_says_which_way_and_why(way):
         "memory": "compared exactly with vectors in memory: ",
         "index": "asked of the index, ",
         "database": "",
-    }[way]
+    }[strategy]
     for searched in (table, table.where(table.share < 0.5)):
         shown = str(searched.order_by(searched.v.similarity(query), asc=False).limit(3).explain())
         assert said in shown
-        assert ("Candidates 0" in shown) == (way != "database")
-        if way != "database":
+        assert ("Candidates 0" in shown) == (strategy != "database")
+        if strategy != "database":
             assert f"{ROWS} rows" in shown
 
 
-def test_what_the_index_has_not_got_yet_is_found_too(tmp_path):
+def test_rows_missing_from_index_are_found(tmp_path):
     Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")
     session = bb.connect(vectors=f"chroma://{tmp_path / 'chroma'}")
     rows = vectors_of(ROWS)
     table, _share = made(rows)
     session._engine.indexing.wait()
-    session._engine.indexing.stop()  # from here on nothing follows the table
+    session._engine.indexing.stop()  # from here on the index is not synced
     query = vectors_of(1, seed=1)[0]
     order = np.argsort(-scores(rows, query, "cosine"))
 
@@ -141,7 +141,7 @@ def test_vectors_in_memory_follow_the_table(session):
         assert top(table, query, 7)["n"] == keys[order].tolist()
 
 
-def test_memory_is_bounded_and_the_longest_unasked_make_room(tmp_path):
+def test_vector_cache_is_bounded_and_evicts_least_recently_used(tmp_path):
     bytes_of = 100 * LENGTH * 4
     Path("barbule.toml").write_text(f"[search]\nmax_matrix_bytes = {2 * bytes_of}\n")
     session = bb.connect(vectors="exact:")
@@ -157,7 +157,7 @@ def test_memory_is_bounded_and_the_longest_unasked_make_room(tmp_path):
     assert "with vectors in memory" not in str(shown)
 
 
-def test_a_score_that_was_computed_before_is_searched_by(session, embed):
+def test_order_by_mutated_score_is_a_search(session, embed):
     chunks = filled(embed)
     scored = chunks.mutate(score=chunks.text.similarity("query"))
     found = scored.order_by(_.score.desc()).limit(4)
@@ -168,7 +168,7 @@ def test_a_score_that_was_computed_before_is_searched_by(session, embed):
     np.testing.assert_allclose(rows["score"], expected, rtol=1e-5)
 
 
-def test_another_text_is_searched_by_the_same_plan(session, embed):
+def test_cached_plan_serves_other_query_texts(session, embed):
     chunks = filled(embed)
     for text in ("one", "two", "one", "text number 3"):
         found = (
@@ -184,7 +184,7 @@ def test_another_text_is_searched_by_the_same_plan(session, embed):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_each_row_finds_its_nearest(way, metric):
+def test_similarity_join_finds_nearest_rows_of_each_row(strategy, metric):
     rows, asked = vectors_of(ROWS), vectors_of(30, seed=2)
     table, share = made(rows, metric)
     queries = bb.create_table("queries", {"q": bb.Int, "w": bb.Vector(LENGTH)})
@@ -204,7 +204,7 @@ def test_each_row_finds_its_nearest(way, metric):
         assert 30 not in found
 
 
-def test_a_join_is_a_table_like_any_other(session, embed):
+def test_similarity_join_can_be_grouped_and_filtered(session, embed):
     chunks = filled(embed)
     asked = bb.create_table("asked", {"text": bb.String})
     asked.insert([{"text": "one"}, {"text": "two"}, {"text": None}])
@@ -222,7 +222,7 @@ def test_a_join_is_a_table_like_any_other(session, embed):
     assert asked.count().to_pyarrow().as_py() == 3
 
 
-def test_a_table_is_joined_with_itself_and_with_its_past(session):
+def test_similarity_join_with_itself_and_with_old_version(session):
     table, _share = made(vectors_of(50))
     table.checkpoint("whole")
     table.delete(where=table.n >= 25)
@@ -236,7 +236,7 @@ def test_a_table_is_joined_with_itself_and_with_its_past(session):
     assert old.to_pyarrow().as_py() == 25
 
 
-def test_joins_that_cannot_be(session, embed):
+def test_invalid_similarity_joins_are_refused(session, embed):
     chunks = filled(embed, 5)
     asked = bb.create_table("asked", {"text": bb.String, "score": bb.Float})
     with pytest.raises(ExpressionError, match="for each row of another table"):
@@ -276,7 +276,7 @@ def test_old_versions_and_branches_are_searched_exactly(session):
     assert top(branch, query, 5)["n"] == keys[order].tolist()
 
 
-def test_a_diff_shows_how_far_embeddings_moved(session, embed):
+def test_diff_reports_embedding_drift(session, embed):
     chunks = filled(embed, 6)
     before = chunks.checkpoint("before")
     chunks.update({"text": "quite another text"}, where=chunks.n == 2)
@@ -294,7 +294,7 @@ def test_a_diff_shows_how_far_embeddings_moved(session, embed):
 # Bad input
 
 
-def test_zero_vectors_and_missing_ones_come_last(way):
+def test_zero_and_null_vectors_come_last(strategy):
     table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
     rows = [[1.0, 0.0], [0.0, 0.0], None, [0.0, 1.0], [0.0, 0.0]]
     table.insert([{"n": n, "v": row} for n, row in enumerate(rows)])
@@ -309,7 +309,7 @@ def test_zero_vectors_and_missing_ones_come_last(way):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_vectors_with_nan_are_like_nothing(way, metric):
+def test_vectors_with_nan_have_no_score_and_come_last(strategy, metric):
     table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
     rows = [[float("nan"), 1.0], [1.0, 0.0], [0.0, 1.0]]
     table.insert([{"n": n, "v": row} for n, row in enumerate(rows)])
@@ -326,7 +326,7 @@ def test_vectors_with_nan_are_like_nothing(way, metric):
         assert searched.filter(sim.isnull()).collect()["n"] == [0]
 
 
-def test_what_has_no_cosine_has_no_score_in_a_scan(way):
+def test_vectors_without_cosine_have_no_score_in_scan(strategy):
     table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
     nothing = [[float("nan"), 1.0], [0.0, 0.0], [float("inf"), 1.0], [1e30, 1e30], None]
     rows = [*nothing, [-1.0, 0.0], [0.0, 1.0]]
@@ -345,7 +345,7 @@ def test_what_has_no_cosine_has_no_score_in_a_scan(way):
         assert best["s"] == [0.0, -1.0] + [None] * 5
 
 
-def test_an_embedding_of_the_query_that_is_nan_is_told(way):
+def test_nan_query_embedding_raises(strategy):
     @bb.udf(batch_size=4)
     def odd(texts: list[str]) -> list[bb.Vector(2)]:
         return [[float("nan") if text == "bad" else 1.0, len(text)] for text in texts]
@@ -373,7 +373,7 @@ def test_an_embedding_of_the_query_that_is_nan_is_told(way):
         ([1e30, 1.0], "cosine", "holds far too large numbers"),
     ],
 )
-def test_a_query_that_cannot_be_compared_is_told_each_way(way, when, numbers, metric, message):
+def test_incomparable_query_raises_in_each_strategy(strategy, when, numbers, metric, message):
     @bb.udf(batch_size=4)
     def odd(texts: list[str]) -> list[bb.Vector(2)]:
         return [numbers if text == "bad" else [1.0, len(text)] for text in texts]
@@ -393,14 +393,14 @@ def test_a_query_that_cannot_be_compared_is_told_each_way(way, when, numbers, me
 
 
 @pytest.mark.parametrize("query", [[float("nan"), 1.0], [float("inf"), 1.0], [1e300, 1.0]])
-def test_a_query_that_is_no_vector_is_refused(session, query):
+def test_nan_or_infinite_query_vector_is_refused(session, query):
     table = bb.create_table("points", {"v": bb.Vector(2)})
     table.add_embedding_index("v")
     with pytest.raises(ExpressionError, match="NaN, an infinite or a far too large"):
         table.v.similarity(query)
 
 
-def test_a_zero_query_and_one_of_another_length_are_refused(session):
+def test_zero_query_and_wrong_length_query_are_refused(session):
     table = bb.create_table("points", {"v": bb.Vector(2)})
     table.add_embedding_index("v")
     with pytest.raises(ExpressionError, match="zero and has no cosine"):
@@ -409,7 +409,7 @@ def test_a_zero_query_and_one_of_another_length_are_refused(session):
         table.order_by(table.v.similarity([0.0, 0.0, 1.0]), asc=False).limit(1).collect()
 
 
-def test_vectors_cannot_be_searched_by_texts(session):
+def test_text_query_on_vector_index_is_refused(session):
     table = bb.create_table("points", {"v": bb.Vector(2)})
     table.add_embedding_index("v")
     with pytest.raises(ExpressionError, match="cannot embed a text"):
@@ -417,7 +417,7 @@ def test_vectors_cannot_be_searched_by_texts(session):
 
 
 @pytest.mark.parametrize("kind", [bb.String, bb.Image, bb.Document, bb.Audio, bb.Video])
-def test_a_column_that_holds_no_vectors_needs_an_embedding(session, kind):
+def test_index_on_non_vector_column_needs_embedding(session, kind):
     table = bb.create_table("t", {"c": kind})
     with pytest.raises(ExpressionError, match="needs an embedding"):
         table.add_embedding_index("c")
@@ -426,14 +426,14 @@ def test_a_column_that_holds_no_vectors_needs_an_embedding(session, kind):
 @pytest.mark.parametrize(
     "kind", [bb.Int, bb.Float, bb.Bool, bb.Json, bb.Timestamp, bb.Array(bb.Float), bb.Binary]
 )
-def test_a_column_of_another_type_cannot_be_indexed(session, embed, kind):
+def test_unsupported_column_type_cannot_be_indexed(session, embed, kind):
     table = bb.create_table("t", {"c": kind})
     for given in ({}, {"embedding": embed}, {"string_embed": embed}):
         with pytest.raises(ExpressionError, match=r"column 'c': a column of .* cannot"):
             table.add_embedding_index("c", **given)
 
 
-def test_an_embedding_of_another_kind_of_value_is_refused(session, embed):
+def test_embedding_with_wrong_input_type_is_refused(session, embed):
     table = bb.create_table("t", {"c": bb.Int})
     table.insert(c=1)
     with pytest.raises(BarbuleError, match=r"'c'|embed"):
@@ -441,7 +441,7 @@ def test_an_embedding_of_another_kind_of_value_is_refused(session, embed):
     assert table.history()[0, "operation"] == "insert"
 
 
-def test_several_indexes_on_one_column_are_named_and_dropped_alone(session, embed):
+def test_index_is_selected_and_dropped_by_name(session, embed):
     table, _share = made(vectors_of(20))
     table.add_embedding_index("v", metric="l2", name="far")
     query = vectors_of(1, seed=1)[0]
@@ -457,7 +457,7 @@ def test_several_indexes_on_one_column_are_named_and_dropped_alone(session, embe
     assert len(table.select("v").collect()) == 20
 
 
-def test_duplicates_are_all_found(way):
+def test_duplicate_vectors_are_all_found(strategy):
     table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(2)})
     table.insert([{"n": n, "v": [1.0, 2.0]} for n in range(50)])
     table.add_embedding_index("v")
@@ -468,11 +468,11 @@ def test_duplicates_are_all_found(way):
     assert len(set(found.limit(500).collect()["n"])) == 50
 
 
-def test_the_vector_of_a_text_stays_out_of_sight(session, embed):
+def test_embedding_column_is_hidden(session, embed):
     assert filled(embed, 3).columns == ("n", "text")
 
 
-def test_vectors_on_the_disk_are_as_quick_to_scan_as_they_were_written(tmp_path):
+def test_vectors_on_disk_are_uncompressed(tmp_path):
     session = bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:")
     rows = np.random.default_rng(0).normal(size=(3000, 64)).astype("float32")
     table = bb.create_table("points", {"n": bb.Int, "v": bb.Vector(64)})
@@ -486,7 +486,7 @@ def test_vectors_on_the_disk_are_as_quick_to_scan_as_they_were_written(tmp_path)
     assert kinds == [("Uncompressed",)]
 
 
-def test_a_filter_that_is_asked_again_sees_what_changed_meanwhile(way):
+def test_repeated_filtered_search_sees_changes(strategy):
     rows = vectors_of(60)
     table, share = made(rows)
     settled()
@@ -511,7 +511,7 @@ def test_a_filter_that_is_asked_again_sees_what_changed_meanwhile(way):
     assert found() == [kept[0], *kept[2:6]]
 
 
-def test_a_filter_by_what_is_no_table_of_ours_is_asked_each_time(session):
+def test_filter_on_raw_table_or_random_is_never_cached(session):
     rows = vectors_of(300)
     table, _share = made(rows)
     query = vectors_of(1, seed=1)[0]
@@ -527,7 +527,7 @@ def test_a_filter_by_what_is_no_table_of_ours_is_asked_each_time(session):
     assert len(set(found)) > 1
 
 
-def test_a_plan_of_an_old_version_serves_the_next_query(session):
+def test_cached_plan_of_old_version_serves_other_queries(session):
     rows = vectors_of(40)
     table, _share = made(rows)
     table.checkpoint("old")
@@ -542,7 +542,7 @@ def test_a_plan_of_an_old_version_serves_the_next_query(session):
 
 
 @pytest.mark.parametrize("form", ["records", "pandas", "Arrow"])
-def test_a_vector_that_lacks_a_number_is_refused(session, form):
+def test_vector_with_missing_item_is_refused(session, form):
     table = session.create_table("t", {"v": bb.Vector(2)})
     rows = [{"v": [1.0, 2.0]}, {"v": None}, {"v": [1.0, None]}]
     if form == "pandas":
@@ -559,7 +559,7 @@ def test_a_vector_that_lacks_a_number_is_refused(session, form):
         table.order_by(table.v.similarity([1.0, 0.0])).collect()
 
 
-def test_an_embedding_that_lacks_a_number_is_an_error_of_its_row(session):
+def test_embedding_with_missing_item_raises(session):
     @bb.udf
     def lacking(text: str) -> bb.Vector(2):
         return [1.0, None]

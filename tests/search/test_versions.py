@@ -21,14 +21,14 @@ def best(table, mode, query=QUERY, k=6):
 
 
 def changed(table):
-    """Change what all searches for `QUERY` find: the best are gone, others are better."""
+    """Change the results of all searches for `QUERY`: remove the best row, add better ones."""
     table.delete(where=table.n == 7)
     table.update({"text": QUERY}, where=table.n == 3)
     table.insert([{"n": COUNT, "text": QUERY}, {"n": COUNT + 1, "text": "number 7"}])
 
 
-def looked_at(table, how):
-    """Hold the table as it is now; give what finds it again, whatever happens to it."""
+def pinned(table, how):
+    """Pin the current state of the table; return a function that opens it."""
     if how == "version":
         version = table.checkpoint("before")
         return lambda: bb.get_table("chunks").at(version)
@@ -41,10 +41,10 @@ def looked_at(table, how):
 
 @pytest.mark.parametrize("how", ["version", "branch", "snapshot"])
 @pytest.mark.parametrize("mode", MODES)
-def test_what_was_found_is_found_there_for_ever(store, embed, mode, how):
+def test_search_of_old_state_returns_same_rows_after_changes(store, embed, mode, how):
     table = filled(embed, COUNT)
     before = best(table, mode)
-    look = looked_at(table, how)
+    look = pinned(table, how)
 
     changed(table)
 
@@ -56,7 +56,7 @@ def test_what_was_found_is_found_there_for_ever(store, embed, mode, how):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_snapshot_is_searched_behind_filters(store, embed, mode):
+def test_filtered_search_in_snapshot(store, embed, mode):
     table = filled(embed, COUNT)
     before = best(table.where(table.n % 2 == 1), mode)
     bb.snapshot("release")
@@ -67,7 +67,7 @@ def test_a_snapshot_is_searched_behind_filters(store, embed, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_snapshot_is_searched_when_its_table_is_gone(store, embed, mode):
+def test_snapshot_search_works_after_table_is_dropped(store, embed, mode):
     table = filled(embed, COUNT)
     before = best(table, mode)
     bb.snapshot("release")
@@ -80,7 +80,7 @@ def test_a_snapshot_is_searched_when_its_table_is_gone(store, embed, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_snapshot_holds_views_and_branches_too(store, embed, mode):
+def test_snapshot_search_covers_views_and_branches(store, embed, mode):
     table = filled(embed, COUNT)
     view = bb.create_view("some", table.where(table.n < 15))
     view.add_embedding_index("text", string_embed=embed)
@@ -98,7 +98,7 @@ def test_a_snapshot_holds_views_and_branches_too(store, embed, mode):
         assert best(bb.get_table(name), mode) != found
 
 
-def test_each_snapshot_has_its_own_nearest(store, embed):
+def test_each_snapshot_has_its_own_nearest_rows(store, embed):
     table = filled(embed, 0)
     texts = texts_of(COUNT)
     for n, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""Searches beside those who write: each answers of one commit, and waits for nobody."""
+"""Searches during concurrent writes: each reads one commit and waits for no lock."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def table(session):
     return made
 
 
-def test_each_answer_is_of_one_commit(table):
-    """A commit turns all rows together: an answer of two commits would have two turns."""
+def test_search_reads_one_commit(table):
+    """Each commit updates all rows: a result of two commits would have two turns."""
     mixed, failures, done = [], [], threading.Event()
 
     def read():
@@ -77,7 +77,7 @@ def test_each_answer_is_of_one_commit(table):
     assert set(searched(table, "1")["turn"]) == {15}
 
 
-def test_a_search_waits_for_no_writer_no_ledger_and_no_index(table):
+def test_search_does_not_wait_for_locks(table):
     searched(table, "1 first")
     engine = table.op().source
     end, thread = held(
@@ -98,7 +98,7 @@ def test_a_search_waits_for_no_writer_no_ledger_and_no_index(table):
         thread.join()
 
 
-def test_a_commit_is_seen_by_the_next_search_of_any_thread(table):
+def test_commit_is_visible_to_next_search_of_any_thread(table):
     missed = []
 
     def write_and_look(first):
@@ -118,10 +118,10 @@ def test_a_commit_is_seen_by_the_next_search_of_any_thread(table):
     numbers = [
         version.version for version in table.op().source.catalog.versions(table.op().table_id)
     ]
-    assert numbers == list(range(len(numbers)))  # each commit is known once
+    assert numbers == list(range(len(numbers)))  # each commit is listed once
 
 
-def test_a_table_whose_structure_changes_meanwhile_is_searched_as_it_is(table):
+def test_search_succeeds_during_schema_changes(table):
     failures, done = [], threading.Event()
 
     def read():
@@ -145,7 +145,7 @@ def test_a_table_whose_structure_changes_meanwhile_is_searched_as_it_is(table):
     assert not failures
 
 
-def test_a_filter_behind_which_is_searched_goes_by_the_same_commit(table):
+def test_filter_and_search_read_same_commit(table):
     wrong, failures, done = [], [], threading.Event()
 
     def read():
@@ -171,8 +171,8 @@ def test_a_filter_behind_which_is_searched_goes_by_the_same_commit(table):
     assert not wrong
 
 
-def test_a_function_that_is_made_anew_computes_the_next_row(session):
-    @bb.udf(version="1", name="made_anew_for_plans")
+def test_redefined_function_computes_next_row(session):
+    @bb.udf(version="1", name="redefined_for_plans")
     def first(x: int) -> int:
         return x + 1
 
@@ -186,7 +186,7 @@ def test_a_function_that_is_made_anew_computes_the_next_row(session):
     table.insert([{"z": 4, "w": 1}])
     assert table.order_by("z").collect()["y"] == [2, 3, 4, 5]
 
-    @bb.udf(version="1", name="made_anew_for_plans")
+    @bb.udf(version="1", name="redefined_for_plans")
     def again(x: int) -> int:
         return x + 1 + 0
 
