@@ -1,4 +1,4 @@
-"""Asks a model about many rows until Ctrl-C, then goes on with the same session."""
+"""Calls a model for many rows until Ctrl-C, then continues with the same session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-# Where tests run in the background of a script, the shell has it ignored.
+# A shell ignores SIGINT in background jobs of scripts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 url, path, kind, rows = *sys.argv[1:4], int(sys.argv[4])
 session = bb.connect(path, vectors="exact:", models={"openai": {"api_base": url}})

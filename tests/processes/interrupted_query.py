@@ -1,4 +1,4 @@
-"""Runs a query that would take hours until Ctrl-C, then goes on with the same session."""
+"""Runs a query that would take hours until Ctrl-C, then continues with the same session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-# Where tests run in the background of a script, the shell has it ignored.
+# A shell ignores SIGINT in background jobs of scripts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 path, kind = sys.argv[1:]
 session = bb.connect(path, vectors="exact:")

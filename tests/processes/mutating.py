@@ -1,4 +1,4 @@
-"""Changes a table at random, without end; says what it is going to do, and that it is done.
+"""Changes a table at random, endlessly, and logs each change before and after it.
 
 A line is written before each change (the version it makes and the rows that version has) and
 one after it.
@@ -53,7 +53,7 @@ def main(url: str, path: str, seed: int) -> None:
         if kind in {"update", "delete"} and not any(
             k <= key if kind == "update" else k == key for k, _ in rows
         ):
-            continue  # nothing to do makes no version
+            continue  # a change of no rows creates no version
         say(version=version + 1, rows=sorted(new))
         done = work()
         if done is not None and hasattr(done, "version"):

@@ -1,6 +1,6 @@
-"""Changes an indexed table at random, without end; says each version that it has made.
+"""Changes an indexed table at random and logs each change.
 
-Several of these may run on one home at once: each has rows of its own.
+Several of these may share one home: each changes its own rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LENGTH = 64
 
 
 def drawn(numbers: np.random.Generator, count: int) -> np.ndarray:
-    """Draw vectors that lie in clusters, as embeddings do."""
+    """Draw clustered vectors, like those of embeddings."""
     centres = np.random.default_rng(0).normal(size=(100, LENGTH))
     near = centres[numbers.integers(len(centres), size=count)]
     return (near + 0.5 * numbers.normal(size=near.shape)).astype("float32")

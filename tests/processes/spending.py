@@ -1,4 +1,4 @@
-"""Insert rows into a table with a budget, at a moment, and say what was done (for tests)."""
+"""Inserts rows into a table with a budget at a given time and prints the counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(server: str, url: str, name: str, moment: str, count: str, lease: str) 
     models = {"openai": {"api_base": server, "max_concurrency": 8}}
     with bb.connect(url, vectors="exact:", models=models) as session:
         table = session.get_table("t")
-        import litellm  # noqa: F401 - takes seconds, in which others would be alone
+        import litellm  # noqa: F401 - takes seconds, so it is imported before the common start
 
         time.sleep(max(0, float(moment) - time.time()))
         done = table.insert([{"w": f"{name} {n}"} for n in range(int(count))])

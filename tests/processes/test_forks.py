@@ -1,4 +1,4 @@
-"""A forked child opens what it uses itself, and keeps nothing of its parent."""
+"""A forked child opens its own connections and keeps nothing of its parent."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_parent_and_child_write_to_one_server(postgres):
         _run(BOTH, url)
 
 
-def test_tables_and_sessions_of_the_parent_say_whose_they_are():
+def test_tables_and_sessions_of_parent_are_refused_in_child():
     out = _run("""
         import os
         import barbule as bb
@@ -100,7 +100,7 @@ def test_tables_and_sessions_of_the_parent_say_whose_they_are():
     assert last == "1 [1, 3]"
 
 
-def test_a_database_in_memory_has_no_child():
+def test_in_memory_database_is_refused_in_child():
     out = _run("""
         import os
         import barbule as bb
@@ -120,7 +120,7 @@ def test_a_database_in_memory_has_no_child():
     assert out.endswith("[1]\n")
 
 
-def test_a_child_of_a_busy_parent_is_refused():
+def test_child_forked_during_use_is_refused():
     out = _run("""
         import os
         import barbule as bb
@@ -158,7 +158,7 @@ def test_a_pool_of_forked_processes_reads_and_writes():
     """)
 
 
-def test_a_child_keeps_no_lock_of_a_parent_that_is_dead(tmp_path: Path):
+def test_child_does_not_hold_lock_of_killed_parent(tmp_path: Path):
     program = """
         import os, sys, time
         import barbule as bb
@@ -180,14 +180,14 @@ def test_a_child_keeps_no_lock_of_a_parent_that_is_dead(tmp_path: Path):
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    parent.stdout.close()  # the child has it too: its end does not come
+    parent.stdout.close()  # the child holds the pipe too, so it is never closed
     try:
         assert bb.connect(url, vectors="exact:").list_tables() == ["t"]
     finally:
         os.kill(child, signal.SIGKILL)
 
 
-def test_who_waits_first_and_is_stopped_keeps_nobody_from_a_free_turn(tmp_path: Path):
+def test_stopped_waiter_does_not_block_free_lease(tmp_path: Path):
     folder = tmp_path / "turn.lock"
     program = """
         import pathlib, sys

@@ -1,4 +1,4 @@
-"""Ctrl-C ends an operation: what is answered is in the ledger, and the session goes on."""
+"""Ctrl-C ends an operation: answers are in the ledger, and the session stays usable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 300
 
 
 @pytest.mark.parametrize("kind", ["model", "threads"])
-def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
+def test_ctrl_c_keeps_ledger_answers_and_session_usable(tmp_path, kind):
     with FakeModels(latency=0.05) as server, contextlib.ExitStack() as stack:
         path = f"duckdb://{tmp_path / 'app.duckdb'}"
         process = subprocess.Popen(
@@ -54,7 +54,7 @@ def test_ctrl_c_keeps_what_is_answered_and_the_session_goes_on(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["aggregate", "join", "sort", "stream"])
-def test_ctrl_c_ends_a_query_that_would_take_hours(tmp_path, kind):
+def test_ctrl_c_ends_long_query(tmp_path, kind):
     process = subprocess.Popen(
         [sys.executable, LONG_QUERY, f"duckdb://{tmp_path / 'app.duckdb'}", kind],
         stdout=subprocess.PIPE,
@@ -63,11 +63,11 @@ def test_ctrl_c_ends_a_query_that_would_take_hours(tmp_path, kind):
     )
     try:
         assert process.stdout.readline() == "begins\n"
-        time.sleep(1)  # until it is within the query; it need not be
+        time.sleep(1)  # usually enough to be within the query
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             process.send_signal(signal.SIGINT)
-            # Python drops one that comes while it ends an object: whoever waits presses again.
+            # Python drops a signal that arrives in a finalizer, so it is sent again.
             if select.select([process.stdout], [], [], 10)[0]:
                 break
         out, err = process.communicate(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""A process that is killed at any moment leaves what it had committed, and nothing else."""
+"""A process killed at any time leaves its committed changes and nothing else."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _start(url: str, log: Path, seed: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
-def _announced(log: Path) -> list[dict]:
-    """Read what the processes said; the last line of each may be cut off."""
+def _log_entries(log: Path) -> list[dict]:
+    """Read the log of the processes; the last line of each may be incomplete."""
     lines = log.read_text().splitlines() if log.exists() else []
     entries = []
     for line in lines:
@@ -42,19 +42,19 @@ def _state(table) -> list:
 
 
 def _check(url: str, log: Path) -> int:
-    """Compare what a fresh session finds with what was announced; return the latest version."""
+    """Compare the state in a new session with the log; return the latest version."""
     with bb.connect(url, vectors="exact:") as session:
         table = session.get_table("t")
         versions = [entry["version"] for entry in table.history()]
         latest = versions[0]
         assert versions == list(range(latest, -1, -1))
-        states = {entry["version"]: entry["rows"] for entry in _announced(log)}
-        done = [entry["done"] for entry in _announced(log) if "done" in entry]
-        assert latest >= max(done, default=0), "a change that was reported is gone"
+        states = {entry["version"]: entry["rows"] for entry in _log_entries(log)}
+        done = [entry["done"] for entry in _log_entries(log) if "done" in entry]
+        assert latest >= max(done, default=0), "a reported change is lost"
         rows = _state(table)
         if latest in states:
             assert rows == [(key, name, f"{name}!") for key, name in states[latest]]
-        else:  # made before the first announcement
+        else:  # created before the first log entry
             assert latest == min(states, default=latest + 1) - 1
             assert rows == []
         large = [row for row in rows if row[0] >= 50]
@@ -70,7 +70,7 @@ def _check(url: str, log: Path) -> int:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_what_was_committed_is_there_and_nothing_else(tmp_path, backend_url, part):
+def test_committed_changes_survive_kill_and_no_others(tmp_path, backend_url, part):
     url, log = backend_url or f"duckdb://{tmp_path / 'app.duckdb'}", tmp_path / "log"
     seed = random.randrange(2**32)
     sys.stdout.write(f"seed {seed}\n")  # shown when it fails

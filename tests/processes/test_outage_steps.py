@@ -1,7 +1,7 @@
-"""A server that goes away at each step of an operation: it is done, or it says that it is not.
+"""Outages of a server at each step of an operation: it succeeds or raises.
 
-A step is a message to the server. It is lost, or its answer is; the server is back at once, or
-when the operation has ended. Nothing is lost or doubled by it, and the next operation works.
+A step is a message to the server. The message or its answer is lost; the server is reachable again
+at once, or after the operation. No change is lost or duplicated, and the next operation works.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ ROWS = 6
 
 
 def _sweep(network, work, fault, back, stride=STRIDE):
-    """Do something with a fault at each of its steps, until it has fewer; yield what became of it.
+    """Run `work` with a fault at each of its steps, and yield each outcome.
 
-    What `work` gives is a result, or what it raised.
+    An outcome is the result of `work`, or the error that it raised.
     """
     for step in itertools.count(1, stride):
         network.plan(step, fault, stays=back == "afterwards")
@@ -104,7 +104,7 @@ def _state(session):
 
 @FAULTS
 @BACK
-def test_an_insert_is_done_or_not(session, table, network, fault, back):
+def test_insert_during_outage_is_atomic(session, table, network, fault, back):
     numbers = itertools.count(ROWS)
     inserted = []
 
@@ -125,14 +125,14 @@ def test_an_insert_is_done_or_not(session, table, network, fault, back):
         before = _state(session)
         assert len(before) == len(after) + 1
     assert "UnreachableError" in outcomes
-    assert "InsertResult" in outcomes or not FULL  # the last steps, once it is committed
+    assert "InsertResult" in outcomes or not FULL  # at the last steps, after the commit
     versions = table.history()["version"]
     assert versions == list(range(len(versions) - 1, -1, -1))
 
 
 @FAULTS
 @BACK
-def test_a_search_finds_the_same_or_says_so(session, table, network, fault, back):
+def test_search_during_outage_returns_same_rows_or_raises(session, table, network, fault, back):
     def search():
         nearest = table.order_by(table.text.similarity("xxx"), asc=False).limit(2)
         return nearest.collect()["n"]
@@ -147,7 +147,7 @@ def test_a_search_finds_the_same_or_says_so(session, table, network, fault, back
 
 @FAULTS
 @BACK
-def test_answers_of_a_model_are_paid_once(models, session, table, network, fault, back):
+def test_model_calls_are_paid_once_despite_outage(models, session, table, network, fault, back):
     numbers = itertools.count()
     number = 0
 
@@ -164,7 +164,7 @@ def test_answers_of_a_model_are_paid_once(models, session, table, network, fault
         if isinstance(done, UnreachableError):
             columns = session.get_table("t").columns
             numbers = itertools.chain([number], numbers)
-            assert "said" in columns  # that of the time before, at least
+            assert "said" in columns  # at least that of the previous turn
             ask()
         replies = session.get_table("t").order_by("n").collect()["said"]
         assert replies == [f"echo: {number}: " + "x" * n for n in range(ROWS)]
@@ -186,7 +186,7 @@ def chroma(tmp_path_factory):
 
 @FAULTS_OF_CHROMA
 @BACK
-def test_an_index_never_spoils_a_change_or_a_search(chroma, embed, fault, back, monkeypatch):
+def test_index_outage_breaks_no_change_or_search(chroma, embed, fault, back, monkeypatch):
     monkeypatch.setattr(server, "_RETRY_SECONDS", 0.1)
     monkeypatch.setattr(server, "_RETRY_SILENT_SECONDS", 0.1)
     monkeypatch.setattr(http, "_WRITE_SECONDS", 1.0)

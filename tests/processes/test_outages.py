@@ -1,4 +1,4 @@
-"""Servers that go away in the middle of anything, and come back."""
+"""Server outages during operations, and the recovery after them."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def network(postgres):
 
 
 @pytest.fixture
-def through(postgres, network):
-    """Give the URL of an empty database, on the way that tests cut."""
+def proxied_url(postgres, network):
+    """Return the URL of an empty database, via the proxy that tests interrupt."""
     with postgres.schema() as url:
         yield url.replace(str(postgres.port), str(network.port))
 
 
 @pytest.fixture
-def direct(postgres, through, network):
-    """Give the URL of the same database by another way."""
-    return through.replace(str(network.port), str(postgres.port))
+def direct_url(postgres, proxied_url, network):
+    """Return the direct URL of the same database."""
+    return proxied_url.replace(str(network.port), str(postgres.port))
 
 
 @pytest.fixture
-def session(through):
-    with bb.connect(through, vectors="exact:") as session:
+def session(proxied_url):
+    with bb.connect(proxied_url, vectors="exact:") as session:
         yield session
 
 
 @contextmanager
-def away(network: Proxy):
-    """Take the server away meanwhile."""
+def outage(network: Proxy):
+    """Interrupt the connection to the server."""
     network.cut()
     try:
         yield
@@ -54,8 +54,8 @@ def away(network: Proxy):
         network.restore()
 
 
-def _uses(session, table):
-    """Return what users may do next, by name."""
+def _operations(session, table):
+    """Return operations of users by name."""
     return {
         "collect": lambda: len(table.collect()),
         "insert": lambda: table.insert(n=0).rows,
@@ -70,11 +70,11 @@ def _uses(session, table):
     }
 
 
-def test_every_use_while_the_server_is_away_says_so_and_the_next_works(session, network):
+def test_each_operation_raises_during_outage_and_works_after(session, network):
     table = session.create_table("t", [{"n": number} for number in range(1, 100)])
-    for name, use in _uses(session, table).items():
+    for name, use in _operations(session, table).items():
         before = use()
-        with away(network):
+        with outage(network):
             for _ in range(3):
                 with pytest.raises(UnreachableError, match=r"postgres://tester@127") as caught:
                     use()
@@ -86,7 +86,7 @@ def test_every_use_while_the_server_is_away_says_so_and_the_next_works(session, 
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-def test_every_thread_works_when_it_is_back(session, network, noticed):
+def test_each_thread_works_after_outage(session, network, noticed):
     table = session.create_table("t", [{"n": 1}])
     turns = threading.Barrier(5)
     failures, results = [], []
@@ -94,21 +94,21 @@ def test_every_thread_works_when_it_is_back(session, network, noticed):
     def work():
         len(table.collect())
         turns.wait(PATIENCE)
-        turns.wait(PATIENCE)  # the server goes
+        turns.wait(PATIENCE)  # the outage begins
         for _ in range(2 if noticed else 0):
             try:
                 table.collect()
             except UnreachableError as error:
                 failures.append(error)
         turns.wait(PATIENCE)
-        turns.wait(PATIENCE)  # it comes back
+        turns.wait(PATIENCE)  # the outage has ended
         results.append((len(table.collect()) > 0, table.insert(n=2).rows))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     turns.wait(PATIENCE)
-    with away(network):
+    with outage(network):
         turns.wait(PATIENCE)
         turns.wait(PATIENCE)
     turns.wait(PATIENCE)
@@ -118,27 +118,27 @@ def test_every_thread_works_when_it_is_back(session, network, noticed):
     assert results == [(True, 1)] * 4
 
 
-def test_rows_that_are_being_read_end_with_an_error_not_short(session, network):
+def test_connection_loss_while_reading_raises(session, network):
     table = session.create_table(
         "t", [{"n": number, "text": "x" * 500} for number in range(40_000)]
     )
     batches = iter(table.to_pyarrow_batches(chunk_size=100))
     first = next(batches).num_rows
-    with away(network), pytest.raises(UnreachableError, match="is lost"):
+    with outage(network), pytest.raises(UnreachableError, match="is lost"):
         first += sum(batch.num_rows for batch in batches)
     assert first < 40_000
     assert sum(batch.num_rows for batch in table.to_pyarrow_batches(chunk_size=100)) == 40_000
 
 
-def test_a_change_that_lost_its_right_to_write_does_not_go_on(through, network):
-    backend = open_backend(through)
+def test_change_that_lost_write_lock_is_aborted(proxied_url, network):
+    backend = open_backend(proxied_url)
     backend.create_table("t", _SCHEMA)
 
     def change():
         with backend.write_lock():
-            with away(network), pytest.raises(UnreachableError):
+            with outage(network), pytest.raises(UnreachableError):
                 backend.insert("t", [{"n": 1}])
-            backend.insert("t", [{"n": 2}])  # another may write now
+            backend.insert("t", [{"n": 2}])  # another session may write now
 
     with pytest.raises(UnreachableError):
         change()
@@ -156,8 +156,8 @@ def _rows(backend):
 
 
 @pytest.mark.parametrize("fault", ["lost", "unanswered"])
-def test_a_commit_without_an_answer_is_looked_up(through, network, fault):
-    backend = open_backend(through)
+def test_unanswered_commit_is_looked_up(proxied_url, network, fault):
+    backend = open_backend(proxied_url)
     backend.create_table("t", _SCHEMA)
 
     def change():
@@ -177,9 +177,9 @@ def test_a_commit_without_an_answer_is_looked_up(through, network, fault):
     backend.disconnect()
 
 
-def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, direct, network):
-    """The server does not learn that its client has gone: its transaction stays open."""
-    backend = open_backend(through)
+def test_commit_that_never_reached_server_is_rolled_back(proxied_url, direct_url, network):
+    """The server is not notified that its client is gone: the transaction stays open."""
+    backend = open_backend(proxied_url)
     backend.create_table("t", _SCHEMA)
 
     def change():
@@ -193,9 +193,9 @@ def test_a_commit_of_which_the_server_has_not_heard_is_ended(through, direct, ne
     backend.disconnect()
 
 
-def test_what_became_of_a_commit_is_unknown_while_the_server_is_away(through, network, monkeypatch):
+def test_commit_status_is_unknown_while_server_is_unreachable(proxied_url, network, monkeypatch):
     monkeypatch.setattr(commit_status, "_RESTART_SECONDS", 0.5)
-    backend = open_backend(through)
+    backend = open_backend(proxied_url)
     backend.create_table("t", _SCHEMA)
 
     def change():

@@ -1,4 +1,4 @@
-"""Searches after processes were killed while writing, and beside one another, miss nothing."""
+"""Searches miss nothing after kills of writing processes and beside other processes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _start(url: str, vectors: str, log: Path, seed: int, turns: int = 0):
 
 
 def _create(url: str, vectors: str, rows: int = 0) -> float:
-    """Make the indexed table; return the processor seconds that the index of each row took."""
-    import chromadb  # noqa: F401 - its import is no part of what is measured
+    """Create the indexed table; return the CPU seconds per row of the index build."""
+    import chromadb  # noqa: F401 - imported before the measurement
 
     with bb.connect(url, vectors=vectors) as session:
         table = session.create_table("t", {"key": bb.Int, "by": bb.Int, "v": bb.Vector(LENGTH)})
@@ -47,7 +47,7 @@ def _create(url: str, vectors: str, rows: int = 0) -> float:
 
 
 def _recall(table, live: np.ndarray, queries: np.ndarray) -> float:
-    """Return how many of the nearest rows are found; fewer rows than there are is an error."""
+    """Return the share of the nearest rows that is found; too few rows are an error."""
     norms, hits, total = np.linalg.norm(live, axis=1), 0, 0
     for query in queries:
         sim = table.v.similarity(query)
@@ -60,17 +60,17 @@ def _recall(table, live: np.ndarray, queries: np.ndarray) -> float:
 
 
 def _check(url: str, vectors: str, seed: int) -> tuple[int, float, float]:
-    """Compare searches, and what the index holds, with the rows.
+    """Compare searches and the content of the index with the rows.
 
-    Returns how many rows there are, the processor seconds until the index was whole, and the
-    recall of the searches: what the graph gives is not compared exactly, so a few may escape.
+    Returns the number of rows, the CPU seconds until the index was complete, and the recall of the
+    searches: results of the graph are approximate.
     """
     with bb.connect(url, vectors=vectors) as session:
         table = session.get_table("t")
         live = np.array(table.select("v").to_pyarrow()["v"].to_pylist(), "float64")
         queries = drawn(np.random.default_rng(seed), 3)
         start = time.process_time()
-        at_once = _recall(table, live, queries)  # whatever became of the index
+        at_once = _recall(table, live, queries)  # whatever the state of the index
         session._engine.indexing.wait({table.op().table_id})
         took = time.process_time() - start
         result = session.check(repair=False)
@@ -83,14 +83,14 @@ def _size(folder: Path) -> int:
 
 
 @dataclass
-class _Seen:
-    """What became of a directory of indexes."""
+class _IndexDirectory:
+    """State of an index directory."""
 
     folder: Path
     generations: list[tuple[int, int]] = field(default_factory=list)
 
     def moved_on(self) -> bool:
-        """Whether the index lives in another collection or directory than before."""
+        """Return whether the index moved to another collection or directory."""
         state = json.loads((self.folder / "state.json").read_text())
         (index,) = state["indexes"].values()
         self.generations.append((state["directory"], index["generation"]))
@@ -108,26 +108,30 @@ def _killed_while_writing(url: str, vectors: str, log: Path, chance: random.Rand
     process.communicate()
 
 
-def _spoil(folder: Path) -> None:
-    """Damage what a graph needs, as a disk may."""
+def _corrupt(folder: Path) -> None:
+    """Corrupt the files of the graph, as a faulty disk may."""
     for file in folder.rglob("data_level0.bin"):
         file.write_bytes(os.urandom(file.stat().st_size))
 
 
-def test_searches_are_right_after_every_kill(tmp_path):
-    Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")  # the index is asked
+def test_searches_are_correct_after_each_kill(tmp_path):
+    Path("barbule.toml").write_text("[search]\nmax_matrix_bytes = 0\n")  # searches use the index
     url, vectors = f"duckdb://{tmp_path / 'app.duckdb'}", f"chroma://{tmp_path / 'chroma'}"
     log, seed = tmp_path / "log", random.randrange(2**31)
     sys.stdout.write(f"seed {seed}\n")  # shown when it fails
     chance = random.Random(seed)
     first = _create(url, vectors, ROWS)
-    directory, initial_size, rebuilt = _Seen(tmp_path / "chroma"), _size(tmp_path / "chroma"), []
+    directory, initial_size, rebuilt = (
+        _IndexDirectory(tmp_path / "chroma"),
+        _size(tmp_path / "chroma"),
+        [],
+    )
     recalls = []
     directory.moved_on()
     for turn in range(KILLS):
         _killed_while_writing(url, vectors, log, chance)
-        if turn == KILLS - 1:  # one rebuild at least is measured
-            _spoil(tmp_path / "chroma")
+        if turn == KILLS - 1:  # measure at least one rebuild
+            _corrupt(tmp_path / "chroma")
         rows, took, recall = _check(url, vectors, turn)
         recalls.append(recall)
         if directory.moved_on():

@@ -61,7 +61,7 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-def test_no_row_is_lost_when_processes_insert_and_read_at_once(url):
+def test_concurrent_processes_lose_no_row(url):
     for writer in [_start(WRITER, url, me, ROUNDS) for me in range(PROCESSES)]:
         _finish(writer)
     with bb.connect(url, vectors="exact:") as session:
@@ -89,7 +89,7 @@ BUSY = """
 """
 
 
-def test_writers_spend_their_time_writing_and_not_in_handing_over(url):
+def test_writers_rarely_hand_over_database_file(url):
     """Opening and closing the file takes as long as several inserts."""
     writers = [_start(BUSY, url, me, 60) for me in range(2)]
     openings = [int(_finish(writer)) for writer in writers]
@@ -98,7 +98,7 @@ def test_writers_spend_their_time_writing_and_not_in_handing_over(url):
         assert session.get_table("t").count().to_pyarrow().as_py() == 2 * 61
 
 
-def test_who_reads_once_gets_its_turn_beside_a_busy_writer(url):
+def test_reader_gets_turn_beside_busy_writer(url):
     writer = _start(WRITER, url, 0, 100_000)
     try:
         while _written(url, 0) < 5:
@@ -109,7 +109,7 @@ def test_who_reads_once_gets_its_turn_beside_a_busy_writer(url):
         writer.communicate()
 
 
-def test_the_others_go_on_when_one_is_killed(url):
+def test_other_processes_continue_after_one_is_killed(url):
     others = [_start(WRITER, url, me, ROUNDS) for me in range(PROCESSES - 1)]
     victim = _start(WRITER, url, PROCESSES, 10_000)
     while victim.poll() is None and _written(url, PROCESSES) < 5:
@@ -134,13 +134,13 @@ def _written(url: str, writer: int) -> int:
         return table.filter(table.writer == writer).count().to_pyarrow().as_py()
 
 
-def test_an_idle_process_hands_the_file_over_and_sees_what_others_wrote(url):
+def test_idle_process_releases_file_and_sees_other_writes(url):
     session = bb.connect(url, vectors="exact:")
     table = session.get_table("t")
     table.insert(writer=0, n=0)
     _finish(_start(WRITER, url, 1, 3))  # fails after its lock_timeout
     assert table.count().to_pyarrow().as_py() == 4
-    _finish(_start(WRITER, url, 2, 1))  # Ibis' own connection comes back too
+    _finish(_start(WRITER, url, 2, 1))  # Ibis' own connection is restored too
     assert session.ibis.con.execute("SELECT 42").fetchall() == [(42,)]
     other = (
         "import sys, barbule as bb; bb.connect(sys.argv[1]).create_table('made', {'a': 'int64'})"
@@ -149,7 +149,7 @@ def test_an_idle_process_hands_the_file_over_and_sees_what_others_wrote(url):
     assert "made" in session.list_tables()
 
 
-def test_who_waits_too_long_learns_who_holds_the_file(url):
+def test_lock_timeout_names_process_that_holds_file(url):
     program = """
         import sys
         import barbule as bb
@@ -237,7 +237,7 @@ MANY = """
 """
 
 
-def test_many_writers_of_one_postgres_table_lose_nothing(postgres):
+def test_concurrent_postgres_writers_lose_no_update(postgres):
     processes, rounds = (8, 100) if FULL else (3, 6)
     with postgres.schema() as url:
         with bb.connect(url, vectors="exact:") as session:

@@ -1,4 +1,4 @@
-"""The budget of a table holds for all processes, sessions and threads that write to it."""
+"""The budget of a table applies to all processes, sessions and threads that write to it."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ def spent(url):
         return row
 
 
-def waiting(url):
-    """Return how many rows say that somebody has taken room."""
+def open_reservations(url):
+    """Return the number of open reservations."""
     with connect(url) as session:
         rows = session._engine.backend.table(reservations._NAME, reservations._SCHEMA)
         return session._engine.backend.arrow(rows.to_expr(), {}).num_rows
 
 
 @pytest.mark.parametrize(("processes", "cap", "rows"), [(2, 10, 10), (3, 30, 20)])
-def test_processes_share_the_calls_of_a_table(url, server, processes, cap, rows):
+def test_processes_share_call_budget(url, server, processes, cap, rows):
     make(url, server, calls=cap)
     moment = time.time() + 10
     outcomes = done([start(server, url, str(n), moment, rows) for n in range(processes)])
@@ -95,11 +95,11 @@ def test_processes_share_the_calls_of_a_table(url, server, processes, cap, rows)
     assert sum(calls for calls, _ in outcomes) == cap
     assert sum(deferred for _, deferred in outcomes) == processes * rows - cap
     assert spent(url)["calls"] == cap
-    assert waiting(url) == 0
+    assert open_reservations(url) == 0
 
 
 @pytest.mark.parametrize("cap", [{"tokens": 300}, {"usd": 0.0001}], ids=str)
-def test_processes_share_tokens_and_dollars(url, server, cap):
+def test_processes_share_token_and_cost_budgets(url, server, cap):
     server.tokenizer = len
     make(url, server, **cap)
     moment = time.time() + 10
@@ -110,7 +110,7 @@ def test_processes_share_tokens_and_dollars(url, server, cap):
     assert sum(deferred for _, deferred in outcomes) == 40 - server.count > 0
 
 
-def test_what_a_killed_process_took_counts_until_its_lease_ends(url, server):
+def test_reservation_of_killed_process_counts_until_lease_ends(url, server):
     server.latency = 3600
     make(url, server, calls=10)
     killed = start(server, url, "killed", 0, 4, lease=12)
@@ -126,10 +126,10 @@ def test_what_a_killed_process_took_counts_until_its_lease_ends(url, server):
     while time.time() < moment + 10:
         assert server.count <= 6
         time.sleep(0.01)
-    # The ledger says that the one that was killed has spent nothing.
+    # The ledger shows no spending of the killed process.
     assert done([other]) == [(10, 2)]
     assert server.count == spent(url)["calls"] == 10
-    assert waiting(url) == 0
+    assert open_reservations(url) == 0
 
 
 def test_threads_share_a_budget(url):
@@ -150,10 +150,10 @@ def test_threads_share_a_budget(url):
         assert sum(result.calls for result in results) == 12
         assert sum(result.deferred for result in results) == 18
     assert spent(url)["calls"] == 12
-    assert waiting(url) == 0
+    assert open_reservations(url) == 0
 
 
-def test_a_table_without_a_budget_makes_no_table_of_reservations(url):
+def test_table_without_budget_creates_no_reservations_table(url):
     with connect(url) as session:
         table = session.create_table("t", [{"w": "a"}])
         table.add_computed_column(x=slowly(table.w))
@@ -161,4 +161,4 @@ def test_a_table_without_a_budget_makes_no_table_of_reservations(url):
         table.set_budget(calls=3)
         table.insert(w="b")
         assert reservations._NAME in session._engine.backend.tables()
-        assert waiting(url) == 0
+        assert open_reservations(url) == 0

@@ -1,4 +1,4 @@
-"""Asks a model about rows of which other processes ask about some at the same time."""
+"""Calls a model for rows while other processes make some of the same calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inserts a picture, and waits before the commit until it is told to go on."""
+"""Inserts an image and waits before the commit for a signal file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = Path(sys.argv[3])
 
 @bb.udf(cache=False)
 def waiting(n: int) -> int:
-    """Say that the picture is in the store, and wait."""
+    """Signal that the image is in the store, and wait."""
     (FOLDER / "reached").touch()
     while not (FOLDER / "go on").exists():
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A process that has put a picture and not committed it yet is stopped, or killed."""
+"""A process that has stored an image but not committed it is stopped or killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from patience import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAM = Path(__file__).with_name("putting.py")
+PROGRAM = Path(__file__).with_name("inserting_media.py")
 NONE = datetime.timedelta(0)
 
 
@@ -30,8 +30,8 @@ def addresses(tmp_path: Path, backend_url: str | None) -> tuple[str, str]:
 
 
 @pytest.fixture
-def putting(tmp_path: Path, addresses: tuple[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process, and wait until its picture is in the store."""
+def inserting(tmp_path: Path, addresses: tuple[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process, and wait until its image is in the store."""
     command = [sys.executable, "-W", "error", str(PROGRAM), *addresses, str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
@@ -46,10 +46,10 @@ def putting(tmp_path: Path, addresses: tuple[str, str]) -> Iterator[subprocess.P
 
 
 @pytest.mark.parametrize("by", ["purge", "collect"])
-def test_a_stopped_process_commits_no_row_without_its_file(tmp_path, addresses, putting, by):
+def test_stopped_process_commits_no_row_without_media_file(tmp_path, addresses, inserting, by):
     url, media = addresses
     with bb.connect(url, media=media, vectors="exact:") as session:
-        putting.send_signal(signal.SIGSTOP)
+        inserting.send_signal(signal.SIGSTOP)
         buffer = io.BytesIO()
         PIL.Image.new("L", (4, 4), 7).save(buffer, "PNG")
         if by == "purge":
@@ -59,19 +59,20 @@ def test_a_stopped_process_commits_no_row_without_its_file(tmp_path, addresses, 
         else:
             assert session.collect_media(grace=NONE).files == 1
     (tmp_path / "go on").touch()
-    putting.send_signal(signal.SIGCONT)
-    _, errors = putting.communicate(timeout=PATIENCE)
-    assert putting.returncode == 0, errors.decode()
+    inserting.send_signal(signal.SIGCONT)
+    _, errors = inserting.communicate(timeout=PATIENCE)
+    assert inserting.returncode == 0, errors.decode()
     with bb.connect(url, media=media, vectors="exact:") as session:
         assert [image.getpixel((0, 0)) for image in session.get_table("t").collect()["img"]] == [7]
 
 
-def test_what_a_killed_process_has_put_is_collected(addresses, putting):
+def test_uncommitted_media_of_killed_process_are_collected(addresses, inserting):
     url, media = addresses
-    putting.kill()
-    putting.wait()
+    inserting.kill()
+    inserting.wait()
     with bb.connect(url, media=media, vectors="exact:") as session:
         assert session.get_table("t").count().to_pyarrow().as_py() == 0
-        assert session.collect_media().files == 0  # it is young: somebody may be about to commit it
+        # Within the grace period it may still be committed.
+        assert session.collect_media().files == 0
         assert session.collect_media(grace=NONE).files == 1
         assert not list(session._engine.library.store.objects())

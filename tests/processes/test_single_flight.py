@@ -1,4 +1,4 @@
-"""Processes that ask the same of a model at the same time ask it once, also when one dies."""
+"""Concurrent processes make equal model calls once, also when one of them dies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from barbule.session import Session
 from fakes.models_server import FakeModels
 from patience import PATIENCE
 
-PROGRAM = Path(__file__).with_name("asking.py")
+PROGRAM = Path(__file__).with_name("calling.py")
 ROWS = 120
 FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 
@@ -44,7 +44,7 @@ def start(server, path, name, moment):
     )
 
 
-def test_equal_questions_of_processes_are_asked_once(path):
+def test_processes_share_equal_model_calls(path):
     with FakeModels(latency=0.3) as server:
         moment = time.time() + 8
         running = [start(server, path, str(n), moment) for n in range(2)]
@@ -54,7 +54,7 @@ def test_equal_questions_of_processes_are_asked_once(path):
         assert server.count == ROWS
 
 
-def test_what_a_process_that_dies_was_asking_is_asked_by_the_other(path):
+def test_calls_of_killed_process_are_made_by_another(path):
     with FakeModels(latency=0.3) as server:
         first = start(server, path, "first", 0)
         while not server.count:
@@ -70,7 +70,7 @@ def test_what_a_process_that_dies_was_asking_is_asked_by_the_other(path):
 
 
 @pytest.mark.skipif(not FULL, reason="takes a minute; set BARBULE_TEST_FULL")
-def test_what_a_stopped_process_was_asking_is_asked_by_others_once(postgres, tmp_path):
+def test_calls_of_stopped_process_are_made_once_by_others(postgres, tmp_path):
     with postgres.schema() as url, FakeModels(latency=2) as server:
         with bb.connect(url, vectors="exact:") as session:
             session.create_table("qa", [{"q": f"question {n}"} for n in range(10)])
@@ -87,7 +87,7 @@ def test_what_a_stopped_process_was_asking_is_asked_by_others_once(postgres, tmp
             assert server.count <= 20
         finally:
             first.send_signal(signal.SIGCONT)
-        # What it was asking when it was stopped may be answered, or have taken too long.
+        # Calls in flight at the stop may be answered or have timed out.
         out, err = first.communicate(timeout=PATIENCE)
         assert out == "10 0\n", err
         call_count = server.count
@@ -113,7 +113,7 @@ def _holding(file, *slots):
     return other, other.stdout.readline()
 
 
-def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
+def test_claims_of_stopped_process_are_taken_over_once(tmp_path):
     file = tmp_path / "claims"
     stopped, output = _holding(file, 1, 2)
     assert output == "[1, 2]\n"
@@ -121,16 +121,16 @@ def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
     claims = Claims(file, 1.0)
     try:
         taken_over = set()
-        while not taken_over:  # it is silent for a while first
+        while not taken_over:  # its heartbeat has to expire first
             with claims.hold([2, 3]) as mine:
                 assert 3 in mine
                 taken_over = mine - {3}
                 if taken_over:
                     another, output = _holding(file, 2, 4)
-                    assert output == "[4]\n"  # the second of the two that wait takes over nothing
+                    assert output == "[4]\n"  # the second of two waiters takes over nothing
                     stopped.send_signal(signal.SIGCONT)
                     stopped.communicate("\n")
-                    # The first has ended, but not the one that took over from it.
+                    # The first has ended, but not the process that took over from it.
                     late, output = _holding(file, 1, 2)
                     assert output == "[1]\n"
                     another.communicate("\n")
@@ -144,7 +144,7 @@ def test_places_of_a_stopped_process_are_taken_over_once(tmp_path):
     claims.close()
 
 
-def test_places_that_another_process_holds_are_not_given(tmp_path):
+def test_claims_held_by_another_process_are_not_granted(tmp_path):
     file = tmp_path / "claims"
     other, output = _holding(file, 1, 2)
     assert output == "[1, 2]\n"
@@ -159,11 +159,11 @@ def test_places_that_another_process_holds_are_not_given(tmp_path):
     claims.close()
 
 
-def test_sessions_of_a_process_hold_places_of_their_own(tmp_path):
+def test_sessions_of_one_process_hold_separate_claims(tmp_path):
     file = tmp_path / "claims"
     one, other = Claims(file), Claims(file)
     with one.hold([1, 2]), one.hold([2, 5]) as again:
-        assert again == {2, 5}  # what the threads of a session share is theirs to tell apart
+        assert again == {2, 5}  # the threads of a session share its claims
         with other.hold([2, 3]) as mine:
             assert mine == {3}
         with other.hold([3, 5]) as mine:
@@ -178,7 +178,7 @@ def test_sessions_of_a_process_hold_places_of_their_own(tmp_path):
     other.close()
 
 
-def test_sessions_of_a_process_ask_a_question_once(backend_url, tmp_path, monkeypatch):
+def test_sessions_of_one_process_share_equal_model_calls(backend_url, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
     with FakeModels(latency=0.5) as server:
         settings = {
