@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder in which all copies keep what is not in the database."""
+    """Return the home folder that all copies share."""
     return tmp_path_factory.mktemp("stepping")
 
 
@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(
     backend_name: str, request: pytest.FixtureRequest, home: Path
 ) -> Iterator[Callable[[], AbstractContextManager[str]]]:
-    """Make copies of the database, and give their URLs."""
+    """Return a function that copies the database and yields the URL."""
     if backend_name == "postgres":
         server = request.getfixturevalue("postgres")
         with server.schema() as template:

@@ -1,7 +1,7 @@
-"""A second process that does operations of `world` when it is told to, through a pipe.
+"""A second process that runs operations of `world` on request, through a pipe.
 
-It is started once: importing takes longer than an operation. A line asks for something, by name
-and with arguments, and a line answers.
+It is started once, as imports take longer than an operation. A request is a line with a name and
+arguments, and so is each reply.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _PROGRAM = "import sys; sys.path[:0] = [sys.argv[1]]; from stepping import elsewhere; "
-_PROGRAM += "elsewhere.answer_all(sys.argv[2])"
+_PROGRAM += "elsewhere.serve(sys.argv[2])"
 
 
 def opened(url: str, home: Path) -> Session:
@@ -32,12 +32,12 @@ def opened(url: str, home: Path) -> Session:
 
 
 class Elsewhere:
-    """The second process, as the first one sees it.
+    """Client of the second process.
 
     Parameters
     ----------
     home
-        The folder in which both keep what is not in the database.
+        The home folder of both processes.
     """
 
     def __init__(self, home: Path) -> None:
@@ -62,30 +62,30 @@ class Elsewhere:
 
     @contextlib.contextmanager
     def on(self, url: str) -> Iterator[None]:
-        """Have a session on a database there meanwhile."""
-        self._ask("open", url)
+        """Open a session on a database in the second process."""
+        self._request("open", url)
         try:
             yield
         finally:
-            self._ask("close")
+            self._request("close")
 
     def run(self, operation: str) -> str:
-        """Do an operation there and return its outcome."""
-        return self._ask("run", operation)
+        """Run an operation there and return its outcome."""
+        return self._request("run", operation)
 
     def shown(self) -> dict[str, Any]:
-        """Return what the database shows there."""
-        return self._ask("shown")
+        """Return the visible state of the database there."""
+        return self._request("shown")
 
-    def _ask(self, *question: str) -> Any:
-        print(json.dumps(question), file=self._process.stdin, flush=True)
+    def _request(self, *request: str) -> Any:
+        print(json.dumps(request), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline() if self._process.stdout else ""
         assert answer, "the second process has ended"
         return json.loads(answer)
 
 
-def answer_all(home: str) -> None:
-    """Answer the lines of the standard input until it ends."""
+def serve(home: str) -> None:
+    """Process requests from the standard input until it ends."""
     session: Session | None = None
     for line in sys.stdin:
         kind, *arguments = json.loads(line)

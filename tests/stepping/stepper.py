@@ -1,8 +1,8 @@
-"""Runs two operations through each other: one stops at a point, the other runs, the first goes on.
+"""Interleaves two operations: one stops at a point, the other runs, the first continues.
 
-A point is where an operation waits, or may be overtaken: before it takes the right to write,
-before it reads rows, and when it calls a function for some rows. The backends' own methods are
-called as they are; what is added is the stop.
+A point is where an operation waits or may be overtaken: before it takes the write lock, before it
+reads rows, and when it calls a function for some rows. The methods of the backends are unchanged,
+apart from the added stop.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _OVERTAKING = 2.0  # seconds for which the second runs alone; it may wait for th
 
 @dataclass
 class _Stepped:
-    """The operation that is stopped: its thread, how far it is, and where it stops."""
+    """State of the stopped operation: its progress and where it stops."""
 
     stop: int
     reached: threading.Event = field(default_factory=threading.Event)
     goes_on: threading.Event = field(default_factory=threading.Event)
     overtaken: threading.Event = field(default_factory=threading.Event)
-    """Whether the second has ended, or waits for an answer that the first has asked for."""
+    """Whether the second has ended or waits for a call in flight of the first."""
     points: int = 0
     writing: int = 0
     trace: list[str] = field(default_factory=list)
@@ -45,8 +45,8 @@ _stepped: _Stepped | None = None
 def point(name: str) -> None:
     """Stop here if the calling thread is the stepped one and this is its point.
 
-    Functions are called in threads of their own, so that a call belongs to whoever is stepped.
-    Calls with no read between them are one point: they go on beside each other.
+    Functions are called in threads of their own, so a call belongs to the stepped operation. Calls
+    with no read between them are one point, as they run in parallel.
     """
     mine: _Stepped | None = getattr(_local, "stepped", None)
     if mine is None and name == "call":
@@ -62,7 +62,7 @@ def point(name: str) -> None:
         stops = mine.points == mine.stop
     if stops:
         mine.reached.set()
-        assert mine.goes_on.wait(PATIENCE), "nobody let the operation go on"
+        assert mine.goes_on.wait(PATIENCE), "the operation was not resumed"
 
 
 @contextlib.contextmanager
@@ -72,8 +72,8 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
     Parameters
     ----------
     apart
-        Whether the second runs in another process: it cannot overtake where the first keeps a
-        file open, so that there is no point.
+        Whether the second runs in another process: it cannot overtake while the first keeps a file
+        open, so there is no point then.
     """
     engine = session._engine
     backend, asked = engine.backend, engine.caller._ledger_calls.in_flight
@@ -122,7 +122,7 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
         kind.write_lock, kind.arrow, flights.claimed = write_lock, arrow, claimed
 
 
-def through_each_other(
+def interleave(
     first: Callable[[], str], second: Callable[[], str], stop: int
 ) -> tuple[str, str, str] | None:
     """Run the first up to a point, then the second, then the rest of the first.
@@ -188,7 +188,7 @@ def number_of_points(operation: Callable[[], str]) -> int:
 
 
 def outcome_of(operation: Callable[[], Any]) -> str:
-    """Run an operation and tell what came of it: how many rows, an error, or a crash."""
+    """Run an operation and return its outcome: a row count, an error or a crash."""
     from ibis.common.exceptions import IbisError
 
     from barbule.errors import BarbuleError, ConflictError
@@ -199,6 +199,6 @@ def outcome_of(operation: Callable[[], Any]) -> str:
         return "conflict"
     except (BarbuleError, IbisError, AttributeError):
         return "error"
-    except Exception as error:  # noqa: BLE001 - it is compared with what a serial order gives
+    except Exception as error:  # noqa: BLE001 - compared with the serial orders
         return f"crash: {error!r}"
     return f"rows={done.rows}" if hasattr(done, "rows") else "done"

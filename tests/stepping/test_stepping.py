@@ -1,7 +1,7 @@
-"""Any two operations, one stopped wherever it may be overtaken, leave what a serial order leaves.
+"""Two interleaved operations leave the state of a serial order.
 
-`nox -s kills` runs all pairs, between threads, and those that would be most likely to break
-between processes, too; here are the latter, and few of them between processes.
+`nox -s kills` runs all pairs between threads, and the pairs that are most likely to fail between
+processes too; by default the latter pairs run, and a few of them between processes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stepping.elsewhere import opened
-from stepping.stepper import number_of_points, outcome_of, stopping, through_each_other
+from stepping.stepper import interleave, number_of_points, outcome_of, stopping
 from stepping.world import OPERATIONS, shown, stored
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ LIKELY = [
     ("replace view", "snapshot"),
     ("change type", "update by an expression"),
 ]
-# One for each kind of what two processes may do at once; among their like these take least time.
+# One pair for each kind of conflict between two processes: the fastest of its kind.
 QUICK = [
     ("create iterator view", "insert"),
     ("create aggregate view", "insert"),
@@ -67,13 +67,13 @@ QUICK = [
 ]
 BETWEEN_PROCESSES = LIKELY if FULL else QUICK
 
-# What ends at once, as the first of a pair, whatever the other does: it reads nothing but the
-# latest commit, within the right to write.
+# As the first of a pair these cannot be overtaken: they read nothing but the latest commit, and
+# hold the write lock.
 ATOMIC = {"checkpoint", "snapshot"}
-# Labels change nothing but what these read, so that others cannot meet who sets one.
+# Only these read labels, so only they can conflict with an operation that sets one.
 READ_LABELS = {"revert", "compact", "purge", "replace view", "drop table", "drop view"}
-# As the first of a pair they go the way of another with other values, and stop where that does.
-# What they write meets the others' as the second of a pair.
+# As the first of a pair they take the steps of another operation, with other values. Their writes
+# are tested as the second of a pair.
 TWINS = {"insert another": "insert", "upsert the same": "upsert"}
 
 
@@ -95,8 +95,8 @@ def _does(session: Session, name: str) -> Callable[[], str]:
 
 
 @dataclass(frozen=True)
-class Left:
-    """What is left of a pair: the outcomes of both, what is stored, and what that shows."""
+class Result:
+    """Result of a pair: the outcomes of both, the stored state and the visible state."""
 
     outcomes: tuple[str, ...]
     stored: tuple[str, ...]
@@ -104,16 +104,16 @@ class Left:
 
 
 @cache
-def _serial(copied: Copied, home: Path, *names: str) -> Left:
-    """Do operations one after the other."""
+def _serial(copied: Copied, home: Path, *names: str) -> Result:
+    """Run operations one after the other."""
     with copied() as url, opened(url, home) as session:
         outcomes = tuple(_does(session, name)() for name in names)
-        return Left(outcomes, stored(session), shown(session))
+        return Result(outcomes, stored(session), shown(session))
 
 
 @cache
 def _points(copied: Copied, home: Path, name: str, *, apart: bool) -> int:
-    """Count the points of an operation: its calls and its reads in threads may pair in two ways."""
+    """Count the points of an operation; calls and reads in threads may pair in two ways."""
     counts = []
     for _ in range(2):
         with copied() as url, opened(url, home) as session, stopping(session, apart=apart):
@@ -122,8 +122,8 @@ def _points(copied: Copied, home: Path, name: str, *, apart: bool) -> int:
     return max(counts)
 
 
-def _explained(left: Left, copied: Copied, home: Path, names: tuple[str, str]) -> str | None:
-    """Tell how what is left differs from what each serial order leaves, if it does."""
+def _differing(left: Result, copied: Copied, home: Path, names: tuple[str, str]) -> str | None:
+    """Describe how the result differs from each serial order, or return None."""
     forth = _serial(copied, home, *names)
     back = _serial(copied, home, *reversed(names))
     lines = [f"outcomes {left.outcomes}"]
@@ -139,7 +139,7 @@ def _explained(left: Left, copied: Copied, home: Path, names: tuple[str, str]) -
             for key in sorted(state.keys() | left.shown.keys())
             if state.get(key) != left.shown.get(key)
         ]
-    if left.outcomes[0] == "conflict":  # it has read a source that cannot be read again
+    if left.outcomes[0] == "conflict":  # it has read a source that can be read only once
         alone = _serial(copied, home, names[1])
         if left.outcomes[1:] == alone.outcomes and left.shown == alone.shown:
             return None
@@ -147,7 +147,7 @@ def _explained(left: Left, copied: Copied, home: Path, names: tuple[str, str]) -
 
 
 def _step(copied: Copied, home: Path, names: tuple[str, str], other: Elsewhere | None) -> None:
-    """Stop the first at each of its points, and compare what both leave with serial orders."""
+    """Stop the first at each of its points and compare the result with serial orders."""
     seen: set[tuple[Any, ...]] = set()
     points = _points(copied, home, names[0], apart=other is not None)
     for stop in range(1, points + 1):
@@ -158,37 +158,37 @@ def _step(copied: Copied, home: Path, names: tuple[str, str], other: Elsewhere |
             held.enter_context(stopping(session, apart=other is not None))
             first = _does(session, names[0])
             second = partial(other.run, names[1]) if other else _does(session, names[1])
-            outcomes = through_each_other(first, second, stop)
+            outcomes = interleave(first, second, stop)
             if outcomes is None:
                 return
             *done, where = outcomes
             assert not any(each.startswith("crash") for each in done), (done, where)
             state = stored(session)
-            if (*done, *state) in seen:  # it shows what an earlier one has shown
+            if (*done, *state) in seen:  # the visible state is that of an earlier run
                 continue
-            left = Left(tuple(done), state, shown(session))
+            left = Result(tuple(done), state, shown(session))
             assert other is None or other.shown() == left.shown
-        if difference := _explained(left, copied, home, names):
+        if difference := _differing(left, copied, home, names):
             pytest.fail(f"The first stopped {where}; {difference}")
         seen.add((*done, *state))
 
 
 @pytest.mark.parametrize(("first", "second"), _pairs())
-def test_operations_stepped_through_each_other_are_serial(
+def test_interleaved_operations_are_serializable(
     copied: Copied, home: Path, first: str, second: str
 ):
     _step(copied, home, (first, second), None)
 
 
 @pytest.mark.parametrize(("first", "second"), BETWEEN_PROCESSES)
-def test_operations_of_two_processes_are_serial(
+def test_interleaved_operations_of_two_processes_are_serializable(
     copied: Copied, home: Path, elsewhere: Elsewhere, first: str, second: str
 ):
     _step(copied, home, (first, second), elsewhere)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_each_operation_does_something(copied: Copied, home: Path, name: str):
+def test_each_operation_changes_stored_state(copied: Copied, home: Path, name: str):
     done = _serial(copied, home, name)
 
     assert done.outcomes in {("done",), *((f"rows={rows}",) for rows in range(5))}

@@ -1,4 +1,4 @@
-"""A small database with views of each kind, what can be done to it, and all that it shows."""
+"""A small database with views of each kind, operations on it, and its visible state."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def embed(text: str) -> bb.Vector(2):
 
 @bb.iterator(return_type={"word": str}, version="1")
 def words(text: str):
-    """Cut a text at its spaces."""
+    """Split a text at its spaces."""
     point("call")
     for word in text.split():
         yield {"word": word}
 
 
 def make(session: Session) -> None:
-    """Make tables with history, and views of each kind over them."""
+    """Create tables with history, and views of each kind over them."""
     session.create_table("customers", [{"id": 1, "name": "ada"}, {"id": 2, "name": "bob"}])
     rows = [
         {"key": 1, "text": "a b", "size": 1, "customer": 1, "spare": "s"},
@@ -95,7 +95,7 @@ def _items(verb: Callable[[Any], Any]) -> Callable[[Session], Any]:
 
 _NEW = {"text": "n n", "size": 2, "customer": 2, "spare": "s"}
 
-# By name: what is done, to a fresh session or one that has just been used.
+# Operations by name, on a new session or one that was just used.
 OPERATIONS: dict[str, Callable[[Session], Any]] = {
     "insert": _items(lambda t: t.insert(key=7, **_NEW)),
     "insert another": _items(lambda t: t.insert([{"key": 8, **_NEW, "size": 1}])),
@@ -157,7 +157,7 @@ OPERATIONS: dict[str, Callable[[Session], Any]] = {
 
 
 def shown(session: Session) -> dict[str, Any]:
-    """Return all that a database shows, in an order that does not depend on how it came about."""
+    """Return the visible state of a database, in an order that is independent of its history."""
     state: dict[str, Any] = {}
     for name in session.list_tables():
         table = session.get_table(name)
@@ -187,10 +187,10 @@ def _rows(table: Any) -> list[str]:
 
 
 def stored(session: Session) -> tuple[str, ...]:
-    """Return the rows of all tables as they lie in the database, and the catalog in memory.
+    """Return the stored rows of all tables, and the catalog in memory.
 
-    What a database shows follows from these, and reading them takes a tenth of the time. Left
-    out are moments, and answers of functions, which are written in any order.
+    The visible state follows from these, and reading them takes a tenth of the time. Timestamps are
+    left out, and answers of functions, which are written in any order.
     """
     backend, catalog = session._engine.backend, session._engine.catalog
     catalog.refresh()
