@@ -35,7 +35,7 @@ def _rows(backend, name: str, schema: dict[str, str]) -> list[dict[str, object]]
     return backend.arrow(leaf, {}).to_pylist()
 
 
-def _living(backend, name: str = "t", columns: dict[str, str] | None = None) -> dict[str, str]:
+def _live_table(backend, name: str = "t", columns: dict[str, str] | None = None) -> dict[str, str]:
     schema = {**LIFE, **(columns or {"x": "int64"})}
     backend.create_table(name, sch.Schema(schema))
     rows = {RID: [0, 1, 2], FROM: [1, 1, 1], TO: [FOREVER] * 3}
@@ -43,7 +43,7 @@ def _living(backend, name: str = "t", columns: dict[str, str] | None = None) -> 
     return schema
 
 
-def test_rows_are_matched_by_name_and_others_are_empty(backend):
+def test_append_matches_columns_by_name_and_fills_nulls(backend):
     schema = {"a": "int64", "b": "string", "c": "array<float32>"}
     backend.create_table("t", sch.Schema(schema))
     backend.append("t", pa.table({"b": ["x"], "a": pa.array([1], pa.int8())}))
@@ -51,7 +51,7 @@ def test_rows_are_matched_by_name_and_others_are_empty(backend):
 
 
 @pytest.mark.parametrize("in_turn", [True, False])
-def test_threads_share_an_insert_only_where_rows_fill_batches(backend, in_turn):
+def test_insert_uses_several_threads_only_for_full_batches(backend, in_turn):
     rows = pa.table({"a": range(100), "b": [[n] for n in range(100)]})
     backend.create_table("t", sch.Schema({"a": "int64", "b": "array<int64>", "c": "string"}))
     cursor = backend.cursor
@@ -73,7 +73,7 @@ def test_appended_rows_keep_their_order(backend):
     assert [row["a"] for row in _rows(backend, "t", {"a": "int64"})] == list(range(2000))
 
 
-def test_the_log_of_a_file_is_not_carried_over_at_every_insert(tmp_path):
+def test_write_ahead_log_is_not_checkpointed_at_each_insert(tmp_path):
     opened = open_backend(f"duckdb:///{tmp_path}/x.duckdb")
     opened.create_table("t", sch.Schema({"a": "string"}))
     rows = pa.table({"a": ["x" * 100] * 100_000})
@@ -115,7 +115,7 @@ def test_values_never_become_sql(backend):
     assert len(_rows(backend, "t", {"v": "string"})) == len(nasty) - 1
 
 
-def test_insert_keeps_moments_numbers_and_missing_values(backend):
+def test_insert_round_trips_timestamps_numbers_and_nulls(backend):
     schema = {"at": "timestamp('UTC')", "n": "int64", "f": "boolean", "s": "string"}
     backend.create_table("t", sch.Schema(schema))
     moment = datetime.datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=datetime.UTC)
@@ -124,23 +124,23 @@ def test_insert_keeps_moments_numbers_and_missing_values(backend):
     assert _rows(backend, "t", schema) == [row]
 
 
-def test_create_replaces_what_a_crash_left(backend):
-    _living(backend)
+def test_create_table_replaces_leftover_table(backend):
+    _live_table(backend)
     backend.create_table("t", sch.Schema({"z": "string"}))
     assert _rows(backend, "t", {"z": "string"}) == []
     backend.drop_table("not there")
 
 
-def test_add_column_replaces_what_a_crash_left(backend):
-    schema = _living(backend)
+def test_add_column_replaces_leftover_column(backend):
+    schema = _live_table(backend)
     backend.add_column("t", "y", ibis.dtype("int64"))
     backend.fill_column("t", "y", pa.table({RID: [0], "y": [7]}))
     backend.add_column("t", "y", ibis.dtype("string"))
     assert [row["y"] for row in _rows(backend, "t", {**schema, "y": "string"})] == [None] * 3
 
 
-def test_close_ends_live_rows_only_and_once(backend):
-    schema = _living(backend)
+def test_end_rows_ends_live_rows_only(backend):
+    schema = _live_table(backend)
     backend.end_rows("t", [0, 1], 4)
     backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
     backend.end_rows("t", pa.array([1, 99], pa.int64()), 9)
@@ -148,8 +148,8 @@ def test_close_ends_live_rows_only_and_once(backend):
     assert lives == [(0, 1, 4), (0, 4, FOREVER), (1, 1, 4), (2, 1, FOREVER)]
 
 
-def test_fill_sets_live_rows_only(backend):
-    schema = _living(backend)
+def test_fill_column_sets_live_rows_only(backend):
+    schema = _live_table(backend)
     backend.end_rows("t", [0], 4)
     backend.append("t", pa.table({RID: [0], FROM: [4], TO: [FOREVER]}))
     backend.fill_column("t", "x", pa.table({RID: [0, 1], "x": [10, None]}))
@@ -157,13 +157,13 @@ def test_fill_sets_live_rows_only(backend):
     assert result == {(0, 4): None, (0, FOREVER): 10, (1, FOREVER): None, (2, FOREVER): None}
 
 
-def test_a_transaction_is_all_or_nothing(backend):
-    schema = _living(backend)
+def test_transaction_is_atomic(backend):
+    schema = _live_table(backend)
     before = _rows(backend, "t", schema)
 
     def change() -> None:
         backend.create_table("other", sch.Schema({"a": "int64"}))
-        backend.add_column("t", "y", ibis.dtype("int64"))  # first: DuckDB wants it so
+        backend.add_column("t", "y", ibis.dtype("int64"))  # first, as DuckDB requires
         backend.append("t", pa.table({RID: [9], FROM: [2], TO: [FOREVER]}))
         backend.end_rows("t", [0], 2)
 
@@ -183,7 +183,7 @@ def test_a_transaction_is_all_or_nothing(backend):
     assert backend.tables() == {"t", "other"}
 
 
-def test_after_a_rollback_the_backend_goes_on(backend):
+def test_backend_is_usable_after_rollback(backend):
     backend.create_table("t", sch.Schema({"a": "int64"}))
     with pytest.raises(Exception, match="nope"), backend.transaction():
         backend.append("nope", pa.table({"a": [1]}))
@@ -192,8 +192,8 @@ def test_after_a_rollback_the_backend_goes_on(backend):
     assert _rows(backend, "t", {"a": "int64"}) == [{"a": 1}]
 
 
-def test_others_see_nothing_before_the_commit(backend):
-    schema = _living(backend)
+def test_uncommitted_rows_are_invisible_to_other_threads(backend):
+    schema = _live_table(backend)
     counts: list[int] = []
 
     def look() -> None:
@@ -211,7 +211,7 @@ def test_others_see_nothing_before_the_commit(backend):
     assert counts == [3, 4]
 
 
-def test_separate_commits_on_its_own(backend):
+def test_separate_connection_commits_independently(backend):
     backend.create_table("ledger", sch.Schema({"a": "int64"}))
     separate = backend.separate()
 
@@ -239,7 +239,7 @@ def _numbers(backend, count: int) -> ibis.Table:
 
 
 @pytest.mark.parametrize("writing", [False, True])
-def test_batches_give_all_rows_in_pieces(backend, writing):
+def test_batches_return_all_rows_in_order(backend, writing):
     query = _numbers(backend, 10_000)
     if writing:
         with backend.transaction():
@@ -262,7 +262,7 @@ def test_other_queries_may_run_between_two_batches(backend):
     assert total == 10_000
 
 
-def test_batches_that_are_not_read_to_the_end_hold_nothing(backend):
+def test_closed_batches_do_not_block_drop_table(backend):
     batches = backend.batches(_numbers(backend, 10_000), {}, 2048)
     next(batches)
     batches.close()
@@ -270,7 +270,7 @@ def test_batches_that_are_not_read_to_the_end_hold_nothing(backend):
     assert backend.tables() == set()
 
 
-def test_staged_tables_are_readable_while_they_are_staged(backend):
+def test_staged_tables_are_readable_only_in_their_query(backend):
     leaf = backend.table("bb_stage", sch.Schema({"a": "int64"})).to_expr()
     staged = {"bb_stage": pa.table({"a": [1, 2]})}
     assert backend.arrow(leaf.filter(leaf.a > 1), staged).to_pylist() == [{"a": 2}]
@@ -286,7 +286,7 @@ def test_in_memory_tables_of_a_query_are_staged(backend):
     assert [batch.to_pylist() for batch in backend.batches(query, {}, 10)] == [[{"n": 3}]]
 
 
-def test_results_have_the_types_that_ibis_promises(backend):
+def test_result_types_match_ibis_schema(backend):
     query = _numbers(backend, 3)
     typed = query.mutate(
         total=query.n.sum().over(ibis.window()), small=ibis.literal(1, "int8"), x=ibis.literal(0.7)
@@ -308,14 +308,14 @@ def test_similarity_is_larger_for_nearer_vectors(backend, metric, expected):
     assert result == [pytest.approx(expected, rel=1e-6)]
 
 
-def test_what_duckdb_cannot_run_is_said_so(backend):
+def test_unsupported_expression_is_refused(backend):
     query = _numbers(backend, 3)
     with pytest.raises(UnsupportedError, match=r"DuckDB cannot run this expression.*@bb\.udf"):
         backend.compile(query.select(x=query.n.cast("string").authority()))
     assert "numbers" in backend.compile(query)
 
 
-def test_a_database_file_is_made_with_the_folders_of_its_home(tmp_path):
+def test_missing_folders_of_home_are_created(tmp_path):
     file = tmp_path / "deep" / "er" / "app.duckdb"
     backend = open_backend(f"duckdb://{file}", home=tmp_path / "deep")
     backend.create_table("t", sch.Schema({"a": "int64"}))
@@ -327,7 +327,7 @@ def test_a_database_file_is_made_with_the_folders_of_its_home(tmp_path):
     again.disconnect()
 
 
-def test_what_cannot_be_opened_is_named(tmp_path):
+def test_unreadable_database_is_named(tmp_path):
     (tmp_path / "text.duckdb").write_text("this is no database" * 100)
     with pytest.raises(DiskError, match=r"text\.duckdb' cannot be read: .*not a valid DuckDB"):
         open_backend(f"duckdb://{tmp_path / 'text.duckdb'}")
@@ -338,7 +338,7 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         open_backend("oracle://x")
 
 
-def test_threads_have_connections_of_their_own(backend):
+def test_threads_have_separate_connections(backend):
     connections: list[object] = []
     thread = threading.Thread(target=lambda: connections.append(backend.ibis.con))
     thread.start()
@@ -348,10 +348,8 @@ def test_threads_have_connections_of_their_own(backend):
 
 
 @pytest.mark.parametrize("kind", ["string", "binary", "array<string>"])
-def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
-    backend, monkeypatch, kind
-):
-    """Texts together longer than 2 GiB are beyond Arrow's usual offsets, so these are not used."""
+def test_large_column_is_aligned_with_ended_rows(backend, monkeypatch, kind):
+    """Strings of more than 2 GiB in total exceed Arrow's usual offsets, so these are not used."""
     monkeypatch.setattr(table_rewrite, "_MIN_BYTES", 0)
     monkeypatch.setattr(table_rewrite, "_MAX_OFFSET_BYTES", 0)
     backend.create_table("t", sch.Schema({RID: "int64", FROM: "int64", TO: "int64"}))
@@ -375,7 +373,7 @@ def test_large_columns_of_any_length_are_laid_beside_rows_that_have_ended(
     assert [row["x"] for row in result] == [cells[2], None, cells[1], cells[0]]
 
 
-def test_a_database_is_made_in_a_folder_that_is_there(tmp_path, monkeypatch):
+def test_database_in_missing_folder_is_refused(tmp_path, monkeypatch):
     for url in (f"duckdb://{tmp_path}/no/dir/x.duckdb", f"{tmp_path}/no/dir/x.duckdb"):
         with pytest.raises(
             ConfigurationError, match=r"no folder '.*/no/dir' for the .*'x\.duckdb'"
@@ -393,7 +391,7 @@ def test_a_database_is_made_in_a_folder_that_is_there(tmp_path, monkeypatch):
     assert list(home.iterdir())
 
 
-def test_what_the_driver_makes_of_ctrl_c_is_ctrl_c():
+def test_driver_interrupt_becomes_keyboard_interrupt():
     with pytest.raises(KeyboardInterrupt), raise_keyboard_interrupt():
         raise RuntimeError("Query interrupted")
     with pytest.raises(KeyboardInterrupt), raise_keyboard_interrupt():

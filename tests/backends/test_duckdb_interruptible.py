@@ -1,4 +1,4 @@
-"""Which queries of DuckDB are run by another thread, so that Ctrl-C can end them."""
+"""DuckDB queries that run in another thread, so that Ctrl-C can interrupt them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from barbule.backends.duckdb import queries
 
 @pytest.fixture
 def joined(session, monkeypatch):
-    """Tell of each query that joins whether another thread runs it."""
+    """Record for each query that joins whether another thread runs it."""
     interrupted = []
     read_table = queries.read_table
 
@@ -30,7 +30,7 @@ def table(session):
     return table
 
 
-def test_search_and_view_meet_one_row_and_stay_in_their_thread(session, table, joined):
+def test_search_and_view_queries_stay_in_their_thread(session, table, joined):
     table.add_embedding_index("v")
     view = session.create_view("w", table.where(table.n > 3))
     nearest = table.where(table.n > 4).order_by(table.v.similarity([1.0, 2.0]), asc=False)
@@ -42,7 +42,7 @@ def test_search_and_view_meet_one_row_and_stay_in_their_thread(session, table, j
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_join_of_users_is_run_by_another_thread(table, joined, equal):
+def test_user_join_runs_in_another_thread(table, joined, equal):
     other = table.view()
     predicate = table.n == other.n if equal else table.n > other.n
 

@@ -1,4 +1,4 @@
-"""A few rows are written to DuckDB exactly as Arrow holds them."""
+"""Small inserts into DuckDB through bound parameters store exact values."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FLOATS = [0.1, -0.0, SMALLEST, 1.1754944e-38, 3.4028235e38, INFINITE, -INFINITE,
 TEXTS = ["", "it's", "a\0b", "\0", "\\", "表\U0001f600", "NULL", "?", "$1"]
 BLOBS = [b"", b"\0", b"\0\xff'\\x41", bytes(range(256))]
 YEAR = 31_556_952_000_000  # microseconds
-MOMENTS = [0, -1, 1, 123_456, 10_000 * YEAR, -5_000 * YEAR, 2**63 - 2]
+TIMESTAMPS = [0, -1, 1, 123_456, 10_000 * YEAR, -5_000 * YEAR, 2**63 - 2]
 
-# The type of a column, that of Arrow, and values: counted from 1970 where it is of moments.
+# Column type: Arrow type and values; temporal values are counted from 1970.
 EXACT = {
     "int64": (pa.int64(), [0, -1, 2**63 - 1, -(2**63)]),
     "int8": (pa.int8(), [-128, 127]),
@@ -35,9 +35,9 @@ EXACT = {
     "string ": (pa.large_string(), TEXTS),
     "binary": (pa.binary(), BLOBS),
     "date": (pa.date32(), [0, -1, 2_932_897, -719_163, 19_000]),
-    "timestamp(6)": (pa.timestamp("us"), MOMENTS),
-    "timestamp('UTC')": (pa.timestamp("us", "UTC"), MOMENTS),
-    "timestamp('Europe/Berlin')": (pa.timestamp("us", "Europe/Berlin"), MOMENTS),
+    "timestamp(6)": (pa.timestamp("us"), TIMESTAMPS),
+    "timestamp('UTC')": (pa.timestamp("us", "UTC"), TIMESTAMPS),
+    "timestamp('Europe/Berlin')": (pa.timestamp("us", "Europe/Berlin"), TIMESTAMPS),
     "array<float32, 8>": (pa.list_(pa.float32(), 8), [FLOATS, FLOATS[::-1]]),
     "array<float64, 2>": (pa.list_(pa.float64(), 2), [[0.1, -0.0], [5e-324, 1e308]]),
     "array<float32>": (pa.list_(pa.float32()), [FLOATS, [], [-0.0]]),
@@ -47,21 +47,21 @@ EXACT = {
     "array<binary>": (pa.list_(pa.binary()), [BLOBS, []]),
     "array<array<int64>>": (pa.list_(pa.list_(pa.int64())), [[[1, 2], [], None], [], [[2**40]]]),
 }
-# What is not taken, as it would arrive otherwise, or is not faster.
+# Values that are not bound as parameters: they would change, or it is not faster.
 OTHERS = {
-    "a number that is none": pa.array([NAN]),
-    "one in a vector": pa.array([[0.5, NAN]], pa.list_(pa.float32(), 2)),
-    "one in a list": pa.array([[1.0], [NAN]], pa.list_(pa.float64())),
-    "a vector with a gap": pa.array([[0.5, None]], pa.list_(pa.float32(), 2)),
-    "the end of time": pa.array([2**63 - 1], pa.int64()).cast(pa.timestamp("us")),
-    "its beginning": pa.array([1 - 2**63], pa.int64()).cast(pa.timestamp("us", "UTC")),
+    "NaN": pa.array([NAN]),
+    "NaN in a vector": pa.array([[0.5, NAN]], pa.list_(pa.float32(), 2)),
+    "NaN in a list": pa.array([[1.0], [NAN]], pa.list_(pa.float64())),
+    "a vector with a null": pa.array([[0.5, None]], pa.list_(pa.float32(), 2)),
+    "the latest timestamp": pa.array([2**63 - 1], pa.int64()).cast(pa.timestamp("us")),
+    "the earliest timestamp": pa.array([1 - 2**63], pa.int64()).cast(pa.timestamp("us", "UTC")),
     "nanoseconds": pa.array([1], pa.int64()).cast(pa.timestamp("ns")),
-    "records": pa.array([{"key": [1], "value": [2]}]),
-    "records in lists": pa.array([[{"a": 1}]]),
+    "structs": pa.array([{"key": [1], "value": [2]}]),
+    "structs in lists": pa.array([[{"a": 1}]]),
     "decimals": pa.array([decimal.Decimal("0.7")], pa.decimal128(20, 4)),
     "no rows": pa.array([], pa.int64()),
     "a large vector": pa.array([[0.5] * 1025], pa.list_(pa.float32(), 1025)),
-    "a long text": pa.array(["x" * 100_000]),
+    "a long string": pa.array(["x" * 100_000]),
 }
 
 
@@ -79,7 +79,7 @@ def _array(kind: pa.DataType, values: list[object]) -> pa.Array:
 
 
 def _bits(cells: pa.ChunkedArray) -> list[object]:
-    """Return values as they are in memory: each number, and what is missing, apart."""
+    """Return the bits of values, and None for nulls."""
     kind = cells.type
     if pa.types.is_temporal(kind):
         return cells.cast(pa.int32() if kind == pa.date32() else pa.int64()).to_pylist()
@@ -99,8 +99,8 @@ def _stored(backend, schema: sch.Schema) -> pa.ChunkedArray:
 
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("kind", EXACT)
-def test_few_rows_arrive_as_arrow_holds_them(backend, kind, together):
-    assert pd is not None  # until it is loaded they go another way
+def test_few_rows_round_trip_exactly(backend, kind, together):
+    assert pd is not None  # without it no parameters are bound
     arrow, values = EXACT[kind]
     schema = sch.Schema({"n": "int64", "v": kind.strip()})
     cells = _array(arrow, [*values, None])
@@ -114,7 +114,7 @@ def test_few_rows_arrive_as_arrow_holds_them(backend, kind, together):
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_few_rows_are_stored_as_many_are(backend, kind):
+def test_few_rows_are_stored_like_many(backend, kind):
     arrow, values = EXACT[kind]
     schema = sch.Schema({"n": "int64", "v": kind.strip()})
     cells = _array(arrow, values)
@@ -130,7 +130,7 @@ def test_few_rows_are_stored_as_many_are(backend, kind):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_what_would_arrive_otherwise_is_handed_over(backend, kind):
+def test_values_unsafe_as_parameters_use_arrow(backend, kind):
     cells = OTHERS[kind]
     rows = pa.table({"v": cells})
     assert insert_parameters(rows) is None
@@ -143,7 +143,7 @@ def test_what_would_arrive_otherwise_is_handed_over(backend, kind):
     assert str(stored.cast(cells.type)) == str(pa.chunked_array([cells]))
 
 
-def test_rows_of_several_types_stand_beside_each_other(backend):
+def test_rows_of_many_types_round_trip_together(backend):
     kinds = [kind for kind in EXACT if kind == kind.strip()]
     schema = sch.Schema({f"c{n}": kind for n, kind in enumerate(kinds)})
     rows = [
@@ -161,7 +161,7 @@ def test_rows_of_several_types_stand_beside_each_other(backend):
         assert _bits(stored[name].cast(both[name].type)) == _bits(both[name]), name
 
 
-def test_texts_in_statements_are_exact(backend):
+def test_strings_in_statements_are_exact(backend):
     assert values_literals(pa.table({"v": ["a\0b"]})) is None
     schema = sch.Schema({"k": "string", "n": "int64"})
     backend.create_table("t", schema)

@@ -1,4 +1,4 @@
-"""The file of a DuckDB database: deleted or replaced beneath a session, or of another program."""
+"""DuckDB files that are deleted or replaced during a session, or from other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import barbule as bb
 from barbule.errors import ConfigurationError, DiskError
 
-windows = pytest.mark.skipif(sys.platform == "win32", reason="a file that is open stays there")
+windows = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ WRITES = {
 
 @windows
 @pytest.mark.parametrize("loss", LOSSES)
-def test_nothing_is_written_to_a_file_that_is_gone(loss, file):
+def test_write_to_lost_file_raises(loss, file):
     change, message = LOSSES[loss]
     session = connected(file)
     table = session.create_table("t", {"a": bb.Int})
@@ -79,7 +79,7 @@ def test_nothing_is_written_to_a_file_that_is_gone(loss, file):
         with pytest.raises(DiskError, match=f"{re.escape(str(file))}' {message}") as caught:
             write(table)
         assert "connect again" in caught.value.hint
-    assert table.collect()["a"] == [1]  # what it had can be kept
+    assert table.collect()["a"] == [1]  # its rows can still be read
     if file.parent.exists():
         with pytest.raises(DiskError, match=message):
             bb.Session(session.settings)
@@ -87,7 +87,7 @@ def test_nothing_is_written_to_a_file_that_is_gone(loss, file):
 
 
 @windows
-def test_a_file_that_is_put_back_is_written_again(file):
+def test_restored_file_is_written_again(file):
     with connected(file) as session:
         table = session.create_table("t", [{"a": 1}])
         moved_file = file.with_suffix(".moved")
@@ -101,7 +101,7 @@ def test_a_file_that_is_put_back_is_written_again(file):
 
 
 @windows
-def test_a_new_session_makes_a_new_file_once_the_former_is_closed(file):
+def test_new_session_creates_file_after_close(file):
     session = connected(file)
     session.create_table("t", [{"a": 1}])
     file.unlink()
@@ -113,10 +113,10 @@ def test_a_new_session_makes_a_new_file_once_the_former_is_closed(file):
 @windows
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_file_that_is_gone_when_it_is_opened_again_is_not_made_anew(file):
+def test_lost_file_is_not_recreated_on_reopen(file):
     session = connected(file)
     table = session.create_table("t", [{"a": 1}])
-    if (child := os.fork()) == 0:  # before which the file is closed
+    if (child := os.fork()) == 0:  # which closes the file first
         os._exit(0)
     os.waitpid(child, 0)
     moved_file = file.rename(file.with_suffix(".moved"))
@@ -144,7 +144,7 @@ def test_a_database_of_sqlite_is_refused_without_the_network(file):
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n" * 1000, b"PAR1" + bytes(9000), b"x"])
-def test_a_file_that_is_no_database_is_named(content, file):
+def test_file_that_is_not_a_database_is_refused(content, file):
     file.write_bytes(content)
     with pytest.raises(DiskError, match=r"app\.duckdb' cannot be read") as caught:
         connected(file)
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_database_is_named(content, file):
     assert file.read_bytes() == content
 
 
-def test_a_database_of_another_program_gets_tables_beside_its_own(file):
+def test_foreign_tables_of_database_are_kept(file):
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS a")
     with connected(file) as session:
@@ -190,7 +190,7 @@ READING = """
 
 
 @windows
-def test_a_log_that_is_damaged_is_named_or_ends_there(file):
+def test_damaged_log_is_refused_and_truncated_log_is_replayed(file):
     url = f"duckdb:///{file}"
     run(LOGGING, url, status=-9)
     log = file.with_name("app.duckdb.wal")

@@ -1,4 +1,4 @@
-"""The Postgres adapter by itself: addresses, connections, what is kept in other forms."""
+"""The Postgres adapter: addresses, connections and storage forms."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_both_schemes_open_the_adapter(url):
         backend.disconnect()
 
 
-def test_the_url_holds_settings_of_ours_and_of_libpq(url, postgres):
+def test_url_holds_settings_of_barbule_and_libpq(url, postgres):
     address = read_address(f"{url}&lock_timeout=2.5&connect_timeout=7", 60)
     assert address.lock_timeout == 2.5
     assert "connect_timeout=7" in address.conninfo
@@ -101,7 +101,7 @@ def test_no_message_shows_the_password(url, postgres):
     backend.disconnect()
 
 
-def test_a_schema_holds_a_database_of_its_own(postgres):
+def test_postgres_schemas_hold_separate_databases(postgres):
     with postgres.database() as url:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute('CREATE SCHEMA "Other ""one"""')
@@ -109,7 +109,7 @@ def test_a_schema_holds_a_database_of_its_own(postgres):
         first.create_table("t", sch.Schema({"a": "int64"}))
         other.create_table("u", sch.Schema({"a": "int64"}))
         assert (first.tables(), other.tables()) == ({"t"}, {"u"})
-        with first.write_lock(), other.write_lock():  # each has its own right
+        with first.write_lock(), other.write_lock():  # each has its own write lock
             assert other.ibis.current_database == 'Other "one"'
         first.disconnect()
         other.disconnect()
@@ -118,7 +118,7 @@ def test_a_schema_holds_a_database_of_its_own(postgres):
 # Connections
 
 
-def test_what_a_thread_leaves_is_used_again(backend):
+def test_connections_of_ended_threads_are_reused(backend):
     backend.create_table("t", sch.Schema({"a": "int64"}))
     for _ in range(30):
         thread = threading.Thread(target=lambda: (backend.tables(), backend.ibis.list_tables()))
@@ -139,13 +139,13 @@ def _end_connection(backend, url):
     other.disconnect()
 
 
-def test_a_connection_that_is_lost_is_replaced(backend, url):
+def test_lost_connection_is_replaced(backend, url):
     leaf = _create_table(backend, {"a": "int64"}, [{"a": 1}])
     _end_connection(backend, url)
     assert backend.arrow(leaf, {}).to_pylist() == [{"a": 1}]
 
 
-def test_a_transaction_that_is_lost_is_not_gone_on_with(backend, url):
+def test_lost_transaction_raises_and_is_rolled_back(backend, url):
     leaf = _create_table(backend, {"a": "int64"}, [{"a": 1}])
 
     def change():
@@ -159,7 +159,7 @@ def test_a_transaction_that_is_lost_is_not_gone_on_with(backend, url):
     assert backend.arrow(leaf, {}).to_pylist() == [{"a": 1}]
 
 
-def test_a_closed_backend_says_so(url):
+def test_closed_backend_is_refused(url):
     backend = open_backend(url)
     backend.disconnect()
     backend.disconnect()
@@ -167,7 +167,7 @@ def test_a_closed_backend_says_so(url):
         backend.tables()
 
 
-def test_a_swallowed_failure_is_not_committed_silently(backend):
+def test_transaction_with_swallowed_error_is_not_committed(backend):
     leaf = _create_table(backend, {"a": "int64"}, [])
 
     def swallow():
@@ -181,7 +181,7 @@ def test_a_swallowed_failure_is_not_committed_silently(backend):
     assert backend.arrow(leaf, {}).num_rows == 0
 
 
-def test_changing_a_table_that_another_holds_is_refused_in_time(backend, url):
+def test_lock_timeout_refuses_change_of_locked_table(backend, url):
     _create_table(backend, {"a": "int64"}, [{"a": 1}])
     impatient = open_backend(f"{url}&lock_timeout=0.2")
     with backend.transaction():
@@ -207,7 +207,7 @@ backend.disconnect()
 """
 
 
-def test_many_processes_write_at_once_and_lose_nothing(backend, url):
+def test_concurrent_processes_lose_no_row(backend, url):
     leaf = _create_table(backend, {RID: "int64", FROM: "int64", TO: "int64", "who": "int64"}, [])
     writers = [
         subprocess.Popen([sys.executable, "-c", _WRITER, url, str(number)]) for number in range(3)
@@ -218,7 +218,7 @@ def test_many_processes_write_at_once_and_lose_nothing(backend, url):
     assert sorted(rows["who"].to_pylist()) == sorted(list(range(3)) * 25)
 
 
-def test_the_right_of_a_killed_process_is_free(backend, url):
+def test_write_lock_of_killed_process_is_released(backend, url):
     script = (
         "import sys; from barbule.backends.base import open_backend\n"
         "with open_backend(sys.argv[1]).write_lock(): print('held', flush=True); sys.stdin.read()"
@@ -235,7 +235,7 @@ def test_the_right_of_a_killed_process_is_free(backend, url):
 # Streams
 
 
-def test_a_stream_keeps_its_memory_whatever_its_length(backend):
+def test_stream_memory_is_bounded(backend):
     _create_table(backend, {"n": "int64", "s": "string"}, [])
     backend._connection.run(
         "INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) AS i"
@@ -260,7 +260,7 @@ def test_a_stream_keeps_its_memory_whatever_its_length(backend):
         assert most < 20_000_000  # of 65 MB
 
 
-def test_streams_of_one_transaction_do_not_disturb_each_other(backend):
+def test_streams_of_one_transaction_are_independent(backend):
     schema = {"n": "int64"}
     query = _create_table(backend, schema, [{"n": n} for n in range(100)]).order_by("n")
     staged_leaf = _leaf(backend, "bb_given", schema)
@@ -277,10 +277,10 @@ def test_streams_of_one_transaction_do_not_disturb_each_other(backend):
     assert pairs == [(a, b) for a in range(0, 100, 10) for b in (90, 95)]
 
 
-# Forms
+# Storage forms
 
 
-def test_names_too_long_for_postgres_stay_apart(backend):
+def test_names_too_long_for_postgres_stay_distinct(backend):
     first, second = "é" * 60 + "1", "é" * 60 + "2"
     leaf = _create_table(backend, {first: "int64", second: "int64"}, [{first: 1, second: 2}])
     assert backend.arrow(leaf, {}).to_pylist() == [{first: 1, second: 2}]
@@ -288,7 +288,7 @@ def test_names_too_long_for_postgres_stay_apart(backend):
     assert backend.arrow(summed, {}).column("n" * 200).to_pylist() == [3]
 
 
-def test_a_cell_that_postgres_cannot_keep_is_named(backend):
+def test_cell_that_postgres_cannot_store_is_named(backend):
     _create_table(backend, {"a": "int64", "s": "string"}, [])
     with pytest.raises(DataError, match=r"column 's', row 1: .*NUL.*\(value: 'x\\x00y'\)"):
         backend.append("t", pa.table({"a": [1, 2], "s": ["fine", "x\0y"]}))
@@ -305,7 +305,7 @@ def test_rows_that_are_too_wide_are_refused(backend):
         backend.create_table("u", sch.Schema({f"c{n}": "int8" for n in range(2000)}))
 
 
-def test_json_within_a_struct_is_json_for_sql_too(backend):
+def test_json_in_struct_can_be_queried(backend):
     kind = "struct<j: json, more: array<struct<k: json>>>"
     leaf = _create_table(
         backend, {"s": kind}, [{"s": {"j": '{"a": [1, 2]}', "more": [{"k": '{"b": "x"}'}]}}]
@@ -316,7 +316,7 @@ def test_json_within_a_struct_is_json_for_sql_too(backend):
     assert backend.arrow(leaf, {}).to_pylist()[0]["s"]["j"] == '{"a": [1, 2]}'
 
 
-def test_fill_of_a_struct_keeps_its_json(backend):
+def test_fill_column_keeps_json_in_struct(backend):
     life = {RID: "int64", FROM: "int64", TO: "int64"}
     kind = "struct<j: json>"
     _create_table(backend, {**life, "s": kind}, [{RID: 0, FROM: 1, TO: FOREVER}])
@@ -326,7 +326,7 @@ def test_fill_of_a_struct_keeps_its_json(backend):
     assert backend.arrow(leaf.select(x=leaf.s.j[0].int), {}).to_pylist() == [{"x": 7}]
 
 
-def test_structs_and_arrays_are_computed_as_by_other_backends(backend):
+def test_struct_and_array_expressions_match_duckdb(backend):
     row = {
         "s": {"x": 1, "y": "one"},
         "a": [3, 1, None],
@@ -374,7 +374,7 @@ def test_structs_and_arrays_are_computed_as_by_other_backends(backend):
         assert result == expected, name
 
 
-def test_arrays_of_arrays_are_gathered_and_picked(backend):
+def test_collect_and_last_of_arrays(backend):
     t = _create_table(
         backend,
         {"k": "int64", "a": "array<int64>"},
@@ -389,7 +389,7 @@ def test_arrays_of_arrays_are_gathered_and_picked(backend):
     ]
 
 
-def test_numerics_become_what_ibis_promises(backend):
+def test_numeric_results_have_ibis_types(backend):
     t = _create_table(
         backend,
         {"i": "int64", "n": "decimal(10, 2)", "u": "uint64"},
@@ -406,7 +406,7 @@ def test_numerics_become_what_ibis_promises(backend):
     assert float(row["share"]) == pytest.approx(1.25 / 3, abs=1e-2)
 
 
-def test_intervals_and_zones(backend):
+def test_timestamp_difference_and_date_with_time_zone(backend):
     moment = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
     t = _create_table(backend, {"at": "timestamp('UTC')"}, [{"at": moment}])
     query = t.select(
@@ -416,10 +416,10 @@ def test_intervals_and_zones(backend):
     assert row == {"apart": datetime.timedelta(days=2), "day": datetime.date(2024, 3, 1)}
 
 
-# What Ibis does by itself
+# Methods of Ibis
 
 
-def test_verbs_of_ibis_run(backend):
+def test_ibis_methods_work_on_backend(backend):
     leaf = _create_table(
         backend,
         {"n": "int64", "s": "struct<x: int64>", "u": "uuid"},
@@ -444,7 +444,7 @@ def test_verbs_of_ibis_run(backend):
     assert leaf.to_pandas(limit=0).shape == (0, 3)
 
 
-def test_files_are_written_as_by_duckdb(backend, tmp_path):
+def test_written_files_match_duckdb(backend, tmp_path):
     moment = datetime.datetime(2024, 1, 5, 12, 5)  # noqa: DTZ001 - without a zone
     rows = [{"n": n, "s": 'it\'s, "q"', "at": moment} for n in range(5000)]
     leaf = _create_table(backend, {"n": "int64", "s": "string", "at": "timestamp"}, rows)
@@ -457,7 +457,7 @@ def test_files_are_written_as_by_duckdb(backend, tmp_path):
     assert len((tmp_path / "few").read_text().splitlines()) == 2
 
 
-def test_sql_over_staged_rows(backend):
+def test_schema_of_sql_over_staged_rows(backend):
     leaf = _leaf(backend, "bb_given", {"n": "int64"})
     for count in (3, 1000):
         with backend.staging({"bb_given": pa.table({"n": range(count)})}) as reader:
