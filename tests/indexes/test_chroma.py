@@ -1,4 +1,4 @@
-"""An embedded Chroma directory: who owns it, and when it may be believed."""
+"""Embedded Chroma directories: ownership and consistency."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def vectors_of(commit, dimension=8):
 
 
 def drain(index, commit):
-    """Put the rows of one commit in; half of the rows of the commit before get new vectors."""
+    """Insert the rows of one commit and update half of the rows of the previous one."""
     ids = np.arange(BATCH) + commit * BATCH
     index.upsert(ids, vectors_of(commit))
     index.upsert(ids[::2] - BATCH, vectors_of(commit)[::2] + 0.25)
@@ -45,7 +45,7 @@ def check_complete(index, up_to):
             rows[::2] = vectors_of(commit + 1)[::2] + 0.25
             sample = slice(0, BATCH, 25)
         else:
-            # A crash may have given the even ones their next vectors already.
+            # A crash may have written the next vectors of the even rows already.
             sample = slice(1, BATCH, 50)
         nearest = [one.ids.tolist() for one in index.search(rows[sample], 1)]
         assert nearest == [[key] for key in ids[sample].tolist()]
@@ -70,7 +70,7 @@ def run(program, *arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
 
-def test_what_was_drained_is_there_after_closing(tmp_path):
+def test_synced_vectors_survive_close(tmp_path):
     filled(tmp_path / "v", 3)
     store, index = opened(tmp_path / "v")
     assert index.watermark == 3
@@ -82,7 +82,7 @@ def test_what_was_drained_is_there_after_closing(tmp_path):
     assert index.watermark == -1
 
 
-def test_what_outlives_a_closed_store_leaves_the_directory_to_others(tmp_path):
+def test_closed_store_releases_its_directory(tmp_path):
     store, index = opened(tmp_path / "v")
     index.upsert([1], np.ones((1, 8)))
     index.advance(1)
@@ -96,7 +96,7 @@ def test_what_outlives_a_closed_store_leaves_the_directory_to_others(tmp_path):
     assert process.communicate("\n", timeout=PATIENCE)[0].startswith("True")
 
 
-def test_a_fill_that_reached_no_watermark_starts_again_empty(tmp_path):
+def test_index_without_watermark_is_reopened_empty(tmp_path):
     store, index = opened(tmp_path / "v")
     index.upsert([1], np.ones((1, 8)))
     store.close()
@@ -120,7 +120,7 @@ def test_stores_of_one_process_share_a_directory(tmp_path):
     store.close()
 
 
-def test_a_process_that_ends_without_closing_leaves_it_clean(tmp_path):
+def test_process_exit_without_close_leaves_index_clean(tmp_path):
     program = (
         "import sys, numpy as np; from barbule.indexes.chroma.embedded import ChromaStore; "
         "index = ChromaStore(sys.argv[1]).open('t.v', 8, 'l2'); "
@@ -147,7 +147,7 @@ while commit < 400:
 """
 
 
-def test_kill_while_writing(tmp_path):
+def test_index_is_consistent_after_kill_while_writing(tmp_path):
     where = tmp_path / "v"
     chance = random.Random()
     for _ in range(2):
@@ -172,31 +172,31 @@ def garbage(file):
     file.write_bytes(np.random.default_rng(0).bytes(size))
 
 
-def spoil_graph(root):
+def corrupt_graph(root):
     for file in root.glob("chroma-*/*/*.bin"):
         garbage(file)
 
 
-def lose_graph(root):
+def delete_graph(root):
     for file in root.glob("chroma-*/*/*"):
         file.unlink()
 
 
-def spoil_database(root):
+def corrupt_database(root):
     for file in root.glob("chroma-*/chroma.sqlite3"):
         garbage(file)
 
 
-def lose_chroma(root):
+def delete_chroma(root):
     for folder in root.glob("chroma-*/"):
         shutil.rmtree(folder)
 
 
-def spoil_state(root):
+def corrupt_state(root):
     (root / "state.json").write_text('{"format": 1, "dire')
 
 
-def lie_about_count(root):
+def falsify_count(root):
     state = json.loads((root / "state.json").read_text())
     state["indexes"]["t.v"]["count"] += 1
     (root / "state.json").write_text(json.dumps(state))
@@ -205,12 +205,12 @@ def lie_about_count(root):
 @pytest.mark.parametrize(
     "damage",
     [
-        spoil_graph,
-        lose_graph,
-        spoil_database,
-        lose_chroma,
-        spoil_state,
-        lie_about_count,
+        corrupt_graph,
+        delete_graph,
+        corrupt_database,
+        delete_chroma,
+        corrupt_state,
+        falsify_count,
         shutil.rmtree,
     ],
 )
@@ -234,7 +234,7 @@ def test_a_damaged_directory_becomes_an_empty_index(tmp_path, damage):
     store.close()
 
 
-def test_a_directory_that_is_removed_under_us(tmp_path):
+def test_directory_removed_in_use_is_recreated(tmp_path):
     where = tmp_path / "v"
     store, index = opened(where)
     drain(index, 1)
@@ -250,7 +250,7 @@ def test_a_directory_that_is_removed_under_us(tmp_path):
     store.close()
 
 
-def test_a_state_that_cannot_be_written_is_an_error_of_ours(tmp_path):
+def test_unwritable_state_file_raises(tmp_path):
     where = tmp_path / "v"
     store, index = opened(where)
     (where / "state.json").unlink()
@@ -260,7 +260,7 @@ def test_a_state_that_cannot_be_written_is_an_error_of_ours(tmp_path):
     store.close()
 
 
-def test_a_path_that_cannot_be_written(tmp_path):
+def test_unwritable_path_makes_store_unusable(tmp_path):
     (tmp_path / "file").write_text("")
     store = ChromaStore(tmp_path / "file" / "v")
     assert not store.usable
@@ -279,7 +279,7 @@ sys.stdin.readline()
 """
 
 
-def test_a_second_process_is_told_who_owns_the_directory(tmp_path):
+def test_second_process_gets_pid_of_directory_owner(tmp_path):
     store, index = opened(tmp_path / "v")
     process = run(HOLDER, tmp_path / "v", stdin=subprocess.PIPE)
     output = process.communicate("\n", timeout=PATIENCE)[0]
@@ -289,7 +289,7 @@ def test_a_second_process_is_told_who_owns_the_directory(tmp_path):
     store.close()
 
 
-def test_ownership_passes_on_when_the_owner_is_killed(tmp_path):
+def test_ownership_is_released_when_owner_is_killed(tmp_path):
     process = run(HOLDER, tmp_path / "v", stdin=subprocess.PIPE)
     assert process.stdout.readline().startswith("True")
     store = ChromaStore(tmp_path / "v")
@@ -319,13 +319,13 @@ sys.exit(code or not store.usable)
 """
 
 
-def test_a_forked_child_has_no_part_in_it(tmp_path):
+def test_forked_child_cannot_use_store(tmp_path):
     process = run(FORKER, tmp_path / "v")
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 
-def test_the_lock_is_shared_within_a_process(tmp_path):
+def test_owner_lock_is_shared_within_process(tmp_path):
     first, second = OwnerLock(tmp_path / "c"), OwnerLock(tmp_path / "c")
     assert first.holder() is None
     assert first.acquire()
@@ -346,7 +346,7 @@ def test_the_lock_is_shared_within_a_process(tmp_path):
     assert first.holder() is None
 
 
-def test_an_examination_tells_which_collections_are_intact(tmp_path):
+def test_examine_reports_intact_collections(tmp_path):
     filled(tmp_path / "v", 1)
     chroma = tmp_path / "v" / "chroma-1"
     examination = examine(chroma, ["bb-t_2ev-g1", "bb-absent-g1"])

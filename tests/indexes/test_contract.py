@@ -1,4 +1,4 @@
-"""The contract of vector stores, over those that barbule has."""
+"""The contract of vector stores, run over the built-in stores."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def name():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_search_is_as_near_as_brute_force(store, name, metric):
+def test_search_matches_brute_force(store, name, metric):
     rows = clustered(2000)
     ids = np.arange(2000) + 2**33
     index = store.open(name, DIMENSION, metric)
@@ -144,7 +144,7 @@ def test_upsert_overwrites_and_delete_removes(store, name):
 
 
 @pytest.mark.parametrize("noise", [0, 1e-3])
-def test_writing_over_vectors_again_and_again_loses_none(store, name, noise):
+def test_repeated_upserts_lose_no_vector(store, name, noise):
     rows = clustered(300)
     ids = np.arange(300)
     index = store.open(name, DIMENSION, "cosine")
@@ -154,7 +154,7 @@ def test_writing_over_vectors_again_and_again_loses_none(store, name, noise):
     check_search(index, ids, rows, rows[::10], "cosine", recall=0.99)
 
 
-def test_the_last_of_equal_ids_wins(store, name):
+def test_last_of_duplicate_ids_wins(store, name):
     index = store.open(name, 2, "l2")
     index.upsert([1, 2, 1], [[9, 9], [5, 5], [0, 0]])
     assert index.count() == 2
@@ -169,7 +169,7 @@ def test_ties_go_to_the_smaller_id(store, name):
     assert index.search([0, 0], 3)[0].ids.tolist() == [4, 7, 9]
 
 
-def test_k_and_shapes_at_the_edges(store, name):
+def test_search_with_edge_values_of_k_and_shape(store, name):
     rows = clustered(20)
     index = store.open(name, DIMENSION, "l2")
     assert [len(one) for one in index.search(rows[:3], 5)] == [0, 0, 0]
@@ -187,7 +187,7 @@ def test_ids_may_be_large_or_negative(store, name):
     assert [one.ids[0] for one in index.search(np.eye(4), 1)] == ids
 
 
-def test_watermark_and_reset(store, name):
+def test_reset_clears_watermark_and_vectors(store, name):
     index = store.open(name, 2, "cosine")
     assert index.watermark == -1
     index.upsert([1], [[1, 1]])
@@ -202,7 +202,7 @@ def test_watermark_and_reset(store, name):
     assert (index.watermark, index.search([1, 1], 9)[0].ids.tolist()) == (5, [2])
 
 
-def test_an_index_is_the_same_when_opened_twice(store, name):
+def test_index_opened_twice_shares_state(store, name):
     first = store.open(name, 2, "l2")
     first.upsert([1], [[1, 1]])
     first.advance(3)
@@ -211,7 +211,7 @@ def test_an_index_is_the_same_when_opened_twice(store, name):
 
 
 @pytest.mark.parametrize("other", [(3, "l2"), (2, "cosine")])
-def test_another_shape_is_an_empty_index(store, name, other):
+def test_other_dimension_or_metric_opens_empty_index(store, name, other):
     index = store.open(name, 2, "l2")
     index.upsert([1], [[1, 1]])
     index.advance(3)
@@ -221,7 +221,7 @@ def test_another_shape_is_an_empty_index(store, name, other):
     assert again.count() == 1
 
 
-def test_indexes_of_like_names_are_apart(store, name):
+def test_indexes_with_similar_names_are_separate(store, name):
     names = [name, f"{name}_", f"{name}-g1", name.replace(".", "_2e"), name * 20, name * 20 + "x"]
     for key, one in enumerate(names):
         store.open(one, 2, "l2").upsert([key], [[1, 1]])
@@ -229,7 +229,7 @@ def test_indexes_of_like_names_are_apart(store, name):
         assert store.open(one, 2, "l2").search([1, 1], 9)[0].ids.tolist() == [key]
 
 
-def test_drop_forgets(store, name):
+def test_dropped_index_reopens_empty(store, name):
     index = store.open(name, 2, "l2")
     index.upsert([1], [[1, 1]])
     index.advance(3)
@@ -239,7 +239,7 @@ def test_drop_forgets(store, name):
     assert (again.watermark, again.count()) == (-1, 0)
 
 
-def test_bad_vectors_are_refused_by_id_and_nothing_is_written(store, name):
+def test_invalid_vectors_are_refused_and_nothing_is_written(store, name):
     index = store.open(name, 2, "cosine")
     index.upsert([1], [[1, 1]])
     for bad, message in [
@@ -263,18 +263,18 @@ def test_bad_vectors_are_refused_by_id_and_nothing_is_written(store, name):
     assert index.search([1, 1], 5)[0].ids.tolist() == [1]
 
 
-def test_a_zero_vector_has_a_place_under_l2(store, name):
+def test_zero_vector_is_valid_with_l2(store, name):
     index = store.open(name, 2, "l2")
     index.upsert([1, 2], [[0, 0], [3, 4]])
     assert index.search([0, 0], 2)[0].distances.tolist() == [0, 25]
 
 
-def test_a_dimension_is_positive(store, name):
+def test_zero_dimension_is_refused(store, name):
     with pytest.raises(VectorIndexError, match="at least one number"):
         store.open(name, 0, "l2")
 
 
-def test_closing_twice_is_fine(url):
+def test_close_is_idempotent(url):
     store = open_store(url)
     index = store.open("t.v", 2, "l2")
     store.close()
@@ -298,7 +298,7 @@ def test_closing_twice_is_fine(url):
         ("chroma+http://h:1/path", "a host and a port alone"),
     ],
 )
-def test_urls_that_are_refused(url, message):
+def test_invalid_urls_are_refused(url, message):
     with pytest.raises(ConfigurationError, match=message):
         open_store(url)
 
@@ -309,7 +309,7 @@ def test_a_secret_in_a_url_is_not_shown():
     assert "sesame" not in str(caught.value)
 
 
-def test_a_server_that_is_away():
+def test_unreachable_server_makes_store_unusable():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         store = open_store(f"chroma+http://127.0.0.1:{free.getsockname()[1]}")
@@ -320,7 +320,7 @@ def test_a_server_that_is_away():
         store.close()
 
 
-def test_a_server_keeps_watermarks_and_a_stale_handle_is_not_credited(server, name):
+def test_server_keeps_watermark_and_refuses_stale_handle(server, name):
     first, second = open_store(server), open_store(server)
     mine = first.open(name, 2, "l2")
     mine.upsert([1], [[1, 1]])
@@ -340,7 +340,7 @@ def test_a_server_keeps_watermarks_and_a_stale_handle_is_not_credited(server, na
     second.close()
 
 
-def test_importing_the_contract_loads_nothing_heavy():
+def test_import_of_stores_loads_no_heavy_library():
     program = (
         "import sys, barbule.errors; before = set(sys.modules); import barbule.indexes.stores; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "

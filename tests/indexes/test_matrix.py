@@ -1,4 +1,4 @@
-"""Vectors in memory, as they are and as they lately were, while others write."""
+"""In-memory vectors of the current and recent commits, during concurrent writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ METRICS = ("cosine", "ip", "l2")
 
 
 def exact(rows, query, k, metric):
-    """Compare all rows, a mapping of identities to vectors, by the definition."""
+    """Compare all rows, a mapping of row ids to vectors, by the definition."""
     ids = np.array(sorted(rows))
     vectors = np.array([rows[row] for row in ids], np.float64).reshape(len(ids), -1)
     vector = np.asarray(query, np.float64)
@@ -27,7 +27,7 @@ def exact(rows, query, k, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_each_of_many_commits_is_found_as_it_was(metric):
+def test_matrix_answers_for_each_past_commit(metric):
     chance = np.random.default_rng(5)
     matrix, rows, states = Matrix(8, metric), {}, {}
     for commit in range(1, 60):
@@ -59,7 +59,7 @@ def test_each_of_many_commits_is_found_as_it_was(metric):
             assert ids.tolist() == result[0].tolist()
 
 
-def test_what_has_been_forgotten_is_not_answered():
+def test_matrix_returns_none_for_discarded_commit():
     matrix = Matrix(2, "cosine")
     ids = np.arange(3000)
     vectors = np.random.default_rng(1).normal(size=(3000, 2)).astype("f4")
@@ -75,16 +75,16 @@ def test_what_has_been_forgotten_is_not_answered():
     assert matrix.nbytes < before / 2
 
 
-def test_equal_scores_come_by_identity_also_of_rows_that_changed():
+def test_equal_scores_are_ordered_by_row_id():
     matrix = Matrix(2, "cosine")
     same = np.array([[1.0, 0.0]], np.float32)
     matrix.put(np.arange(1000), np.repeat(same, 1000, axis=0), commit=1)
-    matrix.put(np.array([3]), same, commit=2)  # its place is behind all others
+    matrix.put(np.array([3]), same, commit=2)  # it is stored behind all others
     nearest_ids, _ = matrix.nearest(same[0], 5, commit=2)
     assert nearest_ids.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_what_cannot_be_compared_is_gone_from_that_commit_on():
+def test_nan_vector_is_removed_from_its_commit_on():
     matrix = Matrix(2, "cosine")
     matrix.put(np.array([1]), np.array([[1.0, 0.0]], np.float32), commit=1)
     matrix.put(np.array([1]), np.array([[np.nan, 0.0]], np.float32), commit=2)
@@ -94,7 +94,7 @@ def test_what_cannot_be_compared_is_gone_from_that_commit_on():
 
 
 def test_readers_see_their_commit_while_another_thread_writes():
-    """At commit n all rows have the vector of n: an answer of two commits would show."""
+    """At commit n all rows have the vector of n, so that a mix of two commits is detected."""
     count, commits = 64, 400
     ids = np.arange(count)
     matrix = Matrix(2, "l2")
