@@ -1,4 +1,4 @@
-"""What lowering leaves for the backend."""
+"""Lowering of queries to plain Ibis for the backend."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def test_a_view_joins_its_base_only_for_columns_of_the_base(recent):
     assert recent.select("name", "loud").collect() == [{"name": "Up", "loud": "UP"}]
 
 
-def test_the_latest_version_without_closed_rows_needs_no_filter(films):
+def test_latest_version_without_ended_rows_needs_no_filter(films):
     assert "WHERE" not in films.compile()
     films.update({"year": 2010}, where=films.name == "Up")
     assert "WHERE" in films.compile()
 
 
-def test_a_chain_over_one_table_is_one_select(films):
+def test_chained_query_compiles_to_one_select(films):
     newest = films.where(films.year > 1970).mutate(age=2026 - films.year).order_by("age")
     query = newest.where(newest.age > 1).select("name", old=newest.age > 40)
     assert query.compile().count("SELECT") == 1
     assert query.collect() == [{"name": "Up", "old": False}, {"name": "Alien", "old": True}]
 
 
-def test_values_are_not_multiplied_without_bounds(films):
+def test_inlining_of_expressions_is_bounded(films):
     doubled = films.select("year")
     for _ in range(24):
         doubled = doubled.mutate(year=doubled.year + doubled.year)
@@ -59,13 +59,13 @@ def test_values_are_not_multiplied_without_bounds(films):
     assert doubled.collect()["year"] == [2009 << 24, 1979 << 24]
 
 
-def test_only_the_columns_that_are_read_are_asked_of_the_backend(films):
+def test_only_needed_columns_are_read_from_backend(films):
     plan = films.mutate(loud=louder(films.name)).select("loud").explain()
     (stage,) = plan.stages
     assert stage.source.schema.names == ("a0",)
 
 
-def test_virtual_columns_are_inlined_and_those_they_need_too(films):
+def test_virtual_columns_are_inlined_recursively(films):
     films.add_computed_column(age=2026 - films.year)
     films.add_computed_column(old=films.age > 20)
     films.add_computed_column(note=louder(films.name))
@@ -74,13 +74,13 @@ def test_virtual_columns_are_inlined_and_those_they_need_too(films):
     assert query.explain().stages == ()
 
 
-def test_sql_is_given_where_no_function_is_called(films):
+def test_compile_needs_query_without_function_calls(films):
     assert "2000" in films.filter(films.year > 2000).compile()
     with pytest.raises(bb.BarbuleError, match="calls functions is no single SQL statement"):
         films.select(louder(films.name)).compile()
 
 
-def test_explain_calls_nothing(films):
+def test_explain_calls_no_function(films):
     texts = []
 
     @bb.udf

@@ -1,6 +1,6 @@
-"""Pairs of an expression and what the planner makes of it, read from tests/plans/*.txt.
+"""Pairs of an expression and its plan, read from tests/plans/*.txt.
 
-A file is named after the rule that it is about; "plan" stands for the whole planner. Cases are
+A file is named after the rule that it tests; "plan" stands for the whole planner. Cases are
 separated by "== name" lines: an expression over the tables below, "--", and the tree expected.
 A result that begins with "!" is an error.
 """
@@ -108,7 +108,7 @@ def rewritten(rule, expression, context):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_expressions_are_planned_as_written_down(file, scope, session, subtests):
+def test_expressions_are_planned_as_in_files(file, scope, session, subtests):
     context = ReadyContext(session._engine.facts)
     file_cases = list(cases(file))
     assert file_cases
@@ -121,11 +121,11 @@ def test_expressions_are_planned_as_written_down(file, scope, session, subtests)
             assert text == expected
 
 
-def test_every_rule_has_its_pairs():
+def test_each_rule_has_a_plan_file():
     assert {rule.__name__ for rule in RULES} <= {file.stem for file in FILES}
 
 
-def test_a_plan_says_what_was_written_of_columns_of_any_type(session):
+def test_plan_shows_expressions_as_python_code(session):
     notes = bb.create_table(
         "notes",
         {"meta": bb.Json, "s": bb.Struct({"a": bb.Int}), "tags": bb.Array(bb.String), "d": bb.Date},

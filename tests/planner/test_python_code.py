@@ -1,4 +1,4 @@
-"""Definitions are written as Python that makes them again."""
+"""Expressions are printed as Python code that evaluates to them."""
 
 from __future__ import annotations
 
@@ -101,28 +101,28 @@ def names():
 
 
 @pytest.mark.parametrize("text", VALUES)
-def test_a_value_is_written_as_it_was(text, names):
+def test_value_expression_prints_as_source(text, names):
     value = eval(text, names)
     assert expression_code(value.op()) == text
 
 
 @pytest.mark.parametrize("text", QUERIES)
-def test_a_query_is_written_so_that_it_makes_the_same(text, names):
+def test_query_code_evaluates_to_equal_query(text, names):
     query = eval(text, names)
     again = eval(expression_code(query.op()), names)
     assert again.equals(query)
 
 
-def test_numbers_below_zero_stand_in_brackets(names):
+def test_negative_exponent_is_parenthesized(names):
     films = names["films"]
     assert expression_code((films.year - -1).op()) == "films.year - -1"
     assert expression_code((films.year ** ibis.literal(-1)).op()) == "films.year ** (-1)"
 
 
-def test_a_moment_of_python_is_written(names):
+def test_datetime_literal_round_trips(names):
     value = names["films"].shown < datetime.datetime(2026, 1, 31, 9, 30)  # noqa: DTZ001
     assert eval(expression_code(value.op()), names).equals(value)
 
 
-def test_a_long_constant_is_cut(names):
+def test_long_constant_is_truncated(names):
     assert len(expression_code((names["films"].name + "x" * 10_000).op())) < 200

@@ -1,4 +1,4 @@
-"""Pages by limit(offset=) show each row once, however many rows are equal in the sort keys."""
+"""Pages by limit(offset=) return each row once, however many rows tie in the sort keys."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ QUERIES = {
     "union": lambda t: t.filter(t.n < 20).union(t.filter(t.n >= 20)).order_by("s"),
     "distinct": lambda t: t.select("n", "s").distinct().order_by("s"),
     "unnest": lambda t: t.select("s", n=t.xs.unnest()).order_by("s"),
-    "no column of its own": lambda t: t.order_by(t.s.length()).select("n"),
+    "unselected sort key": lambda t: t.order_by(t.s.length()).select("n"),
 }
 
 
@@ -96,7 +96,7 @@ def test_pages_of_a_search(session, table):
         assert sorted(pages(query)) == list(range(ROWS))
 
 
-def test_the_order_shows_no_more_columns(table):
+def test_order_by_adds_no_columns(table):
     query = table.order_by("s").limit(3)
     assert query.columns == table.columns
     assert query.collect().columns == table.columns
