@@ -1,4 +1,4 @@
-"""Sessions on each backend that is asked for; DuckDB's are in memory, as there are many tests."""
+"""Sessions on each selected backend; DuckDB's are in memory, as there are many tests."""
 
 from __future__ import annotations
 

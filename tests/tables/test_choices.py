@@ -1,4 +1,4 @@
-"""Columns that are declared as a `Literal` or an `Enum` take these values alone."""
+"""Columns declared as a `Literal` or an `Enum` accept only these values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def table(session):
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_other_values_are_refused(session, schema):
+def test_values_outside_literal_or_enum_are_refused(session, schema):
     table = session.create_table("t", SCHEMAS[schema])
     table.insert([{"key": 1, "size": Size.LARGE, "kind": "a"}, {"key": 2, "size": "S"}])
     with pytest.raises(DataError, match=r"column 'size', row 1: .*'XL'.*It takes 'S', 'L'"):
@@ -65,9 +65,9 @@ def test_other_values_are_refused(session, schema):
     assert table.collect().columns == ("key", "size", "kind")
 
 
-@pytest.mark.parametrize("followed", [False, True])
-def test_each_way_of_writing_is_checked(session, table, followed):
-    if followed:
+@pytest.mark.parametrize("with_view", [False, True])
+def test_each_write_verb_checks_choices(session, table, with_view):
+    if with_view:
         session.create_view("v", table)
     for write in (
         lambda: table.insert(pd.DataFrame({"key": [2], "size": ["XL"]})),
@@ -85,7 +85,7 @@ def test_each_way_of_writing_is_checked(session, table, followed):
     assert table.update({"size": _.size.upper()}).rows == 0
 
 
-def test_numbers_are_choices_too(session):
+def test_numbers_may_be_choices(session):
     table = session.create_table("t", {"level": Level, "n": Literal[3, 5]})
     table.insert([{"level": Level.LOW, "n": 3}, {"level": 2, "n": 5}, {"level": None, "n": None}])
     with pytest.raises(DataError, match=r"column 'n', row 0: .*\(value: 4\) It takes 3, 5"):
@@ -94,7 +94,7 @@ def test_numbers_are_choices_too(session):
         table.insert(level=3, n=3)
 
 
-def test_they_hold_in_another_session_and_in_branches(tmp_path):
+def test_choices_apply_after_reopen_and_in_branches(tmp_path):
     url = f"duckdb://{tmp_path / 'choices.duckdb'}"
     with bb.connect(url, vectors="exact:") as session:
         table = session.create_table("t", SCHEMAS["mapping"])
@@ -106,7 +106,7 @@ def test_they_hold_in_another_session_and_in_branches(tmp_path):
                 session.get_table(name).insert({"key": 2, column: "XL"})
 
 
-def test_columns_are_added_and_widened(session, table):
+def test_choice_column_can_be_added_and_widened(session, table):
     table.add_columns({"level": Literal["low", "high"]})
     with pytest.raises(DataError, match="column 'level'"):
         table.insert(key=2, size="S", level="none")
@@ -120,7 +120,7 @@ def test_columns_are_added_and_widened(session, table):
         table.change_type("level", Literal["low", "high"])
 
 
-def test_other_texts_are_as_free_as_ever(session):
+def test_plain_string_columns_take_any_value(session):
     table = session.create_table("t", {"a": str, "b": Literal["x"] | None | str})  # noqa: PYI051
     table.insert(a="anything", b="anything")
     assert table.collect()[0, "b"] == "anything"

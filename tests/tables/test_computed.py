@@ -1,4 +1,4 @@
-"""Computed columns: which are kept, how they depend on each other, what is refused."""
+"""Computed columns: virtual and stored ones, dependencies and refusals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _physical(table) -> set[str]:
     return set(backend.ibis.table(_record(table).physical).columns)
 
 
-def test_plain_sql_is_virtual_and_a_call_is_stored(table):
+def test_expression_column_is_virtual_and_call_column_is_stored(table):
     table.add_computed_column(plain=table.a + table.b)
     table.add_computed_column(called=doubled(table.a))
     assert _kinds(table) == {"a": "data", "b": "data", "plain": "virtual", "called": "stored"}
@@ -51,7 +51,7 @@ def test_plain_sql_is_virtual_and_a_call_is_stored(table):
     ]
 
 
-def test_a_virtual_column_takes_no_room_and_a_stored_one_does(table):
+def test_virtual_column_has_no_storage_and_stored_column_has(table):
     before = _physical(table)
     table.add_computed_column(plain=table.a + 1)
     assert _physical(table) == before
@@ -73,7 +73,7 @@ _KEPT = {
 
 
 @pytest.mark.parametrize("name", _KEPT)
-def test_what_is_stored_is_what_would_be_inlined(table, name):
+def test_stored_values_equal_inlined_values(table, name):
     table.delete(where=table.a == 1)
     table.insert([{"a": 3, "b": None}, {"a": 2**53 + 1, "b": 3}])
     done = table.add_computed_column(kept=_KEPT[name], stored=True)
@@ -87,7 +87,7 @@ def test_what_is_stored_is_what_would_be_inlined(table, name):
     assert "kept" not in table.at(2).columns
 
 
-def test_what_cannot_be_computed_names_the_column_and_leaves_none(table):
+def test_failed_computation_names_column_and_adds_none(table):
     with pytest.raises(DataError, match=r"table 't', column 'n'.*compute this.*Filter out"):
         table.add_computed_column(n=(table.a.cast("string") + "x").cast("int64"), stored=True)
     assert table.columns == ("a", "b")
@@ -96,7 +96,7 @@ def test_what_cannot_be_computed_names_the_column_and_leaves_none(table):
     assert table.collect()["n"] == [2, 3]
 
 
-def test_what_differs_at_each_look_is_stored(table):
+def test_nondeterministic_expression_is_stored(table):
     table.add_computed_column(key=ibis.uuid())
     assert _kinds(table)["key"] == "stored"
     assert table.collect()["key"] == table.collect()["key"]
@@ -120,7 +120,7 @@ def test_chains_are_computed_in_order(table, stored):
     assert rows == {10: (11, 22, 11, 22), 2: (3, 6, 3, 6), 3: (4, 8, 4, 8)}
 
 
-def test_a_diamond_comes_together(table):
+def test_diamond_dependency_is_computed_in_order(table):
     table.add_computed_column(left=doubled(table.a))
     table.add_computed_column(right=table.a * 3)
     table.add_computed_column(both=doubled(table.left + table.right))
@@ -129,7 +129,7 @@ def test_a_diamond_comes_together(table):
     assert {row["a"]: row["both"] for row in table.collect()} == {1: 10, 5: 50, 3: 30}
 
 
-def test_several_columns_at_once(table):
+def test_several_computed_columns_are_added_at_once(table):
     result = table.add_computed_column(c=table.a + 1, d=doubled(table.b), e=_.a * _.b)
     assert result.version == 2
     assert table.collect()[1] == {"a": 2, "b": 20, "c": 3, "d": 40, "e": 40}
@@ -143,7 +143,7 @@ def test_an_expression_may_be_deferred_or_a_callable(table):
     assert table.collect()[0] == {"a": 1, "b": 10, "c": 2, "d": -9, "e": 7, "f": 4}
 
 
-def test_an_expression_from_before_other_columns_still_fits(table):
+def test_expression_built_before_schema_change_is_valid(table):
     early = table.a + 1
     table.add_computed_column(x=table.b)
     table.insert(a=5, b=50)
@@ -151,7 +151,7 @@ def test_an_expression_from_before_other_columns_still_fits(table):
     assert table.select(early.name("e"), table.y).collect()["y"] == [2, 3, 6]
 
 
-def test_a_taken_name_is_an_error_or_ignored(table):
+def test_duplicate_column_name_is_refused_or_ignored(table):
     table.add_computed_column(c=table.a + 1)
     with pytest.raises(SchemaError, match="table 't', column 'c': the column exists already"):
         table.add_computed_column(c=table.a + 2)
@@ -165,7 +165,7 @@ def test_a_taken_name_is_an_error_or_ignored(table):
 
 
 @pytest.mark.parametrize(("first", "second"), [(None, None), (True, None), (None, True)])
-def test_replace_computes_what_is_downstream_again(table, first, second):
+def test_replace_recomputes_downstream_columns(table, first, second):
     table.add_computed_column(c=table.a + 1, stored=first)
     table.add_computed_column(d=doubled(table.c))
     table.add_computed_column(e=table.d + 1)
@@ -206,7 +206,7 @@ def test_cycles_are_refused(table):
         lambda t: doubled(t.a.max()),
     ],
 )
-def test_what_looks_at_other_rows_is_refused(table, look):
+def test_expression_over_other_rows_is_refused(table, look):
     with pytest.raises(ExpressionError, match=r"column 'c'.*values of its own row"):
         table.add_computed_column(c=look(table))
     assert table.columns == ("a", "b")
@@ -235,7 +235,7 @@ def test_an_error_at_creation_leaves_no_column(table):
     assert table.collect()["c"] == [20, 40]
 
 
-def test_an_error_aborts_the_insert_and_leaves_nothing(table):
+def test_function_error_aborts_insert_and_update(table):
     @bb.udf
     def picky(value: int) -> int:
         if value > 100:
@@ -255,7 +255,7 @@ def test_an_error_aborts_the_insert_and_leaves_nothing(table):
     assert table.collect()["c"] == [1, 2, 5]
 
 
-def test_on_error_null_leaves_the_cell_empty_and_counts_it(table):
+def test_on_error_null_leaves_cell_null_and_counts_error(table):
     @bb.udf(on_error="null")
     def shaky(value: int) -> int:
         if value % 2:
@@ -273,7 +273,7 @@ def inverse(value: int) -> float:
     return 10 / value
 
 
-def test_an_insert_may_leave_cells_of_functions_empty(session, table):
+def test_insert_with_on_error_null_leaves_failed_cells_null(session, table):
     table.add_computed_column(i=inverse(table.a), j=inverse(table.b), stored=True)
     table.add_computed_column(after=inverse(table.i.cast("int64")))
     view = bb.create_view("v", table.where(table.a < 5), computed_columns={"k": inverse(table.b)})
@@ -299,27 +299,27 @@ def test_an_insert_may_leave_cells_of_functions_empty(session, table):
         ("j", "ZeroDivisionError"),
     }
     assert view.order_by("a").collect()["k"] == [10.0, 1.0, 0.5, None]
-    # it is said of one insert alone, and what failed can be computed again
+    # on_error applies to one insert alone, and failed cells can be recomputed
     with pytest.raises(FunctionError, match="ZeroDivisionError"):
         table.insert(rows)
     table.update({"a": 1}, where=table.a == 0)
     assert table.where(table.b == 1).collect()[0, "i"] == 10.0
 
 
-def test_a_column_that_says_abort_ends_an_insert_that_goes_on(table):
+def test_on_error_abort_of_column_overrides_insert(table):
     table.add_computed_column(i=inverse(table.a), on_error="abort")
     with pytest.raises(FunctionError, match="ZeroDivisionError"):
         table.insert([{"a": 0}], on_error="null")
     assert table.count().execute() == 2
 
 
-def test_nulls_are_not_given_to_functions_that_do_not_take_them(table):
+def test_null_is_not_passed_to_function_without_optional_parameter(table):
     table.add_computed_column(c=doubled(table.a))
     table.insert(b=1)
     assert table.collect()["c"] == [2, 4, None]
 
 
-def test_results_of_all_types_are_stored(table):
+def test_function_results_of_each_type_are_stored(table):
     kinds = {
         "text": (str, "x"),
         "data": (dict, {"k": [1, None]}),
@@ -362,8 +362,8 @@ def placed(values: list[int]) -> list[bb.Vector(400)]:
     return [[float(value)] * 400 for value in values]
 
 
-def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
-    """Results of a bounded size at a time, which are one column, and one error, in the end."""
+def test_column_of_many_rows_is_computed_in_batches(session, monkeypatch):
+    """Results are computed in bounded batches and give one column, or one error."""
     from barbule.tables.compute import computed_columns
 
     monkeypatch.setattr(computed_columns, "_BATCH_BYTES", 100)
@@ -382,7 +382,7 @@ def test_columns_of_many_rows_are_computed_in_parts(session, monkeypatch):
     assert table.errors().collect()["column"] == ["d"]
 
 
-def test_rows_that_are_inserted_are_computed_in_parts_too(session, monkeypatch):
+def test_inserted_rows_are_computed_in_batches(session, monkeypatch):
     from barbule.tables.compute import computed_columns
 
     monkeypatch.setattr(computed_columns, "_BATCH_BYTES", 100)
@@ -406,7 +406,7 @@ def test_rows_that_are_inserted_are_computed_in_parts_too(session, monkeypatch):
     assert [vector[0] for vector in observed["w"]] == observed["c"]
 
 
-def test_a_column_of_many_vectors_stands_beside_its_rows_at_every_version(session):
+def test_vectors_match_their_rows_in_each_version(session):
     table = session.create_table("t", {"a": bb.Int})
     table.insert([{"a": n} for n in range(6000)])
     table.delete(where=table.a.between(1000, 1999))

@@ -1,8 +1,8 @@
-"""Plain Ibis gives the same on a managed table as on the raw one with the same rows.
+"""Ibis queries return the same on a managed table as on a raw one with the same rows.
 
 Each expression is a function of two tables. It is built over managed tables and over tables of a
-plain Ibis connection, and what both give is compared. The managed tables have old states of rows
-and computed columns behind them, of which nothing may show.
+plain Ibis connection, and the results are compared. The managed tables have old row versions and
+computed columns, which must not be visible.
 """
 
 # ruff: noqa: ARG005, PD003, PD004 - all expressions take both tables; the verbs are Ibis', not pandas'
@@ -70,7 +70,7 @@ def managed(shared):
 
 @pytest.fixture(scope="module")
 def plain():
-    """The same tables of a connection that knows nothing of us."""
+    """The same tables in a plain Ibis connection."""
     connection = ibis.duckdb.connect()
     yield connection.create_table("films", FILMS), connection.create_table("studios", STUDIOS)
     connection.disconnect()
@@ -216,7 +216,7 @@ EXPRESSIONS = {
     "cache": lambda f, g: f.filter(f.id < 4).select("id", "name").cache(),
 }  # fmt: skip
 
-# Ibis calls what DuckDB has deprecated where it asks for the schema of a piece of SQL.
+# Ibis calls a deprecated function of DuckDB to get the schema of a piece of SQL.
 SQL = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 
 
@@ -231,7 +231,7 @@ def _widened(expr):
 
 @SQL
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_the_same_rows_as_plain_ibis(managed, plain, name):
+def test_query_rows_match_plain_ibis(managed, plain, name):
     ours, theirs = EXPRESSIONS[name](*managed), _widened(EXPRESSIONS[name](*plain))
     actual, expected = ours.to_pyarrow(), theirs.to_pyarrow()
     assert ours.schema() == theirs.schema()
@@ -265,21 +265,21 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("name", SCALARS)
-def test_the_same_scalars(managed, plain, name):
+def test_scalars_match_plain_ibis(managed, plain, name):
     ours, theirs = SCALARS[name](managed[0]), SCALARS[name](plain[0])
     assert ours.to_pyarrow().equals(theirs.to_pyarrow())
     assert repr(ours.execute()) == repr(theirs.execute())
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_the_same_columns(managed, plain, name):
+def test_columns_match_plain_ibis(managed, plain, name):
     ours, theirs = COLUMNS[name](managed[0]), COLUMNS[name](plain[0])
     assert ours.to_pyarrow().to_pylist() == theirs.to_pyarrow().to_pylist()
     assert ours.execute().equals(theirs.execute())
     assert ours.to_list() == theirs.to_list()
 
 
-def test_the_same_exports(managed, plain, tmp_path):
+def test_exports_match_plain_ibis(managed, plain, tmp_path):
     import pandas
     import pyarrow.parquet
 
@@ -302,7 +302,7 @@ def test_the_same_exports(managed, plain, tmp_path):
     assert actual.equals(pyarrow.parquet.read_table(tmp_path / "1.parquet"))
 
 
-def test_batches_come_in_the_size_asked_for(shared):
+def test_batches_have_requested_size(shared):
     table = shared.create_table("numbers", {"n": bb.Int(nullable=False)})
     table.insert(pa.table({"n": range(10_000)}))
     batches = list(table.order_by("n").to_pyarrow_batches(chunk_size=2048))
@@ -310,12 +310,12 @@ def test_batches_come_in_the_size_asked_for(shared):
     assert pa.Table.from_batches(batches).column("n").to_pylist() == list(range(10_000))
 
 
-def test_limit_of_an_export(managed):
+def test_export_limit(managed):
     assert managed[0].to_pyarrow(limit=2).num_rows == 2
     assert len(managed[0].execute(limit=3)) == 3
 
 
-def test_the_sql_is_one_statement(managed):
+def test_compile_returns_one_statement(managed):
     text = managed[0].filter(_.id > 3).select("name").compile()
     assert "bb_rows" in text
     assert ibis.to_sql(managed[0].select("name"))
@@ -366,7 +366,7 @@ VERBS = {
 
 @SQL
 @pytest.mark.parametrize("name", VERBS)
-def test_results_of_verbs_keep_our_verbs(managed, name):
+def test_results_of_verbs_are_barbule_queries(managed, name):
     query = VERBS[name](*managed)
     assert isinstance(query, Query | JoinQuery)
     assert isinstance(query, ibis.Table)
@@ -374,13 +374,13 @@ def test_results_of_verbs_keep_our_verbs(managed, name):
     assert len(query.where(ibis.literal(True)).order_by(query.columns[0], asc=False).collect()) >= 0
 
 
-def test_a_grouped_query_is_one_until_it_is_aggregated(managed):
+def test_group_by_returns_grouped_query(managed):
     grouped = managed[0].group_by("kids")
     assert isinstance(grouped, GroupedQuery)
     assert isinstance(grouped.having(_.count() > 1), GroupedQuery)
 
 
-def test_order_by_without_asc_sorts_down_and_puts_missing_values_last(managed):
+def test_order_by_descending_puts_nulls_last(managed):
     films = managed[0]
     assert films.order_by("year", asc=False).collect()["year"] == [
         2021, 2020, 2017, 2012, 2010, 2009, 2006, None,
@@ -390,7 +390,7 @@ def test_order_by_without_asc_sorts_down_and_puts_missing_values_last(managed):
     assert films.order_by(ibis.desc("id"), "name").collect()[0, "id"] == 8
 
 
-def test_a_query_over_no_managed_table_says_so(managed):
+def test_query_without_managed_table_raises(managed):
     films = managed[0]
     with pytest.raises(TypeError, match="reads no table of barbule"):
         Query(ibis.memtable(MEM).op()).collect()
@@ -398,13 +398,13 @@ def test_a_query_over_no_managed_table_says_so(managed):
     assert sorted(joined.collect()["id"]) == [1, 4]
 
 
-def test_a_query_that_begins_with_another_table_is_plain_ibis(managed):
+def test_query_that_starts_with_memtable_is_plain_ibis(managed):
     joined = ibis.memtable(MEM).join(managed[0], "year").select("id", "era")
     assert sorted(joined.to_pyarrow()["id"].to_pylist()) == [1, 4]
 
 
 @SQL
-def test_sql_sees_virtual_and_called_columns(session):
+def test_sql_reads_virtual_and_called_columns(session):
     @bb.udf
     def loud(text: str) -> str:
         return text.upper()

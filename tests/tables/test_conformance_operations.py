@@ -1,8 +1,9 @@
-"""Every operation of Ibis' DuckDB backend gives the same on a managed table as on a raw one.
+"""Each operation of Ibis' DuckDB backend returns the same on a managed table as on a raw one.
 
-Expressions are functions of a table, made from families: methods of a kind of value, times the
-columns of that kind. The list of operations is that of Ibis' own compiler: what no expression
-holds has to be in `LEFT_OUT`, with the reason. Many expressions are run as columns of one query.
+Expressions are functions of a table, built from families: the methods of a type, applied to each
+column of that type. The list of operations comes from Ibis' compiler: an operation that no
+expression covers has to be in `LEFT_OUT`, with the reason. Many expressions run as columns of one
+query.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ ROWS = [
     for row in zip(*(v for _, v in COLUMNS.values()), strict=True)
 ]
 
-# The families: what is done with a column, and the columns it is done with.
+# The families: operations, and the columns that they apply to.
 NUMBER = {
     "abs": lambda x: x.abs(),
     "sign": lambda x: x.sign(),
@@ -103,7 +104,7 @@ NUMBER = {
     "atan": lambda x: x.atan(),
     "hash": lambda x: x.hash(),
 }
-FINITE = {  # whole numbers come of these, and there are none for NaN
+FINITE = {  # these return whole numbers, which do not exist for NaN
     "ceil": lambda x: x.ceil(),
     "floor": lambda x: x.floor(),
     "round": lambda x: x.round(),
@@ -171,7 +172,7 @@ TEXT = {
     "slice open": lambda x: x[1:],
     "substr": lambda x: x.substr(1, 2),
     "find": lambda x: x.find("a"),
-    # In a missing text plain Ibis does not find it, and a missing list it makes an empty one.
+    # Plain Ibis finds nothing in a null string, and turns a null list into an empty one.
     "find from": lambda x: x.isnull().ifelse(None, x.find("a", 2)),
     "find in": lambda x: x.find_in_set(["Up", "12"]),
     "contains": lambda x: x.contains("p"),
@@ -526,17 +527,17 @@ RESHAPED = {
     "filled": lambda t: t.fill_null({"s": "?", "i": 0}).drop_null(["f"]).select("s", "i", "f"),
 }
 
-NEITHER = "it is another value each time"
+NEITHER = "its value differs at each evaluation"
 LEFT_OUT = {
     "RandomScalar": NEITHER,
     "RandomUUID": NEITHER,
     "TimestampNow": NEITHER,
     "DateNow": NEITHER,
-    "RowID": "the place of a row in DuckDB's storage, which a new state of a row changes",
+    "RowID": "the position of a row in DuckDB's storage, which a new row version changes",
     "TimeTruncate": "DuckDB has no date_trunc of a time of day",
     "TimeDiff": "DuckDB subtracts no time of day from another",
-    "DateDiff": "what DuckDB gives is a number, which Ibis cannot turn into the interval it says",
-    "TimestampDiff": "what DuckDB gives is no duration, which Ibis says it is",
+    "DateDiff": "DuckDB returns a number, which Ibis cannot convert to the declared interval",
+    "TimestampDiff": "DuckDB does not return the duration that Ibis declares",
 }
 SPATIAL = "Geo"  # needs an extension of DuckDB that has to be downloaded
 
@@ -555,12 +556,12 @@ def _compiled() -> set[str]:
 
 @pytest.fixture(scope="module")
 def raw():
-    """Make the table in a DuckDB that knows nothing of us."""
+    """Create the table in a plain DuckDB connection."""
     connection = ibis.duckdb.connect()
     connection.create_table("t", schema=SCHEMA)
     texts = {"js": _json, "u": str}
     plain = SCHEMA.to_pyarrow()
-    for name in texts:  # which DuckDB reads as what they are
+    for name in texts:  # which DuckDB parses into these types
         plain = plain.set(plain.get_field_index(name), pa.field(name, pa.string()))
     written = [
         row | {n: None if row[n] is None else write(row[n]) for n, write in texts.items()}
@@ -578,7 +579,7 @@ def _json(value: object) -> str:
 
 @pytest.fixture(scope="module")
 def tables(shared):
-    """Make managed tables of the same rows: new, with a history, behind a view, and branched."""
+    """Create managed tables of the same rows: new, with a history, behind a view, and branched."""
     new = shared.create_table("new", SCHEMA)
     new.insert(ROWS)
     changed = shared.create_table("changed", SCHEMA)
@@ -618,12 +619,12 @@ GAPS = (
 
 
 def _single(make):
-    """Make a query of the one value, which is read in the order of the rows."""
+    """Return a query of the one value, in the order of the rows."""
     return lambda t: t.order_by("id").select(value=make(t))
 
 
 def _alone() -> dict[str, object]:
-    """Give each operation as a query of its own."""
+    """Return each operation as a query of its own."""
     aggregated = {
         name: lambda t, make=make: t.aggregate(value=make(t)) for name, make in REDUCTIONS.items()
     }
@@ -641,13 +642,13 @@ DECLARED = [
 
 @pytest.fixture(scope="module")
 def run_here(backend_name):
-    """Tell which operations are expected to be the same on this backend."""
+    """Return a function that selects the operations expected to match on this backend."""
     return lambda names: [name for name in names if not matching(GAPS, name, backend_name)]
 
 
 @pytest.fixture(scope="module")
 def expected(raw, run_here):
-    """Give what plain Ibis finds for a piece of the expressions, computed once."""
+    """Return the results of plain Ibis for a piece of the expressions, computed once."""
     return functools.cache(
         lambda piece: _widened(_select(raw, run_here(ELEMENTWISE), piece)).to_pyarrow()
     )
@@ -674,9 +675,9 @@ def _differences(found: pa.Table, expected: pa.Table) -> dict[str, object]:
 
 
 def _rounded(value: object) -> object:
-    """Leave out the last digits of floats: sums depend on the order of what is added.
+    """Leave out the last digits of floats: sums depend on the order of addition.
 
-    JSON's null, which a path finds, is missing.
+    JSON's null, which a path finds, becomes None.
     """
     if value == "null":
         return None
@@ -687,14 +688,14 @@ def _rounded(value: object) -> object:
 
 @pytest.mark.parametrize("piece", range(PIECES))
 @pytest.mark.parametrize("kind", ["new", "changed", "view"])
-def test_operations_give_the_same_for_each_row(tables, expected, run_here, kind, piece):
+def test_elementwise_operations_match_plain_ibis(tables, expected, run_here, kind, piece):
     actual = _select(tables[kind], run_here(ELEMENTWISE), piece).to_pyarrow()
     assert actual.num_rows == len(ROWS)
     assert _differences(actual, expected(piece)) == {}
 
 
 @pytest.mark.parametrize("kind", ["new", "changed", "view", "branch"])
-def test_reductions_give_the_same(tables, raw, run_here, kind):
+def test_reductions_match_plain_ibis(tables, raw, run_here, kind):
     def run(table):
         return table.aggregate(**{name: REDUCTIONS[name](table) for name in run_here(REDUCTIONS)})
 
@@ -702,7 +703,7 @@ def test_reductions_give_the_same(tables, raw, run_here, kind):
 
 
 @pytest.mark.parametrize("kind", ["new", "changed", "view", "branch"])
-def test_windows_give_the_same(tables, raw, run_here, kind):
+def test_windows_match_plain_ibis(tables, raw, run_here, kind):
     def run(table):
         created = {name: WINDOWS[name](table) for name in run_here(WINDOWS)}
         return table.select("id", **created).order_by("id")
@@ -710,7 +711,7 @@ def test_windows_give_the_same(tables, raw, run_here, kind):
     assert _differences(run(tables[kind]).to_pyarrow(), _widened(run(raw)).to_pyarrow()) == {}
 
 
-def _the_same_rows(found, expected) -> None:
+def _assert_same_rows(found, expected) -> None:
     assert found.columns == expected.columns
     rows, others = found.to_pyarrow(), _widened(expected).to_pyarrow()
     assert rows.schema.equals(others.schema)
@@ -723,16 +724,16 @@ def _in_order(rows: pa.Table) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [name for name in RESHAPED if not matching(GAPS, name)])
-def test_relations_hold_the_same_rows(tables, raw, name):
-    _the_same_rows(RESHAPED[name](tables["changed"]), RESHAPED[name](raw))
+def test_relations_match_plain_ibis(tables, raw, name):
+    _assert_same_rows(RESHAPED[name](tables["changed"]), RESHAPED[name](raw))
 
 
 @pytest.mark.parametrize("operation", DECLARED)
-def test_what_not_every_database_does(tables, raw, operation):
-    _the_same_rows(ALONE[operation](tables["changed"]), ALONE[operation](raw))
+def test_operations_with_declared_gaps(tables, raw, operation):
+    _assert_same_rows(ALONE[operation](tables["changed"]), ALONE[operation](raw))
 
 
-def test_each_declaration_is_of_an_operation_that_there_is():
+def test_each_gap_names_an_existing_operation():
     assert all(any(matching([gap], name) for name in ALONE) for gap in GAPS)
     for operation in (param.values[0] for param in DECLARED):
         families = (ELEMENTWISE, REDUCTIONS, WINDOWS, RESHAPED)
@@ -740,7 +741,7 @@ def test_each_declaration_is_of_an_operation_that_there_is():
 
 
 @pytest.mark.parametrize("kind", ["new", "changed", "view"])
-def test_each_condition_holds_for_the_same_rows(tables, raw, run_here, kind):
+def test_conditions_match_plain_ibis(tables, raw, run_here, kind):
     names = [n for n in run_here(ELEMENTWISE) if ELEMENTWISE[n](raw).type().is_boolean()]
 
     def counts(table):
@@ -750,7 +751,7 @@ def test_each_condition_holds_for_the_same_rows(tables, raw, run_here, kind):
     assert _differences(counts(tables[kind]).to_pyarrow(), counts(raw).to_pyarrow()) == {}
 
 
-def test_every_operation_is_tried_or_left_out_for_a_reason(raw):
+def test_each_ibis_operation_is_tested_or_left_out(raw):
     created = [
         make(raw) for family in (ELEMENTWISE, REDUCTIONS, WINDOWS) for make in family.values()
     ]

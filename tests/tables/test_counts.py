@@ -1,4 +1,4 @@
-"""Counts of rows that are asked of a query: whose rows they are."""
+"""Row counts within queries: which rows are counted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FEWER = {
 
 
 @pytest.mark.parametrize("name", FEWER)
-def test_a_count_of_the_table_counts_the_rows_of_a_query_over_it(t, name):
+def test_table_count_in_query_counts_rows_of_query(t, name):
     make, count = FEWER[name]
     query = make(t)
     assert rows(query.agg(n=t.count())) == [{"n": count}]
@@ -45,14 +45,14 @@ def test_a_count_of_the_table_counts_the_rows_of_a_query_over_it(t, name):
     assert rows(query.agg(n=query.count())) == [{"n": count}]
 
 
-def test_counts_with_conditions_and_of_different_rows(t):
+def test_table_count_with_condition_and_nunique(t):
     query = t.filter(t.n > 0)
     assert rows(query.agg(n=t.count(where=t.n > 2))) == [{"n": 2}]
     assert rows(query.agg(n=t.nunique())) == [{"n": 4}]
     assert rows(query.agg(mean=t.n.sum() / t.count())) == [{"mean": 2.5}]
 
 
-def test_counts_of_groups(t):
+def test_table_count_in_groups(t):
     query = t.filter(t.n > 0)
     expected = [{"name": "a", "k": 1}, {"name": "b", "k": 2}, {"name": "c", "k": 1}]
     assert rows(query.group_by("name").agg(k=t.count()).order_by("name")) == expected
@@ -64,7 +64,7 @@ def test_counts_of_groups(t):
     assert counts == [1, 2, 2, 1]
 
 
-def test_a_count_beside_one_of_the_query_is_refused_and_a_scalar_is_of_all_rows(t):
+def test_mixed_counts_are_refused_and_as_scalar_counts_all_rows(t):
     query = t.filter(t.n > 0)
     for share in (query.count() / t.count(), _.count() / t.count()):
         with pytest.raises(ExpressionError, match="counts the rows of another query") as caught:
@@ -75,7 +75,7 @@ def test_a_count_beside_one_of_the_query_is_refused_and_a_scalar_is_of_all_rows(
     assert rows(common) == [{"name": "b", "k": 2}]
 
 
-def test_what_makes_other_rows_is_refused(session, t):
+def test_count_of_differently_shaped_query_is_refused(session, t):
     view = session.create_view("v", t.filter(t.n > 1))
     created = {
         "join": t.join(view, "n"),
@@ -91,14 +91,14 @@ def test_what_makes_other_rows_is_refused(session, t):
         t.filter(t.n > 0).agg(k=t.filter(t.n > 1).count())
 
 
-def test_a_view_over_such_a_count_follows(session, t):
+def test_view_over_table_count_follows(session, t):
     query = t.filter(t.n > 0)
     view = session.create_view("v", query.agg(k=t.count(), by="name"))
     t.insert([{"name": "c", "n": 9}])
     assert view.order_by("name").collect()["k"] == [1, 2, 2]
 
 
-def test_a_column_among_aggregates_is_refused_by_its_name(t):
+def test_plain_column_in_aggregate_is_refused_by_name(t):
     calls = (
         lambda: t.agg(x=t.n),
         lambda: t.agg(x=t.n.max(), n=t.n + 1),
@@ -111,7 +111,7 @@ def test_a_column_among_aggregates_is_refused_by_its_name(t):
         assert caught.value.table == "t"
 
 
-def test_hints_count_what_works_for_any_query(t):
+def test_hints_suggest_deferred_count(t):
     for ask in (lambda: t.groupby("name"), lambda: t.group_by("name").collect):
         with pytest.raises(bb.errors.BarbuleError) as caught:
             ask()

@@ -1,4 +1,4 @@
-"""Tables by name: made, found, replaced and dropped."""
+"""Tables by name: created, opened, replaced and dropped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FilmDict(TypedDict):
     seen: bool
 
 
-def test_our_types_become_columns_of_these_types(session):
+def test_barbule_types_become_column_types(session):
     kinds = {
         "text": bb.String,
         "whole": bb.Int,
@@ -94,7 +94,7 @@ def test_our_types_become_columns_of_these_types(session):
     ],
     ids=str,
 )
-def test_a_type_may_be_written_in_many_ways(shared, schema, kind):
+def test_data_type_may_be_given_in_many_forms(shared, schema, kind):
     table = shared.create_table("written", {"c": schema}, if_exists="replace")
     assert table.schema()["c"] == kind
     assert type(table.schema()["c"]) is type(kind)
@@ -127,14 +127,14 @@ def test_a_schema_may_be_a_class_or_an_ibis_schema(session, schema, columns):
         (42, SchemaError, "a schema is a mapping"),
     ],
 )
-def test_a_schema_that_cannot_be_is_refused_and_leaves_no_table(session, schema, error, message):
+def test_invalid_schema_is_refused_and_creates_no_table(session, schema, error, message):
     with pytest.raises(error, match=message):
         session.create_table("wrong", schema)
     assert session.list_tables() == []
 
 
 @pytest.mark.parametrize("name", ["_rid", "_from", "_to", "_base", "bb_x", "BB_Y"])
-def test_names_kept_for_barbule_are_refused(session, name):
+def test_reserved_column_names_are_refused(session, name):
     with pytest.raises(SchemaError, match=f"column '{name}': this name is kept"):
         session.create_table("wrong", {name: bb.Int})
     table = session.create_table("right", {"a": bb.Int})
@@ -142,20 +142,20 @@ def test_names_kept_for_barbule_are_refused(session, name):
         table.add_computed_column(**{name: table.a + 1})
 
 
-def test_a_taken_name_is_an_error_unless_said_otherwise(session):
+def test_duplicate_table_name_is_refused_by_default(session):
     session.create_table("films", {"a": bb.Int}).insert(a=1)
     with pytest.raises(TableExistsError, match="table 'films': the name is taken"):
         session.create_table("films", {"b": bb.Int})
     assert session.get_table("films").columns == ("a",)
 
 
-def test_if_exists_ignore_returns_the_table_that_is_there(session):
+def test_if_exists_ignore_returns_existing_table(session):
     session.create_table("films", {"a": bb.Int}).insert(a=1)
     same = session.create_table("films", {"b": bb.Int}, if_exists="ignore")
     assert same.collect() == [{"a": 1}]
 
 
-def test_if_exists_replace_makes_an_empty_table_with_a_history_of_its_own(session):
+def test_if_exists_replace_creates_empty_table_with_own_history(session):
     old = session.create_table("films", {"a": bb.Int})
     old.insert(a=1)
     new = session.create_table("films", {"b": bb.Int}, if_exists="replace")
@@ -166,7 +166,7 @@ def test_if_exists_replace_makes_an_empty_table_with_a_history_of_its_own(sessio
         old.collect()
 
 
-def test_a_handle_of_a_dropped_table_is_shown(session):
+def test_repr_of_dropped_table_says_it_is_dropped(session):
     table = session.create_table("films", {"a": bb.Int})
     query = table.filter(table.a > 1).select("a")
     session.drop_table("films")
@@ -176,7 +176,7 @@ def test_a_handle_of_a_dropped_table_is_shown(session):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a", bb.Int), ("b", "!string"), ("c", bb.Vector(2))])
-def test_the_type_that_a_column_has_makes_no_version(session, name, kind):
+def test_change_to_same_type_creates_no_version(session, name, kind):
     table = session.create_table("t", {"a": bb.Int, "b": "!string", "c": bb.Vector(2)})
     table.insert(a=1, b="x", c=[0.0, 1.0])
     assert table.change_type(name, kind).version == 1
@@ -184,7 +184,7 @@ def test_the_type_that_a_column_has_makes_no_version(session, name, kind):
     assert table.change_type("b", bb.String).version == 2
 
 
-def test_replace_refuses_where_views_depend_and_replace_force_drops_them(session):
+def test_replace_refuses_dependent_views_and_replace_force_drops_them(session):
     base = session.create_table("people", {"age": bb.Int})
     session.create_view("adults", base.where(base.age >= 18))
     with pytest.raises(DependencyError, match="it is the base of the view 'adults'"):
@@ -201,14 +201,14 @@ def test_replace_with_a_wrong_schema_keeps_the_old_table(session):
     assert session.get_table("films").collect() == [{"a": 1}]
 
 
-def test_an_unknown_policy_names_what_is_allowed(session):
+def test_unknown_policy_error_names_allowed_values(session):
     with pytest.raises(ConfigurationError, match="if_exists is one of 'error', 'ignore'"):
         session.create_table("films", {"a": bb.Int}, if_exists="drop")
     with pytest.raises(ConfigurationError, match="if_not_exists is one of 'error', 'ignore'"):
         session.drop_table("films", if_not_exists="maybe")
 
 
-def test_dropped_tables_are_gone_with_their_rows(session):
+def test_drop_table_removes_table_and_rows(session):
     session.create_table("films", {"a": bb.Int}).insert(a=1)
     rows = {name for name in session._engine.backend.tables() if name.startswith("bb_rows")}
     session.drop_table("films")
@@ -219,7 +219,7 @@ def test_dropped_tables_are_gone_with_their_rows(session):
     session.drop_table("films", if_not_exists="ignore")
 
 
-def test_drop_cascades_only_when_told(session):
+def test_drop_table_cascades_only_on_request(session):
     base = session.create_table("people", {"age": bb.Int})
     session.create_view("adults", base.where(base.age >= 18))
     with pytest.raises(DependencyError, match="it is the base of the view 'adults'"):
@@ -228,7 +228,7 @@ def test_drop_cascades_only_when_told(session):
     assert session.list_tables() == []
 
 
-def test_a_missing_table_says_which_there_are(session):
+def test_missing_table_error_names_existing_tables(session):
     session.create_table("films", {"a": bb.Int})
     with pytest.raises(TableNotFoundError, match=r"table 'flims'.*There are: 'films'"):
         session.get_table("flims")
@@ -237,7 +237,7 @@ def test_a_missing_table_says_which_there_are(session):
 @pytest.mark.parametrize(
     "name", ["docs.reports", "a.b.c", 'say "hi"', "it's", "select", "Order", "naïve 表", "x;y--z"]
 )
-def test_any_name_is_kept_as_it_is(session, name):
+def test_table_names_are_kept_verbatim(session, name):
     table = session.create_table(name, {"a": bb.Int})
     table.insert(a=1)
     assert session.list_tables() == [name]
@@ -248,13 +248,13 @@ def test_any_name_is_kept_as_it_is(session, name):
 
 
 @pytest.mark.parametrize("name", ["", ".a", "a.", "a..b", 7, None])
-def test_a_name_that_is_none_is_refused(session, name):
+def test_invalid_table_name_is_refused(session, name):
     with pytest.raises(SchemaError, match="a table has a name"):
         session.create_table(name, {"a": bb.Int})
 
 
 @pytest.mark.parametrize("name", ["order", "group", 'q"uote', "it's", "two words", "naïve", "A.b"])
-def test_column_names_reach_sql_safely(session, name):
+def test_unusual_column_names_are_quoted_in_sql(session, name):
     table = session.create_table("odd", {name: bb.Int, "other": bb.Int})
     table.insert([{name: 1, "other": 5}, {name: 2, "other": 6}])
     table.add_computed_column(double=table[name] * 2)
@@ -263,7 +263,7 @@ def test_column_names_reach_sql_safely(session, name):
     assert table.collect() == [{name: 3, "other": 6, "double": 6}]
 
 
-def test_columns_with_names_of_verbs_warn_once_and_are_reached_by_item(session):
+def test_columns_named_like_verbs_warn_and_work_by_item(session):
     with pytest.warns(UserWarning, match=r"table\['filter'\], table\['count'\]") as caught:
         table = session.create_table("verbs", {"filter": bb.Int, "count": bb.Int, "x": bb.Int})
     assert len(caught) == 1
@@ -290,7 +290,7 @@ def test_a_table_is_an_ibis_table(session):
     assert table.equals(session.get_table("films"))
 
 
-def test_module_level_verbs_are_those_of_the_default_session(session):
+def test_module_functions_use_default_session(session):
     bb.create_table("films", {"a": bb.Int}).insert(a=1)
     assert bb.list_tables() == session.list_tables() == ["films"]
     assert bb.get_table("films").collect() == [{"a": 1}]
@@ -310,7 +310,7 @@ class SeenFilm:
     tags: list[str] = dataclasses.field(default_factory=list)
 
 
-def test_fields_of_a_class_with_a_default_have_it_in_the_table(shared):
+def test_class_field_defaults_become_column_defaults(shared):
     table = shared.create_table("defaulted", SeenFilm, if_exists="replace", defaults={"seen": True})
     table.insert(name="Up")
     assert list(table.collect()) == [{"name": "Up", "seen": True, "genre": "drama", "tags": None}]
@@ -328,7 +328,7 @@ def test_fields_of_a_class_with_a_default_have_it_in_the_table(shared):
     ],
     ids=["dicts", "pandas", "polars", "Arrow", "reader", "Ibis"],
 )
-def test_a_table_is_made_of_data(shared, make):
+def test_table_is_created_from_data(shared, make):
     table = shared.create_table("schema", make(), if_exists="replace")
     assert table.schema() == ibis.schema({"n": "int64", "word": "string"})
     assert list(table.order_by("n").collect()) == [
@@ -340,20 +340,20 @@ def test_a_table_is_made_of_data(shared, make):
     ]
 
 
-def test_a_table_takes_its_own_place_with_what_was_computed_from_it(session):
+def test_table_can_be_replaced_by_query_over_itself(session):
     films = session.create_table("films", [{"year": 2009}, {"year": 2015}])
     newer = session.create_table("films", films.filter(films.year > 2010), if_exists="replace")
     assert list(newer.collect()) == [{"year": 2015}]
 
 
-def test_data_in_many_parts_makes_one_version(session, monkeypatch):
+def test_data_in_many_batches_creates_one_version(session, monkeypatch):
     monkeypatch.setattr("barbule.tables.verbs.create_table.BATCH_ROWS", 3)
     table = session.create_table("long", [{"n": n} for n in range(10)])
     assert table.n.sum().to_pyarrow().as_py() == 45
     assert len(table.history()) == 1
 
 
-def test_there_is_no_table_of_data_that_does_not_fit(session):
+def test_invalid_data_creates_no_table(session):
     rows = [{"photo": "here.png"}, {"photo": b"no image"}]
     with pytest.raises(SchemaError, match=r"'photo'.*several types: str, bytes"):
         session.create_table("photos", rows)
@@ -372,7 +372,7 @@ def test_there_is_no_table_of_data_that_does_not_fit(session):
         pytest.param({"a": {"n": 0, "x": 0.5}}.values, id="values of a dict"),
     ],
 )
-def test_rows_that_come_one_by_one_make_a_table(session, rows):
+def test_table_is_created_from_row_iterator(session, rows):
     table = session.create_table("t", rows())
     assert table.schema() == ibis.schema({"n": "int64", "x": "float64"})
     assert table.order_by("n").collect() == list(rows())
@@ -390,7 +390,7 @@ MATRICES = {
 
 @pytest.mark.parametrize("frame", [list, pd.DataFrame], ids=["rows", "pandas"])
 @pytest.mark.parametrize(("values", "kind"), MATRICES.values(), ids=MATRICES)
-def test_matrices_are_lists_of_lists(session, values, kind, frame):
+def test_matrices_become_nested_arrays(session, values, kind, frame):
     source = [{"n": n, "m": np.array(value)} for n, value in enumerate(values)]
     table = session.create_table("t", frame(source))
     assert str(table.schema()["m"]) == kind
@@ -398,7 +398,7 @@ def test_matrices_are_lists_of_lists(session, values, kind, frame):
     assert table.insert(source[:1]).rows == 1
 
 
-def test_arrays_of_different_dimensions_are_no_column(session):
+def test_arrays_of_mixed_dimensions_are_refused(session):
     rows = [{"m": np.ones(2)}, {"m": np.ones((2, 2))}, {"m": np.ones(3)}]
     expected = (
         r"column 'm'.* types: array of 1 dimensions, float64, array of 2 dimensions, float64\."
@@ -408,19 +408,19 @@ def test_arrays_of_different_dimensions_are_no_column(session):
 
 
 @pytest.mark.parametrize("schema", [[], (), iter(())])
-def test_no_rows_tell_no_types(session, schema):
+def test_empty_data_without_schema_is_refused(session, schema):
     with pytest.raises(SchemaError, match="table 'films': there is no row, so that no types"):
         session.create_table("films", schema)
     assert session.list_tables() == []
 
 
 @pytest.mark.parametrize("schema", [["name", "year"], "films.csv", 3])
-def test_what_is_neither_schema_nor_data_is_refused(session, schema):
+def test_schema_of_unsupported_type_is_refused(session, schema):
     with pytest.raises(SchemaError, match="table 'films': a schema is a mapping"):
         session.create_table("films", schema)
 
 
-def test_a_missing_table_may_be_none(session):
+def test_get_table_may_return_none(session):
     assert session.get_table("nope", if_not_exists="ignore") is None
     table = session.create_table("made", {"a": bb.Int})
     assert session.get_table("made", if_not_exists="ignore").equals(table)
@@ -428,7 +428,7 @@ def test_a_missing_table_may_be_none(session):
         session.get_table("made", if_not_exists="replace")
 
 
-def test_every_table_is_versioned_and_another_mode_is_refused(session):
+def test_unknown_table_mode_is_refused(session):
     session.create_table("made", {"a": bb.Int}, mode="versioned")
     with pytest.raises(ConfigurationError, match="mode is one of 'versioned'"):
         session.create_table("other", {"a": bb.Int}, mode="flat")

@@ -1,4 +1,4 @@
-"""Decimals hold what is given exactly: floats by their shortest text, and wider ones."""
+"""Decimals store values exactly: conversion from floats, and widening."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def prices(session):
 
 @pytest.mark.parametrize("verb", ["insert", "upsert"])
 @pytest.mark.parametrize("source", FLOATS)
-def test_floats_become_decimals_of_their_shortest_text(prices, source, verb):
+def test_floats_become_decimals_of_shortest_repr(prices, source, verb):
     values = [9.99, None, 0.1, -1.5, 2.0, -0.01, 0.0, 1234.5]
     prices.delete()
     getattr(prices, verb)(FLOATS[source](values), **({} if verb == "insert" else {"on": "k"}))
@@ -59,7 +59,7 @@ def test_floats_become_decimals_of_their_shortest_text(prices, source, verb):
 @pytest.mark.parametrize("verb", ["insert", "upsert", "batch_update"])
 @pytest.mark.parametrize("source", FLOATS)
 @pytest.mark.parametrize("wrong", [9.999, 0.001, 1234567.0, math.inf])
-def test_floats_that_a_decimal_would_round_are_refused(prices, source, verb, wrong):
+def test_float_that_decimal_would_round_is_refused(prices, source, verb, wrong):
     message = r"table 'prices', column 'd', row 1: this is no decimal\(8, 2\)"
     with pytest.raises(DataError, match=message) as caught:
         getattr(prices, verb)(
@@ -69,7 +69,7 @@ def test_floats_that_a_decimal_would_round_are_refused(prices, source, verb, wro
     assert prices.collect()["d"] == [D("0.50")]
 
 
-def test_the_nearest_float_of_a_decimal_is_the_decimal_and_its_neighbours_are_not(session):
+def test_nearest_float_converts_to_decimal_and_neighbours_are_refused(session):
     t = session.create_table("t", {"a": "decimal(15, 2)", "b": "decimal(38, 20)"})
     draw = random.Random(3)
     texts = [
@@ -115,7 +115,7 @@ def test_floats_of_queries_and_files_become_decimals_or_are_refused(session, pri
 
 
 @pytest.mark.parametrize("value", [1234567, D(1234567), 1234567.5, "1234567", D("1e9")])
-def test_a_decimal_with_too_many_digits_says_how_many_fit(prices, value):
+def test_decimal_overflow_error_states_digits_that_fit(prices, value):
     with pytest.raises(DataError, match=r"column 'd'.*at most 6 digits before the point fit"):
         prices.insert(k=1, d=value)
     with pytest.raises(DataError, match=r"column 'd'.*at most 6 digits before the point fit"):
@@ -124,7 +124,7 @@ def test_a_decimal_with_too_many_digits_says_how_many_fit(prices, value):
     assert wide.rows == 1
 
 
-def test_a_decimal_of_no_digits_before_the_point(session):
+def test_decimal_without_integer_digits(session):
     t = session.create_table("t", {"d": "decimal(2, 2)"})
     t.insert(d=0.25)
     with pytest.raises(DataError, match="no digits before the point fit, and it has 1"):
@@ -135,7 +135,7 @@ def test_a_decimal_of_no_digits_before_the_point(session):
 
 
 @pytest.mark.parametrize("wider", [(10, 2), (9, 3), (10, 3), (10, 4), (20, 6), (38, 32)])
-def test_a_decimal_becomes_a_wider_one(session, wider):
+def test_decimal_can_be_widened(session, wider):
     t = session.create_table("t", {"d": "decimal(8, 2)"})
     t.insert([{"d": D("123456.78")}, {"d": D("-0.01")}, {"d": None}])
     t.add_computed_column(below=-t.d)
@@ -157,7 +157,7 @@ def test_a_decimal_becomes_a_wider_one(session, wider):
 @pytest.mark.parametrize(
     "narrower", ["decimal(8, 3)", "decimal(7, 2)", "decimal(20, 1)", "decimal(9, 4)"]
 )
-def test_a_decimal_keeps_its_digits(session, narrower):
+def test_narrowing_decimal_is_refused(session, narrower):
     t = session.create_table("t", {"d": "decimal(8, 2)"})
     with pytest.raises(SchemaError, match=r"table 't', column 'd': decimal\(8, 2\) cannot become"):
         t.change_type("d", narrower)
@@ -173,7 +173,7 @@ COMPUTED = {
 
 @pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("computed", COMPUTED)
-def test_a_decimal_whose_digits_a_computed_column_has_is_not_widened(session, computed, stored):
+def test_decimal_read_by_computed_column_is_not_widened(session, computed, stored):
     t = session.create_table("t", {"d": "decimal(8, 2)"})
     t.insert(d=D("9.99"))
     t.add_computed_column(made=COMPUTED[computed](t), stored=stored)
@@ -186,7 +186,7 @@ def test_a_decimal_whose_digits_a_computed_column_has_is_not_widened(session, co
     t.change_type("d", "decimal(10, 3)")
 
 
-def test_a_decimal_whose_digits_a_view_has_is_not_widened(session):
+def test_decimal_read_by_view_is_not_widened(session):
     t = session.create_table("t", {"d": "decimal(8, 2)"})
     session.create_view("v", t.select("d", more=t.d + 1))
     with pytest.raises(SchemaError, match=r"table 't'.*the view 'v' cannot be computed"):

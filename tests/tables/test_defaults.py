@@ -1,4 +1,4 @@
-"""Defaults and other arguments that are by column: of classes, and what is no mapping."""
+"""Defaults and other arguments by column: of classes, and invalid ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class More:
     tag: str | None = None
 
 
-def test_added_fields_of_a_class_have_its_defaults(session):
+def test_add_columns_of_class_uses_its_defaults(session):
     table = session.create_table("t", [{"n": 1}])
     table.add_columns(More)
     table.insert([{"n": 2}, {"n": 3, "price": 1.5, "tag": "x"}])
@@ -27,7 +27,7 @@ def test_added_fields_of_a_class_have_its_defaults(session):
     ]
 
 
-def test_a_given_default_comes_before_that_of_the_class(session):
+def test_explicit_default_overrides_class_default(session):
     table = session.create_table("t", More, defaults={"price": 2.0})
     table.insert(tag="a")
     added = session.create_table("u", [{"n": 1}])
@@ -36,7 +36,7 @@ def test_a_given_default_comes_before_that_of_the_class(session):
 
 
 @pytest.mark.parametrize("defaults", [["price"], 5, "price"])
-def test_defaults_are_by_column(session, defaults):
+def test_defaults_must_be_a_mapping(session, defaults):
     table = session.create_table("t", {"n": bb.Int})
     for make in (
         lambda: session.create_table("u", {"price": bb.Float}, defaults=defaults),
@@ -47,7 +47,7 @@ def test_defaults_are_by_column(session, defaults):
     assert (session.list_tables(), table.columns) == (["t"], ("n",))
 
 
-def test_validation_is_by_column(session):
+def test_media_validation_must_be_a_mapping(session):
     with pytest.raises(ConfigurationError, match="media_validation is by column"):
         session.create_table("u", {"image": bb.Image}, media_validation=["image"])
     assert session.list_tables() == []

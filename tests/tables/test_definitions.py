@@ -1,4 +1,4 @@
-"""How columns are made can be seen: definitions, versions, indexes, what depends on what."""
+"""Definitions of columns: expressions, function versions, indexes and dependencies."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def films(session):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_statistics_of_each_type(kind, session):
+def test_describe_of_each_type(kind, session):
     dtype, value = TYPES[kind]
     t = session.create_table("t", {"c": dtype})
     empty = t.describe().collect()[0]
@@ -89,7 +89,7 @@ def test_statistics_of_each_type(kind, session):
     assert f"c  {t.c.type()}" in str(t.describe())
 
 
-def test_statistics_are_those_of_ibis(session):
+def test_describe_statistics_match_ibis(session):
     t = session.create_table("t", [{"a": "x", "n": 1}, {"a": "x", "n": 2}, {"a": "y", "n": 6}])
     text, number = t.describe(quantile=(0.5,)).order_by("pos").collect()
     assert (text["mode"], text["unique"], text["mean"]) == ("x", 2, None)
@@ -99,7 +99,7 @@ def test_statistics_are_those_of_ibis(session):
     assert t.filter(t.n > 1).describe().filter(_.name == "n").collect()[0, "count"] == 2
 
 
-def test_a_column_is_defined_as_it_was_written(films):
+def test_definition_shows_column_expression_as_source(films):
     assert films.definition("profit") == "films.revenue - films.budget"
     assert films.definition("loud") == "shout(films.name)"
     assert films.definition("often") == "repeat(films.name, times=3)"
@@ -108,7 +108,7 @@ def test_a_column_is_defined_as_it_was_written(films):
     assert films.definition("name") == "string"
 
 
-def test_a_definition_knows_versions_and_dependencies(films):
+def test_definition_lists_versions_and_dependencies(films):
     profit, often = films.definition("profit"), films.definition("often")
     assert (profit.kind, profit.functions) == ("virtual", {})
     assert profit.uses == ("my.films.revenue", "my.films.budget")
@@ -120,7 +120,7 @@ def test_a_definition_knows_versions_and_dependencies(films):
     assert "version 3" in repr(often)
 
 
-def test_versions_that_computed_some_of_the_values(session):
+def test_definition_lists_mixed_function_versions(session):
     t = session.create_table("t", {"a": bb.String})
     once = bb.udf(lambda text: text, name="definitions.once", return_type=str, version="1")
     t.add_computed_column(b=once(t.a))
@@ -132,12 +132,12 @@ def test_versions_that_computed_some_of_the_values(session):
     assert "definitions.once, version 1 and 2" in str(t.describe())
 
 
-def test_a_column_that_is_not_there(films):
+def test_definition_of_unknown_column_raises(films):
     with pytest.raises(ColumnNotFoundError, match=r"no such column.*Its columns are name"):
         films.definition("nme")
 
 
-def test_a_description_is_printed(films, session):
+def test_describe_prints_summary(films, session):
     films.add_embedding_index("name", string_embed=embed, metric="ip")
     session.create_view("cheap", films.where(films.budget < 3).select("name", b=_.budget * 2))
     films.branch("trial")
@@ -158,7 +158,7 @@ def test_a_description_is_printed(films, session):
     assert "view cheap" in films.definition("budget").needed_by
 
 
-def test_a_view_says_what_it_is_made_of(films, session):
+def test_describe_of_view_shows_its_query(films, session):
     films.update({"poster": None})
     cheap = session.create_view(
         "cheap",
@@ -179,7 +179,7 @@ def test_a_view_says_what_it_is_made_of(films, session):
     assert "\nrows by: letters(films.name)" in str(parts.describe())
 
 
-def test_an_old_version_shows_what_it_was(films):
+def test_definition_at_old_version(films):
     films.checkpoint("before")
     films.add_computed_column(profit=films.revenue * 2, if_exists="replace")
     assert films.definition("profit") == "films.revenue * 2"
@@ -187,12 +187,12 @@ def test_an_old_version_shows_what_it_was(films):
     assert "an earlier version" in str(films.at("before").describe())
 
 
-def test_a_renamed_column_is_written_by_its_new_name(films):
+def test_definition_uses_new_name_of_renamed_column(films):
     films.rename_column("revenue", "gross")
     assert films.definition("profit") == "films.gross - films.budget"
 
 
-def test_definitions_are_a_table(films):
+def test_columns_info_is_a_table_of_definitions(films):
     info = films.columns_info
     assert list(info["name"]) == list(films.columns)
     assert info.to_pandas().set_index("name").loc["loud", "definition"] == "shout(films.name)"
@@ -201,7 +201,7 @@ def test_definitions_are_a_table(films):
     assert info[2]["default"] == "1.5"
 
 
-def test_a_notebook_shows_the_definition_and_no_markup_of_it(session):
+def test_notebook_output_escapes_markup_in_definition(session):
     t = session.create_table("t", {"a": bb.String})
     t.add_computed_column(b=t.a + "<script>")
     displayed = t.describe()._repr_mimebundle_()
@@ -210,7 +210,7 @@ def test_a_notebook_shows_the_definition_and_no_markup_of_it(session):
     assert displayed["text/plain"] == str(t.describe())
 
 
-def test_an_unknown_function_is_written_all_the_same(session):
+def test_definition_shows_unregistered_function(session):
     from barbule.functions import registry
 
     t = session.create_table("t", {"a": bb.String})
@@ -220,7 +220,7 @@ def test_an_unknown_function_is_written_all_the_same(session):
     assert t.definition("b") == "gone(text=t.a, times=3)"
 
 
-def test_what_is_drawn_or_unnested_is_written_as_it_was(session):
+def test_definition_shows_random_and_unnested_columns(session):
     d = session.create_table("folder.d", {"tags": bb.Array(bb.String), "n": bb.Int})
     d.insert(tags=["a", "b"], n=1)
     drawn = d.filter(d.n > 0).mutate(r=ibis.random(), tag=d.tags.unnest(), at=ibis.now())

@@ -1,4 +1,4 @@
-"""Durations: what lies between two moments, as a type that is read, stored and shown."""
+"""Durations: differences of timestamps, as a type that is read, stored and shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG, SHORT = T(days=1, hours=1, microseconds=2), T(minutes=1)
 
 @pytest.fixture
 def jobs(session):
-    """Give jobs with a beginning and an end, of which one has neither."""
+    """Return jobs with a start and an end, one of them with neither."""
     t = bb.create_table("jobs", {"id": bb.Int, "began": bb.Timestamp, "ended": bb.Timestamp})
     t.insert(
         [
@@ -33,7 +33,7 @@ def jobs(session):
     return t
 
 
-def test_the_difference_of_two_moments_is_a_duration(jobs):
+def test_difference_of_timestamps_is_a_duration(jobs):
     query = jobs.order_by("id").select(took=jobs.ended - jobs.began)
     assert query.schema()["took"] == bb.Duration
     assert query.collect()["took"] == [LONG, SHORT, None]
@@ -47,7 +47,7 @@ def test_the_difference_of_two_moments_is_a_duration(jobs):
     assert "1 day, 1:00:00.000002" in repr(query.collect())
 
 
-def test_differences_of_days_times_and_zoned_moments(session):
+def test_differences_of_dates_times_and_zoned_timestamps(session):
     t = bb.create_table("t", {"d": bb.Date, "t": bb.Time, "z": bb.Timestamp("UTC")})
     t.insert(d=datetime.date(2024, 3, 1), t=datetime.time(12), z=M(2024, 3, 1, tzinfo=datetime.UTC))
     q = t.select(
@@ -60,7 +60,7 @@ def test_differences_of_days_times_and_zoned_moments(session):
 
 
 @pytest.mark.parametrize("stored", [None, True])
-def test_a_computed_duration_stays_readable(jobs, stored):
+def test_computed_duration_column_is_readable(jobs, stored):
     jobs.add_computed_column(took=jobs.ended - jobs.began, stored=stored)
     jobs.insert(id=4, began=M(2024, 1, 1, 1), ended=M(2024, 1, 1))
     assert jobs.order_by("id").collect()["took"] == [LONG, SHORT, None, T(hours=-1)]
@@ -73,7 +73,7 @@ def test_a_computed_duration_stays_readable(jobs, stored):
     assert longest.order_by("few").collect()["most"] == [T(0), LONG]
 
 
-def test_durations_are_compared_and_computed_with(jobs):
+def test_duration_columns_support_comparison_and_arithmetic(jobs):
     jobs.add_computed_column(took=jobs.ended - jobs.began)
 
     def ids(condition):
@@ -123,7 +123,7 @@ def one(query, **values):
     return query.select(**values).collect()[0]
 
 
-def test_differences_are_compared_and_computed_with_as_columns_are(jobs):
+def test_timestamp_differences_support_comparison_and_arithmetic(jobs):
     took = jobs.ended - jobs.began
 
     def ids(condition):
@@ -143,7 +143,7 @@ def test_differences_are_compared_and_computed_with_as_columns_are(jobs):
     assert grouped.collect() == [{"few": True, "n": 1}]
 
 
-def test_durations_are_divided_as_timedelta_is(session):
+def test_duration_division_matches_timedelta(session):
     t = bb.create_table("t", {"w": bb.Duration, "n": bb.Int, "x": bb.Float, "d": "decimal(6, 2)"})
     rows = [(T(hours=2), 3, 0.5, "0.25"), (T(seconds=-7), -2, -2.0, "4.00"), (None, 1, 1.0, "1.00")]
     t.insert([{"w": w, "n": n, "x": x, "d": d} for w, n, x, d in rows])
@@ -167,7 +167,7 @@ def test_durations_are_divided_as_timedelta_is(session):
     assert t.where(t.w == T(hours=3)).collect()[0, "half"] == T(minutes=90)
 
 
-def test_durations_are_added_to_dates_and_times(session):
+def test_durations_can_be_added_to_dates_and_timestamps(session):
     t = bb.create_table(
         "t",
         {"day": bb.Date, "a": bb.Timestamp, "z": bb.Timestamp("Europe/Paris"), "w": bb.Duration},
@@ -216,14 +216,14 @@ def test_durations_are_added_to_dates_and_times(session):
         (lambda t: -t.began, r"- cannot be computed of 'began'"),
     ],
 )
-def test_what_is_no_duration_is_told_so(jobs, ask, message):
+def test_invalid_duration_operations_are_refused(jobs, ask, message):
     jobs.add_computed_column(took=jobs.ended - jobs.began)
     with pytest.raises(ExpressionError, match=message) as caught:
         ask(jobs)
     assert caught.value.table == "jobs"
 
 
-def test_functions_take_and_give_durations(jobs):
+def test_functions_take_and_return_durations(jobs):
     @bb.udf
     def seconds(x: T, by: T) -> float:
         return x.total_seconds() * by.total_seconds()
@@ -234,7 +234,7 @@ def test_functions_take_and_give_durations(jobs):
 
     took = jobs.ended - jobs.began
     query = jobs.order_by("id").select(a=seconds(took, T(seconds=2)), b=twice(took))
-    for _ in range(2):  # asked, and from the ledger
+    for _ in range(2):  # computed, then from the ledger
         assert query.collect()["a"] == [LONG.total_seconds() * 2, 120.0, None]
         assert query.collect()["b"] == [LONG * 2, SHORT * 2, None]
     jobs.add_computed_column(doubled=twice(took))
@@ -278,14 +278,14 @@ def test_durations_are_inserted_and_updated(session):
     ],
     ids=["records", "numpy", "pandas", "objects", "polars", "seconds", "nanoseconds"],
 )
-def test_durations_of_others_become_a_column(session, rows):
+def test_foreign_durations_become_a_duration_column(session, rows):
     t = bb.create_table("t", rows)
     assert t.schema()["x"] == bb.Duration
     t.insert(rows)
     assert t.collect()["x"] == [T(hours=1), None, T(hours=1), None]
 
 
-def test_what_is_finer_than_a_microsecond_is_refused(session):
+def test_duration_finer_than_a_microsecond_is_refused(session):
     t = bb.create_table("t", {"x": bb.Duration})
     for rows in (
         pa.table({"x": pa.array([1000, 2001], pa.duration("ns"))}),
@@ -307,7 +307,7 @@ def test_durations_are_written_to_files(jobs, tmp_path):
     assert again.order_by("id").collect() == query.collect()
 
 
-def test_months_have_no_fixed_length(jobs):
+def test_month_interval_as_duration_column_is_refused(jobs):
     with pytest.raises(ExpressionError, match="column 'm': a column holds durations of a fixed"):
         jobs.add_computed_column(m=ibis.interval(months=3))
     with pytest.raises(SchemaError, match="column 'm': a column holds durations of a fixed"):

@@ -1,4 +1,4 @@
-"""What leaves: frames, files and streams; and tables of the database that are not managed."""
+"""Exports to frames, files and streams, and queries over raw tables of the database."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_json_file_holds_the_rows(table, tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["to_parquet", "to_csv", "to_json"])
-def test_what_was_written_can_be_inserted_again(shared, table, tmp_path, verb):
+def test_written_file_can_be_inserted(shared, table, tmp_path, verb):
     plain = table.select("id", "name", "size").order_by("id")
     path = tmp_path / f"again.{verb.removeprefix('to_')}"
     getattr(plain, verb)(path)
@@ -111,7 +111,7 @@ def test_what_was_written_can_be_inserted_again(shared, table, tmp_path, verb):
     assert rows["size"] == [1.5, None, 0.0]
 
 
-def test_a_stream_gives_batches_of_what_was_asked(shared):
+def test_stream_returns_batches_of_query(shared):
     many = shared.create_table("many", {"n": bb.Int})
     many.insert(pa.table({"n": range(30_000)}))
     many.add_computed_column(half=many.n / 2)
@@ -136,7 +136,7 @@ def test_empty_results_keep_their_columns(table, tmp_path):
     assert len(none.collect()) == 0
 
 
-def test_exports_of_calls_run_them(shared, tmp_path):
+def test_export_runs_function_calls(shared, tmp_path):
     @bb.udf
     def doubled(number: int) -> int:
         return number * 2
@@ -150,7 +150,7 @@ def test_exports_of_calls_run_them(shared, tmp_path):
     assert called.to_pyarrow_batches().read_all().column("two").to_pylist() == [0, 2, 4, 6, 8]
 
 
-def test_a_folder_that_is_not_there_is_an_error(table, tmp_path):
+def test_export_to_missing_folder_raises(table, tmp_path):
     with pytest.raises(Exception, match=r"where\.parquet"):
         table.select("id").to_parquet(tmp_path / "no" / "where.parquet")
     assert table.count().to_pyarrow().as_py() == len(ROWS)
@@ -202,7 +202,7 @@ JOINS = {
 
 
 @pytest.mark.parametrize("name", JOINS)
-def test_raw_tables_of_the_database_combine_with_managed_ones(table, raw, name):
+def test_raw_tables_can_be_joined_with_managed_tables(table, raw, name):
     make, expected = JOINS[name]
     query = make(table, raw)
     assert isinstance(query, Query | JoinQuery)
@@ -212,9 +212,9 @@ def test_raw_tables_of_the_database_combine_with_managed_ones(table, raw, name):
     assert query.to_pyarrow_batches().read_all().num_rows == len(expected)
 
 
-# Ibis calls what DuckDB has deprecated where it asks for the schema of a piece of SQL.
+# Ibis calls a deprecated function of DuckDB to get the schema of a piece of SQL.
 @pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
-def test_views_of_raw_tables_and_their_sql_combine_too(shared, table, raw):
+def test_raw_views_and_sql_can_be_joined_with_managed_tables(shared, table, raw):
     view = shared.ibis.create_view("raw_view", raw.mutate(twice=raw.id * 2), overwrite=True)
     assert table.join(view, "id").select("twice").order_by("twice").collect()["twice"] == [2, 6]
     text = shared.ibis.sql("SELECT id, upper(label) AS loud FROM raw_sizes")
@@ -272,7 +272,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_column_that_is_not_there_is_named_with_its_neighbours(table, name):
+def test_unknown_column_error_suggests_similar_names(table, name):
     with pytest.raises(
         ColumnNotFoundError, match=r"no column.*'nmae'.*Did you mean 'name'"
     ) as caught:
@@ -283,7 +283,7 @@ def test_a_column_that_is_not_there_is_named_with_its_neighbours(table, name):
         assert isinstance(caught.value, ibis.common.exceptions.IbisError)
 
 
-def test_a_join_says_which_table_lacks_the_column(table, raw):
+def test_join_error_names_table_without_column(table, raw):
     with pytest.raises(
         ColumnNotFoundError, match=r"there is no column 'label'.*Columns are id, name"
     ):
@@ -308,7 +308,7 @@ def test_a_join_says_which_table_lacks_the_column(table, raw):
         (lambda t: t.sample(2.0), None),
     ],
 )
-def test_a_query_that_cannot_be_is_refused_in_few_words(table, make, message):
+def test_invalid_query_error_is_short(table, make, message):
     with pytest.raises(ExpressionError if message else Exception, match=message) as caught:
         make(table)
     assert len(str(caught.value)) < 500
@@ -360,7 +360,7 @@ def test_columns_named_like_verbs_are_read_by_item(session):
     assert table.count().to_pyarrow().as_py() == 1
 
 
-def test_batches_of_required_columns_are_read_as_a_whole(session):
+def test_batches_of_required_columns_can_be_read_into_one_table(session):
     table = session.create_table("required", {"n": bb.Int(nullable=False), "s": bb.String})
     table.insert([{"n": 1, "s": None}, {"n": 2, "s": "x"}])
     full = table.order_by("n").to_pyarrow_batches().read_all()
@@ -368,7 +368,7 @@ def test_batches_of_required_columns_are_read_as_a_whole(session):
 
 
 @pytest.mark.parametrize("embed_media", [False, True])
-def test_a_parquet_file_holds_missing_vectors(session, tmp_path, embed_media):
+def test_parquet_round_trips_null_vectors(session, tmp_path, embed_media):
     kinds = {
         "id": bb.Int,
         "v": bb.Vector(2),

@@ -1,4 +1,4 @@
-"""Files that cannot be written where they should, and such as appear whole or not at all."""
+"""Written files: invalid targets, and writes that complete or change nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def t(session, here):
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_the_folder_that_a_file_lacks_is_named(t, here, write):
+def test_missing_target_folder_is_named(t, here, write):
     for path in ("nope/deep/x.out", str(here / "nope" / "x.out"), pathlib.Path("nope/x.out")):
         folder = str(pathlib.Path(path).parent)
         with pytest.raises(DataError, match=rf"there is no folder '{folder}'.*mkdir\(parents=True"):
@@ -54,29 +54,29 @@ def test_the_folder_that_a_file_lacks_is_named(t, here, write):
 
 @pytest.mark.parametrize("wrong", [None, 3, ""])
 @pytest.mark.parametrize("verb", ["to_csv", "to_json", "to_parquet", "to_xlsx"])
-def test_a_path_is_a_text(t, verb, wrong):
+def test_invalid_file_path_is_refused(t, verb, wrong):
     with pytest.raises(DataError, match=r"no path of a file"):
         getattr(t, verb)(wrong)
     assert not list(pathlib.Path().iterdir())
 
 
-def test_folders_are_made_where_they_can_be(t, here):
+def test_to_folder_creates_missing_folders(t, here):
     (here / "file").touch()
     with pytest.raises(DataError, match=r"'file' is a file, so 'file/deep/out' cannot be a folder"):
         t.to_folder("file/deep/out")
     assert t.to_folder("new/deep/out") == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="who may do all is refused nothing")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("write", {**WRITERS, **FOLDERS}.values(), ids={**WRITERS, **FOLDERS})
-def test_folders_of_others_are_named(t, here, write):
+def test_unwritable_folder_is_named(t, here, write):
     (here / "theirs").mkdir(mode=0o555)
     with pytest.raises(DataError, match=r"this user may not write 'theirs'"):
         write(t, "theirs/x.out")
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "parquet", "xlsx"])
-def test_what_fails_on_the_way_leaves_the_file_as_it_was(t, name):
+def test_failed_export_keeps_existing_file(t, name):
     path = pathlib.Path(f"rows.{name}")
     write = WRITERS[name]
     write(t.select("n", "s"), path)
@@ -91,7 +91,7 @@ def test_what_fails_on_the_way_leaves_the_file_as_it_was(t, name):
     assert path.read_bytes() != before
 
 
-def test_endings_links_and_special_files_stay_what_they_are(t):
+def test_export_keeps_compression_links_and_special_files(t):
     t.select("n").order_by("n").to_csv("rows.csv.gz")
     assert pathlib.Path("rows.csv.gz").read_bytes()[:2] == b"\x1f\x8b"
     pathlib.Path("link.csv").symlink_to("real.csv")

@@ -1,4 +1,4 @@
-"""Frames and Arrow tables of every encoding: what goes in is what comes out, or is refused."""
+"""Data frames and Arrow tables of each encoding: they round-trip or are refused."""
 
 from __future__ import annotations
 
@@ -19,31 +19,37 @@ KEY = uuid.UUID(int=6)
 KEYS = pa.array([KEY.bytes, None], pa.uuid())
 
 ENCODINGS = {
-    "views of texts": (pa.array(["a", None], pa.string_view()), "string"),
-    "views of bytes": (pa.array([b"a", None], pa.binary_view()), "binary"),
-    "bytes of one length": (pa.array([b"ab", None], pa.binary(2)), "binary"),
-    "views of lists": (pa.array([[1, 2], None], pa.list_view(pa.int64())), "array<int64>"),
-    "large views": (pa.array([[1, 2], None], pa.large_list_view(pa.int64())), "array<int64>"),
-    "views in views": (pa.array([["x"], None], pa.list_view(pa.string_view())), "array<string>"),
-    "views in lists": (pa.array([[b"x", None], None], pa.list_(pa.binary_view())), "array<binary>"),
-    "views in structs": (
+    "string views": (pa.array(["a", None], pa.string_view()), "string"),
+    "binary views": (pa.array([b"a", None], pa.binary_view()), "binary"),
+    "fixed-size binary": (pa.array([b"ab", None], pa.binary(2)), "binary"),
+    "list views": (pa.array([[1, 2], None], pa.list_view(pa.int64())), "array<int64>"),
+    "large list views": (pa.array([[1, 2], None], pa.large_list_view(pa.int64())), "array<int64>"),
+    "string views in list views": (
+        pa.array([["x"], None], pa.list_view(pa.string_view())),
+        "array<string>",
+    ),
+    "binary views in lists": (
+        pa.array([[b"x", None], None], pa.list_(pa.binary_view())),
+        "array<binary>",
+    ),
+    "string views in structs": (
         pa.array([{"a": "x"}, None], pa.struct({"a": pa.string_view()})),
         "struct<a: string>",
     ),
-    "runs of texts": (pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]), "string"),
-    "runs of numbers": (
+    "run-end encoded strings": (pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]), "string"),
+    "run-end encoded numbers": (
         pa.RunEndEncodedArray.from_arrays([1, 2], pa.array([1, None])),
         "int64",
     ),
-    "runs of views": (
+    "run-end encoded views": (
         pa.RunEndEncodedArray.from_arrays([1, 2], pa.array(["a", None], pa.string_view())),
         "string",
     ),
     "dictionaries": (pa.array(["a", None]).dictionary_encode(), "string"),
-    "keys": (KEYS, "uuid"),
-    "keys in lists": (pa.ListArray.from_arrays([0, 1, 2], KEYS), "array<uuid>"),
-    "keys in structs": (pa.StructArray.from_arrays([KEYS], ["k"]), "struct<k: uuid>"),
-    "bytes for truths": (
+    "uuids": (KEYS, "uuid"),
+    "uuids in lists": (pa.ListArray.from_arrays([0, 1, 2], KEYS), "array<uuid>"),
+    "uuids in structs": (pa.StructArray.from_arrays([KEYS], ["k"]), "struct<k: uuid>"),
+    "booleans in bytes": (
         pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8())),
         "boolean",
     ),
@@ -51,8 +57,8 @@ ENCODINGS = {
         pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "x", "y"), pa.array(["a", None])),
         "string",
     ),
-    "halves": (pa.array([np.float16(1.5), None], pa.float16()), "float32"),
-    "halves in lists": (
+    "float16": (pa.array([np.float16(1.5), None], pa.float16()), "float32"),
+    "float16 in lists": (
         pa.array([[np.float16(1.5)], None], pa.list_(pa.float16())),
         "array<float32>",
     ),
@@ -68,7 +74,7 @@ ENCODINGS = {
 
 
 def _read(value):
-    """Say what a cell of an Arrow array is when it is read back: keys are texts."""
+    """Return the expected value of an Arrow cell that is read back: UUIDs are strings."""
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, list):
@@ -77,7 +83,7 @@ def _read(value):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_columns_of_each_encoding_are_kept(session, name):
+def test_columns_of_each_arrow_encoding_round_trip(session, name):
     column, kind = ENCODINGS[name]
     rows = pa.table({"n": [1, 2], "x": column})
     made = session.create_table("made", rows)
@@ -96,18 +102,18 @@ def test_columns_of_each_encoding_are_kept(session, name):
 REFUSED = {
     "decimals of too many digits": pa.array([decimal.Decimal(1)], pa.decimal256(60, 2)),
     "unions": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
-    "spans of months": pa.array([pa.MonthDayNano([1, 2, 3])]),
+    "month intervals": pa.array([pa.MonthDayNano([1, 2, 3])]),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_columns_that_nothing_can_hold_are_refused_when_built(session, name):
+def test_unsupported_arrow_types_are_refused_at_creation(session, name):
     with pytest.raises(SchemaError, match="table 't', column 'x': "):
         session.create_table("t", pa.table({"x": REFUSED[name]}))
     assert session.list_tables() == []
 
 
-def test_what_polars_gives_can_be_inserted_again(session):
+def test_polars_export_can_be_inserted(session):
     table = session.create_table("t", {"id": bb.UUID, "n": bb.Int, "meta": bb.Json, "b": "binary"})
     table.insert(id=KEY, n=1, meta={"a": [1]}, b=b"x")
     first = table.collect()
@@ -120,7 +126,7 @@ def test_what_polars_gives_can_be_inserted_again(session):
         table.insert(frame)
 
 
-def test_a_named_index_is_a_column(session):
+def test_named_pandas_index_becomes_a_column(session):
     sales = pd.DataFrame({"shop": ["a", "a", "b"], "sold": [1, 2, 5]})
     totals = sales.groupby("shop").sum()
     expected = [{"shop": "a", "sold": 3}, {"shop": "b", "sold": 5}]
@@ -136,25 +142,25 @@ def test_a_named_index_is_a_column(session):
     assert session.create_table("pairs", pair).columns == ("shop", "sold", "x")
     half = pair.set_axis(pair.index.set_names(["shop", None]))
     assert session.create_table("half", half).columns == ("shop", "x")
-    assert totals.columns.tolist() == ["sold"]  # the frame is as it was
+    assert totals.columns.tolist() == ["sold"]  # the frame is unchanged
 
 
 LABELS = {
-    "texts": ["p", "q", "r"],
-    "moments": pd.date_range("2024-01-01", periods=3),
-    "spans": pd.period_range("2024-01", periods=3, freq="M"),
-    "fractions": [0.5, 1.5, 2.5],
+    "strings": ["p", "q", "r"],
+    "timestamps": pd.date_range("2024-01-01", periods=3),
+    "periods": pd.period_range("2024-01", periods=3, freq="M"),
+    "floats": [0.5, 1.5, 2.5],
     "categories": pd.CategoricalIndex(["p", "q", "p"]),
-    "mixtures": ["p", 1, None],
-    "levels": pd.MultiIndex.from_tuples([(1, "p"), (1, "q"), (2, "p")]),
-    "a level beside a named one": pd.MultiIndex.from_tuples(
+    "mixed types": ["p", 1, None],
+    "multi-index": pd.MultiIndex.from_tuples([(1, "p"), (1, "q"), (2, "p")]),
+    "unnamed level beside a named one": pd.MultiIndex.from_tuples(
         [(1, "p"), (2, "q"), (3, "p")], names=["n", None]
     ),
 }
 
 
 @pytest.mark.parametrize("labels", LABELS)
-def test_labels_without_a_name_are_not_lost(session, labels):
+def test_unnamed_pandas_index_is_refused(session, labels):
     frame = pd.DataFrame({"n": [1, 2, 3]}, index=LABELS[labels])
     table = session.create_table("t", {"n": bb.Int, "label": bb.String})
     message = r"table '\w+': the index .* has no name.*rename_axis.*reset_index\(drop=True\)"
@@ -171,13 +177,13 @@ def test_labels_without_a_name_are_not_lost(session, labels):
     assert table.insert(frame.reset_index(drop=True)).rows == 3
 
 
-def test_a_label_gets_a_name_as_the_error_says(session):
+def test_hint_for_unnamed_index_works(session):
     frame = pd.DataFrame({"n": [1, 2]}, index=["p", "q"])
     table = session.create_table("made", frame.rename_axis("label").reset_index())
     assert table.order_by("n").collect() == [{"label": "p", "n": 1}, {"label": "q", "n": 2}]
 
 
-def test_numbers_of_rows_are_left_out(session):
+def test_default_row_number_index_is_ignored(session):
     frame = pd.DataFrame({"n": [3, 1, 2], "x": ["a", "b", "a"]})
     parts = frame.set_axis(pd.MultiIndex.from_tuples([(0, 0), (0, 1), (1, 0)]))
     table = session.create_table("t", frame[frame.n > 1])
@@ -189,7 +195,7 @@ def test_numbers_of_rows_are_left_out(session):
     assert sorted(table.collect()["n"]) == sorted([3, 2] + [1, 2, 3] * 5)
 
 
-def test_an_index_that_is_no_column_is_refused(session):
+def test_named_index_without_matching_column_is_refused(session):
     table = session.create_table("t", {"sold": bb.Int})
     frame = pd.DataFrame({"shop": ["a"], "sold": [1]}).set_index("shop")
     with pytest.raises(DataError, match=r"column 'shop': the index .*reset_index\(drop=True\)"):
@@ -211,7 +217,7 @@ FINER = {
 
 
 @pytest.mark.parametrize("name", FINER)
-def test_nanoseconds_in_a_zone_are_refused_and_not_cut(session, name):
+def test_zoned_nanoseconds_are_refused(session, name):
     rows = FINER[name]
     table = session.create_table("t", {"x": "timestamp('UTC')"})
     refused = r"table 't', column 'x', row 1: .*it has nanoseconds"
@@ -223,7 +229,7 @@ def test_nanoseconds_in_a_zone_are_refused_and_not_cut(session, name):
             session.create_table("made", rows)
 
 
-def test_moments_of_a_zone_that_are_counted_in_nanoseconds_are_kept(session):
+def test_zoned_nanosecond_type_with_whole_microseconds_is_kept(session):
     full = NANO // 1000 * 1000
     rows = pa.table({"x": pa.array([full, None], pa.timestamp("ns", "Europe/Berlin"))})
     table = session.create_table("made", rows)
@@ -233,7 +239,7 @@ def test_moments_of_a_zone_that_are_counted_in_nanoseconds_are_kept(session):
     assert first.utcoffset() == datetime.timedelta(hours=1)
 
 
-def test_nanoseconds_of_a_time_of_day_are_refused(session):
+def test_nanoseconds_in_time_column_are_refused(session):
     table = session.create_table("t", {"x": bb.Time})
     times = pa.table({"x": pa.array([3723000001000, None], pa.time64("ns"))})
     table.insert(times)

@@ -1,4 +1,4 @@
-"""A mutation computes what it must and nothing else."""
+"""A mutation computes only the cells that it affects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import barbule as bb
 
 
 class Calls:
-    """Functions that write down what they are asked."""
+    """Functions that log their calls."""
 
     def __init__(self) -> None:
         self.log: list[tuple[str, object]] = []
@@ -65,7 +65,7 @@ def test_an_insert_computes_the_new_rows_only(table, calls):
     ]  # fmt: skip
 
 
-def test_an_update_computes_what_is_downstream_for_its_rows_only(table, calls):
+def test_update_computes_downstream_columns_of_its_rows_only(table, calls):
     calls.take()
     assert table.update({"a": 7}, where=table.a == 2).rows == 1
     assert calls.take() == [("deep", 800), ("fa", 7)]
@@ -86,7 +86,7 @@ def test_a_delete_computes_nothing(table, calls):
     assert sorted(table.collect()["deep"]) == [201, 401]
 
 
-def test_what_touches_no_row_computes_nothing_and_makes_no_version(table, calls):
+def test_mutation_of_no_rows_computes_nothing_and_adds_no_version(table, calls):
     calls.take()
     versions = len(table.history())
     assert table.update({"a": 7}, where=table.a > 100).rows == 0
@@ -96,7 +96,7 @@ def test_what_touches_no_row_computes_nothing_and_makes_no_version(table, calls)
     assert len(table.history()) == versions
 
 
-def test_replacing_a_column_computes_it_and_its_downstream_only(table, calls):
+def test_replacing_column_computes_it_and_downstream_columns_only(table, calls):
     calls.take()
     table.add_computed_column(fa=calls.function("new")(table.b), if_exists="replace")
     assert calls.take() == [
@@ -105,13 +105,13 @@ def test_replacing_a_column_computes_it_and_its_downstream_only(table, calls):
     ]
 
 
-def test_replacing_a_virtual_column_computes_the_stored_ones_below_it(table, calls):
+def test_replacing_virtual_column_computes_downstream_stored_columns(table, calls):
     calls.take()
     table.add_computed_column(plain=table.fa * 1000, if_exists="replace")
     assert calls.take() == [("deep", 2000), ("deep", 3000), ("deep", 4000)]
 
 
-def test_a_failed_mutation_is_computed_again_when_it_is_repeated(session, calls):
+def test_failed_insert_can_be_repeated(session, calls):
     table = session.create_table("u", {"a": bb.Int})
     broken = [True]
 

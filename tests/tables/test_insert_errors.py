@@ -1,4 +1,4 @@
-"""A value that does not fit is named with its place, and nothing of the insert stays."""
+"""An invalid value is named with its position, and the insert writes nothing."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("column", "value", "message"), WRONG, ids=lambda v: str(v)[:25])
-def test_a_wrong_value_is_named_with_table_column_row_and_value(table, column, value, message):
+def test_invalid_value_error_names_table_column_row_and_value(table, column, value, message):
     rows = [{"name": "a"}, {"name": "b", column: value}, {"name": "c"}]
     with pytest.raises(DataError, match=message) as caught:
         table.insert(rows)
@@ -117,7 +117,7 @@ def _arrow(column: str, values: list[object], kind: pa.DataType | None = None) -
         ("name", pd.DataFrame({"name": ["a", 5]}), "a int is no text"),
     ],
 )  # fmt: skip
-def test_data_frames_and_arrow_tables_are_checked_alike(table, column, source, message):
+def test_frames_and_arrow_tables_are_validated(table, column, source, message):
     with pytest.raises(DataError, match=message) as caught:
         table.insert(source)
     assert (caught.value.table, caught.value.column) == ("cells", column)
@@ -134,7 +134,7 @@ def test_data_frames_and_arrow_tables_are_checked_alike(table, column, source, m
     ],
     ids=["list", "pandas", "arrow"],
 )
-def test_an_unknown_column_is_named_with_those_that_there_are(table, source):
+def test_unknown_column_error_lists_columns(table, source):
     with pytest.raises(DataError, match=r"column 'nmae'.*no such column.*It takes name, n, small"):
         table.insert(source)
     assert _unchanged(table)
@@ -156,7 +156,7 @@ def test_a_missing_required_value_is_named_with_its_row(table, source, row):
     assert _unchanged(table)
 
 
-def test_a_required_column_stays_required_in_update(table):
+def test_update_to_null_of_required_column_is_refused(table):
     with pytest.raises(DataError, match=r"column 'name'.*required"):
         table.update({"name": None})
     with pytest.raises(DataError, match=r"column 'name'.*required"):
@@ -175,7 +175,7 @@ def test_a_required_column_stays_required_in_update(table):
         (pa.table([["a"], ["b"]], names=["name", "name"]), "column 'name'.*twice"),
     ],
 )
-def test_what_is_no_rows_is_refused(table, source, message):
+def test_unsupported_row_sources_are_refused(table, source, message):
     with pytest.raises(DataError, match=message):
         table.insert(source)
     assert _unchanged(table)
@@ -190,7 +190,7 @@ def test_insert_takes_rows_or_values_not_both_or_neither(table):
 
 
 @pytest.mark.parametrize("verb", ["insert", "upsert", "batch_update"])
-def test_a_computed_column_takes_no_data(session, verb):
+def test_data_for_computed_column_is_refused(session, verb):
     table = session.create_table("doubles", {"n": bb.Int})
     table.insert(n=2)
     table.add_computed_column(double=table.n * 2)
@@ -201,7 +201,7 @@ def test_a_computed_column_takes_no_data(session, verb):
     assert table.collect() == [{"n": 2, "double": 4}]
 
 
-def test_every_error_is_a_barbule_error_and_a_builtin(table):
+def test_data_error_is_barbule_error_and_value_error(table):
     with pytest.raises(ValueError, match="no int64") as caught:
         table.insert(name="a", n="x")
     assert isinstance(caught.value, BarbuleError)

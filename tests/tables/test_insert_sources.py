@@ -1,4 +1,4 @@
-"""Everything that rows may come from."""
+"""Sources of rows for inserts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_rows_come_from(films, source):
+def test_rows_are_inserted_from_each_source(films, source):
     result = films.insert(SOURCES[source]())
     assert (result.rows, result.errors, result.version) == (2, 0, 1)
     rows = films.collect()
@@ -72,7 +72,7 @@ def test_rows_come_from(films, source):
     assert rows["year"] == [2009, 2006]
 
 
-def test_one_row_is_a_dict_or_keywords_or_an_object(films):
+def test_single_row_may_be_dict_keywords_or_object(films):
     films.insert({"name": "Up", "year": 2009})
     films.insert(name="Cars", revenue=1.5)
     films.insert(FilmModel(name="Coco", revenue=None, year=2017))
@@ -81,7 +81,7 @@ def test_one_row_is_a_dict_or_keywords_or_an_object(films):
     assert films.collect()["year"] == [2009, None, 2017, 2020]
 
 
-def test_an_ibis_expression_over_a_managed_table_is_inserted(shared, films):
+def test_query_over_managed_table_can_be_inserted(shared, films):
     films.insert(ROWS)
     other = shared.create_table("old", {"name": bb.String, "year": bb.Int})
     result = other.insert(films.filter(films.year < 2008).select("name", year=films.year + 1))
@@ -95,7 +95,7 @@ def test_a_table_may_be_inserted_into_itself(films):
     assert len(films.collect()) == 4
 
 
-def test_an_empty_list_makes_no_version(films):
+def test_empty_insert_adds_no_version(films):
     films.insert(ROWS)
     for empty in ([], pd.DataFrame(ROWS).head(0), _arrow().slice(0, 0)):
         result = films.insert(empty)
@@ -103,7 +103,7 @@ def test_an_empty_list_makes_no_version(films):
     assert len(films.history()) == 2
 
 
-def test_columns_that_are_left_out_are_null(films):
+def test_omitted_columns_are_null(films):
     films.insert(pd.DataFrame({"name": ["Up"]}))
     films.insert([{"name": "Cars"}, {"year": 3}])
     assert films.collect() == [
@@ -122,7 +122,7 @@ def test_missing_values_of_pandas_are_null(films):
     ]
 
 
-def test_whole_numbers_may_come_as_floats(films):
+def test_whole_floats_fit_integer_columns(films):
     films.insert(pd.DataFrame({"year": [2009.0, float("nan")]}))
     films.insert([{"year": 2006.0}])
     assert films.collect()["year"] == [2009, None, 2006]

@@ -1,4 +1,4 @@
-"""Each type of column gives back what was put in."""
+"""Values of each column type round-trip."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "value", "stored"), CASES, ids=lambda value: str(value)[:40])
-def test_a_value_comes_back(shared, kind, value, stored):
+def test_value_round_trips(shared, kind, value, stored):
     table = shared.create_table("cells", {"c": kind}, if_exists="replace")
     table.insert([{"c": value}, {"c": None}])
     table.update({"c": value}, where=table.c.isnull())
@@ -102,14 +102,14 @@ def test_a_value_comes_back(shared, kind, value, stored):
 
 
 @pytest.mark.parametrize("kind", [bb.String, bb.Json, bb.UUID, bb.Vector(2), PAIR, bb.Timestamp])
-def test_null_is_kept_by_every_type(shared, kind):
+def test_null_round_trips_in_each_type(shared, kind):
     table = shared.create_table("cells", {"n": bb.Int, "c": kind}, if_exists="replace")
     table.insert([{"n": 1, "c": None}, {"n": 2}])
     assert table.collect()["c"] == [None, None]
     assert table.filter(table.c.isnull()).count().to_pyarrow().as_py() == 2
 
 
-def test_arrow_columns_of_nested_types_fit_their_columns(shared):
+def test_nested_arrow_types_are_converted(shared):
     table = shared.create_table(
         "nested", {"v": bb.Vector(2), "s": PAIR, "j": bb.Json, "u": bb.UUID, "w": bb.Array(bb.Int)}
     )
@@ -129,13 +129,13 @@ def test_arrow_columns_of_nested_types_fit_their_columns(shared):
     ]
 
 
-def test_json_paths_read_what_was_inserted(shared):
+def test_json_paths_read_inserted_values(shared):
     table = shared.create_table("cells", {"j": bb.Json}, if_exists="replace")
     table.insert([{"j": {"a": {"b": [10, 20]}}}, {"j": {"a": 1}}, {"j": None}])
     assert table.j.a.b[1].int.to_pyarrow().to_pylist() == [20, None, None]
 
 
-def test_timestamps_with_a_zone_keep_their_moment_in_another(shared):
+def test_zoned_timestamp_keeps_its_instant_in_utc(shared):
     table = shared.create_table("cells", {"moment": "timestamp('UTC')"}, if_exists="replace")
     zone = datetime.timezone(datetime.timedelta(hours=5))
     moment = datetime.datetime(2024, 1, 1, 4, tzinfo=zone)

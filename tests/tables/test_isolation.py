@@ -1,4 +1,4 @@
-"""Changes that run at once leave what one after the other would have left."""
+"""Concurrent changes leave the state of a serial order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def loud(gate: Gate) -> Any:
     return loud
 
 
-def test_view_in_the_making_has_rows_committed_meanwhile(session: Session, gate: Gate):
+def test_view_creation_includes_concurrent_insert(session: Session, gate: Gate):
     @bb.iterator(return_type={"word": str}, version="1")
     def words(text: str):
         gate()
@@ -46,7 +46,7 @@ def test_view_in_the_making_has_rows_committed_meanwhile(session: Session, gate:
     assert sorted(session.get_table("words").collect()["word"]) == ["a", "b", "c", "d", "e"]
 
 
-def test_key_that_two_upserts_bring_is_inserted_once(session: Session, gate: Gate, loud: Any):
+def test_concurrent_upserts_insert_key_once(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", {"key": bb.String, "text": bb.String})
     table.add_computed_column(loud=loud(table.text))
     done = gate.during(
@@ -60,7 +60,7 @@ def test_key_that_two_upserts_bring_is_inserted_once(session: Session, gate: Gat
 
 
 @pytest.mark.parametrize("kind", ["aggregate", "distinct"])
-def test_view_computed_as_a_whole_counts_both_inserts(
+def test_full_refresh_view_counts_concurrent_inserts(
     session: Session, gate: Gate, loud: Any, kind: str
 ):
     table = session.create_table("t", {"group": bb.String})
@@ -77,7 +77,9 @@ def test_view_computed_as_a_whole_counts_both_inserts(
 
 
 @pytest.mark.parametrize("change", ["update", "delete"])
-def test_join_follows_both_sides(session: Session, gate: Gate, loud: Any, change: str):
+def test_join_view_follows_concurrent_changes_of_both_tables(
+    session: Session, gate: Gate, loud: Any, change: str
+):
     customers = session.create_table("customers", [{"id": 1, "name": "old"}])
     orders = session.create_table("orders", {"customer": bb.Int})
     query = orders.join(customers, orders.customer == customers.id).select("customer", "name")
@@ -89,7 +91,7 @@ def test_join_follows_both_sides(session: Session, gate: Gate, loud: Any, change
     assert view.collect()["loud"] == (["new!"] if change == "update" else [])
 
 
-def test_column_added_to_a_view_is_computed_of_its_base_as_it_is(
+def test_column_added_to_view_reflects_concurrent_base_update(
     session: Session, gate: Gate, loud: Any
 ):
     table = session.create_table("t", [{"key": 1, "text": "old"}])
@@ -101,7 +103,7 @@ def test_column_added_to_a_view_is_computed_of_its_base_as_it_is(
     assert session.get_table("v").collect()["loud"] == ["new!"]
 
 
-def test_index_added_to_a_view_has_vectors_of_its_base_as_it_is(session: Session, gate: Gate):
+def test_index_added_to_view_reflects_concurrent_base_update(session: Session, gate: Gate):
     @bb.udf(version="1")
     def embed(text: str) -> bb.Vector(2):
         gate()
@@ -117,9 +119,7 @@ def test_index_added_to_a_view_has_vectors_of_its_base_as_it_is(session: Session
     assert list(view.select(vector=view.text.embedding()).collect()[0, "vector"]) == [1.0, 11.0]
 
 
-def test_view_made_with_a_column_is_computed_of_its_base_as_it_is(
-    session: Session, gate: Gate, loud: Any
-):
+def test_view_creation_reflects_concurrent_base_changes(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", [{"text": "a"}, {"text": "b"}])
 
     def change() -> None:
@@ -143,7 +143,7 @@ MUTATIONS = {
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 @pytest.mark.parametrize("change", ["rename", "drop", "replace"])
-def test_change_of_rows_beside_a_change_of_the_column_is_done_or_refused(
+def test_mutation_during_schema_change_succeeds_or_is_refused(
     session: Session, gate: Gate, mutation: str, change: str
 ):
     @bb.udf(version="1")
@@ -178,9 +178,7 @@ def test_change_of_rows_beside_a_change_of_the_column_is_done_or_refused(
         assert name is None or rows[name] == [before[0]["text"]]
 
 
-def test_rows_of_a_generator_are_refused_where_the_table_changes_meanwhile(
-    session: Session, gate: Gate, loud: Any
-):
+def test_generator_insert_conflicts_with_schema_change(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(loud=loud(table.text))
     done = gate.during(
@@ -193,9 +191,7 @@ def test_rows_of_a_generator_are_refused_where_the_table_changes_meanwhile(
     assert session.get_table("t").collect() == []
 
 
-def test_insert_gets_the_default_of_a_column_added_meanwhile(
-    session: Session, gate: Gate, loud: Any
-):
+def test_insert_gets_default_of_concurrently_added_column(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(loud=loud(table.text))
     gate.during(
@@ -207,7 +203,7 @@ def test_insert_gets_the_default_of_a_column_added_meanwhile(
 
 @pytest.fixture
 def counted(gate: Gate) -> tuple[Any, list[str]]:
-    """Give a function whose answers are not kept, and the list of its calls."""
+    """Return a function without a cache, and the list of its calls."""
     calls: list[str] = []
 
     @bb.udf(cache=False, version="1")
@@ -219,7 +215,7 @@ def counted(gate: Gate) -> tuple[Any, list[str]]:
     return once, calls
 
 
-def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate, counted: Any):
+def test_schema_change_of_other_table_causes_no_retry(session: Session, gate: Gate, counted: Any):
     once, calls = counted
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(same=once(table.text))
@@ -229,7 +225,7 @@ def test_structure_of_another_table_disturbs_nobody(session: Session, gate: Gate
     assert calls == ["a"]
 
 
-def test_inserts_of_one_table_do_not_disturb_each_other(session: Session, gate: Gate, counted: Any):
+def test_concurrent_inserts_cause_no_retry(session: Session, gate: Gate, counted: Any):
     once, calls = counted
     table = session.create_table("t", {"text": bb.String})
     table.add_computed_column(same=once(table.text))
@@ -239,9 +235,7 @@ def test_inserts_of_one_table_do_not_disturb_each_other(session: Session, gate: 
     assert sorted(session.get_table("v").collect()["same"]) == ["a", "b"]
 
 
-def test_snapshot_of_a_table_that_is_being_replaced_keeps_its_rows(
-    session: Session, gate: Gate, loud: Any
-):
+def test_snapshot_during_view_replacement_keeps_old_rows(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", [{"text": "a"}])
     session.create_view("v", table.where(table.text != ""))
     gate.during(
@@ -254,7 +248,7 @@ def test_snapshot_of_a_table_that_is_being_replaced_keeps_its_rows(
     assert session.get_table("v").collect()["loud"] == ["a!"]
 
 
-def test_revert_goes_to_the_version_that_has_the_label(session: Session, gate: Gate, loud: Any):
+def test_revert_uses_concurrently_moved_label(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", [{"text": "old"}])
     table.checkpoint("good")
     table.update({"text": "new"})
@@ -267,9 +261,7 @@ def test_revert_goes_to_the_version_that_has_the_label(session: Session, gate: G
     assert table.at("good").collect()["text"] == ["new"]
 
 
-def test_revert_to_a_label_that_is_dropped_meanwhile_says_so(
-    session: Session, gate: Gate, loud: Any
-):
+def test_revert_to_concurrently_dropped_label_raises(session: Session, gate: Gate, loud: Any):
     table = session.create_table("t", [{"text": "old"}])
     table.checkpoint("good")
     table.update({"text": "new"})
@@ -279,7 +271,7 @@ def test_revert_to_a_label_that_is_dropped_meanwhile_says_so(
     assert table.collect()["text"] == ["new"]
 
 
-def test_columns_called_as_parts_of_the_engine_do_not_hide_it(session):
+def test_columns_named_like_engine_attributes_work(session):
     table = session.create_table("t", {"backend": bb.Int, "source": bb.String, "size": bb.Int})
     table.insert(
         [{"backend": 1, "source": "a", "size": 1}, {"backend": 2, "source": "b", "size": 2}]

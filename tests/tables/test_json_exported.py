@@ -1,4 +1,4 @@
-"""Json on its way through others' tables and files: it is Json again where they can say so."""
+"""JSON exported to other libraries and files is JSON again where the format marks it."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ EXPORTS = {
 
 
 @pytest.mark.parametrize("export", EXPORTS.values(), ids=EXPORTS)
-def test_json_that_was_exported_is_json_again(t, export):
+def test_exported_json_round_trips(t, export):
     again = bb.create_table("again", export(t))
     assert dict(again.schema().items()) == dict(t.schema().items())
     assert again.order_by("n").collect() == [ROW, EMPTY]
     assert again.select(x=again.j.x[0]).collect()["x"] in ([1, None], [None, 1])
 
 
-def test_the_schema_of_what_is_exported_makes_a_table_too(t):
+def test_exported_schema_creates_json_column(t):
     assert bb.create_table("again", t.to_pyarrow().schema).schema()["j"].is_json()
 
 
-def test_others_read_texts(t):
+def test_other_libraries_read_json_as_strings(t):
     rows = t.to_pyarrow()
     assert rows["j"].type == pa.string()
     assert rows["l"].type == pa.list_(pa.string())
@@ -95,18 +95,18 @@ def test_others_read_texts(t):
     assert isinstance(t.to_pandas(), pd.DataFrame)
     assert bb.create_table("texts", t.to_polars(), if_exists="replace").schema()["j"].is_string()
     source = bb.create_table("given", {"j": bb.Json, "n": bb.Int})
-    source.insert(t.select("j", "n").to_polars())  # whose texts are read as Json
+    source.insert(t.select("j", "n").to_polars())  # whose strings are parsed as JSON
     assert source.order_by("n").collect()["j"] == [ROW["j"], None]
     t.select("j", "n").to_csv("t.csv")
     assert "{" in pathlib.Path("t.csv").read_text()
 
 
-def test_tables_without_json_are_as_they_were(session):
+def test_schema_without_json_has_no_metadata(session):
     plain = session.create_table("plain", [{"n": 1}])
     assert plain.to_pyarrow().schema.field("n").metadata is None
 
 
-def test_what_is_marked_and_no_json_is_refused(session):
+def test_invalid_json_in_marked_column_is_refused(session):
     marked = {"ARROW:extension:name": "arrow.json"}
     field = pa.field("item", pa.string(), metadata=marked)
     for kind, value in ((pa.list_(field), ["{"]), (pa.struct([field]), {"item": "{"})):
@@ -115,5 +115,5 @@ def test_what_is_marked_and_no_json_is_refused(session):
             bb.create_table("t", table)
     assert session.list_tables() == []
     plain = bb.create_table("plain", {"l": bb.Array(bb.Json)})
-    plain.insert(pa.table({"l": [["{"]]}))  # values, of which nothing is said
+    plain.insert(pa.table({"l": [["{"]]}))  # plain values without a mark
     assert plain.collect()["l"] == [["{"]]

@@ -1,4 +1,4 @@
-"""Keys of dicts that are one key in JSON."""
+"""Keys of a dict that are equal in JSON."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def t(session):
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_keys_that_are_one_in_json_are_refused(t, name):
+def test_dict_keys_equal_in_json_are_refused(t, name):
     value, keys = ALIKE[name]
     message = f"the keys {keys} of a dict are one key in JSON"
     for row, ask in (
@@ -57,7 +57,7 @@ def test_keys_that_are_one_in_json_are_refused(t, name):
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_other_keys_become_texts_as_json_writes_them(t, name):
+def test_non_string_keys_become_json_strings(t, name):
     value, expected = OTHER[name]
     t.update({"m": value})
     assert t.collect()["m"] == [expected]
@@ -70,7 +70,7 @@ def test_keys_of_constants_are_checked(t):
     assert filled.collect()["x"] == [{"1": "a", "2": "b"}]
 
 
-def test_a_function_that_gives_such_a_dict_is_told(t):
+def test_function_result_with_duplicate_json_keys_raises(t):
     @bb.udf
     def count(n: int):
         return {n: "a", str(n): "b"}
@@ -81,7 +81,7 @@ def test_a_function_that_gives_such_a_dict_is_told(t):
         t.select(x=count(t.n)).collect()
 
 
-def test_fields_of_records_are_checked(t):
+def test_dataclass_fields_in_json_are_checked(t):
     @dataclasses.dataclass
     class Note:
         counts: dict
@@ -92,7 +92,7 @@ def test_fields_of_records_are_checked(t):
         t.update({"m": {"note": Note({1: 2, "1": 3})}})
 
 
-def test_a_value_that_holds_itself_is_refused(t):
+def test_self_referencing_value_is_refused(t):
     value = {"a": 1}
     value["self"] = value
     with pytest.raises(DataError):

@@ -1,4 +1,4 @@
-"""Json's null is missing to all verbs, and plain values stand beside Json as Json."""
+"""JSON null counts as null in all verbs, and plain values combine with JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def values(table, value):
     return table.order_by("id").select(x=value(table)).collect()["x"]
 
 
-def test_what_is_null_is_not_counted_dropped_or_exported(table):
+def test_json_null_is_treated_as_null(table):
     assert values(table, lambda t: t.m.a.isnull()) == [False, True, True, True, False, False]
     assert table.m.a.count().to_pyarrow().as_py() == 3
     assert table.m.a.nunique().to_pyarrow().as_py() == 3
@@ -34,17 +34,17 @@ def test_what_is_null_is_not_counted_dropped_or_exported(table):
     assert {(row["a"], row["n"]) for row in groups} == {("x", 1), (None, 3), (7, 1), ("de", 1)}
 
 
-def test_what_is_below_a_null_is_missing(table):
+def test_path_below_json_null_is_null(table):
     assert values(table, lambda t: t.m.a.b[0]) == [None] * 6
     assert values(table, lambda t: t.m.nullif(t.m).a) == [None] * 6
 
 
 FILLED = {
-    "a text": ("none", ["none"] * 3),
-    "a text that JSON could be": ('{"b": 1}', ['{"b": 1}'] * 3),
-    "a whole number": (0, [0] * 3),
+    "a string": ("none", ["none"] * 3),
+    "a string that looks like JSON": ('{"b": 1}', ['{"b": 1}'] * 3),
+    "an integer": (0, [0] * 3),
     "a number": (1.5, [1.5] * 3),
-    "a truth": (True, [True] * 3),
+    "a boolean": (True, [True] * 3),
     "a list": ([], [[]] * 3),
     "texts": (lambda t: t.w, ["q", None, "x"]),
     "numbers": (lambda t: t.id, [1, 2, 3]),
@@ -54,18 +54,18 @@ FILLED = {
 
 
 @pytest.mark.parametrize("name", FILLED)
-def test_only_what_is_missing_is_filled(table, name):
+def test_fill_null_fills_only_json_nulls(table, name):
     fill, filled = FILLED[name]
     expected = ["x", *filled, 7, "de"]
     assert values(table, lambda t: t.m.a.fill_null(fill(t) if callable(fill) else fill)) == expected
 
 
-def test_what_is_filled_is_json_with_paths_and_methods(table):
+def test_filled_json_supports_methods(table):
     assert values(table, lambda t: t.m.a.fill_null("no").upper())[:2] == ["X", "NO"]
     assert values(table, lambda t: t.m.a.fill_null(1) + 1)[1:5] == [2.0, 2.0, 2.0, 8.0]
 
 
-def test_a_table_of_json_is_filled(table):
+def test_table_fill_null_fills_json_column(table):
     rows = table.order_by("id").select("w", a=table.m.a)
     filled = rows.fill_null({"a": "none"}).collect()
     assert filled["a"] == ["x", "none", "none", "none", 7, "de"]
@@ -109,12 +109,12 @@ CHOSEN = {
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_plain_values_beside_json_become_json(table, name):
+def test_plain_values_combined_with_json_become_json(table, name):
     value, expected = CHOSEN[name]
     assert values(table, value) == expected
 
 
-def test_a_computed_column_has_plain_values_beside_json(session):
+def test_computed_column_mixes_plain_values_and_json(session):
     table = bb.create_table("t", {"id": bb.Int, "m": bb.Json})
     table.add_computed_column(filled=table.m.a.fill_null("none"))
     table.add_computed_column(chosen=(table.id > 1).ifelse("k", table.m.a))
@@ -132,7 +132,7 @@ COMPARED = {
     "not, turned": (lambda t: ~(t.m.a == "de"), [True, None, None, None, True, False]),
     "not a number": (lambda t: t.m.a != 7, [True, None, None, None, False, True]),
     "not a fraction": (lambda t: t.m.a != 2.5, [True, None, None, None, True, True]),
-    "not a truth": (lambda t: t.m.a != True, [True, None, None, None, True, True]),  # noqa: E712
+    "not a boolean": (lambda t: t.m.a != True, [True, None, None, None, True, True]),  # noqa: E712
     "not texts": (lambda t: t.m.a != t.w, [False, None, None, None, True, True]),
     "not numbers": (lambda t: t.m.a != t.id, [True, None, None, None, True, True]),
     "texts, turned": (lambda t: t.w == t.m.a, [True, None, None, None, False, False]),
@@ -145,13 +145,13 @@ COMPARED = {
 
 
 @pytest.mark.parametrize("name", COMPARED)
-def test_what_is_of_another_kind_is_not_equal(table, name):
+def test_json_value_of_other_type_is_not_equal(table, name):
     condition, expected = COMPARED[name]
     assert values(table, condition) == expected
     remaining = table.where(condition(table)).collect()["id"]
     assert sorted(remaining) == [position for position, holds in enumerate(expected) if holds]
 
 
-def test_what_is_of_another_kind_is_none_of_a_column(table):
+def test_notin_column_keeps_json_values_of_other_type(table):
     words = table.where(table.w.notnull())
     assert sorted(table.where(table.m.a.notin(words.w)).collect()["id"]) == [4, 5]

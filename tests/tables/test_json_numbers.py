@@ -1,4 +1,4 @@
-"""Numbers in Json are compared with whole numbers digit by digit."""
+"""Numbers in JSON are compared with integers exactly."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 
 import barbule as bb
 
-A, B, HASH = 2**60, 2**60 + 1, 2**63 + 5  # two ids that are one as float64; one of 64 bits
+A, B, HASH = 2**60, 2**60 + 1, 2**63 + 5  # two ids that are equal as float64; one of 64 bits
 VALUES = [A, HASH, 2.5, 5, 5.0, -7, "5", "x", True, None, 1e300]
 
 
 @pytest.fixture
 def posts(session):
-    """Give rows of Json values of all kinds, numbered."""
+    """Return numbered rows of JSON values of all kinds."""
     t = bb.create_table("posts", {"i": bb.Int, "meta": bb.Json})
     t.insert([{"i": position, "meta": {"id": value}} for position, value in enumerate(VALUES)])
     return t
@@ -49,7 +49,7 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_condition_holds_for_the_same_numbers_as_in_python(posts, name):
+def test_json_number_conditions_match_python(posts, name):
     condition, expected = CONDITIONS[name]
     actual = posts.where(condition(posts.meta.id))
     assert sorted(actual.collect()["i"]) == expected
@@ -57,7 +57,7 @@ def test_a_condition_holds_for_the_same_numbers_as_in_python(posts, name):
     assert sorted(posts.where(posts.holds).collect()["i"]) == expected
 
 
-def test_a_join_by_an_id_finds_that_one_alone(posts):
+def test_join_on_large_json_id_is_exact(posts):
     users = bb.create_table("users", {"id": bb.Int, "big": "uint64", "name": bb.String})
     users.insert(
         [
@@ -75,12 +75,12 @@ def test_a_join_by_an_id_finds_that_one_alone(posts):
     assert sorted(posts.where(posts.meta.id.isin(users.id)).collect()["i"]) == [0, 3, 4]
 
 
-def test_a_comparison_knows_what_is_no_whole_number(posts):
+def test_json_comparison_is_false_for_other_types(posts):
     same = posts.order_by("i").select(same=posts.meta.id == 5).collect()["same"]
     assert same == [False] * 3 + [True, True] + [False] * 4 + [None, False]
 
 
-def test_casts_of_large_numbers(posts):
+def test_casts_of_large_json_numbers(posts):
     rows = posts.order_by("i")
     assert rows.select(x=posts.meta.id.try_cast("int64")).collect()["x"][:2] == [A, None]
     full = rows.limit(2)
@@ -114,7 +114,7 @@ def edges(session):
 
 
 @pytest.mark.parametrize("constant", CONSTANTS)
-def test_numbers_at_the_edge_of_floats_compare_as_in_python(edges, constant):
+def test_json_numbers_near_2_53_compare_like_python(edges, constant):
     comparisons = {
         "==": (lambda m, c: m == c),
         ">": (lambda m, c: m > c),
@@ -136,9 +136,9 @@ def test_numbers_at_the_edge_of_floats_compare_as_in_python(edges, constant):
     assert sorted(others) == [n for n in range(17) if n not in equal and n != 14]
 
 
-def test_items_are_compared_without_more_than_their_type(edges, backend_name):
+def test_json_item_comparison_compiles_without_int_cast(edges, backend_name):
     if backend_name != "duckdb":
-        pytest.skip("how DuckDB is asked")
+        pytest.skip("it checks the SQL of DuckDB")
     for condition in (edges.m.n > 3, edges.m.n > 3.5, edges.m.n.between(1, 2), edges.m.n.isin([1])):
         sql = edges.where(condition).compile()
         assert "JSON_TYPE" in sql

@@ -1,4 +1,4 @@
-"""Paths into Json: what is compared, counted with, sorted, cast and called."""
+"""Paths into JSON: comparisons, arithmetic, sorting, casts and methods."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_path_gives(table, name):
+def test_json_path_values(table, name):
     make, expected = VALUES[name]
     assert table.order_by("n").select(v=make(table.meta)).collect()["v"] == expected
     assert table.order_by("n").select(v=make(_.meta)).collect()["v"] == expected
@@ -139,7 +139,7 @@ def test_a_path_gives(table, name):
     ["a-b", "a b", "1", "0", "1a", "", "a'b", 'a"b', "a[0]", "a.b", "a\\b", "é🎈", "$", "$.a", "/a",
      "**", "#", "[*]", "select", "A", "_x"],
 )  # fmt: skip
-def test_any_key_is_found_as_it_is_written(shared, key):
+def test_any_json_key_can_be_accessed(shared, key):
     odd = shared.create_table("odd", {"m": bb.Json}, if_exists="replace")
     others = {"a": {"b": 8, "0": 9}, "x": [7], "*.": 6}
     odd.insert([{"m": {"in": {key: {"v": [41]}} | others}}])
@@ -181,19 +181,19 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_condition_on_a_path_keeps(table, name):
+def test_json_path_conditions(table, name):
     make, expected = CONDITIONS[name]
     assert sorted(table.filter(make(table.meta)).collect()["n"]) == expected
     assert sorted(table.where(make(_.meta)).collect()["n"]) == expected
 
 
-def test_a_path_is_compared_with_columns(table):
+def test_json_path_can_be_compared_with_columns(table):
     assert table.filter(table.meta.lang == table.word).collect()["n"] == [0]
     assert table.filter(table.word == table.meta.lang.str).collect()["n"] == [0]
     assert sorted(table.filter(table.meta.score > table.n).collect()["n"]) == [0, 1, 8]
 
 
-def test_paths_sort_numbers_as_numbers_and_texts_as_texts(table):
+def test_json_paths_sort_numbers_and_strings_by_type(table):
     rows = table.order_by(table.meta.score).select("n").collect()["n"]
     assert rows[:5] == [3, 1, 0, 8, 2]  # -1, 9.5, 10, 1000, then the text
     rows = table.order_by(table.meta.score, asc=False).select("n").limit(2).collect()["n"]
@@ -206,7 +206,7 @@ def test_paths_sort_numbers_as_numbers_and_texts_as_texts(table):
     assert rows == [0, 1, 2]
 
 
-def test_paths_group_and_are_counted(table):
+def test_json_paths_can_be_grouped_and_counted(table):
     grouped = table.group_by(lang=table.meta.lang.str).agg(n=_.count()).order_by("lang")
     assert grouped.collect()["lang"] == ["EN", "de", "en", "null", None]
     assert grouped.collect()["n"] == [1, 1, 1, 1, 5]
@@ -215,7 +215,7 @@ def test_paths_group_and_are_counted(table):
     assert table.select(v=table.meta.tags[0]).distinct().count().to_pyarrow().as_py() == 2
 
 
-def test_numbers_of_paths_are_added_up(table):
+def test_json_path_numbers_can_be_aggregated(table):
     rows = table.agg(
         total=table.meta.score.sum(),
         mean=_.meta.score.mean(),
@@ -225,7 +225,7 @@ def test_numbers_of_paths_are_added_up(table):
     assert rows[0] == {"total": 1018.5, "mean": 254.625, "most": 1000.0, "last": "null"}
 
 
-def test_a_join_on_a_path(table, shared):
+def test_join_on_json_path(table, shared):
     words = shared.create_table("words", {"lang": bb.String, "word": bb.String})
     words.insert([{"lang": "de", "word": "Wort"}, {"lang": "en", "word": "word"}])
     joined = table.join(words, table.meta.lang.str == words.lang).select(table.n, words.word)
@@ -234,7 +234,7 @@ def test_a_join_on_a_path(table, shared):
     ]  # fmt: skip
 
 
-def test_paths_are_kept_in_computed_columns_views_and_updates(session):
+def test_json_paths_work_in_computed_columns_views_and_updates(session):
     table = session.create_table("t", {"meta": bb.Json, "label": bb.String})
     table.add_computed_column(loud=table.meta.lang.upper(), tall=table.meta.size[0] * 2)
     table.insert([{"meta": {"lang": "de", "size": [3]}}, {"meta": {"lang": None}}])
@@ -249,7 +249,7 @@ def test_paths_are_kept_in_computed_columns_views_and_updates(session):
     assert table.delete(where=table.meta.size[0] == 3).rows == 1
 
 
-def test_json_in_records_and_lists_has_paths_too(session):
+def test_json_in_structs_and_arrays_has_paths(session):
     kinds = {"rec": bb.Struct({"meta": bb.Json}), "many": bb.Array(bb.Json), "plain": "json"}
     table = session.create_table("nested", kinds)
     table.insert({"rec": {"meta": {"a": 1}}, "many": [{"b": "x"}], "plain": {"c": [2]}})
@@ -270,12 +270,12 @@ def test_json_in_records_and_lists_has_paths_too(session):
         (lambda m: m[1.5], None),
     ],
 )
-def test_what_json_cannot_do_is_said(table, use, message):
+def test_unsupported_json_operations_are_refused(table, use, message):
     with pytest.raises(ExpressionError if message else Exception, match=message):
         use(table.meta)
 
 
-def test_a_filter_by_a_path_says_how_it_becomes_a_truth(table):
+def test_filter_on_json_path_error_suggests_bool(table):
     with pytest.raises(ExpressionError, match=r"a condition is true or false.*json.*\.bool"):
         table.filter(table.meta.ok)
 
@@ -287,6 +287,6 @@ def test_json_is_not_iterated(table):
         "lang" in table.meta  # noqa: B015 - what is tested
 
 
-def test_a_cast_of_what_cannot_be_cast_is_an_error(table):
+def test_invalid_json_cast_raises(table):
     with pytest.raises(BarbuleError):
         table.select(v=table.meta.lang.cast("int64")).collect()

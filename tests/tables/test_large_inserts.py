@@ -15,7 +15,7 @@ ROWS = 40
 
 
 def _batches(count: int, held: list[int]):
-    """Make batches of 40 MB in Arrow's own memory, noting how much is in use before each."""
+    """Yield batches of 40 MB in Arrow's memory, and record how much is in use before each."""
     before = pa.total_allocated_bytes()
     text = pa.array(["x" * MB] * ROWS)
     for position in range(count):
@@ -24,7 +24,7 @@ def _batches(count: int, held: list[int]):
         yield pa.table({"n": numbers, "text": pc.utf8_upper(text)})
 
 
-def test_rows_are_not_kept_until_the_last_one_is_written(session):
+def test_large_insert_memory_is_bounded(session):
     held: list[int] = []
     table = session.create_table("big", {"n": bb.Int, "text": bb.String})
     inserted = table.insert(_batches(20, held))
@@ -36,7 +36,7 @@ def test_rows_are_not_kept_until_the_last_one_is_written(session):
     assert max(held) < 440 * MB
 
 
-def test_what_is_inserted_in_parts_is_all_or_nothing(session):
+def test_large_insert_is_atomic(session):
     table = session.create_table("big", {"n": bb.Int, "text": bb.String})
 
     def broken():
@@ -51,7 +51,7 @@ def test_what_is_inserted_in_parts_is_all_or_nothing(session):
     assert table.text.nunique().execute() == 2
 
 
-def test_memory_for_others_is_as_it_was_before(tmp_path):
+def test_large_insert_restores_memory_limit(tmp_path):
     with bb.connect(f"duckdb://{tmp_path / 'app.duckdb'}", vectors="exact:") as session:
         limit = "SELECT current_setting('memory_limit')"
         before = session.ibis.con.execute(limit).fetchall()
@@ -61,7 +61,7 @@ def test_memory_for_others_is_as_it_was_before(tmp_path):
         assert session.ibis.con.execute(limit).fetchall() == before
 
 
-def test_wide_rows_make_short_pieces():
+def test_wide_rows_are_rechunked_into_small_batches():
     wide = pa.table({"text": ["x" * MB] * 200})
     pieces = list(rechunked([wide.slice(0, 50), wide.slice(50)], 1000))
     assert sum(piece.num_rows for piece in pieces) == 200

@@ -1,4 +1,4 @@
-"""How many rows are asked of a query, and what is asked of results as if they were queries."""
+"""Limits of queries, and methods of queries that are called on results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def numbers(query):
     return query.collect()["n"]
 
 
-def test_numbers_of_rows_are_whole(t):
+def test_limit_takes_whole_numbers(t):
     ordered = t.order_by("n")
     assert numbers(ordered.limit(2, offset=1)) == [1, 2]
     assert numbers(ordered.limit(np.int64(2))) == numbers(ordered.head(np.int8(2))) == [0, 1]
@@ -45,12 +45,12 @@ def test_numbers_of_rows_are_whole(t):
         lambda q, n: q.join(q.view(), "n").limit(n),
     ],
 )
-def test_other_numbers_of_rows_are_refused(t, ask, wrong):
+def test_invalid_row_counts_are_refused(t, ask, wrong):
     with pytest.raises(ExpressionError, match=r"a number of rows: .*zero or more\. \(value: .*int"):
         ask(t, wrong)
 
 
-def test_a_limit_is_no_column(t):
+def test_column_as_limit_is_refused(t):
     with pytest.raises(
         ExpressionError, match=r"^table 't': limit\(\) .*'n' is int64, with a value"
     ):
@@ -102,12 +102,12 @@ def test_samples_take_a_fraction(t):
         (lambda t: t.explain().collect(), r"Plan has no attribute 'collect'"),
     ],
 )
-def test_what_is_asked_of_the_wrong_thing_is_told_where_to_ask(t, ask, message):
+def test_misplaced_methods_raise_with_alternative(t, ask, message):
     with pytest.raises(bb.errors.BarbuleError, match=message):
         ask(t)
 
 
-def test_a_result_that_is_collected_is_itself(t):
+def test_collect_of_result_returns_itself(t):
     rows = t.collect()
     assert rows.collect() is rows
     for result in (t.stale(), t.history(), t.columns_info):
@@ -133,7 +133,7 @@ def test_a_result_that_is_collected_is_itself(t):
         (lambda t: lambda: t, r"Write the query itself"),
     ],
 )
-def test_a_view_is_made_of_a_query(t, make, message):
+def test_view_of_non_query_is_refused(t, make, message):
     with pytest.raises(ExpressionError, match=rf"^table 'v': a view is made of a query.*{message}"):
         bb.create_view("v", make(t))
     assert bb.list_tables() == ["t"]

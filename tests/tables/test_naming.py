@@ -1,4 +1,4 @@
-"""What columns may be called."""
+"""Valid names of columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHER_CASE = {
 
 
 @pytest.mark.parametrize("verb", OTHER_CASE.values(), ids=OTHER_CASE)
-def test_names_differ_in_more_than_case(films, verb):
+def test_column_names_that_differ_only_in_case_are_refused(films, verb):
     with pytest.raises(SchemaError, match="in upper and lower case alone"):
         verb(films)
     assert films.history()[0, "version"] == 1
@@ -36,7 +36,7 @@ def test_names_differ_in_more_than_case(films, verb):
     assert bb.list_tables() == ["films"]
 
 
-def test_a_column_may_change_its_case(films):
+def test_column_can_be_renamed_to_other_case(films):
     films.rename_column("year", "Year")
     films = bb.get_table("films")
     films.add_computed_column(next=films.Year + 1)

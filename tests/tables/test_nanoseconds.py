@@ -1,4 +1,4 @@
-"""Nanoseconds are kept where the database can, else refused when they are written."""
+"""Nanoseconds are stored where the database supports them, and refused elsewhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_nanoseconds_of_frames_are_kept(session, operation):
 
 @pytest.mark.never("postgres", raises=DataError, reason="timestamps have microsecond precision")
 @pytest.mark.parametrize("operation", VALUES)
-def test_nanoseconds_are_kept_in_a_column_that_has_them(session, operation):
+def test_nanosecond_column_keeps_nanoseconds(session, operation):
     value = VALUES[operation]
     t = bb.create_table("t", {"x": "timestamp(9)"})
     t.insert([{"x": value}, {"x": "2024-01-01"}, {"x": None}])
@@ -56,14 +56,14 @@ def test_nanoseconds_are_kept_in_a_column_that_has_them(session, operation):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_moments_of_microseconds_fit_everywhere(session, form):
+def test_microsecond_timestamps_fit_each_column(session, form):
     t = bb.create_table("t", {"x": bb.Timestamp})
     t.insert(FORMS[form](PLAIN))
     assert counted(t) == [COUNT // 1000 * 1000]
     assert str(bb.create_table("p", pd.DataFrame({"x": PLAIN})).schema()["x"]) == "timestamp"
 
 
-def test_nanoseconds_that_would_be_cut_are_refused(session, tmp_path):
+def test_nanoseconds_in_microsecond_column_are_refused(session, tmp_path):
     t = bb.create_table("t", {"x": bb.Timestamp})
     file = tmp_path / "x.csv"
     file.write_text(f"x\n2024-01-01\n{TEXT}\n")
@@ -83,7 +83,7 @@ def test_nanoseconds_that_would_be_cut_are_refused(session, tmp_path):
     assert counted(t) == [COUNT // 1000 * 1000]
 
 
-def test_a_database_without_nanoseconds_names_the_column(session, backend_name):
+def test_backend_without_nanoseconds_raises_for_column(session, backend_name):
     if backend_name == "duckdb":
         pytest.skip("it has them")
     t = bb.create_table("t", {"n": bb.Int, "x": "timestamp(9)"})

@@ -1,4 +1,4 @@
-"""Numbers mean what they mean in Python: literals, widths, decimals, division."""
+"""Numbers behave as in Python: literals, widths of integers, decimals, division."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def one(query):
 # Literals
 
 
-def test_float_literal_equals_the_value_that_it_was_read_from(session):
+def test_float_literal_equals_stored_value(session):
     values = _reals(100)
     t = bb.create_table("t", [{"x": value} for value in values])
     read = t.collect()["x"]
@@ -48,7 +48,7 @@ def test_float_literal_equals_the_value_that_it_was_read_from(session):
     assert rows["y"] == [value * 0.1 for value in rows["x"]]
 
 
-def test_update_and_delete_find_a_float(session):
+def test_update_and_delete_match_float_exactly(session):
     value = 0.9452706955395223
     t = bb.create_table("t", [{"x": value, "n": 1}, {"x": 0.25, "n": 2}])
     assert t.update({"n": 3}, where=t.x == value).rows == 1
@@ -93,7 +93,7 @@ def test_float_literals_in_branches_arrays_structs_and_windows_are_exact(session
     assert value in row["before"]
 
 
-def test_float_literals_that_are_not_finite(session):
+def test_infinite_and_nan_literals(session):
     t = bb.create_table("t", [{"x": math.inf}, {"x": -math.inf}, {"x": -0.0}])
     assert t.where(t.x == math.inf).count().to_pyarrow().as_py() == 1
     assert t.where(t.x == -math.inf).count().to_pyarrow().as_py() == 1
@@ -102,7 +102,7 @@ def test_float_literals_that_are_not_finite(session):
     assert math.copysign(1, t.select(n=ibis.literal(-0.0)).collect()[0, "n"]) == -1
 
 
-def test_scalars_of_numpy_are_literals(session):
+def test_numpy_scalars_are_literals(session):
     t = bb.create_table("t", {"f": "float32", "d": bb.Float, "n": "int8"})
     t.insert(f=0.1, d=0.1, n=7)
     read = t.collect()[0]
@@ -127,7 +127,7 @@ def test_float_literal_in_a_view_and_at_an_old_version(session):
     assert t.at(0).where(lambda old: old.x == value).count().to_pyarrow().as_py() == 1
 
 
-def test_float_literal_reaches_a_function(session):
+def test_float_literal_is_passed_exactly_to_function(session):
     @bb.udf
     def text_of(x: float) -> str:
         return repr(x)
@@ -183,7 +183,7 @@ def test_narrow_integers_are_computed_as_int64(session):
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_arithmetic_of_narrow_integers_is_kept(session, stored):
+def test_computed_column_over_narrow_integers_is_int64(session, stored):
     t = bb.create_table("t", {"n": "int8", "u": "uint8"})
     t.insert(n=100, u=1)
     t.add_computed_column(big=t.n * 100, minus=-t.u, stored=stored)
@@ -197,7 +197,7 @@ def test_arithmetic_of_narrow_integers_is_kept(session, stored):
     assert str(view.schema()["twice"]) == "int64"
 
 
-def test_unsigned_64_bits(session):
+def test_uint64_arithmetic_and_comparison(session):
     large = 2**63 + 5
     t = bb.create_table("t", {"u": "uint64"})
     t.insert([{"u": large}, {"u": 7}])
@@ -219,7 +219,7 @@ def test_unsigned_64_bits(session):
         lambda t: t.m - t.u,
     ],
 )
-def test_overflow_of_int64_is_an_error_that_names_the_column(session, compute):
+def test_int64_overflow_error_names_column(session, compute):
     t = bb.create_table("t", {"n": bb.Int, "m": bb.Int, "u": "uint64"})
     t.insert(n=2**62, m=-5, u=2**63)
     query = t.select("m", big=compute(t))
@@ -232,7 +232,7 @@ def test_overflow_of_int64_is_an_error_that_names_the_column(session, compute):
         t.add_computed_column(s=compute(t), stored=True)
 
 
-def test_a_sum_beyond_int64_names_the_column(session):
+def test_sum_overflow_error_names_column(session):
     t = bb.create_table("t", [{"n": INT_MAX}, {"n": INT_MAX}])
     with pytest.raises(DataError, match="column 'total': a result does not fit int64"):
         t.agg(total=t.n.sum()).collect()
@@ -246,7 +246,7 @@ WHOLE = [7, -7, 6, -6, 0, 2**60 + 1, -(2**60) - 1, INT_MAX]
 DIVISORS = [3, -3, 10, -10, 1, -1, 2**60]
 
 
-def test_remainder_and_quotient_of_integers_are_those_of_python(session):
+def test_integer_mod_and_floordiv_match_python(session):
     rows = [{"x": x, "y": y} for x in WHOLE for y in DIVISORS]
     t = bb.create_table("t", rows)
     for row in t.select("x", "y", r=t.x % t.y, q=t.x // t.y).collect():
@@ -258,7 +258,7 @@ def test_remainder_and_quotient_of_integers_are_those_of_python(session):
         assert (row["q"], row["r"]) == divmod(-7, row["y"]), row
 
 
-def test_remainder_and_quotient_of_floats_are_those_of_python(session):
+def test_float_mod_and_floordiv_match_python(session):
     values, divisors = [7.5, -7.5, 6.0, -6.0, 0.0, 1e17, 0.25], [2.0, -2.0, 3.0, 0.5]
     t = bb.create_table("t", [{"x": x, "y": y} for x in values for y in divisors])
     for row in t.select("x", "y", r=t.x % t.y, q=t.x // t.y).collect():
@@ -271,14 +271,14 @@ def test_remainder_and_quotient_of_floats_are_those_of_python(session):
     "postgres", raises=AssertionError, reason="decimal arithmetic for float remainders"
 )
 @pytest.mark.parametrize("operation", ["0.1 mod", "0.1 floordiv"])
-def test_remainder_of_floats_has_all_digits(session, operation):
+def test_float_mod_and_floordiv_are_exact(session, operation):
     t = bb.create_table("t", [{"x": 1.0, "y": 0.1}, {"x": 0.3, "y": 0.1}])
     compute = operator.mod if operation == "0.1 mod" else operator.floordiv
     for row in t.select("x", "y", r=compute(t.x, t.y)).collect():
         assert row["r"] == compute(row["x"], row["y"]), row
 
 
-def test_nothing_is_divided_by_zero(session):
+def test_mod_and_floordiv_by_zero_are_null(session):
     t = bb.create_table("t", {"n": bb.Int, "x": bb.Float, "d": "decimal(10, 2)", "zero": bb.Int})
     t.insert(n=7, x=7.5, d=D("7.50"), zero=0)
     q = t.select(
@@ -289,7 +289,7 @@ def test_nothing_is_divided_by_zero(session):
 
 
 @pytest.mark.parametrize("zero", [0, 0.0, ibis.literal(0), ibis.literal(0, "int8")])
-def test_a_constant_zero_divides_as_a_column_of_zeros_does(session, zero):
+def test_mod_and_floordiv_by_constant_zero_are_null(session, zero):
     t = bb.create_table("t", {"i": "int8", "u": "uint8", "n": bb.Int, "x": bb.Float})
     t.insert(i=7, u=7, n=7, x=7.5)
     for column in (t.i, t.u, t.n, t.x, t.n + 1, t.n.sum()):
@@ -300,7 +300,7 @@ def test_a_constant_zero_divides_as_a_column_of_zeros_does(session, zero):
     assert t.collect()[0, "rest"] is None
 
 
-def test_remainder_of_decimals_is_that_of_python(session):
+def test_decimal_mod_and_floordiv_match_python(session):
     t = bb.create_table("t", {"d": "decimal(10, 2)"})
     t.insert([{"d": D("7.50")}, {"d": D("-7.50")}])
     for row in t.select("d", r=t.d % 2, q=t.d // 2, exact=t.d % D("0.4")).collect():
@@ -314,7 +314,7 @@ def test_remainder_of_decimals_is_that_of_python(session):
 
 @pytest.fixture
 def prices(session):
-    """Give a table of prices."""
+    """Return a table of prices."""
     t = bb.create_table("prices", {"name": str, "price": "decimal(10, 2)", "rate": "decimal(5, 4)",
                                    "qty": bb.Int})  # fmt: skip
     t.insert(
@@ -357,7 +357,7 @@ DECIMALS = {
 
 
 @pytest.mark.parametrize("name", DECIMALS)
-def test_arithmetic_of_decimals_loses_nothing(prices, name):
+def test_decimal_arithmetic_is_exact(prices, name):
     compute, expected = DECIMALS[name]
     query = prices.mutate(x=compute(prices))
     rows = query.collect()
@@ -375,7 +375,7 @@ def test_arithmetic_of_decimals_loses_nothing(prices, name):
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_computed_decimals_stay_readable(prices, stored):
+def test_computed_decimal_columns_are_readable(prices, stored):
     prices.add_computed_column(
         gross=prices.price * 1.19, area=prices.price * prices.price, stored=stored
     )
@@ -390,7 +390,7 @@ def test_computed_decimals_stay_readable(prices, stored):
     assert prices.where(prices.name == "pen").collect()[0, "price"] == D("21.99")
 
 
-def test_aggregates_of_decimals(prices):
+def test_decimal_aggregates(prices):
     row = prices.agg(
         total=(prices.price * prices.qty).sum(),
         mean=prices.price.mean(),
@@ -409,7 +409,7 @@ def test_aggregates_of_decimals(prices):
     assert windowed.collect()["m"] == [pytest.approx(10.02)] * 2
 
 
-def test_seconds_since_1970_are_whole_and_go_beyond_2038(session):
+def test_epoch_seconds_are_int64(session):
     t = bb.create_table("t", {"ts": bb.Timestamp})
     t.insert([{"ts": "2024-05-01T12:00:00.500000"}, {"ts": "2050-01-01T00:00:00"},
               {"ts": "1969-12-31T23:59:59.500000"}])  # fmt: skip
@@ -421,7 +421,7 @@ def test_seconds_since_1970_are_whole_and_go_beyond_2038(session):
 # Types
 
 
-def test_arrays_of_numpy_keep_their_precision(session):
+def test_numpy_arrays_keep_precision(session):
     t = bb.create_table("t", [{"v": np.array([0.1, 1e300])}, {"v": np.array([16777217.0, 2])}])
     assert str(t.schema()["v"]) == "array<float64, 2>"
     assert t.collect()["v"] == [[0.1, 1e300], [16777217.0, 2.0]]
@@ -433,7 +433,7 @@ def test_arrays_of_numpy_keep_their_precision(session):
     assert str(small.schema()["v"]) == "array<float32, 1>"
 
 
-def test_vectors_of_float64_are_searched(session):
+def test_float64_vectors_can_be_searched(session):
     t = bb.create_table("t", [{"v": np.array([1.0, 0.0])}, {"v": np.array([0.0, 1.0])}])
     t.add_embedding_index("v")
     t.insert(v=np.array([3.0, 3.0]))
@@ -454,7 +454,7 @@ def test_vectors_of_float64_are_searched(session):
     ],
     ids=["pandas", "arrow"],
 )
-def test_halves_are_kept_as_float32(session, rows):
+def test_float16_is_stored_as_float32(session, rows):
     t = bb.create_table("t", rows)
     assert str(t.schema()["x"]) == "float32"
     assert t.collect()["x"] == [1.5, None]
@@ -463,7 +463,7 @@ def test_halves_are_kept_as_float32(session, rows):
     assert t.count().to_pyarrow().as_py() == 5
 
 
-def test_halves_within_other_types(session):
+def test_nested_float16_is_stored_as_float32(session):
     kinds = {"l": "array<float16>", "s": "struct<a: float16>", "v": bb.Array("float16", 2)}
     t = bb.create_table("t", kinds)
     t.insert(l=[1.5], s={"a": 0.5}, v=[0.25, 0.75])
@@ -473,7 +473,7 @@ def test_halves_within_other_types(session):
     assert t.collect()[0, "h"] == 0.5
 
 
-def test_a_decimal_of_no_size_has_all_digits(session):
+def test_decimal_without_precision_is_decimal_38_9(session):
     t = bb.create_table("t", {"x": "decimal", "y": decimal.Decimal})
     t.insert(x=D("12345678901234567890.123456789"), y=D("0.000000001"))
     assert str(t.schema()["x"]) == str(t.schema()["y"]) == "decimal(38, 9)"
@@ -512,7 +512,7 @@ def test_a_sum_of_600_columns(session):
     assert t.where(_total(t, names) > 0).select("c1").collect()["c1"] == [1]
 
 
-def test_a_sum_of_300_columns_is_kept(session):
+def test_sum_of_300_columns_works_in_computed_columns_and_views(session):
     names, expected = [f"c{n}" for n in range(300)], sum(range(300))
     t = bb.create_table("t", dict.fromkeys(names, bb.Int))
     t.insert(dict(zip(names, range(300), strict=True)))
@@ -551,7 +551,7 @@ def test_operators_keep_the_order_of_their_operands(session):
     assert q.collect()[0] == {"m": 3, "d": 3, "r": 1, "p": 4.0, "x": D("1.25"), "y": 1}
 
 
-def test_division_by_zero_is_that_of_ieee(session):
+def test_true_division_by_zero_follows_ieee(session):
     t = bb.create_table("t", {"n": bb.Int, "x": bb.Float, "z": bb.Int})
     t.insert([{"n": 1, "x": 2.5}, {"n": -1, "x": -2.5}, {"n": 0, "x": 0.0}, {}])
     t.update({"z": 0})
@@ -576,7 +576,7 @@ HALVES = {
 
 
 @pytest.mark.parametrize("name", HALVES)
-def test_numbers_of_16_bits_are_kept_in_32(session, name):
+def test_float16_expressions_become_float32(session, name):
     t = bb.create_table("t", {"a": "array<float64>"})
     t.insert(a=[1.5])
     t.add_computed_column(half=HALVES[name])
@@ -586,7 +586,7 @@ def test_numbers_of_16_bits_are_kept_in_32(session, name):
     assert t.where(positive(t.a)).collect()["half"] == [remaining]
 
 
-def test_matrices_of_numpy_are_constants(session):
+def test_numpy_matrices_are_constants(session):
     t = bb.create_table("t", {"n": bb.Int})
     t.insert(n=1)
     matrix, truths = np.array([[1, 2], [3, 4]]), np.array([True, False])
@@ -600,7 +600,7 @@ def test_matrices_of_numpy_are_constants(session):
     }
 
 
-def test_try_cast_of_numbers_that_do_not_fit(session):
+def test_try_cast_of_out_of_range_number_is_null(session):
     t = bb.create_table("t", {"n": bb.Int, "x": bb.Float})
     t.insert(
         [{"n": 300, "x": 1e30}, {"n": -7, "x": -7.4}, {"x": math.nan}, {"n": 1, "x": math.inf}]
@@ -614,14 +614,14 @@ def test_try_cast_of_numbers_that_do_not_fit(session):
     assert rows == {(None, None, None), (-7, None, -7), (1, 1, None)}
 
 
-def test_a_correlation_is_the_same_of_a_sample(session):
+def test_correlation_is_equal_for_sample_and_population(session):
     t = bb.create_table("t", [{"a": 1, "b": 2.0}, {"a": 2, "b": 3.5}, {"a": 4, "b": 9.0}])
     rows = t.agg(x=t.a.corr(t.b), y=t.a.corr(t.b, how="pop")).collect()[0]
     assert rows["x"] == rows["y"] == pytest.approx(np.corrcoef([1, 2, 4], [2, 3.5, 9])[0, 1])
 
 
 @pytest.mark.parametrize("use", [lambda x: x.ceil(), lambda x: x // 3, round])
-def test_what_no_whole_number_holds_is_said(session, use):
+def test_float_beyond_int64_raises_in_rounding(session, use):
     t = bb.create_table("t", {"x": bb.Float})
     t.insert([{"x": 1.5}, {"x": 1e57}])
     with pytest.raises(DataError, match=r"whole numbers of 64 bits.*ifelse\(t.x.ceil\(\), t.x\)"):

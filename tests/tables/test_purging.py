@@ -1,4 +1,4 @@
-"""Rows are removed for good, with what was computed of them; what others hold stays."""
+"""A purge removes rows with their derived data, and keeps data that other rows use."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def picture(color: int) -> bytes:
 
 
 def everything(session) -> str:
-    """Return all that the database and the folders beside it hold, as text."""
+    """Return the content of all tables of rows and calls, as text."""
     engine = session._engine
     with engine.backend.use():
         names = [n for n in engine.backend.tables() if n.startswith(("bb_rows_", "bb_calls"))]
@@ -60,7 +60,7 @@ def people(session):
     return table
 
 
-def test_all_versions_answers_and_views_of_a_row_go(session, people):
+def test_purge_removes_versions_answers_and_view_rows(session, people):
     words = bb.create_view("words", people, iterator=split(people.note))
     words.add_computed_column(big=shout(words.word))
     people.update({"note": "hidden three"}, where=people.name == "ada")
@@ -87,7 +87,7 @@ def test_all_versions_answers_and_views_of_a_row_go(session, people):
 @pytest.mark.parametrize(
     "step", ["_end_live_rows", "forget", "_remove_states", "delete_unreferenced"]
 )
-def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
+def test_interrupted_purge_can_be_repeated(session, monkeypatch, step):
     """Fail at a step, as a crash does, and purge again."""
     from barbule.tables.verbs.rows import purge
 
@@ -111,7 +111,7 @@ def test_what_is_cut_short_is_asked_for_again(session, monkeypatch, step):
     assert not stored(session)
 
 
-def test_a_row_that_was_deleted_before_is_found_by_any_of_its_states(session, people):
+def test_purge_finds_deleted_row_by_any_old_state(session, people):
     people.update({"name": "countess"}, where=people.name == "ada")
     people.delete(where=people.name == "countess")
     done = people.delete(where=people.name == "ada", purge=True)
@@ -122,7 +122,7 @@ def test_a_row_that_was_deleted_before_is_found_by_any_of_its_states(session, pe
     assert people.count().to_pyarrow().as_py() == 1
 
 
-def test_answers_that_other_tables_ask_for_stay(session, people):
+def test_purge_keeps_answers_used_by_other_tables(session, people):
     other = bb.create_table("other", [{"word": "secret plum"}])
     other.add_computed_column(loud=shout(other.word))
     assert bb.calls().count().to_pyarrow().as_py() == 4
@@ -131,11 +131,11 @@ def test_answers_that_other_tables_ask_for_stay(session, people):
     calls = bb.calls().count().to_pyarrow().as_py()
     other.recompute("loud")
     assert bb.calls().count().to_pyarrow().as_py() == calls == 3
-    # Once the other one goes, nothing holds it.
+    # After the purge of the other row, nothing uses it.
     assert other.delete(purge=True).answers == 1
 
 
-def test_answers_of_an_older_version_of_a_function_go_too(session):
+def test_purge_removes_answers_of_older_function_versions(session):
     def define(end):
         scope: dict = {}
         exec(f"def mark(text):\n    return text + {end!r}", scope)
@@ -149,7 +149,7 @@ def test_answers_of_an_older_version_of_a_function_go_too(session):
     assert table.delete(where=table.w == "a", purge=True).answers == 2
 
 
-def test_media_that_nothing_else_holds_go(session):
+def test_purge_removes_unreferenced_media(session):
     table = bb.create_table("images", {"n": bb.Int, "img": bb.Image})
     Path("given.png").write_bytes(picture(9))
     table.insert(
@@ -173,7 +173,7 @@ def test_media_that_nothing_else_holds_go(session):
     assert Path("given.png").exists()
 
 
-def test_vectors_go_from_the_index(chroma_session):
+def test_purge_removes_vectors_from_index(chroma_session):
     table = bb.create_table("t", [{"w": "a"}, {"w": "bbb"}, {"w": "cccccc"}])
     table.add_embedding_index("w", embedding=embed, metric="l2")
     engine = chroma_session._engine
@@ -185,7 +185,7 @@ def test_vectors_go_from_the_index(chroma_session):
     assert rows == ["bbb", "cccccc"]
 
 
-def test_views_of_the_whole_lose_their_history(session, people):
+def test_purge_removes_history_of_full_refresh_views(session, people):
     sizes = people.group_by("name").agg(n=people.note.length().sum())
     view = bb.create_view("sizes", sizes)
     people.insert(name="eve", note="x")
@@ -197,7 +197,7 @@ def test_views_of_the_whole_lose_their_history(session, people):
     assert done.rows == 1
 
 
-def test_what_a_branch_reads_stays_until_it_is_purged_there(session, people):
+def test_purge_keeps_rows_that_a_branch_reads(session, people):
     branch = people.branch("other")
     done = people.delete(where=people.name == "ada", purge=True)
     assert (done.rows, done.states, done.rows_kept, done.branches) == (0, 0, 1, ("other",))
@@ -211,7 +211,7 @@ def test_what_a_branch_reads_stays_until_it_is_purged_there(session, people):
     assert "ada" not in everything(session).lower()
 
 
-def test_all_rows_and_rows_without_calls(session):
+def test_purge_of_all_rows_without_calls(session):
     table = bb.create_table("t", [{"a": 1}, {"a": 2}])
     done = table.delete(purge=True)
     assert (done.rows, done.states, done.answers, done.media) == (2, 2, 0, 0)
@@ -219,7 +219,7 @@ def test_all_rows_and_rows_without_calls(session):
     assert table.collect() == [{"a": 3}]
 
 
-def test_failures_of_its_cells_go(session):
+def test_purge_removes_cell_errors(session):
     @bb.udf(cache=True, on_error="null")
     def picky(text: str) -> str:
         raise ValueError(f"no {text}")
@@ -231,7 +231,7 @@ def test_failures_of_its_cells_go(session):
     assert "private" not in everything(session)
 
 
-def test_views_and_old_versions_are_not_purged(session, people):
+def test_purge_of_view_or_old_version_is_refused(session, people):
     view = bb.create_view("all_of_them", people)
     with pytest.raises(UnsupportedError, match="the rows of a view follow those of its base"):
         view.delete(purge=True)

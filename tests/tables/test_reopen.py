@@ -1,4 +1,4 @@
-"""Another process opens the same home and finds everything as it was left."""
+"""Another process opens the same home and finds the same state."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _run(code: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def left_behind():
+def saved_tables():
     """Write tables into a file and close the session, in this process."""
 
     @bb.udf(name="reopen.shout", version="1")
@@ -96,7 +96,7 @@ def left_behind():
         session.create_view("good", remaining)
 
 
-def test_another_process_sees_all_and_needs_functions_for_new_rows_only(left_behind):
+def test_reopened_database_needs_functions_only_for_new_rows(saved_tables):
     actual = _run("import json\n" + SEES + UNKNOWN)
     assert actual["tables"] == ["good", "my.films"]
     assert actual["columns"] == ["n", "name", "meta", "v", "loud", "plain", "deep"]
@@ -127,7 +127,7 @@ def test_another_process_sees_all_and_needs_functions_for_new_rows_only(left_beh
     assert again["view now"] == ["LUCA!", "NINE!"]
 
 
-def test_a_session_that_is_opened_again_goes_on_counting(left_behind):
+def test_reopened_session_continues_versions_and_ids(saved_tables):
     with bb.connect(vectors="exact:") as session:
         films = session.get_table("my.films")
         version = films.history()[0, "version"]
@@ -142,7 +142,7 @@ def test_a_session_that_is_opened_again_goes_on_counting(left_behind):
         assert sorted(session.get_table("my.films").collect()["n"]) == [1, 2, 3, 4]
 
 
-def test_a_file_that_another_program_holds_says_so(session, tmp_path):
+def test_database_file_locked_by_other_program_raises(session, tmp_path):
     import duckdb
 
     held = tmp_path / "held.duckdb"
@@ -162,7 +162,7 @@ def test_a_file_that_another_program_holds_says_so(session, tmp_path):
     assert "raise lock_timeout" in message
 
 
-def test_a_process_killed_within_a_mutation_leaves_what_was_committed(tmp_path):
+def test_killed_process_leaves_only_committed_state(tmp_path):
     code = """
         import json, os
         import barbule as bb

@@ -1,4 +1,4 @@
-"""Required values within structs and arrays: a missing whole has none, a present one all."""
+"""Required values within structs and arrays, which may be null themselves."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WHOLE = {"id": 1, "a": {"street": "Main", "n": None}, "l": [1, 2], "n": [{"x": 1
 
 @pytest.fixture
 def table(session):
-    """Give a table of which a row has everything, and another nothing."""
+    """Return a table with a complete row and an empty one."""
     table = bb.create_table("t", KINDS)
     table.insert([WHOLE | {"m": {"a": 1}}, {"id": 2}])
     return table
 
 
-def test_a_missing_struct_has_no_required_field(session):
+def test_null_struct_needs_no_required_field(session):
     kind = pa.struct([pa.field("street", pa.string(), nullable=False)])
     rows = pa.table({"id": [1, 2], "address": pa.array([{"street": "Main"}, None], kind)})
     t = bb.create_table("t", rows)
@@ -56,7 +56,7 @@ def test_a_missing_struct_has_no_required_field(session):
         ({"m": {"a": 1, "b": None}}, "column 'm', row 1: its items are required"),
     ],
 )
-def test_a_missing_part_is_refused(table, row, message):
+def test_missing_required_part_is_refused(table, row, message):
     rows = [WHOLE | {"id": 3}, {"id": 4, **row}]
     with pytest.raises(DataError, match=message):
         table.insert(rows)
@@ -67,13 +67,13 @@ def test_a_missing_part_is_refused(table, row, message):
     assert table.order_by("id").collect()["id"] == [1, 2]
 
 
-def test_a_missing_part_of_arrow_rows_is_refused(table):
+def test_missing_required_part_of_arrow_rows_is_refused(table):
     rows = pa.table({"id": [5, 6], "a": [{"street": "x"}, {"street": None}]})
     with pytest.raises(DataError, match="column 'a', row 1: its field 'street' is required"):
         table.insert(rows)
 
 
-def test_an_update_by_an_expression_gives_all_parts(table):
+def test_update_expression_with_missing_required_part_is_refused(table):
     nothing = ibis.struct({"street": ibis.null("string"), "n": ibis.literal(3)})
     with pytest.raises(DataError, match="column 'a': its field 'street' is required"):
         table.update({"a": nothing}, where=table.id == 1)

@@ -1,4 +1,4 @@
-"""What is written into a file is read again: every type, in every form, by a stated schema."""
+"""Written files are read again: each type, in each format, with a given schema."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAIN_ROW = {
 }  # fmt: skip
 KEY = str(uuid.UUID(int=7))
 
-# By type: values of which each is written and read, beside a cell without any.
+# Values by type: each is written and read, beside a null.
 CASES = {
     "int": (bb.Int, [1, -(2**63), 2**53 + 1]),
     "int8": ("int8", [-128, 127]),
@@ -138,9 +138,9 @@ def _cells(table):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("form", FILES)
-def test_a_column_is_written_and_read_again(shared, form, case, backend_name):
+def test_column_round_trips_through_file(shared, form, case, backend_name):
     if backend_name != "duckdb" and case not in SMALL:
-        pytest.skip("a representative set is asked of other databases")
+        pytest.skip("other databases test a representative set")
     kind, values = CASES[case]
     table = _table(shared, kind, values)
     again = shared.create_table("again", {"id": bb.Int, "v": kind}, if_exists="replace")
@@ -150,12 +150,12 @@ def test_a_column_is_written_and_read_again(shared, form, case, backend_name):
 
 @pytest.mark.parametrize("case", [name for name in CASES if CASES[name][0] is not bb.Image])
 @pytest.mark.parametrize("form", ["folder", "webdataset", "embedded"])
-def test_a_column_is_written_beside_media_and_read_again(shared, form, case, backend_name):
+def test_column_round_trips_through_data_set_with_media(shared, form, case, backend_name):
     if backend_name != "duckdb" and case not in SMALL:
-        pytest.skip("a representative set is asked of other databases")
+        pytest.skip("other databases test a representative set")
     kind, values = CASES[case]
     if case in {"audio", "document"}:
-        pytest.skip("its content goes along: it is another reference")
+        pytest.skip("its content is embedded, so the reference differs")
     kinds = {"id": bb.Int, "v": kind, "image": bb.Image}
     table = shared.create_table("t", kinds, if_exists="replace")
     table.insert(
@@ -177,7 +177,7 @@ def test_a_column_is_written_beside_media_and_read_again(shared, form, case, bac
     assert _cells(again) == _cells(table)
 
 
-def test_the_forms_in_files_are_those_of_the_documentation(session):
+def test_file_forms_match_documentation(session):
     table = session.create_table(
         "t", {"b": bb.Binary, "d": bb.Duration, "l": list[str], "n": "decimal(20, 2)"}
     )
@@ -203,13 +203,13 @@ def test_json_lines_have_an_object_in_each_line(session):
 
 
 @pytest.mark.parametrize("text", ['[{"n": 1},\n {"n": 2}]', '\ufeff \n[\n{"n": 1}, {"n": 2}]'])
-def test_a_list_in_a_file_of_lines_is_read(session, text):
+def test_json_list_in_jsonl_file_is_read(session, text):
     pathlib.Path("rows.jsonl").write_text(text, encoding="utf-8")
     table = session.create_table("t", {"n": bb.Int})
     assert table.insert("rows.jsonl").rows == 2
 
 
-def test_a_sheet_begins_with_the_names(session):
+def test_excel_sheet_starts_with_column_names(session):
     table = session.create_table("t", [{"n": 1, "s": "x"}])
     table.to_xlsx("rows.xlsx")
     page = openpyxl.load_workbook("rows.xlsx").active
@@ -223,14 +223,14 @@ def test_a_sheet_begins_with_the_names(session):
     ("text", "message"),
     [("x" * 32_768, "32,767 characters, and this text has 32,768"), ("a\x01b", r"U\+0001")],
 )
-def test_what_no_sheet_holds_is_refused_with_its_place(session, text, message):
+def test_text_that_excel_cannot_store_is_refused(session, text, message):
     table = session.create_table("t", [{"n": 1, "s": "x"}, {"n": 2, "s": text}])
     with pytest.raises(DataError, match=rf"column 's', row 1: .*{message}.*to_parquet"):
         table.order_by("n").to_xlsx("rows.xlsx")
     assert not pathlib.Path("rows.xlsx").exists()
 
 
-def test_a_row_without_a_value_is_a_line_of_its_own(session):
+def test_csv_keeps_rows_with_only_null(session):
     table = session.create_table("t", {"n": bb.Int})
     table.insert([{"n": None}, {"n": 1}, {"n": None}])
     table.to_csv("rows.csv")
@@ -239,7 +239,7 @@ def test_a_row_without_a_value_is_a_line_of_its_own(session):
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.json", "rows.jsonl"])
-def test_bytes_of_files_are_base64(session, name):
+def test_binary_in_text_files_must_be_base64(session, name):
     table = session.create_table("t", {"b": bb.Binary})
     text = "b\nno base64\n" if name == "rows.csv" else '{"b": "no base64"}'
     pathlib.Path(name).write_text(text)
@@ -250,7 +250,7 @@ def test_bytes_of_files_are_base64(session, name):
 
 
 @pytest.mark.parametrize("text", ["1 day", "P1Y", "P", "PT", "P1DT", "PT0.0000001S", "24:00:00"])
-def test_durations_are_written_in_iso_form_alone(session, text):
+def test_duration_strings_must_be_iso_8601(session, text):
     table = session.create_table("t", {"d": bb.Duration})
     table.insert(d="PT90S")
     assert table.collect()["d"] == [datetime.timedelta(seconds=90)]
@@ -258,7 +258,7 @@ def test_durations_are_written_in_iso_form_alone(session, text):
         table.insert(d=text)
 
 
-def test_documents_stay_what_they_are(session):
+def test_embedded_documents_keep_their_format(session):
     table = session.create_table("t", {"doc": bb.Document})
     table.insert(doc="a.md")
     table.to_parquet("rows.parquet", embed_media=True)
@@ -275,7 +275,7 @@ def test_documents_stay_what_they_are(session):
         assert again.select(h=again.doc.headings()).collect()[0, "h"] == ["Down"]
 
 
-def test_other_options_hold_beside_the_forms(session):
+def test_csv_options_work_with_nested_types(session):
     table = session.create_table("t", {"n": bb.Int, "l": list[int]})
     table.insert([{"n": 1, "l": [1, 2]}, {"n": 2, "l": []}])
     table.order_by("n").to_csv("rows.csv", limit=1, header=False, sep=";")

@@ -1,4 +1,4 @@
-"""Parts of texts, arrays and lists of Json are those that Python gives."""
+"""Slices of strings, arrays and lists in JSON match those of Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def texts(session):
     return t
 
 
-# What each gives of a row of the table, and of one of Python.
+# Functions of a row, of the table or of Python values.
 PARTS = {
     "from the end": lambda r: r.s[-3:],
     "without the end": lambda r: r.s[:-2],
@@ -52,7 +52,7 @@ PARTS = {
 }
 
 
-def test_parts_of_texts_are_those_of_python(texts):
+def test_string_slices_match_python(texts):
     actual = texts.order_by("i").select(**{name: make(texts) for name, make in PARTS.items()})
     rows = actual.collect()
     for name, make in PARTS.items():
@@ -64,7 +64,7 @@ def test_parts_of_texts_are_those_of_python(texts):
         assert rows[name] == expected, name
 
 
-def test_parts_of_texts_are_stored_and_filtered_by(texts):
+def test_string_slices_work_in_columns_and_views(texts):
     texts.add_computed_column(end=texts.s[-2:], stored=True)
     texts.add_computed_column(place=texts.s.find("a", -2))
     texts.insert(i=50, s="xya", n=0, m=0)
@@ -87,7 +87,7 @@ def test_parts_of_texts_are_stored_and_filtered_by(texts):
         (lambda t: t.i.isin(t.s), r"isin\(\) of 'i' \(int64\) does not take 's' \(string\)"),
     ],
 )
-def test_what_texts_cannot_do_is_said(texts, use, message):
+def test_unsupported_string_operations_are_refused(texts, use, message):
     with pytest.raises(ExpressionError, match=message) as caught:
         use(texts)
     assert not re.search("object at 0x", str(caught.value))
@@ -112,12 +112,12 @@ SLICES = [
 
 @pytest.mark.parametrize("part", SLICES, ids=str)
 @pytest.mark.parametrize("column", ["a", "j"])
-def test_slices_with_steps(lists, part, column):
+def test_array_slices_with_step_match_python(lists, part, column):
     rows = lists.order_by("i").select(x=lists[column][part]).collect()["x"]
     assert rows == [None if a is None else a[part] for a in LISTS]
 
 
-def test_slices_with_steps_go_by_columns_and_of_vectors(lists):
+def test_slices_with_column_bounds_and_of_vectors(lists):
     created = {"a": lists.a[lists.k :: -1], "v": lists.v[::2], "back": lists.v[::-1]}
     rows = lists.order_by("i").select(**created).collect()
     assert rows["a"] == [None if a is None else a[-(i % 3) :: -1] for i, a in enumerate(LISTS)]
@@ -129,7 +129,7 @@ def test_slices_with_steps_go_by_columns_and_of_vectors(lists):
         lists.a[::0]
 
 
-def test_a_missing_array_is_not_repeated(lists):
+def test_repeat_of_null_array_is_null(lists):
     rows = lists.order_by("i").select(x=lists.a * 2, y=lists.a * 0, z=2 * lists.a).collect()
     assert rows["x"] == rows["z"] == [None if a is None else a * 2 for a in LISTS]
     assert rows["y"] == [None if a is None else [] for a in LISTS]
@@ -137,7 +137,7 @@ def test_a_missing_array_is_not_repeated(lists):
         lists.a * 1.5
 
 
-def test_arrays_equal_constants_of_narrower_types(lists):
+def test_array_equals_constant_of_narrower_type(lists):
     a = lists.a
     created = {
         "five": a == [5], "other": a != [5], "empty": a == [], "either": a.isin([[5], []]),
@@ -165,7 +165,7 @@ def meta(session):
     return t
 
 
-def test_slices_of_json_are_parts_of_paths(meta):
+def test_json_slices_work_in_paths(meta):
     created = {"all": meta.m.d[:].s, "first": meta.m.d[:1].s, "last": meta.m.l[-1:],
             "odd": meta.m.l[1::2], "of text": meta.m.x[:2]}  # fmt: skip
     rows = meta.order_by("k").select(**created).collect()
@@ -176,7 +176,7 @@ def test_slices_of_json_are_parts_of_paths(meta):
     assert rows["of text"] == [None] * 4
 
 
-def test_numbers_and_texts_in_lists_of_json_are_summed_up(meta):
+def test_json_array_aggregates(meta):
     items = meta.m.l.array
     created = {"sum": items.sums(), "mean": items.means(), "min": items.mins(), "max": items.maxs()}
     rows = meta.order_by("k").select(**created).collect()
@@ -186,7 +186,7 @@ def test_numbers_and_texts_in_lists_of_json_are_summed_up(meta):
     assert rows["max"] == [2, "b", "b", None]
 
 
-def test_json_is_rounded_and_has_a_size(meta):
+def test_abs_and_round_of_json_numbers(meta):
     created = {"size": abs(meta.m.x), "round": round(meta.m.x, 0), "one": round(meta.m.x, 1)}
     rows = meta.order_by("k").select(**created).collect()
     assert rows["size"] == [3.5, 2.0, None, None]
@@ -194,7 +194,7 @@ def test_json_is_rounded_and_has_a_size(meta):
     assert rows["one"] == [3.5, -2.0, None, None]
 
 
-def test_lists_in_json_of_the_same_row_are_looked_through_after_any_verb(meta):
+def test_isin_json_array_of_same_row(meta):
     expected = [False, False, False, None]
     for query in (meta, meta.order_by("k"), meta.filter(meta.k >= 0), meta.mutate(z=1)):
         rows = query.order_by("k").select(x=meta.k.isin(meta.m.l), y=meta.k.notin(meta.m.l))
@@ -206,24 +206,24 @@ def test_lists_in_json_of_the_same_row_are_looked_through_after_any_verb(meta):
     assert view.collect()["k"] == [2]
 
 
-def test_a_key_of_json_that_is_not_there_has_a_default(meta):
+def test_json_map_get_returns_default_for_missing_key(meta):
     rows = meta.order_by("k").select(x=meta.m.map.get("x", "none"), y=meta.m.map.get("x", 0))
     assert rows.collect()["x"] == [3.5, -2, "text", "none"]
     assert rows.collect()["y"] == [3.5, -2, "text", 0]
 
 
-def test_items_of_json_are_taken_by_columns(meta):
+def test_json_items_can_be_indexed_by_column(meta):
     rows = meta.order_by("k").select(x=meta.m.l[meta.k]).collect()
     assert rows["x"] == [1, "b", "b", None]
 
 
-def test_a_number_is_no_key_of_an_object(session):
+def test_number_index_on_json_object_is_null(session):
     t = bb.create_table("t", {"j": bb.Json})
     t.insert([{"j": {"0": "zero"}}, {"j": ["first"]}])
     assert sorted(t.select(x=t.j[0]).collect()["x"], key=str) == [None, "first"]
 
 
-def test_errors_of_arrays_in_json_are_explained(meta):
+def test_json_array_method_errors_have_hints(meta):
     with pytest.raises(ExpressionError, match=r"__getitem__\(\).*array<json>"):
         meta.m.l.array["a"]
     with pytest.raises(BarbuleError, match=r"has no method 'jion'.*join"):

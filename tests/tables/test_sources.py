@@ -1,4 +1,4 @@
-"""Everything that rows may come from, read in batches of bounded size."""
+"""Sources of rows, read in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FilmTuple = collections.namedtuple("FilmTuple", ["name", "revenue", "year"])  # 
 
 
 class Exported:
-    """What other libraries give: an object with Arrow's stream and nothing else."""
+    """An object of another library, with Arrow's C stream and nothing else."""
 
     def __arrow_c_stream__(self, requested_schema=None):
         return _arrow().__arrow_c_stream__(requested_schema)
@@ -133,7 +133,7 @@ def _raw():
 
 @pytest.mark.parametrize("size", [1, 3, 10, 65536])
 @pytest.mark.parametrize("source", SOURCES)
-def test_rows_come_in_batches_from(source, size, library):
+def test_source_is_read_in_batches(source, size, library):
     batches = list(read_batches(SOURCES[source](), SCHEMA, "films", library, size=size))
     assert [row for batch in batches for row in batch.to_pylist()] == ROWS
     assert all(0 < batch.num_rows <= size for batch in batches)
@@ -147,13 +147,13 @@ def test_rows_come_in_batches_from(source, size, library):
      pd.DataFrame(), pa.table({}), _structured()[:0]],
     ids=lambda source: type(source).__name__,
 )  # fmt: skip
-def test_an_empty_source_gives_no_batch(source, library):
+def test_empty_source_yields_no_batch(source, library):
     assert list(read_batches(source, SCHEMA, "films", library)) == []
     empty = read_rows([], SCHEMA, "films", library)
     assert (empty.num_rows, empty.column_names) == (0, ["name", "revenue", "year"])
 
 
-def test_a_generator_is_read_as_far_as_it_is_needed(library):
+def test_generator_is_read_lazily(library):
     drained = []
 
     def rows():
@@ -167,7 +167,7 @@ def test_a_generator_is_read_as_far_as_it_is_needed(library):
     batches.close()
 
 
-def test_an_error_of_a_generator_is_passed_on_with_its_row(library):
+def test_generator_error_propagates_with_row(library):
     def rows():
         yield from ROWS
         raise ConnectionError("the line is down")
@@ -187,10 +187,10 @@ def test_matching_arrow_is_not_copied(library):
         assert [b and b.address for b in source] == [b and b.address for b in read]
 
 
-# Columns that are not given
+# Omitted columns
 
 
-def test_defaults_stand_in_for_what_is_not_given_but_not_for_none(library):
+def test_defaults_fill_omitted_keys_but_not_none(library):
     defaults = {"revenue": 1.5, "year": 1900}
     rows = [{"name": "a"}, {"name": "b", "year": None}, {"name": "c", "year": 3}]
     actual = read_rows(rows, SCHEMA, "films", library, defaults=defaults)
@@ -204,7 +204,7 @@ def test_defaults_stand_in_for_what_is_not_given_but_not_for_none(library):
      pa.table({"name": ["a", None]}), ibis.memtable(pa.table({"name": ["a", None]}))],
     ids=lambda source: type(source).__module__,
 )  # fmt: skip
-def test_defaults_stand_in_for_missing_columns(source, library):
+def test_defaults_fill_missing_columns(source, library):
     defaults = {"revenue": 1.5, "name": "?"}
     actual = read_rows(source, SCHEMA, "films", library, defaults=defaults)
     assert actual.to_pylist() == [
@@ -222,7 +222,7 @@ def test_a_default_may_be_of_any_type(library):
         assert rows == [{"n": n, **expected} for n in (1, 2)]
 
 
-def test_a_default_that_does_not_fit_is_named(library):
+def test_invalid_default_is_named(library):
     with pytest.raises(DataError, match=r"table 'films', column 'year', row 0: this is no int64"):
         read_rows([{"name": "a"}], SCHEMA, "films", library, defaults={"year": "x"})
 
@@ -234,10 +234,10 @@ def test_a_required_column_takes_its_default(library):
         read_rows([{"a": 1}, {"b": None}], schema, "t", library, defaults={"b": "x"})
 
 
-# What is missing, and what is NaN
+# Missing values and NaN
 
 
-def test_nan_is_a_value_among_floats_and_missing_elsewhere(library):
+def test_nan_is_a_float_value_and_null_in_other_types(library):
     nan = float("nan")
     actual = read_rows(
         [{"revenue": nan}, {"revenue": math.inf}, {"name": nan, "revenue": -math.inf, "year": nan}],
@@ -251,7 +251,7 @@ def test_nan_is_a_value_among_floats_and_missing_elsewhere(library):
 
 
 @pytest.mark.parametrize("source", [pl.DataFrame, pa.table], ids=["polars", "arrow"])
-def test_nan_of_other_frames_is_a_value(source, library):
+def test_nan_from_polars_and_arrow_is_a_value(source, library):
     revenue = read_rows(source({"revenue": [float("nan"), None]}), SCHEMA, "films", library)[
         "revenue"
     ].to_pylist()
@@ -260,7 +260,7 @@ def test_nan_of_other_frames_is_a_value(source, library):
 
 
 @pytest.mark.parametrize("missing", [None, pd.NA, pd.NaT, float("nan"), np.nan])
-def test_what_pandas_writes_for_nothing_is_nothing(missing, library):
+def test_pandas_missing_values_become_null(missing, library):
     schema = bb.types.schema(
         {"s": bb.String, "n": bb.Int, "t": bb.Timestamp, "j": bb.Json, "d": "decimal(6, 2)"}
     )
@@ -268,7 +268,7 @@ def test_what_pandas_writes_for_nothing_is_nothing(missing, library):
     nothing = dict.fromkeys(schema)
     assert read_rows(frame, schema, "t", library).to_pylist() == [nothing]
     record = frame.loc[0].to_dict()
-    if isinstance(missing, float):  # a number, where it is not a frame's
+    if isinstance(missing, float):  # outside of a frame it is a number
         for name in ("j", "d"):
             with pytest.raises(DataError, match=rf"table 't', column '{name}', row 0: .*nan"):
                 read_rows([{name: missing}], schema, "t", library)
@@ -282,7 +282,7 @@ def test_what_pandas_writes_for_nothing_is_nothing(missing, library):
     [math.nan, np.float32("nan"), decimal.Decimal("NaN"), math.inf, decimal.Decimal("-Infinity")],
     ids=repr,
 )
-def test_decimals_and_json_hold_no_nan_and_no_infinity(number, kind, library):
+def test_nan_and_infinity_in_decimal_and_json_are_refused(number, kind, library):
     schema = bb.types.schema({"n": bb.Int, "c": kind})
     rows = [{"n": 1, "c": None}, {"n": 2, "c": number}]
     with pytest.raises(DataError, match="table 't', column 'c', row 1: this is no"):
@@ -318,7 +318,7 @@ SERIES = {
     ],
     ids=str,
 )
-def test_a_series_is_no_cell(series, value, kind, library):
+def test_series_as_cell_is_refused(series, value, kind, library):
     schema = bb.types.schema({"c": kind})
     with pytest.raises(DataError, match="table 't', column 'c', row 0: this is no"):
         read_rows({"c": SERIES[series](value)}, schema, "t", library)
@@ -368,7 +368,7 @@ KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
         (pd.Series([b"\x00"]), bb.Binary, b"\x00"),
     ],
 )  # fmt: skip
-def test_a_column_of_pandas(values, kind, expected, library):
+def test_pandas_column_is_converted(values, kind, expected, library):
     assert _cells(pd.DataFrame({"c": values}), kind, library) == [expected]
 
 
@@ -386,7 +386,7 @@ def test_a_column_of_pandas(values, kind, expected, library):
         (pl.Series([None]), bb.Int, None),
     ],
 )  # fmt: skip
-def test_a_column_of_polars(values, kind, expected, library):
+def test_polars_column_is_converted(values, kind, expected, library):
     assert _cells(pl.DataFrame({"c": values}), kind, library) == [expected]
 
 
@@ -411,7 +411,7 @@ def test_a_column_of_polars(values, kind, expected, library):
         (pa.nulls(1), bb.Vector(2), None),
     ],
 )  # fmt: skip
-def test_a_column_of_arrow(values, kind, expected, library):
+def test_arrow_column_is_converted(values, kind, expected, library):
     assert _cells(pa.table({"c": values}), kind, library) == [expected]
 
 
@@ -444,11 +444,11 @@ def test_a_column_of_arrow(values, kind, expected, library):
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_a_python_value(value, kind, expected, library):
+def test_python_value_is_converted(value, kind, expected, library):
     assert _cells([{"c": value}, {"c": None}], kind, library) == [expected, None]
 
 
-# What is refused
+# Invalid values and sources
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_a_python_value(value, kind, expected, library):
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_a_value_that_does_not_fit(value, kind, message, library):
+def test_invalid_value_is_refused_with_row(value, kind, message, library):
     good = [{"c": None}] * 5
     schema = bb.types.schema({"c": kind})
     with pytest.raises(DataError, match=f"^table 't', column 'c', row 5: .*{message}") as caught:
@@ -505,7 +505,7 @@ def test_a_value_that_does_not_fit(value, kind, message, library):
         (pa.table({"c": [[1]]}), "got list"),
     ],
 )
-def test_a_column_that_does_not_fit(source, message, library):
+def test_invalid_column_of_source_is_refused(source, message, library):
     with pytest.raises(DataError, match=rf"column 'c', row \d: this is no int64: .*{message}"):
         _cells(source, bb.Int, library)
 
@@ -514,7 +514,7 @@ def test_a_column_that_does_not_fit(source, message, library):
 @pytest.mark.parametrize(
     "make_source", [list, iter, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist]
 )
-def test_rows_are_counted_over_the_whole_source(make_source, size, library):
+def test_error_row_number_counts_whole_source(make_source, size, library):
     rows = [{"name": "a", "year": n} for n in range(7)]
     rows[5]["year"] = 1000
     schema = bb.types.schema({"name": bb.String, "year": "int8"})
@@ -547,7 +547,7 @@ def test_an_unknown_column_is_named_before_the_first_batch(source, library):
         next(batches)
 
 
-def test_a_misspelt_key_far_down_a_list_shows_before_the_first_batch(library):
+def test_misspelt_key_in_list_is_refused_before_first_batch(library):
     rows = [{"name": "a"}] * 50 + [{"name": "b", "nmae": 2}]
     batches = read_batches(rows, SCHEMA, "films", library, size=10)
     with pytest.raises(DataError, match=r"column 'nmae', row 50"):
@@ -580,13 +580,13 @@ async def _async_rows():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_rows_is_refused(source, message, library):
+def test_unsupported_sources_are_refused(source, message, library):
     with pytest.raises(DataError, match=f"^table 'films'.*{message}") as caught:
         list(read_batches(source, SCHEMA, "films", library))
     assert caught.value.hint
 
 
-def test_a_broken_stream_of_arrow_is_explained(library):
+def test_broken_arrow_stream_raises(library):
     def batches():
         yield from _arrow().to_batches()
         raise OSError("the disk is gone")
@@ -596,10 +596,10 @@ def test_a_broken_stream_of_arrow_is_explained(library):
         list(read_batches(reader, SCHEMA, "films", library))
 
 
-# Media, and names
+# Media and names
 
 
-def test_media_are_checked_with_their_row(tmp_path, library):
+def test_invalid_media_is_refused_with_row(tmp_path, library):
     schema = bb.types.schema({"img": bb.Image})
     Image.new("RGB", (2, 2)).save("a.png")
     (tmp_path / "work" / "b.png").write_bytes(b"no image")
@@ -617,13 +617,13 @@ NAMES = ["select", 'a "quoted" one', "it's", "naïve 表", "with space", "_rid",
 
 
 @pytest.mark.parametrize("make_source", [list, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
-def test_any_text_may_be_the_name_of_a_column(make_source, library):
+def test_any_string_may_be_a_column_name(make_source, library):
     schema = bb.types.schema(dict.fromkeys(NAMES, bb.Int))
     rows = [{name: position for position, name in enumerate(NAMES)}]
     assert read_rows(make_source(rows), schema, "t", library).to_pylist() == rows
 
 
-def test_a_thousand_columns(library):
+def test_thousand_columns_are_read(library):
     schema = bb.types.schema({f"c{n}": bb.Int for n in range(1000)})
     rows = [{f"c{n}": n for n in range(row, 1000)} for row in range(3)]
     actual = read_rows(rows, schema, "t", library)
@@ -631,12 +631,12 @@ def test_a_thousand_columns(library):
     assert actual["c0"].to_pylist() == [0, None, None]
 
 
-# Parts
+# Batches
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("lengths", [[], [0], [5], [1] * 9, [3, 0, 8, 1], [0, 0, 4]])
-def test_tables_are_cut_and_joined_to_one_size(lengths, size):
+def test_rechunked_tables_have_one_size(lengths, size):
     numbers = iter(range(100))
     tables = [pa.table({"n": pa.array([next(numbers) for _ in range(n)], pa.int64())})
               for n in lengths]  # fmt: skip
@@ -646,14 +646,14 @@ def test_tables_are_cut_and_joined_to_one_size(lengths, size):
     assert all(piece.num_rows <= size for piece in pieces)
 
 
-def test_an_expression_that_is_large_is_staged_in_a_file(library):
+def test_large_expression_is_spooled_to_file(library):
     rows = ibis.range(100_000).unnest().name("n").as_table()
     actual = list(spooled(rows, 10_000, in_memory=1000))
     assert sum(table.num_rows for table in actual) == 100_000
     assert pa.concat_tables(actual)["n"].to_pylist() == list(range(100_000))
 
 
-def test_an_expression_of_the_session_is_read(session, library):
+def test_query_over_managed_table_is_a_source(session, library):
     films = session.create_table("films", {"name": bb.String, "meta": bb.Json})
     films.insert([{"name": "Up", "meta": {"a": 1}}, {"name": "Cars", "meta": None}])
     schema = bb.types.schema({"name": bb.String, "meta": bb.Json, "n": bb.Int})

@@ -84,20 +84,20 @@ def _write(name: str) -> str:
 
 @pytest.mark.parametrize("size", [1, 4, 65536])
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_file_is_read(name, size, library):
+def test_file_is_read_in_batches(name, size, library):
     batches = list(read_batches(_write(name), SCHEMA, "films", library, size=size))
     assert [row for batch in batches for row in batch.to_pylist()] == ROWS
     assert all(0 < batch.num_rows <= size for batch in batches)
 
 
-def test_a_path_may_be_a_path_and_in_the_home(tmp_path, library):
+def test_path_object_and_home_path_are_accepted(tmp_path, library):
     _write("a.csv")
     assert read_rows(Path("a.csv"), SCHEMA, "films", library).to_pylist() == ROWS
     Path("a.csv").rename(tmp_path / "home.csv")
     assert read_rows("~/home.csv", SCHEMA, "films", library).num_rows == 10
 
 
-def test_a_glob_is_all_its_files_in_order(library):
+def test_glob_reads_all_files_in_order(library):
     for part in ("data/b", "data/a", "data/deep/c"):
         Path(part).parent.mkdir(parents=True, exist_ok=True)
         Path(f"{part}.csv").write_text(f"name\n{part}\n")
@@ -112,7 +112,7 @@ def test_a_glob_is_all_its_files_in_order(library):
         assert actual["name"].to_pylist() == expected
 
 
-def test_a_name_may_hold_what_a_glob_means(library):
+def test_file_name_may_contain_glob_characters(library):
     Path("a[1].csv").write_text("year\n1\n")
     assert read_rows("a[1].csv", SCHEMA, "films", library)["year"].to_pylist() == [1]
 
@@ -135,7 +135,7 @@ def test_a_url_of_fsspec_is_read(name, library):
         memory.rm("/films", recursive=True)
 
 
-# CSV: what texts mean is said by the table
+# CSV: the schema of the table gives the types
 
 
 def _csv(text: str, kind, library):
@@ -177,7 +177,7 @@ def _csv(text: str, kind, library):
         ('"{""a"": 1}",', bb.Struct({"a": bb.Int}), {"a": 1}),
     ],
 )
-def test_a_field_of_a_csv_file(text, kind, expected, library):
+def test_csv_field_is_converted(text, kind, expected, library):
     (actual,) = _csv(text, kind, library)
     plain = (bool, int, float, list, dict, str, type(None))
     assert (actual if isinstance(actual, plain) else str(actual)) == expected
@@ -202,7 +202,7 @@ def test_a_field_of_a_csv_file(text, kind, expected, library):
         ("x,", bb.Binary, "bytes are written as base64 in files"),
     ],
 )
-def test_a_field_that_does_not_fit(text, kind, message, library):
+def test_invalid_csv_field_is_refused(text, kind, message, library):
     with pytest.raises(DataError, match=message) as caught:
         _csv(f",\n{text}", kind, library)
     assert (caught.value.table, caught.value.column, caught.value.row) == ("t", "c", 1)
@@ -210,7 +210,7 @@ def test_a_field_that_does_not_fit(text, kind, message, library):
     assert "(value: " in str(caught.value)
 
 
-def test_rows_are_counted_over_all_files_and_in_each(library):
+def test_error_names_row_of_source_and_of_file(library):
     Path("1.csv").write_text("year\n1\n2\n3\n")
     Path("2.csv").write_text("year\n4\nfive\n")
     batches = read_batches("?.csv", SCHEMA, "films", library, size=2)
@@ -221,7 +221,7 @@ def test_rows_are_counted_over_all_files_and_in_each(library):
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.json", "a.jsonl", "a.xlsx", "a.feather"])
-def test_a_value_of_another_type_is_named_with_row_and_file(name, library):
+def test_invalid_value_error_names_row_and_file(name, library):
     schema = bb.types.schema({"name": bb.String, "revenue": bb.Float, "year": "decimal(2, 2)"})
     _write(name)
     with pytest.raises(DataError, match=rf"'year', row \d: .*\(in '{name}', row \d\)") as caught:
@@ -230,7 +230,7 @@ def test_a_value_of_another_type_is_named_with_row_and_file(name, library):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "jsonl", "json", "xlsx", "feather"])
-def test_an_unknown_column_of_any_file_shows_before_the_first_batch(suffix, library):
+def test_unknown_column_in_file_is_refused_before_first_batch(suffix, library):
     frame = pd.DataFrame({"nmae": ["x"]})
     for position, part in enumerate([frame.rename(columns={"nmae": "name"}), frame]):
         name = f"{position}.{suffix}"
@@ -316,7 +316,7 @@ def _sheet(rows: list[list[object]]) -> bytes:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_file_that_cannot_be_read(name, library):
+def test_unreadable_file_raises(name, library):
     make, message = BROKEN[name]
     Path(name).write_bytes(make())
     with pytest.raises(BarbuleError, match=message) as caught:
@@ -343,7 +343,7 @@ def test_a_file_that_cannot_be_read(name, library):
         ("nosuch://bucket/a.csv", "'nosuch://bucket/a.csv' cannot be reached"),
     ],
 )
-def test_what_is_no_file(source, message, library):
+def test_invalid_file_source_raises(source, message, library):
     Path("folder").mkdir()
     for name in ("a.txt", "noname", "a.parquet.gz", "old.xls"):
         Path(name).touch()
@@ -365,7 +365,7 @@ def test_an_error_shows_no_password(library):
 
 
 @pytest.mark.parametrize("name", ["h.csv", "h.tsv", "h.parquet", "h.xlsx", "h.jsonl", "h.json"])
-def test_a_file_without_rows_gives_none(name, library):
+def test_file_without_rows_yields_no_batch(name, library):
     empty = pd.DataFrame({"name": pd.Series([], dtype=str)})
     if name.endswith("parquet"):
         empty.to_parquet(name)
@@ -376,12 +376,12 @@ def test_a_file_without_rows_gives_none(name, library):
     assert list(read_batches(name, SCHEMA, "films", library)) == []
 
 
-def test_a_csv_file_may_end_in_its_header(library):
+def test_csv_file_may_end_after_header(library):
     Path("a.csv").write_text("name,year")
     assert list(read_batches("a.csv", SCHEMA, "films", library)) == []
 
 
-def test_json_is_read_in_parts(library, monkeypatch):
+def test_json_is_read_in_chunks(library, monkeypatch):
     monkeypatch.setattr(json_files, "_READ_CHARACTERS", 7)
     for name in ("a.json", "indented.json", "lines.json"):
         assert read_rows(_write(name), SCHEMA, "films", library).to_pylist() == ROWS
@@ -427,7 +427,7 @@ def test_a_list_of_paths_is_read_in_its_order(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
-def test_an_object_in_a_file_has_a_bound(session, tmp_path, name):
+def test_size_of_json_object_in_file_is_limited(session, tmp_path, name):
     table = bb.create_table("t", {"a": bb.Json})
     with (tmp_path / name).open("w") as file:
         file.write('{"a": 1}\n{"a": "')
@@ -440,7 +440,7 @@ def test_an_object_in_a_file_has_a_bound(session, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.bz2", "a.csv.zst", "a.csv.lz4"])
-def test_small_files_may_unpack_to_much_more(session, tmp_path, name):
+def test_highly_compressed_file_is_read(session, tmp_path, name):
     codec = {"gz": "gzip", "zst": "zstd"}.get(name[6:], name[6:])
     with pa.CompressedOutputStream(str(tmp_path / name), codec) as file:
         file.write(b"a\n" + b"7\n" * 100_000)

@@ -1,4 +1,4 @@
-"""A handle whose table another process has changed checks values by the types of now."""
+"""Table objects validate values by the current types after changes in another process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with bb.connect(sys.argv[1], vectors="exact:") as session:
 """
 
 
-def test_values_are_checked_by_the_types_that_another_process_gave(tmp_path):
+def test_values_are_validated_by_types_set_in_another_process(tmp_path):
     url = f"duckdb://{tmp_path / 'stale.duckdb'}"
     with bb.connect(url, vectors="exact:") as session:
         table = session.create_table("t", {"a": bb.Int, "b": bb.Int, "c": bb.String, "d": bb.Float})
@@ -55,7 +55,7 @@ with bb.connect(sys.argv[1], vectors="exact:") as session:
     ],
     ids=["get_table", "collect", "history", "insert"],
 )
-def test_columns_of_another_process_are_known_after_the_next_operation(tmp_path, learn):
+def test_columns_of_another_process_appear_after_next_operation(tmp_path, learn):
     url = f"duckdb://{tmp_path / 'stale.duckdb'}"
     with bb.connect(url, vectors="exact:") as session:
         table = session.create_table("t", [{"a": 1}])
@@ -70,7 +70,7 @@ def length_beside_one(text: str) -> bb.Vector(2):
     return [1.0, float(len(text))]
 
 
-def test_a_search_that_was_written_before_a_column_was_dropped(session):
+def test_search_built_before_column_drop(session):
     table = session.create_table("t", [{"n": 1, "text": "a"}, {"n": 2, "text": "aaaa"}])
     table.add_embedding_index("text", embedding=length_beside_one)
     table.add_computed_column(more=table.n + 1)

@@ -1,4 +1,4 @@
-"""Any sequence of changes leaves what a plain list of rows would hold, at every version."""
+"""Random sequences of changes match a plain list of rows, at each version."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _plain(value):
 
 
 def _columns(row):
-    """Leave out the identity, which no table shows."""
+    """Leave out the row id, which no table shows."""
     return {name: value for name, value in row.items() if name != "#"}
 
 
@@ -52,7 +52,7 @@ def _large(number):
 
 
 class Tables(RuleBasedStateMachine):
-    """Drives one table with its views; `self.rows` is what it has to hold."""
+    """Drives one table with its views; `self.rows` is the expected content."""
 
     def __init__(self, database):
         super().__init__()
@@ -100,7 +100,7 @@ class Tables(RuleBasedStateMachine):
         }
 
     def note(self):
-        """Remember what the version that was just made has to show."""
+        """Record the expected rows of the new version."""
         version = self.table.history()[0, "version"]
         self.past[version] = [self.visible(row) for row in self.rows]
 
@@ -292,7 +292,7 @@ class Tables(RuleBasedStateMachine):
         assert schema.renamed in ({}, {"number": "amount"}, {"amount": "number"})
 
     @invariant()
-    def all_is_as_it_should_be(self):
+    def all_tables_match_model(self):
         if not hasattr(self, "session"):
             return
         displayed = [self.visible(row) for row in self.rows]
@@ -331,7 +331,7 @@ def _duckdb():
         yield f"duckdb://{Path(folder) / 'app.duckdb'}"
 
 
-def test_any_sequence_of_changes(backend_name, request):
+def test_random_mutations_match_model(backend_name, request):
     database = _duckdb
     if backend_name == "postgres":
         database = request.getfixturevalue("postgres").schema

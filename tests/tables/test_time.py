@@ -1,4 +1,4 @@
-"""Moments, days and times of day: compared with ISO texts and each other, with and without zone."""
+"""Timestamps, dates and times: comparisons with ISO strings and each other, in zones and not."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def table(shared):
 
 
 KEPT = {
-    "moment after a day": (lambda t: t.ts > "2026-01-01", [3]),
-    "moment at a day": (lambda t: t.ts >= "2026-01-01", [2, 3]),
+    "timestamp after a day": (lambda t: t.ts > "2026-01-01", [3]),
+    "timestamp at a day": (lambda t: t.ts >= "2026-01-01", [2, 3]),
     "day on the left": (lambda t: "2026-01-01" <= t.ts, [2, 3]),  # noqa: SIM300
-    "moment with seconds": (lambda t: t.ts < "2025-12-31T23:59:59.999999", [5]),
-    "moment equals": (lambda t: t.ts == "2026-01-01T00:00:00", [2]),
+    "timestamp with seconds": (lambda t: t.ts < "2025-12-31T23:59:59.999999", [5]),
+    "timestamp equals": (lambda t: t.ts == "2026-01-01T00:00:00", [2]),
     "space for the T": (lambda t: t.ts == "2026-01-01 00:00:00", [2]),
     "not equals": (lambda t: t.ts != "2026-01-01", [1, 3, 5]),
     "a zone beside none is turned into UTC": (lambda t: t.ts == "2026-01-01T10:00:00+02:00", [3]),
     "Z beside none": (lambda t: t.ts == "2026-01-01T08:00:00Z", [3]),
     "between": (lambda t: t.ts.between("2025-12-31", "2026-01-01"), [1, 2]),
-    "between a text and a datetime": (
+    "between a string and a datetime": (
         lambda t: t.ts.between("2026-01-01", M(2026, 2, 1, tzinfo=UTC)),
         [2, 3],
     ),
@@ -76,16 +76,16 @@ KEPT = {
     "zone in": (lambda t: t.tz.isin(["2026-01-01T03:00:00+03:00", "2026-01-01T08:00Z"]), [2, 3]),
     "day equals": (lambda t: t.day == "2026-01-01", [2]),
     "day after": (lambda t: t.day > "2025-12-31", [2, 3]),
-    "day after a moment": (lambda t: t.day > "2025-12-31T12:00:00", [2, 3]),
+    "day after a timestamp": (lambda t: t.day > "2025-12-31T12:00:00", [2, 3]),
     "day between": (lambda t: t.day.between("2025-12-31", "2026-01-31"), [1, 2]),
     "day in": (lambda t: t.day.isin(["2026-02-28", "2026-02-27"]), [3]),
     "day basic form": (lambda t: t.day == "20260101", [2]),
     "clock equals": (lambda t: t.clock == "09:00", [2]),
     "clock after": (lambda t: t.clock > "09:00:00", [3, 5]),
     "clock between": (lambda t: t.clock.between("08:00", "09:00"), [1, 2]),
-    "moment and day": (lambda t: t.ts > t.day, [1, 5]),
-    "moment and zone": (lambda t: t.ts == t.tz, [2, 3, 5]),
-    "date of a moment": (lambda t: t.ts.date() == "2026-01-01", [2, 3]),
+    "timestamp and day": (lambda t: t.ts > t.day, [1, 5]),
+    "timestamp and zone": (lambda t: t.ts == t.tz, [2, 3, 5]),
+    "date of a timestamp": (lambda t: t.ts.date() == "2026-01-01", [2, 3]),
     "null": (lambda t: t.ts == None, [4]),  # noqa: E711
     "not null": (lambda t: t.day != None, [1, 2, 3, 5]),  # noqa: E711
     "filled": (lambda t: t.ts.fill_null("2026-01-01") == "2026-01-01", [2, 4]),
@@ -95,7 +95,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_a_comparison_with_a_text_keeps(table, name):
+def test_temporal_comparison_with_string(table, name):
     make, expected = KEPT[name]
     assert sorted(table.where(make(table)).collect()["n"]) == expected
     assert sorted(table.where(make(_)).collect()["n"]) == expected
@@ -103,7 +103,7 @@ def test_a_comparison_with_a_text_keeps(table, name):
     assert sorted(derived.where(make(derived)).collect()["n"]) == expected
 
 
-def test_the_zone_of_the_machine_does_not_matter(table, monkeypatch):
+def test_machine_time_zone_has_no_effect(table, monkeypatch):
     import time
 
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -112,7 +112,7 @@ def test_the_zone_of_the_machine_does_not_matter(table, monkeypatch):
         for name in (
             "zone after a day",
             "zone equals without one, which is UTC",
-            "moment and zone",
+            "timestamp and zone",
         ):
             make, expected = KEPT[name]
             assert sorted(table.where(make(table)).collect()["n"]) == expected
@@ -121,7 +121,7 @@ def test_the_zone_of_the_machine_does_not_matter(table, monkeypatch):
         time.tzset()
 
 
-def test_moments_come_back_as_they_went_in(table):
+def test_timestamps_and_times_round_trip(table):
     row = table.where(_.n == 3).collect()[0]
     assert row["ts"] == M(2026, 1, 1, 8)
     assert row["tz"] == M(2026, 1, 1, 10, tzinfo=EAST)
@@ -144,12 +144,12 @@ def test_moments_come_back_as_they_went_in(table):
         (lambda t: "soon" < t.ts, "this text is no moment"),  # noqa: SIM300
     ],
 )
-def test_a_text_that_is_no_moment_is_refused_at_once(table, make, message):
+def test_invalid_temporal_string_is_refused(table, make, message):
     with pytest.raises(ExpressionError, match=message):
         make(table)
 
 
-def test_updates_and_computed_columns_compare_alike(session):
+def test_temporal_comparison_in_updates_views_and_columns(session):
     table = session.create_table("t", {"ts": bb.Timestamp, "late": bb.Bool})
     table.insert([{"ts": "2026-01-01T10:00:00"}, {"ts": "2025-01-01"}])
     table.add_computed_column(new=table.ts > "2026-01-01")
@@ -159,7 +159,7 @@ def test_updates_and_computed_columns_compare_alike(session):
     assert table.delete(where=table.ts < "2026-01-01").rows == 1
 
 
-def test_times_of_day_are_cut_and_written(session):
+def test_truncate_and_strftime_of_time(session):
     t = bb.create_table("t", {"clock": bb.Time})
     t.insert([{"clock": "08:59:59.5"}, {"clock": None}])
     created = {"hour": t.clock.truncate("h"), "second": t.clock.truncate("s"),
@@ -173,7 +173,7 @@ def test_times_of_day_are_cut_and_written(session):
 
 
 @pytest.mark.parametrize("filled", ["2020-07-01T00:00:00+00:00", M(2020, 7, 1, tzinfo=UTC)])
-def test_what_is_filled_is_shown_on_the_clock_of_the_column(session, filled):
+def test_fill_null_keeps_time_zone_of_column(session, filled):
     t = bb.create_table("t", {"n": bb.Int, "ts": bb.Timestamp(timezone="America/New_York")})
     t.insert([{"n": 1, "ts": "2020-07-01T12:00:00+00:00"}, {"n": 2, "ts": None}])
     full = t.ts.fill_null(filled)
@@ -186,7 +186,7 @@ def test_what_is_filled_is_shown_on_the_clock_of_the_column(session, filled):
     assert rows["hour"] == [8, 20]
 
 
-def test_days_that_python_does_not_have_are_named(session):
+def test_date_beyond_python_range_raises(session):
     t = bb.create_table("t", {"n": bb.Int, "day": bb.Date})
     t.insert([{"n": 1, "day": "2024-02-29"}, {"n": 2, "day": "9999-12-31"}])
     later = t.order_by("n").select("n", next=t.day + ibis.interval(days=1)).collect()

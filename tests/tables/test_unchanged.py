@@ -1,4 +1,4 @@
-"""What is given the value that it has is left as it is: no version, no call."""
+"""Writing an equal value changes nothing: no version, no call."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def traced(calls):
     return traced
 
 
-@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("with_view", [False, True])
 @pytest.mark.parametrize(("kind", "value", "other"), VALUES)
-def test_a_value_that_is_there_makes_no_version(session, kind, value, other, followed):
+def test_write_of_equal_value_creates_no_version(session, kind, value, other, with_view):
     table = session.create_table("t", {"key": bb.Int, "x": kind})
     table.insert([{"key": 1, "x": value}, {"key": 2, "x": other}])
-    if followed:
+    if with_view:
         session.create_view("v", table)
     for done in (
         table.update({"x": value}, where=_.key == 1),
@@ -74,7 +74,7 @@ def test_a_value_that_is_there_makes_no_version(session, kind, value, other, fol
     assert len(table.history()) == 4
 
 
-def test_functions_are_asked_where_what_they_read_changed(session, traced, calls):
+def test_functions_are_called_only_for_changed_inputs(session, traced, calls):
     table = session.create_table("t", [{"key": n, "x": n % 2, "y": n} for n in range(6)])
     table.add_computed_column(z=traced(table.x + 10 * table.y))
     calls.clear()
@@ -86,7 +86,7 @@ def test_functions_are_asked_where_what_they_read_changed(session, traced, calls
     assert table.filter(_.key == 3).collect()["z"] == [301]
 
 
-def test_frames_and_arrow_tables_of_what_is_there_change_nothing(session, traced, calls):
+def test_upsert_of_equal_frames_changes_nothing(session, traced, calls):
     table = session.create_table("t", [{"key": n, "x": 0.5 * n} for n in range(5)])
     table.add_computed_column(z=traced(table.key))
     calls.clear()
@@ -96,7 +96,7 @@ def test_frames_and_arrow_tables_of_what_is_there_change_nothing(session, traced
     assert len(table.history()) == 2
 
 
-def test_an_unchanged_value_is_still_checked(session):
+def test_value_is_validated_even_if_unchanged(session):
     table = session.create_table("t", {"key": bb.Int, "x": bb.Int(nullable=False)})
     table.insert(key=1, x=1)
     with pytest.raises(DataError, match="column 'x'"):
@@ -105,7 +105,7 @@ def test_an_unchanged_value_is_still_checked(session):
         table.upsert([{"key": 1, "x": "one"}], on="key")
 
 
-def test_random_values_are_new_ones(session):
+def test_update_with_random_values_changes_all_rows(session):
     table = session.create_table("t", {"key": bb.Int, "x": bb.Float})
     table.insert([{"key": n, "x": 2.0} for n in range(20)])
     assert table.update({"x": ibis.random()}).rows == 20
@@ -113,7 +113,7 @@ def test_random_values_are_new_ones(session):
     assert table.count().to_pyarrow().as_py() == 20
 
 
-def test_many_ways_of_changing_rows_at_once(session, traced, calls):
+def test_upsert_with_many_combinations_of_changed_columns(session, traced, calls):
     columns = [f"c{n}" for n in range(7)]
     table = session.create_table("t", [{"key": n, **dict.fromkeys(columns, 0)} for n in range(128)])
     table.add_computed_column(z=traced(table.key + 1000 * table.c0))
@@ -132,7 +132,7 @@ def test_many_ways_of_changing_rows_at_once(session, traced, calls):
 
 
 class TestMedia:
-    """The file behind a reference may be another, though the reference is the same."""
+    """The file behind an unchanged reference may have changed."""
 
     @pytest.fixture
     def notes(self, session, calls, tmp_path):
@@ -148,14 +148,14 @@ class TestMedia:
         calls.clear()
         return table
 
-    def test_the_same_content_is_no_change(self, notes, calls, tmp_path):
+    def test_media_with_same_content_is_unchanged(self, notes, calls, tmp_path):
         path = str(tmp_path / "a.txt")
         assert notes.update({"note": path}).rows == 0
         assert notes.upsert([{"key": 1, "note": path}], on="key").rows == 0
         assert notes.update({"note": notes.note}).rows == 0
         assert calls == []
 
-    def test_another_content_is_one(self, notes, calls, tmp_path):
+    def test_media_with_new_content_is_a_change(self, notes, calls, tmp_path):
         path = tmp_path / "a.txt"
         path.write_text("three")
         assert notes.update({"note": notes.note}, where=notes.note.changed()).rows == 1
@@ -165,14 +165,14 @@ class TestMedia:
         assert len(calls) == 2
         assert notes.filter(notes.note.changed()).count().to_pyarrow().as_py() == 0
 
-    def test_what_is_kept_in_the_store_is_told_by_its_content(self, session, calls):
+    def test_stored_media_are_compared_by_content(self, session, calls):
         table = session.create_table("p", {"key": bb.Int, "img": bb.Image})
         pixels = np.zeros((2, 2, 3), np.uint8)
         table.insert(key=1, img=pixels)
         assert table.upsert([{"key": 1, "img": pixels}], on="key").rows == 0
         assert table.upsert([{"key": 1, "img": pixels + 1}], on="key").rows == 1
 
-    def test_what_is_not_looked_at_when_it_is_written_counts_as_new(self, session, tmp_path):
+    def test_unvalidated_media_count_as_changed(self, session, tmp_path):
         path = tmp_path / "b.txt"
         path.write_text("one")
         table = session.create_table(
@@ -181,7 +181,7 @@ class TestMedia:
         table.insert([{"key": 1, "note": str(path)}, {"key": 2, "note": None}])
         assert table.update({"note": table.note}).rows == 1
 
-    def test_an_error_goes_where_a_cell_is_emptied(self, session):
+    def test_update_to_null_removes_cell_error(self, session):
         table = session.create_table("n", {"key": bb.Int, "note": bb.Document})
         table.insert([{"key": 1, "note": "no such file.txt"}], on_error="null")
         assert table.errors().count().to_pyarrow().as_py() == 1
@@ -190,7 +190,7 @@ class TestMedia:
         assert table.update({"note": None}).rows == 0
 
 
-def test_keys_that_no_row_has(session):
+def test_batch_update_with_unknown_keys_changes_nothing(session):
     table = session.create_table("t", [{"k": 1, "s": "a"}, {"k": 2, "s": "b"}])
     version = table.history()[0, "version"]
     for rows in ([{"k": 9, "s": "n"}], [{"k": 9, "s": "n"}, {"k": 8}], []):

@@ -1,4 +1,4 @@
-"""What cannot be stored or shown is refused when it is built; nothing makes a table unreadable."""
+"""Expressions that cannot be stored or computed are refused at creation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from barbule.errors import DataError, ExpressionError
 
 
 @pytest.mark.parametrize("stored", [None, True])
-def test_a_computed_column_has_a_type(session, stored):
+def test_computed_column_of_null_type_is_refused(session, stored):
     t = bb.create_table("t", [{"x": 1}])
     for nothing in (ibis.null(), ibis.array([ibis.null()]), ibis.struct({"a": ibis.null()})):
         with pytest.raises(ExpressionError, match="table 't', column 'c': a column holds no null"):
@@ -21,7 +21,7 @@ def test_a_computed_column_has_a_type(session, stored):
     assert t.order_by("x").collect() == [{"x": 1, "c": None}, {"x": 2, "c": None}]
 
 
-def test_a_column_of_a_view_has_a_type(session):
+def test_view_column_of_null_type_is_refused(session):
     t = bb.create_table("t", [{"x": 1}])
     for query in (t.mutate(c=ibis.null()), t.group_by("x").agg(c=ibis.null())):
         with pytest.raises(ExpressionError, match="table 'v', column 'c': a column holds no null"):
@@ -31,7 +31,7 @@ def test_a_column_of_a_view_has_a_type(session):
     assert bb.list_tables() == ["t"]
 
 
-def test_nothing_is_selected(session):
+def test_untyped_nulls_can_be_selected(session):
     t = bb.create_table("t", [{"x": 1}, {"x": 2}])
     query = t.select("x", a=None, b=ibis.null()).order_by("x")
     assert query.collect() == [{"x": 1, "a": None, "b": None}, {"x": 2, "a": None, "b": None}]
@@ -41,7 +41,7 @@ def test_nothing_is_selected(session):
 
 FAILING = {
     "overflow": lambda t: t.n * 4,
-    "text that is no number": lambda t: t.s.cast("int64"),
+    "string that is no number": lambda t: t.s.cast("int64"),
     "condition": lambda t: t.n * t.n > 0,
     "decimal without room": lambda t: (t.n * t.d).cast("decimal(5, 2)"),
 }
@@ -49,7 +49,7 @@ FAILING = {
 
 @pytest.fixture
 def numbers(session):
-    """Give rows of which one is too large to be computed with."""
+    """Return rows, one of them with a value too large for arithmetic."""
     t = bb.create_table("t", {"n": bb.Int, "s": bb.String, "d": "decimal(10, 2)"})
     t.insert([{"n": 1, "s": "1", "d": 1}, {"n": 2**62, "s": "one", "d": 1}])
     return t
@@ -57,7 +57,7 @@ def numbers(session):
 
 @pytest.mark.parametrize("name", FAILING)
 @pytest.mark.parametrize("stored", [None, False, True])
-def test_what_cannot_be_computed_is_no_column(numbers, name, stored):
+def test_uncomputable_expression_adds_no_column(numbers, name, stored):
     with pytest.raises(DataError, match="table 't', column 'c'"):
         numbers.add_computed_column(c=FAILING[name](numbers), stored=stored)
     assert numbers.columns == ("n", "s", "d")
@@ -67,7 +67,7 @@ def test_what_cannot_be_computed_is_no_column(numbers, name, stored):
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_what_cannot_be_computed_is_no_view(numbers, name):
+def test_uncomputable_expression_creates_no_view(numbers, name):
     with pytest.raises(DataError, match="table 'v', column 'c'"):
         bb.create_view("v", numbers.mutate(c=FAILING[name](numbers)))
     assert bb.list_tables() == ["t"]

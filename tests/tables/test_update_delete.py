@@ -1,4 +1,4 @@
-"""Update and delete: which rows, which values, and what is refused."""
+"""Update and delete: conditions, values and refusals."""
 
 # ruff: noqa: ARG005 - all forms take the table
 
@@ -38,7 +38,7 @@ def _by_key(table, column: str) -> dict[int, object]:
     return {row["k"]: row[column] for row in table.collect()}
 
 
-def test_values_and_expressions(table):
+def test_update_sets_values_and_expressions(table):
     result = table.update({"name": "new", "x": table.x * 10, "meta": [1]}, where=table.k >= 3)
     assert (result.rows, result.version) == (2, 2)
     assert _by_key(table, "name") == {0: "n0", 1: "n1", 2: "n2", 3: "new", 4: "new"}
@@ -46,7 +46,7 @@ def test_values_and_expressions(table):
     assert _by_key(table, "meta")[4] == [1]
 
 
-def test_values_are_of_before_the_update(session):
+def test_update_expressions_read_old_values(session):
     table = session.create_table("swap", {"a": bb.Int, "b": bb.Int})
     table.insert(a=1, b=2)
     table.update({"a": table.b, "b": table.a})
@@ -58,7 +58,7 @@ def test_values_are_of_before_the_update(session):
     [lambda t: t.x + t.k, lambda t: _.x + _.k, lambda t: lambda u: u.x + u.k],
     ids=["expression", "deferred", "callable"],
 )
-def test_forms_of_an_expression(table, value):
+def test_update_takes_each_form_of_expression(table, value):
     table.update({"x": value(table)}, where=table.k == 4)
     assert _by_key(table, "x")[4] == 6.0
 
@@ -79,7 +79,7 @@ def test_forms_of_an_expression(table, value):
         (lambda t: t.x > None, set()),
     ],
 )
-def test_forms_of_where(table, where, keys):
+def test_update_takes_each_form_of_where(table, where, keys):
     result = table.update({"name": "hit"}, where=where(table))
     assert result.rows == len(keys)
     assert {k for k, name in _by_key(table, "name").items() if name == "hit"} == keys
@@ -95,12 +95,12 @@ def test_forms_of_where(table, where, keys):
         (lambda t: t.x > None, set()),
     ],
 )
-def test_delete_takes_the_same_forms(table, where, keys):
+def test_delete_takes_each_form_of_where(table, where, keys):
     assert table.delete(where=where(table)).rows == len(keys)
     assert set(_by_key(table, "k")) == {0, 1, 2, 3, 4} - keys
 
 
-def test_numbers_are_set_exactly(table):
+def test_update_sets_floats_exactly(table):
     table.update({"x": 0.7}, where=table.k == 0)
     table.update({"x": ibis.literal(0.6)}, where=table.k == 1)
     assert _by_key(table, "x")[0] == 0.7
@@ -122,7 +122,7 @@ def test_an_update_may_set_null(table):
     assert _by_key(table, "meta")[0] is None
 
 
-def test_a_required_column_takes_values_but_no_null(table):
+def test_update_of_required_column_to_null_is_refused(table):
     table.update({"name": table.name.upper()}, where=table.k == 1)
     assert _by_key(table, "name")[1] == "N1"
     for missing in (None, ibis.null("string"), table.name.nullif("n2")):
@@ -131,7 +131,7 @@ def test_a_required_column_takes_values_but_no_null(table):
     assert table.history()[0, "version"] == 2
 
 
-def test_an_expression_that_does_not_fit_leaves_all_as_it_was(table):
+def test_failed_update_expression_changes_nothing(table):
     before = table.collect().to_pyarrow()
     with pytest.raises(Exception, match="n0"):
         table.update({"k": table.name.cast("int64")})
@@ -145,8 +145,8 @@ LOSSES = {
     "a constant": ("i", lambda t: ibis.literal(0.5), "0.5 is no whole number"),
     "another column": ("i", lambda t: t.f, "2.5 is no whole number"),
     "a decimal": ("i", lambda t: t.d, "1.25.* is no whole number"),
-    "what is too large": ("small", lambda t: t.f * 1000, "too large"),
-    "what is random": ("i", lambda t: ibis.random() / 2 + 0.25, "is no whole number"),
+    "a value too large": ("small", lambda t: t.f * 1000, "too large"),
+    "a random value": ("i", lambda t: ibis.random() / 2 + 0.25, "is no whole number"),
     "items": ("counts", lambda t: ibis.array([t.f, t.f]), "item 0.*2.5 is no whole number"),
     "a product of decimals": ("d", lambda t: t.d * decimal.Decimal("1.19"), "data loss"),
     "a product of columns": ("d", lambda t: t.d * t.d, "1.5625.*data loss|data loss.*1.5625"),
@@ -155,15 +155,15 @@ LOSSES = {
     "a float for a decimal": ("d", lambda t: t.f / 100, "0.025.*data loss|data loss.*0.025"),
     "a float too large": ("d", lambda t: t.f * 10000, "at most 4 digits before the point"),
     "decimals in a list": ("costs", lambda t: ibis.array([t.d / 7]), "item 0.*data loss"),
-    "a text for a number": ("i", lambda t: t.s, "got str, which is no number"),
-    "a text for a float": ("f", lambda t: t.s, "got str, which is no number"),
-    "a text for a truth": ("yes", lambda t: ibis.literal("no"), "a str is no bool"),
-    "a number for a truth": ("yes", lambda t: t.i, "a int is no bool"),
-    "a truth for a number": ("i", lambda t: t.i > 0, "got bool, which is no number"),
-    "a number for a text": ("s", lambda t: t.i, "a int is no text"),
-    "texts in a list": ("counts", lambda t: ibis.array([t.s]), "item 0.*which is no number"),
-    "a moment": ("day", lambda t: t.moment, "has a time of day"),
-    "a moment of a zone": ("day", lambda t: t.moment.cast("timestamp('UTC')"), "has a time of day"),
+    "a string for a number": ("i", lambda t: t.s, "got str, which is no number"),
+    "a string for a float": ("f", lambda t: t.s, "got str, which is no number"),
+    "a string for a boolean": ("yes", lambda t: ibis.literal("no"), "a str is no bool"),
+    "a number for a boolean": ("yes", lambda t: t.i, "a int is no bool"),
+    "a boolean for a number": ("i", lambda t: t.i > 0, "got bool, which is no number"),
+    "a number for a string": ("s", lambda t: t.i, "a int is no text"),
+    "strings in a list": ("counts", lambda t: ibis.array([t.s]), "item 0.*which is no number"),
+    "a timestamp": ("day", lambda t: t.moment, "has a time of day"),
+    "a zoned timestamp": ("day", lambda t: t.moment.cast("timestamp('UTC')"), "has a time of day"),
     "later": ("day", lambda t: t.moment + ibis.interval(seconds=1), "has a time of day"),
 }
 
@@ -190,10 +190,10 @@ def kinds(session):
     return table
 
 
-@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("with_view", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_an_expression_loses_nothing(session, kinds, loss, followed):
-    if followed:
+def test_lossy_update_expression_is_refused(session, kinds, loss, with_view):
+    if with_view:
         session.create_view("view", kinds.where(kinds.i > 0))
     column, value, reported = LOSSES[loss]
     before = kinds.collect().to_pyarrow()
@@ -204,7 +204,7 @@ def test_an_expression_loses_nothing(session, kinds, loss, followed):
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_an_expression_that_is_no_number_is_no_whole_one(kinds, number):
+def test_nan_or_infinity_in_integer_column_is_refused(kinds, number):
     kinds.insert(i=9, f=number)
     with pytest.raises(DataError, match="table 'kinds', column 'i': "):
         kinds.update({"i": kinds.f}, where=kinds.i == 9)
@@ -213,9 +213,9 @@ def test_an_expression_that_is_no_number_is_no_whole_one(kinds, number):
     assert 9 in kinds.collect()["i"]
 
 
-@pytest.mark.parametrize("followed", [False, True])
-def test_an_expression_whose_values_fit_is_taken(session, kinds, followed):
-    if followed:
+@pytest.mark.parametrize("with_view", [False, True])
+def test_update_expression_with_lossless_values_is_accepted(session, kinds, with_view):
+    if with_view:
         session.create_view("view", kinds.where(kinds.i > 0))
     first = kinds.i == 2
     values = {
@@ -246,39 +246,39 @@ CAST = {
     "cast": ("d", lambda t: (t.d / 7).cast("decimal(6, 2)"), decimal.Decimal("0.18")),
     "a sum": ("d", lambda t: t.d + decimal.Decimal("0.10"), decimal.Decimal("1.35")),
     "more digits": ("d", lambda t: t.d * decimal.Decimal("2.00"), decimal.Decimal("2.50")),
-    "a decimal as text": ("d", lambda t: t.s, decimal.Decimal("7.25")),
-    "a text cast": ("i", lambda t: ibis.literal("12").cast(int), 12),
-    "nothing": ("i", lambda t: ibis.null(), None),
-    "nothing of texts": ("i", lambda t: ibis.null("string"), None),
+    "a decimal as string": ("d", lambda t: t.s, decimal.Decimal("7.25")),
+    "a string cast": ("i", lambda t: ibis.literal("12").cast(int), 12),
+    "null": ("i", lambda t: ibis.null(), None),
+    "null of strings": ("i", lambda t: ibis.null("string"), None),
     "a number cast": ("s", lambda t: t.i.cast(str), "3"),
-    "a truth cast": ("i", lambda t: (t.i > 0).cast(int), 1),
+    "a boolean cast": ("i", lambda t: (t.i > 0).cast(int), 1),
 }
 
 
-@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("with_view", [False, True])
 @pytest.mark.parametrize("new_value", CAST)
-def test_an_expression_that_is_rounded_or_cast_is_taken(session, kinds, new_value, followed):
+def test_rounded_or_cast_update_expression_is_accepted(session, kinds, new_value, with_view):
     kinds.update({"s": "7.25"})
-    if followed:
+    if with_view:
         session.create_view("view", kinds.where(kinds.f > 0))
     column, value, stored = CAST[new_value]
     kinds.update({column: value(kinds)}, where=kinds.f == 2.5)
     assert kinds.where(kinds.f == 2.5).collect()[column] == [stored]
 
 
-def test_a_decimal_of_an_expression_that_is_too_large_is_refused(kinds):
+def test_decimal_overflow_in_update_is_refused(kinds):
     with pytest.raises(DataError, match="table 'kinds', column 'd'"):
         kinds.update({"d": kinds.d + 10000})
     assert len(kinds.history()) == 2
 
 
-def test_computed_columns_take_no_values(table):
+def test_update_of_computed_column_is_refused(table):
     table.add_computed_column(y=table.x + 1)
     with pytest.raises(ExpressionError, match="table 't', column 'y': the column is computed"):
         table.update({"y": 2.0})
 
 
-def test_unknown_columns_are_named_with_those_there_are(table):
+def test_unknown_column_error_lists_columns(table):
     with pytest.raises(ColumnNotFoundError, match=r"column 'nmae'.*It has k, name, x, meta"):
         table.update({"nmae": "a"})
     with pytest.raises(AttributeError, match="nmae"):
@@ -286,7 +286,7 @@ def test_unknown_columns_are_named_with_those_there_are(table):
     assert len(table.history()) == 2
 
 
-def test_views_are_not_written(session, table):
+def test_write_to_view_is_refused(session, table):
     view = session.create_view("v", table.where(table.k > 2))
     for write in (
         lambda: view.insert(k=1, name="a"),
@@ -298,7 +298,7 @@ def test_views_are_not_written(session, table):
     assert sorted(view.collect()["k"]) == [3, 4]
 
 
-def test_old_versions_are_not_written(table):
+def test_write_to_old_version_is_refused(table):
     old = table.at(1)
     for write in (
         lambda: old.insert(k=1, name="a"),
@@ -312,7 +312,7 @@ def test_old_versions_are_not_written(table):
     assert len(table.history()) == 2
 
 
-def test_delete_of_all_rows_leaves_an_empty_table_that_takes_rows(table):
+def test_table_accepts_rows_after_delete_of_all_rows(table):
     assert table.delete().rows == 5
     assert len(table.collect()) == 0
     table.insert(k=9, name="again")
@@ -331,7 +331,7 @@ def test_many_updates_of_one_row_keep_one_row(table):
     ]  # fmt: skip
 
 
-def test_an_update_of_nothing_is_refused(table):
+def test_empty_update_is_refused(table):
     with pytest.raises(ExpressionError, match="table 't': update takes at least one column"):
         table.update({})
     assert len(table.history()) == 2
@@ -350,7 +350,7 @@ NO_VALUES = {
 
 
 @pytest.mark.parametrize("values", NO_VALUES)
-def test_an_update_takes_no_rows(table, values):
+def test_rows_as_update_values_are_refused(table, values):
     before = table.collect().to_pyarrow()
     message = r"table 't': update takes new values by column.*where=.*batch_update\(.*upsert\("
     for where in (None, 5, table.k == 1):
@@ -361,7 +361,7 @@ def test_an_update_takes_no_rows(table, values):
 
 
 @pytest.mark.parametrize("column", ["k", "x", "name"])
-def test_a_new_value_is_no_series(table, column):
+def test_series_as_update_value_is_refused(table, column):
     for value in (pd.Series([1]), pl.Series([1]), pd.DataFrame(ROWS)):
         with pytest.raises(DataError, match=f"table 't', column '{column}'.*: this is no"):
             table.update({column: value})
@@ -380,7 +380,7 @@ def test_a_new_value_is_no_series(table, column):
     ids=["delete", "update", "recompute", "errors", "where"],
 )
 @pytest.mark.filterwarnings("ignore:table 'counted'")
-def test_a_condition_that_compares_a_verb_is_refused(session, run):
+def test_condition_on_method_name_is_refused(session, run):
     @bb.udf(on_error="null")
     def far(n: int) -> int:
         return n * 2
@@ -405,7 +405,7 @@ def test_a_condition_that_compares_a_verb_is_refused(session, run):
     ],
     ids=["record", "part", "group", "frame", "arrow"],
 )
-def test_a_missing_key_is_refused(session, rows):
+def test_null_key_is_refused(session, rows):
     table = bb.create_table("t", {"name": bb.String, "year": bb.Int, "n": bb.Int})
     table.insert([{"name": "Up", "year": 2009, "n": 0}, {"name": None, "year": None, "n": 0}])
     before = table.collect()
@@ -429,7 +429,7 @@ def test_a_missing_key_is_refused(session, rows):
     ],
     ids=["delete", "purge", "update", "expression"],
 )
-def test_a_function_without_a_condition_does_not_choose_all_rows(table, change):
+def test_condition_callable_that_returns_none_is_refused(table, change):
     before = table.order_by("k").collect()
     with pytest.raises(ExpressionError, match="table 't': the condition is None"):
         change(table, lambda t: None)
@@ -437,6 +437,6 @@ def test_a_function_without_a_condition_does_not_choose_all_rows(table, change):
     assert table.history()[0, "version"] == 1
 
 
-def test_all_rows_are_chosen_by_no_condition(table):
+def test_update_and_delete_without_condition_affect_all_rows(table):
     assert table.update({"x": 9.0}).rows == 5
     assert table.delete(purge=True).rows == 5

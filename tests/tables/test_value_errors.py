@@ -1,4 +1,4 @@
-"""Expressions that are used as Python's own values are, or misspelt: what to write instead."""
+"""Expressions used like Python values, or misspelt: errors with hints."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("make", CONDITIONS.values(), ids=CONDITIONS)
-def test_python_words_name_the_operators_of_expressions(t, make):
+def test_boolean_keywords_raise_with_operator_hint(t, make):
     condition = make(t)
     for ask in (
         lambda: condition and condition,
@@ -83,7 +83,7 @@ def test_python_words_name_the_operators_of_expressions(t, make):
         assert caught.value.table in {"films", None}
 
 
-def test_chained_comparisons_and_in(t):
+def test_chained_comparisons_and_in_raise(t):
     for ask in (lambda: 0 < t.n < 5, lambda: t.n in [1, 2], lambda: t.n > 1 & t.n < 3):
         with pytest.raises(ExpressionError, match=r"isin.*between"):
             ask()
@@ -94,14 +94,14 @@ def test_chained_comparisons_and_in(t):
         1 in t.n  # noqa: B015 - what is tested
 
 
-def test_what_the_errors_say_is_right(t):
+def test_hints_for_conditions_work(t):
     assert t.filter((t.n > 1) & (t.y < 1)).collect()["name"] == ["Up"]
     assert t.filter(~(t.n > 1) | t.n.isin([1, 2])).collect()["name"] == ["Up"]
     assert t.filter(t.n.between(1, 5)).collect()["name"] == ["Up"]
     assert (t.n == 2).any().to_pyarrow().as_py() is True
 
 
-def test_expressions_have_no_items_before_they_run(t):
+def test_expressions_cannot_be_iterated(t):
     with pytest.raises(TypeError, match=r"column 'n': .*not iterable.*collect\(\)\['x'\]"):
         list(t.n)
     assert t.select(x=t.n).collect()["x"] == [2]
@@ -131,12 +131,12 @@ def test_expressions_have_no_items_before_they_run(t):
         (lambda t: t.filter(t.n > 1).s.agee, "'age'"),
     ],
 )
-def test_a_misspelt_method_or_field_is_named_with_what_was_meant(t, ask, hint):
+def test_misspelt_method_or_field_error_suggests_name(t, ask, hint):
     with pytest.raises((AttributeError, KeyError), match=rf"^table 'films'.*Did you mean {hint}"):
         ask(t)
 
 
-def test_fields_that_are_called_like_methods_are_read_by_item(t):
+def test_fields_named_like_methods_are_read_by_item(t):
     with pytest.raises(AttributeError, match=r'column\["name"\] reads any of them'):
         t.s.ages  # noqa: B018 - what is tested
     assert t.select(x=t.s["names"], y=t.s["name"]).collect()[0] == {"x": "b", "y": "a"}
@@ -189,7 +189,7 @@ def test_fields_that_are_called_like_methods_are_read_by_item(t):
         (lambda t: t.name.upper(x=3), r"\.upper\(\) of 'name'.*unexpected keyword"),
     ],
 )
-def test_what_does_not_go_together_is_named_by_its_columns(t, ask, message):
+def test_incompatible_operands_error_names_columns(t, ask, message):
     with pytest.raises(BarbuleError, match=message) as caught:
         ask(t)
     assert caught.value.hint
@@ -197,19 +197,19 @@ def test_what_does_not_go_together_is_named_by_its_columns(t, ask, message):
     assert "r0 :=" not in str(caught.value)  # the plan of Ibis
 
 
-def test_operators_of_other_libraries_and_deferred_values_are_asked(t):
+def test_operators_work_with_deferred_and_foreign_values(t):
     assert t.filter(t.n + 1 == ibis._.n + 1).collect()["n"] == [2]
     assert (t.n == object()) is False
     assert len({t.n, t.y}) == 2  # hashed
 
 
-def test_what_python_computes_with_its_operators_and_functions(t):
+def test_python_operators_and_functions_on_expressions(t):
     row = t.select(a=round(t.y * 3, 1), b=abs(-t.n), c=-t.y, d=t.n << 2, e=~t.n).collect()[0]
     assert row == {"a": 1.5, "b": 2, "c": -0.5, "d": 8, "e": -3}
     assert t.filter(t.n.isin([2, None]), t.name.isin(["Up"])).collect()["n"] == [2]
 
 
-def test_operands_stand_as_they_are_written(t):
+def test_operands_keep_their_order(t):
     plain = ibis.coalesce(t.ok, t.ok)
     for left, right in ((t.ok, t.n > 1), (t.n > 1, t.ok), (plain, t.ok), (plain, t.n > 1)):
         for combined in (left & right, left | right):
@@ -219,7 +219,7 @@ def test_operands_stand_as_they_are_written(t):
     assert (t.name.upper() + t.name).op().args[0][0] == t.name.upper().op()
 
 
-def test_a_query_that_has_not_run_says_how_to_run_it(t, monkeypatch):
+def test_repr_of_query_says_how_to_run_it(t, monkeypatch):
     hint = ".collect() returns its rows"
     for query in (t, t.filter(t.n > 1), t.join(t.view(), "n")):
         plan, _, reported = repr(query).rpartition("\n\n")

@@ -1,4 +1,4 @@
-"""Looks at old versions, labels, diffs and the history."""
+"""Old versions, labels, diffs and the history."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _rows(table) -> list[dict[str, object]]:
     return sorted(table.collect(), key=lambda row: row["config"])
 
 
-def test_every_version_can_be_looked_at(runs):
+def test_each_version_can_be_read(runs):
     runs.update({"result": 0.7}, where=runs.config == "a")
     runs.delete(where=runs.config == "b")
     runs.insert(config="c", result=1.0)
@@ -50,7 +50,7 @@ def test_every_version_can_be_looked_at(runs):
     assert _rows(runs.at(4)) == _rows(runs) == [{**a, "result": 0.7}, c]
 
 
-def test_a_version_is_a_number_a_label_a_checkpoint_or_a_moment(runs):
+def test_version_is_selected_by_number_label_checkpoint_or_time(runs):
     first = runs.checkpoint("baseline")
     moment = datetime.datetime.now(datetime.UTC)
     time.sleep(0.002)
@@ -63,7 +63,7 @@ def test_a_version_is_a_number_a_label_a_checkpoint_or_a_moment(runs):
         assert _rows(runs.at(version)) == old
 
 
-def test_a_moment_before_the_table_is_an_error(runs):
+def test_timestamp_before_creation_of_table_raises(runs):
     long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
     with pytest.raises(VersionError, match="table 'runs': there was no version yet at 2001-01-01"):
         runs.at(long_ago)
@@ -72,13 +72,13 @@ def test_a_moment_before_the_table_is_an_error(runs):
 
 
 @pytest.mark.parametrize("version", [7, -1, "nope", "1", 1.5, None, True, [1]])
-def test_unknown_versions_name_what_there_is(runs, version):
+def test_unknown_version_error_lists_versions_and_labels(runs, version):
     runs.checkpoint("baseline")
     with pytest.raises(VersionError, match=r"Versions go from 0 to 1; labels are: 'baseline'"):
         runs.at(version)
 
 
-def test_labels_move_where_it_is_said(runs):
+def test_label_moves_only_with_if_exists_replace(runs):
     assert runs.checkpoint("best") == runs.checkpoint("best") == 1
     runs.update({"result": 9.0})
     message = (
@@ -97,7 +97,7 @@ def test_labels_move_where_it_is_said(runs):
     assert [row["labels"] for row in runs.history()] == [[], ["best"], [], []]
 
 
-def test_a_label_is_a_text(runs):
+def test_invalid_label_is_refused(runs):
     for wrong in ("", "  ", 3, None):
         with pytest.raises(SchemaError, match="a label is a text that is not empty"):
             runs.checkpoint(wrong)
@@ -141,7 +141,7 @@ def test_two_versions_can_be_joined(runs):
     ]
 
 
-def test_diff_counts_and_shows_what_changed(runs):
+def test_diff_counts_and_shows_changes(runs):
     runs.insert([{"config": "c", "result": 3.0}, {"config": "d", "result": None}])
     base = runs.checkpoint("base")
     runs.update({"result": 0.6}, where=runs.config == "a")
@@ -170,7 +170,7 @@ def _printed_rows(diff) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def test_diff_shows_rows_with_what_changed(session):
+def test_diff_repr_shows_changed_cells(session):
     t = session.create_table("t", {"name": bb.String, "a": bb.Float, "b": bb.Json, "c": bb.Int})
     t.insert([{"name": "x", "a": 1.5, "b": {"k": 1}, "c": 3}, {"name": "y", "a": 2.0, "c": 4}])
     t.update({"a": 7.0}, where=t.name == "x")
@@ -196,7 +196,7 @@ def test_diff_shows_the_first_twenty_rows(session):
     assert str(t.diff(0, 2)).endswith("\nand 30 more")
 
 
-def test_diff_shows_long_texts_where_they_differ(session):
+def test_diff_repr_shortens_long_strings_around_difference(session):
     t = session.create_table("t", {"text": bb.String})
     t.insert(text="barbule " * 50 + "hooks" + " feather" * 50)
     t.update({"text": "barbule " * 50 + "zips" + " feather" * 50})
@@ -204,7 +204,7 @@ def test_diff_shows_long_texts_where_they_differ(session):
     assert re.fullmatch(r"….*barbule hooks.*… → ….*barbule zips.*…", cell)
 
 
-def test_diff_shows_types_that_changed(session):
+def test_diff_repr_shows_type_changes(session):
     t = session.create_table("t", {"a": bb.Int})
     t.insert(a=1)
     t.change_type("a", "float64")
@@ -212,7 +212,7 @@ def test_diff_shows_types_that_changed(session):
     assert _printed_rows(t.diff(1, 3)) == [["a"], ["int64 → float64"], ["1 → 0.5"]]
 
 
-def test_diff_is_drawn_for_a_notebook(session):
+def test_diff_html_for_notebook(session):
     t = session.create_table("t", {"a": bb.String, "n": bb.Int})
     t.insert([{"a": "<script>", "n": n} for n in range(30)])
     t.update({"n": t.n + 1})
@@ -223,20 +223,20 @@ def test_diff_is_drawn_for_a_notebook(session):
     assert "<script" not in page
 
 
-def test_diff_goes_both_ways_and_to_itself(runs):
+def test_diff_works_in_both_directions(runs):
     runs.insert(config="c")
     assert runs.diff(1, 2).counts() == {"added": 1, "removed": 0, "changed": 0}
     assert runs.diff(2, 1).counts() == {"added": 0, "removed": 1, "changed": 0}
     assert runs.diff(2, 2).counts() == {"added": 0, "removed": 0, "changed": 0}
 
 
-def test_an_update_to_the_same_values_is_no_change(runs):
+def test_update_to_same_values_creates_no_version(runs):
     done = runs.update({"result": runs.result, "config": runs.config})
     assert (done.rows, done.version) == (0, 1)
     assert len(runs.history()) == 2
 
 
-def test_diff_names_new_columns_and_compares_the_common_ones(runs):
+def test_diff_names_added_columns_and_compares_common_columns(runs):
     runs.add_computed_column(half=halved(runs.result))
     runs.update({"result": 1.0}, where=runs.config == "a")
     diff = runs.diff(1, 3)
@@ -261,7 +261,7 @@ def test_diff_of_nested_and_binary_cells(session):
     assert changed == [1, 1, 1, 1]
 
 
-def test_history_tells_what_was_done(runs):
+def test_history_lists_operations(runs):
     runs.add_computed_column(half=halved(runs.result))
     runs.update({"result": 1.0}, where=runs.config == "a")
     runs.delete()
@@ -279,7 +279,7 @@ def test_history_tells_what_was_done(runs):
     assert all(moment.tzinfo is not None for moment in history["at"])
 
 
-def test_tables_have_versions_of_their_own(session, runs):
+def test_tables_have_independent_versions(session, runs):
     other = session.create_table("other", {"n": bb.Int})
     runs.insert(config="c")
     other.insert(n=1)
@@ -290,7 +290,7 @@ def test_tables_have_versions_of_their_own(session, runs):
     assert len(runs.at(2).collect()) == 3
 
 
-def test_a_failed_mutation_leaves_version_rows_and_views(session, runs):
+def test_failed_mutation_changes_no_version_rows_or_views(session, runs):
     @bb.udf(name="versions.positive")
     def positive(value: float) -> float:
         if value < 0:
@@ -333,7 +333,7 @@ def _stored_counts(session) -> dict[str, int]:
     }
 
 
-def test_an_old_look_of_a_dropped_table_says_so(session, runs):
+def test_old_version_of_dropped_table_raises(session, runs):
     old = runs.at(1)
     session.drop_table("runs")
     with pytest.raises(BarbuleError, match="dropped"):
@@ -342,7 +342,7 @@ def test_an_old_look_of_a_dropped_table_says_so(session, runs):
         old.collect()
 
 
-def test_a_label_is_taken_away_and_its_version_stays_until_it_is_compacted(runs):
+def test_version_of_dropped_label_is_kept_until_compact(runs):
     version = runs.checkpoint("kept")
     runs.insert(config="later", result=1.0)
     runs.compact()
@@ -359,7 +359,7 @@ def test_a_label_is_taken_away_and_its_version_stays_until_it_is_compacted(runs)
         runs.at(version)
 
 
-def test_a_clock_that_jumps_back_does_not_change_what_a_moment_names(session, monkeypatch):
+def test_clock_moved_back_does_not_change_version_at_timestamp(session, monkeypatch):
     from barbule.catalog import store
 
     class Earlier(datetime.datetime):

@@ -1,4 +1,4 @@
-"""Rows for which a column that is computed at reading has no value: found, read around, removed."""
+"""Rows for which a virtual column fails: they are named, read around and removed."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def failing(request, session):
 
 
 @pytest.mark.parametrize("read", ["collect", "to_pyarrow", "to_pandas", "show"])
-def test_the_error_names_the_column_and_a_way_out(failing, read):
+def test_virtual_column_error_names_column_and_alternatives(failing, read):
     message = r"table 't', column 'made': .*t\.drop\('made'\) reads the others; update\(\)"
     with pytest.raises(DataError, match=message):
         getattr(failing, read)()
 
 
-def test_the_rest_of_the_table_is_read(failing):
+def test_other_columns_and_rows_are_readable(failing):
     assert sorted(failing.drop("made").collect()["n"]) == [2, 2**40]
     assert failing.filter(failing.n < 9).collect()["n"] == [2]
     assert failing.count().to_pyarrow().as_py() == 2
 
 
-def test_the_row_is_changed_or_deleted(failing):
+def test_failing_row_can_be_updated_or_deleted(failing):
     failing.update({"n": 3, "s": "3"}, where=failing.n > 9)
     assert sorted(failing.collect()["n"]) == [2, 3]
     failing.insert(n=2**40, s="x")
@@ -43,12 +43,12 @@ def test_the_row_is_changed_or_deleted(failing):
     assert sorted(failing.collect()["n"]) == [2, 3]
 
 
-def test_the_column_is_replaced_by_one_that_takes_the_row(failing):
+def test_failing_virtual_column_can_be_replaced(failing):
     failing.add_computed_column(made=failing.s.try_cast("int64"), if_exists="replace")
     assert failing.order_by("n").collect()["made"] == [2, None]
 
 
-def test_a_stored_column_finds_the_row_at_insert(session):
+def test_stored_column_refuses_failing_row_at_insert(session):
     table = session.create_table("t", {"n": bb.Int})
     table.insert(n=2)
     table.add_computed_column(made=table.n * table.n, stored=True)

@@ -1,4 +1,4 @@
-"""Wrong uses at large: none shows an error of Arrow, the database or Ibis, and each says where."""
+"""Wrong uses raise no error of Arrow, the database or Ibis, and each error names its place."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def explained(ask, *, column: bool = False) -> None:
 
 
 @pytest.mark.parametrize("column", WRONG_VALUES)
-def test_values_that_fit_no_column(t, column):
+def test_invalid_values_are_refused_with_hint(t, column):
     for value in WRONG_VALUES[column]:
         explained(lambda value=value: t.insert([{column: None}, {column: value}]), column=True)
         explained(lambda value=value: t.insert({column: value}), column=True)
@@ -105,7 +105,7 @@ def test_values_that_fit_no_column(t, column):
     ],
     ids=lambda source: type(source).__name__,
 )
-def test_sources_that_fit_no_table(t, source):
+def test_invalid_sources_are_refused_with_hint(t, source):
     explained(lambda: t.insert(source))
     assert len(t.history()) == 1
 
@@ -142,14 +142,14 @@ def test_sources_that_fit_no_table(t, source):
         lambda t: t.revert(99),
     ],
 )
-def test_queries_and_changes_that_cannot_be(t, ask):
+def test_invalid_queries_and_changes_are_refused_with_hint(t, ask):
     t.insert({"i": 1, "s": "Up"})
     explained(lambda: ask(t))
     assert t.select("i", "s").collect() == [{"i": 1, "s": "Up"}]
     assert t.columns == tuple(SCHEMA)
 
 
-def test_functions_of_a_notebook_are_defined_by_running_its_cell(monkeypatch):
+def test_unknown_notebook_function_error_suggests_running_cell(monkeypatch):
     program = """
         import barbule as bb
         bb.connect(vectors="exact:")
@@ -189,7 +189,7 @@ def test_functions_of_a_notebook_are_defined_by_running_its_cell(monkeypatch):
         (lambda t: t.add_computed_column(x={"a": t.n}), r"no expression.*ibis\.struct"),
     ],
 )
-def test_values_that_are_none_of_a_column_are_explained(session, use, message):
+def test_invalid_column_expressions_raise_with_hint(session, use, message):
     t = bb.create_table("explained", {"n": bb.Int})
     with pytest.raises(BarbuleError, match=message) as caught:
         use(t)

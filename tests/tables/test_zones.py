@@ -1,4 +1,4 @@
-"""Moments with a zone: their parts are those of the clock there, as in pandas."""
+"""Zoned timestamps: their parts are local, as in pandas."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import barbule as bb
 from barbule.errors import ExpressionError, SchemaError, UnsupportedError
 
 ZONES = ["America/Los_Angeles", "Asia/Kolkata", "Europe/Berlin", "UTC"]
-# Around the days on which clocks are changed, at midnight of one zone or another, with fractions.
-MOMENTS = [
+# Around changes of daylight saving time and midnights of the zones, with fractions.
+TIMESTAMPS = [
     "2024-08-10T03:00:00",
     "2024-03-10T09:59:59.999999",
     "2024-03-10T10:00:00",
@@ -80,8 +80,8 @@ PARTS = {
 }
 
 
-def _moments(zone):
-    return pd.Series(pd.to_datetime(MOMENTS, utc=True, format="ISO8601")).dt.tz_convert(zone)
+def _timestamps(zone):
+    return pd.Series(pd.to_datetime(TIMESTAMPS, utc=True, format="ISO8601")).dt.tz_convert(zone)
 
 
 def _column(query):
@@ -92,15 +92,17 @@ def _column(query):
 def table(session, request):
     zone = getattr(request, "param", "America/Los_Angeles")
     made = session.create_table("t", {"n": "int64", "dt": bb.Timestamp(timezone=zone)})
-    made.insert([{"n": n, "dt": m.to_pydatetime()} for n, m in enumerate(_moments(zone))])
-    made.insert(n=len(MOMENTS), dt=None)
+    made.insert([{"n": n, "dt": m.to_pydatetime()} for n, m in enumerate(_timestamps(zone))])
+    made.insert(n=len(TIMESTAMPS), dt=None)
     return made
 
 
 @pytest.mark.parametrize("table", ZONES, indirect=True)
-def test_parts_are_local(session, table):
+def test_timestamp_parts_are_local(session, table):
     zone = table.dt.type().timezone
-    expected = {name: [*map(_plain, ask(_moments(zone))), None] for name, (_, ask) in PARTS.items()}
+    expected = {
+        name: [*map(_plain, ask(_timestamps(zone))), None] for name, (_, ask) in PARTS.items()
+    }
     calls = {name: ask(table.dt) for name, (ask, _) in PARTS.items()}
     view = session.create_view("v", table.filter(table.n >= 0).mutate(**calls))
     joined = table.join(table.view(), "n").select("n", "dt")
@@ -127,10 +129,10 @@ def _plain(value):
     return value if isinstance(value, datetime.date | datetime.time | str | None) else int(value)
 
 
-def test_parts_are_local_in_computed_columns_filters_and_groups(table):
+def test_local_parts_in_computed_columns_filters_and_groups(table):
     table.add_computed_column(day=table.dt.date(), hour=table.dt.hour())
     table.add_computed_column(kept=table.dt.day(), stored=True)
-    local = _moments("America/Los_Angeles")
+    local = _timestamps("America/Los_Angeles")
     rows = _column(table)
     assert rows["day"] == [*local.dt.date, None]
     assert rows["kept"] == [*local.dt.day, None]
@@ -143,7 +145,7 @@ def test_parts_are_local_in_computed_columns_filters_and_groups(table):
     assert table.filter(table.dt.day() == 9).collect()["n"] == [20]
 
 
-def test_texts_say_how_far_it_is_from_utc(session):
+def test_strings_of_zoned_timestamps_have_utc_offset(session):
     table = session.create_table("t", {"n": "int64", "dt": "timestamp('Asia/Kolkata')"})
     table.insert(n=0, dt="2024-01-31T04:00:00.500+00:00")
     zones = ["Asia/Kolkata", "America/St_Johns", "Europe/Berlin", "UTC"]
@@ -162,7 +164,7 @@ def test_texts_say_how_far_it_is_from_utc(session):
         table.select(x=table.dt.strftime("%H %Z")).collect()
 
 
-def test_days_are_added_by_the_calendar_and_hours_as_they_pass(session):
+def test_days_are_added_by_calendar_and_hours_by_elapsed_time(session):
     zone = ZoneInfo("America/Los_Angeles")
     noon = datetime.datetime(2024, 3, 9, 12, tzinfo=zone)  # the day before clocks go forward
     table = session.create_table("t", {"dt": bb.Timestamp(timezone=zone.key)})
@@ -190,8 +192,8 @@ def test_days_are_added_by_the_calendar_and_hours_as_they_pass(session):
     assert night.select(x=night.end.delta(night.dt, unit="day")).collect()["x"] == [0]
 
 
-def test_days_begin_at_midnight_of_the_zone(table):
-    local = _moments("America/Los_Angeles")
+def test_date_comparison_uses_midnight_of_zone(table):
+    local = _timestamps("America/Los_Angeles")
     day = datetime.date(2024, 11, 3)
     expected = [n for n, m in enumerate(local) if m.date() >= day]
     assert _column(table.filter(table.dt >= day))["n"] == expected
@@ -206,7 +208,7 @@ def test_days_begin_at_midnight_of_the_zone(table):
     assert cast.collect()["x"] == [midnight]
 
 
-def test_the_zone_of_the_connection_does_not_matter(session, table):
+def test_connection_time_zone_has_no_effect(session, table):
     bare = table.dt.cast("timestamp")
     later = table.dt + ibis.interval(days=1)
     calls = {
@@ -236,7 +238,7 @@ def _bare(*parts):
     return datetime.datetime(*parts)  # noqa: DTZ001 - without a zone
 
 
-def test_moments_without_a_zone_are_utc(session, table):
+def test_naive_timestamps_are_utc(session, table):
     bare = _bare(2024, 8, 10, 3)
     rows = table.mutate(bare=table.dt.cast("timestamp"))
     assert _column(rows)["bare"][0] == bare
@@ -253,8 +255,8 @@ def berlin(backend_url):
     return bb.connect(backend_url or "duckdb://", vectors="exact:", timezone="Europe/Berlin")
 
 
-def test_the_default_zone_is_that_of_moments_without_one(berlin):
-    """An insert, a comparison, a cast and an update mean the same moment."""
+def test_naive_timestamps_use_default_zone(berlin):
+    """An insert, a comparison, a cast and an update mean the same instant."""
     made = berlin.create_table(
         "t",
         {"n": "int64", "zoned": "timestamp('America/New_York')", "bare": bb.Timestamp},
@@ -302,7 +304,7 @@ def test_the_default_zone_is_that_of_moments_without_one(berlin):
     assert row["today"] in {now.date(), row["now"].date()}
 
 
-def test_moments_of_files_and_numbers_are_those_of_the_default_zone(berlin, tmp_path):
+def test_naive_timestamps_of_files_use_default_zone(berlin, tmp_path):
     made = berlin.create_table("t", {"zoned": "timestamp('UTC')", "bare": bb.Timestamp})
     noon = datetime.datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
     file = tmp_path / "moments.csv"
@@ -326,7 +328,7 @@ def test_moments_of_files_and_numbers_are_those_of_the_default_zone(berlin, tmp_
     }
 
 
-def test_days_inserted_begin_at_midnight_of_the_zone(session):
+def test_inserted_date_is_midnight_of_zone(session):
     made = session.create_table("t", {"dt": "timestamp('Asia/Tokyo')"})
     day = datetime.date(2024, 7, 1)
     made.insert([{"dt": day}])
@@ -336,7 +338,7 @@ def test_days_inserted_begin_at_midnight_of_the_zone(session):
     assert made.filter(made.dt.date() == day).count().execute() == 2
 
 
-def test_zones_are_named_or_distances_from_utc(session):
+def test_time_zone_is_a_name_or_utc_offset(session):
     frame = pd.DataFrame({"dt": [pd.Timestamp("2024-07-01 05:00+05:30")]})
     made = session.create_table("t", frame)
     assert made.schema()["dt"].timezone == "+05:30"
@@ -363,7 +365,7 @@ def test_zones_are_named_or_distances_from_utc(session):
             made.select(x=value.hour()).collect()
 
 
-def test_literals_with_a_zone_are_moments(session):
+def test_zoned_literals_keep_their_instant(session):
     made = session.create_table("t", [{"n": 1}])
     moment = datetime.datetime(2024, 7, 1, 5, tzinfo=ZoneInfo("America/New_York"))
     row = made.select(
@@ -376,7 +378,7 @@ def test_literals_with_a_zone_are_moments(session):
     assert (row["other"], row["other_hour"]) == (moment, 9)
 
 
-def test_moments_that_functions_give_keep_their_instant(backend_url):
+def test_timestamps_returned_by_functions_keep_their_instant(backend_url):
     bb.connect(backend_url or "duckdb://", vectors="exact:", timezone="Asia/Tokyo")
     paris = bb.Timestamp("Europe/Paris")
     t = bb.create_table("t", {"n": bb.Int, "m": bb.Timestamp, "z": paris})
@@ -405,7 +407,7 @@ def test_moments_that_functions_give_keep_their_instant(backend_url):
     query = t.select("m", "z", "kept", "there", a=plain(t.n), b=batched(t.n), c=zoned(t.n),
                      d=listed(t.n)[0])  # fmt: skip
     for row in query.collect():
-        # As what is inserted: without a zone it is on the clock of the default zone.
+        # As in inserts: a timestamp without a zone is one of the default zone.
         assert row["kept"] == row["a"] == row["b"] == row["d"] == row["m"]
         assert row["there"] == row["c"] == row["z"]
     assert t.where(t.n == 1).collect()[0, "there"] == aware

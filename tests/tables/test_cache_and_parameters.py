@@ -1,4 +1,4 @@
-"""Rows that are kept in memory, values of parameters, limits, and forms that Ibis has no way to."""
+"""Cached rows, values of parameters, limits, and exports that Ibis does not support."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import barbule as bb
 from barbule.errors import BarbuleError, ExpressionError, UnsupportedError
 from barbule.relations import Query
 
-# Ibis calls what DuckDB has deprecated where it asks for the schema of a piece of SQL.
+# Ibis calls a deprecated function of DuckDB to get the schema of a piece of SQL.
 SQL = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 
 
@@ -29,7 +29,7 @@ def table(session):
     return table
 
 
-def test_cached_rows_stay_as_they_were_and_are_queried_like_any(table):
+def test_cached_rows_are_stable_and_can_be_queried(table):
     calls = []
 
     @bb.udf
@@ -46,10 +46,10 @@ def test_cached_rows_stay_as_they_were_and_are_queried_like_any(table):
         assert sorted(held.join(table, "id").select("id").collect()["id"]) == [0, 1, 2]
         assert held.to_pandas().shape == (6, 3)
     assert sorted(calls) == list(range(6))
-    assert held.collect()["id"]  # they go with the last that refers to them
+    assert held.collect()["id"]  # they are released with the last reference
 
 
-def test_cached_rows_can_be_inserted_and_no_view_is_made_of_them(session, table):
+def test_cached_rows_can_be_inserted_but_not_viewed(session, table):
     held = table.filter(_.id < 2).cache()
     assert session.create_table("copy", held).count().to_pyarrow().as_py() == 2
     with pytest.raises(UnsupportedError, match="a view is made over tables of barbule"):
@@ -68,14 +68,14 @@ def test_cached_rows_can_be_inserted_and_no_view_is_made_of_them(session, table)
     ],
     ids=["collect", "arrow", "pandas", "polars", "batches", "scalar"],
 )
-def test_parameters_take_their_values(table, read):
+def test_parameters_are_bound_in_each_export(table, read):
     least = ibis.param("int64")
     query = table.where(table.id > least).order_by("id", asc=False)
     assert read(query, {least: 3}) == [5, 4]
     assert read(query, {least: 4}) == [5]
 
 
-def test_a_parameter_without_a_value_is_an_error(table):
+def test_parameter_without_value_raises(table):
     least, most = ibis.param("int64"), ibis.param("int64")
     query = table.where(table.id > least, table.id < most)
     with pytest.raises(ExpressionError, match="a parameter of type int64 has no value"):
@@ -88,7 +88,7 @@ def test_a_parameter_without_a_value_is_an_error(table):
     assert table.count().execute() == 6
 
 
-def test_a_parameter_is_not_kept_in_a_column_or_view(table):
+def test_parameter_in_stored_expression_is_refused(table):
     least = ibis.param("int64")
     for keep in (
         lambda: table.add_computed_column(more=table.id + least),
@@ -99,21 +99,21 @@ def test_a_parameter_is_not_kept_in_a_column_or_view(table):
     assert "more" not in table.columns
 
 
-def test_limits_hold_for_each_form(table):
+def test_limit_applies_to_each_export(table):
     assert table.to_pyarrow(limit=2).num_rows == 2
     assert table.to_polars(limit=2).height == 2
     assert len(table.to_pandas(limit=2)) == 2
     assert table.to_pyarrow_batches(limit=2).read_all().num_rows == 2
 
 
-def test_polars_takes_every_type(table):
+def test_polars_export_supports_json_columns_and_scalars(table):
     frame = table.order_by("id").to_polars()
     assert frame["meta"].str.json_decode(pl.Struct({"n": pl.List(pl.Int64)}))[2] == {"n": [2]}
     assert table.id.max().to_polars() == 5
     assert sorted(table.id.to_polars()) == list(range(6))
 
 
-def test_an_excel_file_holds_the_rows_and_can_be_inserted_again(session, table, tmp_path):
+def test_excel_file_round_trips(session, table, tmp_path):
     path = tmp_path / "things.xlsx"
     table.order_by("id").to_xlsx(path, sheet="Things", header=True)
     page = openpyxl.load_workbook(path)["Things"]
@@ -135,13 +135,13 @@ def test_an_excel_file_holds_the_rows_and_can_be_inserted_again(session, table, 
         ("select * from elsewhere", "elsewhere"),
     ],
 )
-def test_sql_that_cannot_be_says_what_is_wrong(table, text, message):
+def test_invalid_sql_raises(table, text, message):
     with pytest.raises(BarbuleError, match=message):
         table.sql(text)
     assert table.count().to_pyarrow().as_py() == 6
 
 
-def test_columns_come_in_the_order_that_is_asked_for(session):
+def test_select_keeps_column_order(session):
     table = bb.create_table("t", {"a": bb.Int, "b": bb.Int, "c": bb.Int})
     table.insert(a=1, b=2, c=3)
     for names in itertools.permutations("abc"):

@@ -1,4 +1,4 @@
-"""Results, versions and sources that are asked for in other libraries' words: what is said then."""
+"""Idioms of other libraries for results, versions and sources: errors with hints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def t(session):
     return session.create_table("t", [{"a": "Up", "n": 1}])
 
 
-def test_columns_of_a_result_are_items(t):
+def test_attribute_access_on_result_error_suggests_item(t):
     rows = t.collect()
     with pytest.raises(ColumnNotFoundError, match=r"is no attribute of a result: 'a'") as caught:
         rows.a  # noqa: B018 - what is tested
@@ -38,7 +38,7 @@ def test_columns_of_a_result_are_items(t):
 
 
 @pytest.mark.parametrize("day", [DAY, "2026-01-05", np.datetime64("2026-01-05")], ids=repr)
-def test_a_day_is_no_moment(session, t, day):
+def test_date_as_version_is_refused(session, t, day):
     for ask in (
         lambda: t.at(day),
         lambda: t.diff(0, day),
@@ -52,7 +52,7 @@ def test_a_day_is_no_moment(session, t, day):
 
 
 @pytest.mark.parametrize("text", ["2026-01-05T03:00", "2026-01-05 03:00:00+01:00"])
-def test_a_text_is_no_moment(session, t, text):
+def test_timestamp_string_as_version_is_refused(session, t, text):
     for ask in (lambda: t.at(text), lambda: session.at(text)):
         with pytest.raises(VersionError, match=r"datetime\.datetime\.fromisoformat\('2026-01-05T"):
             ask()
@@ -61,7 +61,7 @@ def test_a_text_is_no_moment(session, t, text):
 
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
-def test_moments_of_pandas_are_moments(session, t, zone):
+def test_pandas_timestamp_selects_version(session, t, zone):
     later = pd.Timestamp.now(tz=zone) + pd.Timedelta(days=1)
     t.insert(a="b", n=2)
     assert t.at(later).count().to_pyarrow().as_py() == 2
@@ -83,7 +83,7 @@ SERIES = {
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_a_series_is_no_table(session, t, name):
+def test_series_as_table_is_refused(session, t, name):
     series = SERIES[name]
     for ask in (lambda: t.insert(series), lambda: session.create_table("made", series)):
         with pytest.raises(BarbuleError, match="is one column: give") as caught:
@@ -92,7 +92,7 @@ def test_a_series_is_no_table(session, t, name):
     assert session.list_tables() == ["t"]
 
 
-def test_what_the_hints_say_of_series(session, t):
+def test_hints_for_series_work(session, t):
     t.insert(SERIES["pandas"].to_frame("n"))
     t.insert(SERIES["pandas row"].to_dict())
     t.insert(SERIES["index"].to_frame(name="n").reset_index(drop=True))

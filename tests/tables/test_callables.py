@@ -1,4 +1,4 @@
-"""Functions and types where an expression is meant: in computed columns, updates, conditions."""
+"""Callables and types in place of expressions: in computed columns, updates, conditions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _of_two(first, second):
         (lambda t: {}[str(t.n)], "KeyError"),
     ],
 )
-def test_a_function_that_fails_is_named_by_its_column(session, table, verb, expression, raised):
+def test_failing_callable_error_names_column(session, table, verb, expression, raised):
     column = "x" if verb is _update else "y"
     expected = rf"table 't', column '{column}': the function .* failed: {raised}.*lambda t: t\.a"
     with pytest.raises(ExpressionError, match=expected) as caught:
@@ -59,21 +59,21 @@ def test_a_function_that_fails_is_named_by_its_column(session, table, verb, expr
 
 @pytest.mark.parametrize("verb", [_add, _view])
 @pytest.mark.parametrize("expression", [bb.Int, bb.Int(), int, bb.Vector(3), bb.Image])
-def test_a_type_is_no_expression(session, table, verb, expression):
+def test_type_as_expression_is_refused(session, table, verb, expression):
     with pytest.raises(ExpressionError, match=r"column 'y': this is a type.*add_columns"):
         verb(table, expression)
     assert (session.list_tables(), table.columns) == (["t"], ("n", "x"))
 
 
 @pytest.mark.parametrize("verb", ["update", "delete"])
-def test_a_condition_that_fails_says_so(table, verb):
+def test_failing_condition_callable_raises(table, verb):
     source = ({"x": 1.0},) if verb == "update" else ()
     with pytest.raises(ExpressionError, match=r"table 't': the function .* failed: TypeError"):
         getattr(table, verb)(*source, where=lambda t: math.isnan(t.x))
     assert table.count().execute() == 2
 
 
-def test_functions_of_the_table_give_expressions(table):
+def test_callables_of_table_become_expressions(table):
     table.add_computed_column(y=lambda t: t.x + t.n, z=functools.partial(_of_two, second=1))
     table.update({"x": lambda t: t.x * 2}, where=lambda t: t.n == 1)
     assert table.order_by("n").collect()["y"] == [9.0, 11.0]
@@ -81,7 +81,7 @@ def test_functions_of_the_table_give_expressions(table):
     assert table.delete(where=lambda t: t.y > 10).rows == 1
 
 
-def test_computed_columns_of_a_view_have_names(session, table):
+def test_computed_columns_of_view_must_be_a_mapping(session, table):
     with pytest.raises(ExpressionError, match="'v': computed_columns maps names to"):
         bb.create_view("v", table, computed_columns=[table.n * 2])
     assert session.list_tables() == ["t"]

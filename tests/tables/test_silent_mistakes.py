@@ -1,4 +1,4 @@
-"""What would do nothing, or something else, without a word is refused with what to write."""
+"""Mistakes that would silently do nothing, or something else, are refused with a hint."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MASKS = [
 
 class TestMasks:
     @pytest.mark.parametrize("mask", MASKS, ids=lambda mask: type(mask).__name__)
-    def test_a_mask_chooses_no_rows(self, table, mask):
+    def test_boolean_mask_as_condition_is_refused(self, table, mask):
         for choose in (
             lambda: table.delete(where=mask),
             lambda: table.delete(where=mask, purge=True),
@@ -59,12 +59,12 @@ class TestMasks:
                 choose()
         assert len(table.history()) == 1
 
-    def test_a_single_bool_of_numpy_is_one_of_python(self, table):
+    def test_python_bool_as_condition_is_refused(self, table):
         for source in (np.bool_(True), [table.k == 1, True]):
             with pytest.raises(ExpressionError, match="this one is True before"):
                 table.delete(where=source)
 
-    def test_lists_of_conditions_are_conditions(self, table):
+    def test_list_of_conditions_is_accepted(self, table):
         assert table.filter([table.k > 0, _.a == 1]).collect()["k"] == [1]
         assert table.filter(True).count().to_pyarrow().as_py() == 3
         assert table.delete(where=[table.k > 0, _.a == 1]).rows == 1
@@ -72,31 +72,31 @@ class TestMasks:
 
 class TestComputedColumns:
     @pytest.mark.parametrize("argument", ["a note", None, True, [1], {"a": 1}, b"x"])
-    def test_what_looks_like_an_argument_makes_no_column(self, table, argument):
+    def test_constant_as_computed_column_is_refused(self, table, argument):
         with pytest.raises(ExpressionError, match=r"'comment'.*ibis.literal"):
             table.add_computed_column(x=table.a + 1, comment=argument)
         assert table.columns == ("k", "a", "s")
 
-    def test_constants_are_written_as_such(self, table):
+    def test_explicit_literal_as_computed_column_is_accepted(self, table):
         table.add_computed_column(comment=ibis.literal("a note"), number=7)
         assert table.collect()[0, "comment"] == "a note"
 
 
 class TestDropping:
-    def test_a_table_is_dropped_by_itself(self, session, table):
+    def test_drop_table_takes_table_object(self, session, table):
         session.drop_table(table)
         assert session.list_tables() == []
         session.drop_table(table, if_not_exists="ignore")
         with pytest.raises(TableNotFoundError, match="dropped"):
             session.drop_table(table)
 
-    def test_a_handle_means_its_own_table(self, session, table):
+    def test_stale_table_object_does_not_drop_new_table(self, session, table):
         session.drop_table("t")
         session.create_table("t", {"other": bb.Int})
         session.drop_table(table, if_not_exists="ignore")
         assert session.list_tables() == ["t"]
 
-    def test_a_view_is_dropped_by_itself_and_holds_its_base(self, session, table):
+    def test_drop_table_takes_view_object_and_respects_dependents(self, session, table):
         view = session.create_view("v", table)
         with pytest.raises(DependencyError, match="it is the base of the view 'v'"):
             session.drop_table(table)
@@ -111,22 +111,22 @@ class TestDropping:
         assert session.list_tables() == []
 
     @pytest.mark.parametrize("argument", [None, 7, ["t"]])
-    def test_what_is_no_table(self, session, table, argument):
+    def test_drop_of_non_table_is_refused(self, session, table, argument):
         with pytest.raises(ExpressionError, match="no table that can be dropped"):
             session.drop_table(argument, if_not_exists="ignore")
         with pytest.raises(ExpressionError, match="no table that can be dropped"):
             session.drop_table(table.filter(table.k > 0))
 
-    def test_an_old_version_is_not_dropped(self, session, table):
+    def test_drop_of_old_version_is_refused(self, session, table):
         with pytest.raises(bb.errors.UnsupportedError, match="old version"):
             session.drop_table(table.at(0))
 
-    def test_a_folder_is_needed(self, session):
+    def test_drop_dir_of_nonempty_folder_is_refused(self, session):
         session.create_table("f.t", {"a": bb.Int})
         with pytest.raises(DependencyError, match="the folder holds"):
             session.drop_dir("f")
 
-    def test_a_dropped_table_has_no_versions(self, session, table):
+    def test_dropped_table_refuses_checkpoint_and_history(self, session, table):
         table.checkpoint("one")
         session.drop_table("t")
         for look in (
@@ -138,15 +138,15 @@ class TestDropping:
                 look()
 
 
-class TestExisting:
-    def test_a_view_is_no_table_and_a_table_no_view(self, session, table):
+class TestIfExists:
+    def test_if_exists_ignore_distinguishes_tables_and_views(self, session, table):
         session.create_view("v", table)
         with pytest.raises(TableExistsError, match="there is a view of this name"):
             session.create_table("v", {"a": bb.Int}, if_exists="ignore")
         with pytest.raises(TableExistsError, match="there is a table of this name"):
             session.create_view("t", table.filter(table.a > 0), if_exists="ignore")
 
-    def test_a_view_over_something_else(self, session, table):
+    def test_if_exists_ignore_refuses_view_over_other_base(self, session, table):
         other = session.create_table("other", {"k": bb.Int, "a": bb.Int})
         view = session.create_view("v", table.filter(table.a > 0))
         assert session.create_view("v", table, if_exists="ignore").equals(view)
@@ -158,7 +158,7 @@ class TestExisting:
         with pytest.raises(TableExistsError, match="over 't', 'other'"):
             session.create_view("j", table, if_exists="ignore")
 
-    def test_a_branch_of_something_else(self, session, table):
+    def test_if_exists_ignore_refuses_branch_of_other_table(self, session, table):
         session.create_table("other", {"k": bb.Int})
         with pytest.raises(TableExistsError, match="no branch of this one"):
             table.branch("other", if_exists="ignore")
@@ -167,7 +167,7 @@ class TestExisting:
 
 
 class TestRows:
-    def test_a_row_by_number_says_that_it_is_a_copy(self, table):
+    def test_change_of_result_row_is_refused(self, table):
         rows = table.order_by("k").collect()
         with pytest.raises(ExpressionError, match=r"dict\(rows\[0\]\)"):
             rows[0]["k"] = 7
@@ -183,7 +183,7 @@ class TestRows:
                 change(rows[-1])
         assert rows[0] == {"k": 0, "a": 0, "s": "0"}
 
-    def test_it_is_a_dict_otherwise(self, table):
+    def test_result_row_is_a_dict(self, table):
         row = table.order_by("k").collect()[1]
         assert isinstance(row, dict)
         assert json.loads(json.dumps(row)) == {**row} == row | {} == dict(row)
@@ -197,7 +197,7 @@ class TestRows:
             assert copied["k"] == 9
         assert row["k"] == 1
 
-    def test_rows_of_a_loop_are_ones_own(self, table):
+    def test_rows_from_iteration_are_mutable(self, table):
         rows = list(table.collect())
         for row in rows:
             row["x"] = 1
@@ -221,7 +221,7 @@ class TestPositions:
 
         return letters
 
-    def test_a_field_of_the_iterator_keeps_its_name(self, session, words):
+    def test_iterator_field_named_pos_keeps_its_name(self, session, words):
         base = session.create_table("b", [{"s": "cat mat"}])
         view = session.create_view("v", base, iterator=words(base.s))
         assert list(view.order_by("pos_2").collect()) == [
@@ -229,7 +229,7 @@ class TestPositions:
             {"s": "cat mat", "pos_2": 1, "pos": "NOUN", "w": "mat"},
         ]
 
-    def test_an_iterator_over_an_iterator_has_a_position_of_its_own(self, session, letters):
+    def test_nested_iterator_view_has_own_position_column(self, session, letters):
         base = session.create_table("b", [{"w": "ab"}])
         first = session.create_view("v", base, iterator=letters(base.w))
         second = session.create_view(
@@ -243,7 +243,7 @@ class TestPositions:
             (0, 0, "c!", "c"), (0, 1, "c!", "!"),
         ]  # fmt: skip
 
-    def test_renamed_columns_of_an_iterator_are_filled_on(self, session, words):
+    def test_renamed_iterator_columns_receive_new_rows(self, session, words):
         base = session.create_table("b", [{"s": "cat mat"}])
         view = session.create_view("v", base, iterator=words(base.s))
         for old, new in (("pos_2", "place"), ("pos", "kind"), ("w", "word")):
@@ -254,13 +254,13 @@ class TestPositions:
         }  # fmt: skip
 
 
-class TestCases:
-    def test_columns_of_a_view(self, session, table):
+class TestLetterCase:
+    def test_view_columns_that_differ_only_in_case_are_refused(self, session, table):
         with pytest.raises(SchemaError, match=r"'A'.*upper and lower case alone"):
             session.create_view("v", table.select("a", A=table.k))
         assert session.list_tables() == ["t"]
 
-    def test_tables(self, session, table):
+    def test_table_names_that_differ_only_in_case_are_refused(self, session, table):
         for make in (
             lambda: session.create_table("T", {"a": bb.Int}),
             lambda: session.create_table("T", {"a": bb.Int}, if_exists="replace"),
@@ -270,13 +270,13 @@ class TestCases:
             with pytest.raises(TableExistsError, match="upper and lower case alone"):
                 make()
 
-    def test_fields_of_a_struct(self, session):
+    def test_struct_fields_that_differ_only_in_case_are_refused(self, session):
         nested = bb.Array(bb.Struct({"x": bb.Struct({"b": bb.Int, "B": bb.Int})}))
         for kind in (bb.Struct({"a": bb.Int, "A": bb.Int}), nested):
             with pytest.raises(SchemaError, match=r"column 's'.*upper and lower case alone"):
                 session.create_table("u", {"s": kind})
 
-    def test_columns_that_views_show_with_their_own(self, session, table):
+    def test_column_that_conflicts_with_view_column_in_case_is_refused(self, session, table):
         view = session.create_view("v", table)
         session.create_view("w", view).add_computed_column(zz=_.a + 1)
         for change in (
@@ -288,8 +288,8 @@ class TestCases:
                 change()
 
 
-class TestNames:
-    def test_columns_are_given_as_themselves(self, table):
+class TestColumnObjects:
+    def test_verbs_take_column_objects(self, table):
         assert table.upsert([{"k": 1, "a": 7}], on=table.k).updated == 1
         assert table.upsert([{"k": 1, "a": 8, "s": "1"}], on=[_.k, table.s]).updated == 1
         assert table.batch_update([{"k": 1, "a": 9}], on=table["k"]).updated == 1
@@ -299,7 +299,7 @@ class TestNames:
         table.drop_column(table.text)
         assert table.columns == ("k", "a")
 
-    def test_indexes_and_recomputing(self, session):
+    def test_index_and_recompute_take_column_objects(self, session):
         @bb.udf
         def embed(text: str) -> bb.Vector(2):
             return [float(len(text)), 1.0]
@@ -315,7 +315,7 @@ class TestNames:
         view = session.create_view("v", table)
         view.add_embedding_index(view.s, string_embed=embed)
 
-    def test_what_is_no_column_of_the_table(self, session, table):
+    def test_foreign_column_object_is_refused(self, session, table):
         other = session.create_table("other", {"k": bb.Int})
         for source in (other.k, table.k + 1, 7):
             with pytest.raises(ExpressionError, match="is no column of the table"):
@@ -323,7 +323,7 @@ class TestNames:
             with pytest.raises(ExpressionError, match="is no column of the table"):
                 table.drop_column(source)
 
-    def test_joins_take_on(self, session, table):
+    def test_joins_take_on_argument(self, session, table):
         other = session.create_table("other", [{"k": 1, "a": 1, "b": 5}])
         names = ("k", "a", "s", "a_right", "b")
         assert table.join(other, on="k").columns == names

@@ -1,4 +1,4 @@
-"""Reverts, branches and compactions, where columns were renamed or replaced and views look on."""
+"""Reverts, branches and compactions, with renamed or replaced columns and with views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pairs(relation, *names):
     return sorted(zip(*(rows[name] for name in names), strict=True))
 
 
-def test_each_revert_goes_one_version_further_back(table):
+def test_each_revert_goes_back_one_version(table):
     view = bb.create_view("big", table.where(table.v > 15))
     table.insert(k=3, v=30)
     table.update({"v": 0}, where=table.k == 1)
@@ -40,7 +40,7 @@ def test_each_revert_goes_one_version_further_back(table):
         table.revert()
 
 
-def test_a_revert_after_new_changes_undoes_these(table):
+def test_revert_after_new_changes_undoes_them(table):
     table.insert(k=3, v=30)
     table.revert()
     table.insert(k=4, v=40)
@@ -50,7 +50,7 @@ def test_a_revert_after_new_changes_undoes_these(table):
     assert pairs(table, "k") == []
 
 
-def test_a_revert_after_one_to_a_version_goes_before_that(table):
+def test_revert_after_revert_to_version_goes_before_it(table):
     table.insert(k=3, v=30)
     table.insert(k=4, v=40)
     table.revert(to=2)
@@ -60,7 +60,7 @@ def test_a_revert_after_one_to_a_version_goes_before_that(table):
     assert pairs(table, "k") == [(1,), (2,), (3,), (4,)]
 
 
-def test_another_session_goes_on_going_back(backend_url):
+def test_revert_sequence_continues_in_another_session(backend_url):
     with bb.connect(backend_url, vectors="exact:"):
         table = bb.create_table("t", {"k": bb.Int})
         table.insert(k=1)
@@ -72,7 +72,7 @@ def test_another_session_goes_on_going_back(backend_url):
     assert pairs(table, "k") == []
 
 
-def test_revert_over_a_renamed_column_keeps_its_views(table):
+def test_revert_restores_renamed_columns_and_views(table):
     table.checkpoint("before")
     view = bb.create_view("big", table.where(table.v > 15))
     table.rename_column("v", "worth")
@@ -87,7 +87,7 @@ def test_revert_over_a_renamed_column_keeps_its_views(table):
     assert pairs(bb.get_table("big"), "k", "v") == [(2, 20), (4, 40)]
 
 
-def test_revert_over_a_replaced_expression_reaches_views(table):
+def test_revert_of_replaced_expression_updates_views(table):
     table.add_computed_column(w=table.v + 1, stored=True)
     table.checkpoint("before")
     bb.create_view("over", table.where(table.k > 1), computed_columns={"x": table.w * 2})
@@ -99,7 +99,7 @@ def test_revert_over_a_replaced_expression_reaches_views(table):
     assert pairs(bb.get_table("over"), "k", "x") == [(2, 42)]
 
 
-def test_revert_refuses_to_take_columns_from_views(table):
+def test_revert_that_drops_view_columns_is_refused(table):
     table.checkpoint("before")
     table.add_computed_column(w=table.v + 1, stored=True)
     first = bb.create_view("first", table.where(table.v > 0))
@@ -121,7 +121,7 @@ def test_compact_of_a_branch_keeps_deleted_rows_deleted(table):
     assert pairs(bb.get_table("t"), "k", "v") == [(1, 10), (2, 20)]
 
 
-def test_compact_keeps_what_a_label_holds(table):
+def test_compact_keeps_labelled_versions(table):
     table.checkpoint("first")
     table.update({"v": 0}, where=table.k == 1)
     table.update({"v": 5}, where=table.k == 1)
@@ -143,7 +143,7 @@ def test_a_snapshot_reads_a_branch_whose_origin_is_dropped(table):
     assert bb.list_tables() == []
 
 
-def test_diff_compares_what_cannot_be_cast(session):
+def test_diff_treats_column_with_incompatible_type_as_added(session):
     table = bb.create_table("d", {"k": bb.Int, "v": bb.Int})
     table.insert(k=1, v=5)
     table.rename_column("v", "old")

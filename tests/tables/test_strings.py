@@ -1,4 +1,4 @@
-"""Texts beside values of other kinds: what is put together with them, and what is refused."""
+"""Strings combined with values of other types: concatenation and refusals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import barbule as bb
 from barbule.errors import ExpressionError
 
 DAY = datetime.date(2026, 1, 5)
-MOMENT = datetime.datetime(2026, 1, 5, 3)  # noqa: DTZ001
+TIMESTAMP = datetime.datetime(2026, 1, 5, 3)  # noqa: DTZ001
 OTHERS = {
     "i": (bb.Int, 1),
     "f": (bb.Float, 1.5),
     "ok": (bb.Bool, True),
     "price": ("decimal(5, 2)", decimal.Decimal("1.50")),
     "d": (bb.Date, DAY),
-    "ts": (bb.Timestamp, MOMENT),
+    "ts": (bb.Timestamp, TIMESTAMP),
     "tm": (bb.Time, datetime.time(3)),
     "took": (bb.Duration, datetime.timedelta(seconds=90)),
     "u": (bb.UUID, uuid.UUID(int=5)),
@@ -47,7 +47,7 @@ def value(t, expression):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_text_and_a_column_of_another_kind(t, name):
+def test_string_plus_column_of_other_type_is_refused(t, name):
     for ask in (
         lambda: t.s + t[name],
         lambda: t[name] + t.s,
@@ -62,7 +62,7 @@ def test_a_text_and_a_column_of_another_kind(t, name):
 
 
 @pytest.mark.parametrize("other", VALUES, ids=str)
-def test_a_text_and_a_value_of_another_kind(t, other):
+def test_string_plus_value_of_other_type_is_refused(t, other):
     for ask in (lambda: t.s + other, lambda: other + t.s, lambda: t.s.upper() + other):
         with pytest.raises(ExpressionError, match=r"\+ cannot be computed of") as caught:
             ask()
@@ -71,7 +71,7 @@ def test_a_text_and_a_value_of_another_kind(t, other):
         t.s.concat("-", other)
 
 
-def test_it_is_refused_wherever_an_expression_is_written(session, t):
+def test_invalid_concatenation_is_refused_in_each_verb(session, t):
     for ask in (
         lambda: t.update({"s": t.s + 1}),
         lambda: t.update({"s": _.s + 1}),
@@ -90,7 +90,7 @@ def test_it_is_refused_wherever_an_expression_is_written(session, t):
         view.add_computed_column(x=view.s + 1)
 
 
-def test_what_the_hints_say_to_write(t):
+def test_hints_for_concatenation_work(t):
     assert value(t, t.s + t.i.cast("string")) == "Up1"
     assert value(t, t.s + t.took.cast("string")) == "Up00:01:30"
     assert value(t, t.s + t.d.strftime("%Y-%m-%d")) == "Up2026-01-05"
@@ -103,7 +103,7 @@ def test_what_the_hints_say_to_write(t):
     )
 
 
-def test_texts_are_put_together_as_before(t):
+def test_string_concatenation(t):
     assert value(t, t.s + "-" + t.s) == "Up-Up"
     assert value(t, "-" + t.s) == "-Up"
     assert value(t, t.s + ibis.literal("!")) == "Up!"
@@ -116,7 +116,7 @@ def test_texts_are_put_together_as_before(t):
 
 
 @pytest.mark.parametrize("other", ["s", "x"])
-def test_a_file_is_no_text(t, other):
+def test_media_column_plus_string_is_refused(t, other):
     other = t.s if other == "s" else other
     for ask in (lambda: t.img + other, lambda: other + t.img, lambda: t.img + t.img):
         with pytest.raises(ExpressionError, match=r"\+ cannot be computed of") as caught:
@@ -129,12 +129,12 @@ METHODS = ("concat", "contains", "startswith", "endswith", "find", "re_search", 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("other", [1, b"x", DAY, {"a": 1}], ids=str)
-def test_methods_of_texts_take_texts(t, method, other):
+def test_string_methods_refuse_other_types(t, method, other):
     with pytest.raises(ExpressionError, match=rf"\.{method}\(\) of 's' \(string\) takes texts"):
         getattr(t.s, method)(other)
 
 
-def test_methods_of_texts_take_texts_of_several_arguments(t):
+def test_string_methods_check_each_argument(t):
     with pytest.raises(ExpressionError, match="takes texts, not 2"):
         t.s.replace("U", 2)
     with pytest.raises(ExpressionError, match="takes texts") as caught:
@@ -150,7 +150,7 @@ def test_methods_of_texts_take_texts_of_several_arguments(t):
     assert value(t, t.s.re_extract("(U)", 1)) == "U"
 
 
-def test_json_beside_texts_is_a_text(t):
+def test_json_with_strings_is_a_string(t):
     assert value(t, t.m.a + "-" + t.m.a) == "hi-hi"
     assert value(t, t.s + t.m.a) == "Uphi"
     assert value(t, t.m.a + t.s + t.m.a) == "hiUphi"
@@ -165,12 +165,12 @@ def test_json_beside_texts_is_a_text(t):
 
 
 @pytest.mark.parametrize("path", ["n", "none", "absent"])
-def test_json_that_is_no_text_is_missing_beside_texts(t, path):
+def test_non_string_json_with_strings_is_null(t, path):
     for expression in (t.s + t.m[path], t.m[path] + "-", t.s.concat("-", t.m[path])):
         assert value(t, expression) is None
 
 
-def test_a_stored_text_of_json_follows(session, t):
+def test_concatenation_of_json_strings_follows_updates(session, t):
     t.add_computed_column(x=t.s + "-" + t.m.a)
     view = session.create_view("v", t.select(y=t.m.a + "/" + t.m.a + "/" + t.s))
     t.update({"m": {"a": "bye"}})
@@ -178,7 +178,7 @@ def test_a_stored_text_of_json_follows(session, t):
     assert view.collect()["y"] == ["bye/bye/Up"]
 
 
-def test_moments_are_not_compared_with_whole_numbers(t):
+def test_timestamps_and_dates_are_not_comparable_with_integers(t):
     for ask in (
         lambda: t.d >= 20260105,
         lambda: 20260105 <= t.d,  # noqa: SIM300 - what is tested
@@ -196,7 +196,7 @@ def test_moments_are_not_compared_with_whole_numbers(t):
     assert "datetime.timedelta(days=1)" in caught.value.hint
 
 
-def test_durations_are_called_so(t):
+def test_duration_errors_say_duration(t):
     for ask in (
         lambda: t.took > 5,
         lambda: t.took.between(1, 5),

@@ -1,4 +1,4 @@
-"""Texts into which a column was written by an f-string: refused where they are stored."""
+"""Strings formatted from expressions, say by an f-string, are refused when stored."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_text_with_a_column_in_it_is_not_stored(session, t, name):
+def test_string_formatted_from_expression_is_refused(session, t, name):
     text = TEXTS[name](t)
     frame = pd.DataFrame({"s": ["a", text], "n": [7, 8]})
     for row, ask in (
@@ -60,21 +60,21 @@ def test_a_text_with_a_column_in_it_is_not_stored(session, t, name):
     assert session.list_tables() == ["t"]
 
 
-def test_what_the_hint_says_stores_values(t):
+def test_hint_for_formatted_string_works(t):
     t.update({"s": t.s + "!"})
     t.insert(t.select(s=t.s + "?"))
     t.add_computed_column(x=bb.functions.string.format("{0}-{1:.2f}", t.s, t.f.fill_null(0)))
     assert sorted(t.collect()["x"]) == ["Up!-0.50", "Up!?-0.00"]
 
 
-def test_a_definition_is_stored_where_it_is_meant(t):
+def test_repr_of_expression_can_be_stored(t):
     texts = [f"{t.s!r}", repr(t.s), str(t.s), "r0 := ManagedTable: t\n\ns: r0.s"]
     texts.append("This is an expression that has not run: it says so.")
     t.insert([{"s": text} for text in texts])
     assert set(texts) <= set(t.collect()["s"])
 
 
-def test_texts_of_another_process_are_texts(t, tmp_path):
+def test_formatted_string_of_another_process_is_stored(t, tmp_path):
     program = """
         import barbule as bb
         bb.connect("duckdb://", vectors="exact:")
@@ -90,7 +90,7 @@ def test_texts_of_another_process_are_texts(t, tmp_path):
     assert done.stdout in t.collect()["s"]
 
 
-def test_a_format_of_an_expression_is_refused(t):
+def test_format_spec_on_expression_is_refused(t):
     for ask in (lambda: f"{t.f:.2f}", lambda: f"{t.s:>10}", lambda: "{:d}".format(t.n)):  # noqa: UP032
         with pytest.raises(ExpressionError, match=r"string\.format"):
             ask()
@@ -98,7 +98,7 @@ def test_a_format_of_an_expression_is_refused(t):
         format(t, "x")
 
 
-def test_few_texts_are_remembered(t):
+def test_number_of_remembered_strings_is_bounded(t):
     for n in range(200):
         assert format(t.n + n)
     assert len(formatted_strings._formatted) <= 64

@@ -1,4 +1,4 @@
-"""Items, slices and other parts of vectors: what they are in Python, and their types."""
+"""Items, slices and array methods of vectors: values as in Python, and types."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cells(table, value):
     return table.order_by("n").select(x=value).collect()["x"]
 
 
-def test_slices_are_those_of_python(table):
+def test_vector_slices_match_python(table):
     expected = {}
     for start, stop in itertools.product(BOUNDS, BOUNDS):
         expected[f"{start}:{stop}"] = slice(start, stop)
@@ -35,7 +35,7 @@ def test_slices_are_those_of_python(table):
     assert row.collect()[0] == {name: VECTOR[part] for name, part in expected.items()}
 
 
-def test_the_type_of_a_slice_tells_its_length(table):
+def test_vector_slice_type_has_its_length(table):
     assert table.v[:3].type() == bb.Vector(3)
     assert table.v[-3:].type() == bb.Vector(3)
     assert table.v[5:100].type() == bb.Vector(3)
@@ -47,16 +47,16 @@ def test_the_type_of_a_slice_tells_its_length(table):
 
 
 @pytest.mark.parametrize("place", [0, 3, 7, -1, -8])
-def test_items(table, place):
+def test_vector_items(table, place):
     assert cells(table, table.v[place]) == [VECTOR[place], None]
 
 
 @pytest.mark.parametrize("place", [8, -9])
-def test_an_item_beyond_the_ends_is_missing(table, place):
+def test_vector_item_out_of_range_is_null(table, place):
     assert cells(table, table.v[place]) == [None, None]
 
 
-def test_parts_of_other_lengths(table):
+def test_array_methods_of_vectors(table):
     assert cells(table, table.v.filter(lambda x: x > 5)) == [[6.0, 7.0], None]
     assert cells(table, table.v.remove(1.0))[0] == [x for x in VECTOR if x != 1]
     assert sorted(cells(table, table.v.unique())[0]) == VECTOR
@@ -69,7 +69,7 @@ def test_parts_of_other_lengths(table):
     assert sorted(cells(table, table.v.union(table.w))[0]) == VECTOR
 
 
-def test_a_short_vector_is_a_column_that_is_searched(table):
+def test_sliced_vector_column_can_be_searched(table):
     table.add_computed_column(short=table.v[:4])
     assert table.short.type() == bb.Vector(4)
     table.insert(n=2, v=[0, 0, 0, 1, 9, 9, 9, 9], w=VECTOR)
@@ -79,13 +79,13 @@ def test_a_short_vector_is_a_column_that_is_searched(table):
     assert np.allclose(near.collect()[0, "short"], [0, 0, 0, 1])
 
 
-def test_arrays_of_one_length_of_other_types(session):
+def test_slices_of_fixed_length_string_arrays(session):
     table = bb.create_table("words", {"w": bb.Array(bb.String, length=3)})
     table.insert(w=["a", "b", "c"])
     assert table.select(x=table.w[1:], y=table.w[-1]).collect()[0] == {"x": ["b", "c"], "y": "c"}
 
 
-def test_parts_in_filters_and_views(table):
+def test_vector_slices_in_filters_and_views(table):
     assert table.where(table.v[2] == 2).count().execute() == 1
     view = bb.create_view("firsts", table.select(table.n, first=table.v[:2]))
     assert view.order_by("n").collect()["first"] == [[0.0, 1.0], None]
