@@ -1,4 +1,4 @@
-"""The contract of model clients: ours keeps it, and so may a user's."""
+"""The contract of model clients: LiteLLMClient and a minimal client fulfil it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestLiteLLM(ModelContract):
 
 
 class Parrot(ModelClient):
-    """The smallest client: it repeats what is said."""
+    """A minimal client that repeats the last message."""
 
     async def chat(self, model, messages, **params):
         if model == "parrot/dead":
@@ -63,12 +63,12 @@ class TestParrot(ModelContract):
         return Parrot()
 
 
-def test_a_client_refuses_what_it_does_not_define():
+def test_client_rejects_kinds_that_it_does_not_define():
     with pytest.raises(UnsupportedError, match="Parrot does not answer 'embed' calls"):
         asyncio.run(Parrot().embed("parrot/grey", ["a"]))
 
 
-def test_the_contract_finds_a_client_that_lies():
+def test_contract_detects_an_incomplete_answer():
     class Liar(Parrot):
         async def chat(self, model, messages, **params):
             return Reply({"text": "hello"})

@@ -1,4 +1,4 @@
-"""Every kind of question, and providers other than OpenAI, over real HTTP."""
+"""Every kind of model call, and providers other than OpenAI, over real HTTP."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def ask(server, verb, *args, **params):
     return asyncio.run(getattr(client_of(server), verb)(*args, **params))
 
 
-def test_an_image_is_its_bytes(server):
+def test_image_reply_is_bytes(server):
     reply = ask(server, "image", "openai/gpt-image-1", "a feather", size="1024x1024")
     assert reply.value == base64.b64decode(PIXEL)
     assert reply.usage == Usage(None, None, None)
     assert server.requests[0]["size"] == "1024x1024"
 
 
-def test_an_image_that_is_somewhere_is_fetched(server):
+def test_image_url_is_fetched(server):
     reply = ask(server, "image", "openai/image-by-url", "a feather")
     assert reply.value == base64.b64decode(PIXEL)
 
 
-def test_an_image_elsewhere_on_a_private_network_is_not_fetched(server):
+def test_image_url_on_a_private_network_is_not_fetched(server):
     client = client_of(server)
     with pytest.raises(ModelError, match="cannot be fetched"):
         asyncio.run(client._fetch_image("http://10.0.0.1/x.png", "openai/x"))
@@ -74,7 +74,7 @@ def test_an_image_elsewhere_on_a_private_network_is_not_fetched(server):
 
 @pytest.fixture
 def elsewhere():
-    """A server on another private host than the provider's."""
+    """Return servers on private hosts other than that of the provider."""
     paths = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def elsewhere():
         server.server_close()
 
 
-def test_an_image_of_the_provider_leads_to_no_other_private_host(server, elsewhere):
+def test_image_redirect_to_another_private_host_is_rejected(server, elsewhere):
     serve, paths = elsewhere
     own, other = serve("127.0.0.1"), serve("127.0.0.2")
     client = client_of(server)
@@ -114,13 +114,13 @@ def test_an_image_of_the_provider_leads_to_no_other_private_host(server, elsewhe
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "FILE://", "memory:/", "s3:/"])
-def test_an_image_of_a_provider_is_no_file_of_this_machine(server, tmp_path, scheme):
+def test_image_path_of_the_local_machine_is_rejected(server, tmp_path, scheme):
     (tmp_path / "secret.txt").write_text("secret")
     with pytest.raises(ModelError, match=r"secret\.txt', which is not on the web"):
         asyncio.run(client_of(server)._fetch_image(f"{scheme}{tmp_path}/secret.txt", "openai/x"))
 
 
-def test_a_transcript_with_its_times(server, sound):
+def test_transcription_includes_timestamps(server, sound):
     reply = ask(server, "transcribe", "openai/whisper-1", sound, language="en")
     text = "heard 100 bytes of bird.wav"
     assert reply.value == {
@@ -135,14 +135,14 @@ def test_a_transcript_with_its_times(server, sound):
     assert (request.path, request.body["language"]) == ("/v1/audio/transcriptions", "en")
 
 
-def test_a_transcript_of_text_alone(server, sound):
+def test_transcription_without_timestamps(server, sound):
     reply = ask(server, "transcribe", "groq/whisper-of-mine", sound)
     assert reply.value["text"].startswith("heard")
     assert reply.value["segments"] is reply.value["words"] is reply.value["duration"] is None
     assert reply.usage.usd is None
 
 
-def test_speech_is_its_bytes(server):
+def test_speech_reply_is_bytes(server):
     reply = ask(server, "speak", "openai/tts-1", "hello", voice="alloy")
     assert reply.value.startswith(b"RIFF")
     assert reply.usage.usd == pytest.approx(5 * 15e-6)
@@ -150,7 +150,7 @@ def test_speech_is_its_bytes(server):
 
 
 @pytest.mark.parametrize(("text", "flagged"), [("I love birds", False), ("I kill birds", True)])
-def test_moderation(server, text, flagged):
+def test_moderation_returns_categories_and_scores(server, text, flagged):
     reply = ask(server, "moderate", "openai/omni-moderation-latest", text)
     assert reply.value["flagged"] is flagged
     assert reply.value["categories"]["violence"] is flagged
@@ -159,7 +159,7 @@ def test_moderation(server, text, flagged):
 
 
 @pytest.mark.parametrize("model", ["hosted_vllm/mine", "voyage/rerank-2"])
-def test_rerank(server, model):
+def test_rerank_returns_indices_and_scores(server, model):
     reply = ask(server, "rerank", model, "a bird", ["a stone", "a bird", "bread"], top_n=2)
     assert reply.value[0] == {"index": 1, "relevance_score": 1.0}
     assert [item["index"] for item in reply.value][:2] == [1, 0]
@@ -167,13 +167,13 @@ def test_rerank(server, model):
     assert (reply.usage.usd is None) == (model == "hosted_vllm/mine")
 
 
-def test_nothing_to_rank_asks_nothing(server):
+def test_rerank_of_no_documents_sends_no_request(server):
     assert ask(server, "rerank", "voyage/rerank-2", "a bird", []).value == []
     assert server.count == 0
 
 
 @pytest.mark.parametrize("model", ["anthropic/claude-haiku-4-5", "openai/gpt-4o-mini"])
-def test_messages_have_anthropics_form_whoever_answers(server, model):
+def test_messages_have_the_anthropic_format_for_every_provider(server, model):
     reply = ask(server, "messages", model, HELLO, max_tokens=9)
     assert reply.value["content"][0]["text"] == "echo: hello there"
     assert reply.value["stop_reason"] == "end_turn"
@@ -182,7 +182,7 @@ def test_messages_have_anthropics_form_whoever_answers(server, model):
     assert server.requests[0]["max_tokens"] == 9
 
 
-def test_the_cost_of_messages_of_an_unknown_model_is_not_known(server):
+def test_cost_of_messages_of_an_unknown_model_is_unknown(server):
     assert ask(server, "messages", "openai/echo", HELLO, max_tokens=9).usage.usd is None
 
 
@@ -202,7 +202,7 @@ def test_chats_of_other_providers_have_the_same_shape(server, model, path):
     assert server.received[0].path.split("?")[0] == path
 
 
-def test_settings_are_found_by_each_name_of_a_provider(server):
+def test_settings_apply_to_every_alias_of_a_provider(server):
     for name in ("vllm", "hosted_vllm"):
         client = LiteLLMClient({name: Endpoint(name, api_base=server.url)})
         assert client.endpoint("hosted_vllm/x").api_base == server.url
@@ -211,7 +211,7 @@ def test_settings_are_found_by_each_name_of_a_provider(server):
     assert LiteLLMClient().endpoint("ollama_chat/x").provider == "ollama"
 
 
-def test_what_models_take_is_told():
+def test_model_capabilities_are_reported():
     client = LiteLLMClient()
     assert client.takes("openai/gpt-4o-mini", "pdf")
     assert not client.takes("openai/of-mine", "pdf")
@@ -239,7 +239,7 @@ FATES = [
     ("ctx", False, "maximum context length"),
     ("policy", False, "safety system"),
 ]
-# Sound is no JSON: every body is one.
+# A speech reply is no JSON: every body is valid.
 FAILURES = [
     pytest.param(*kind, *fate, id=f"{kind[0]}-{fate[0]}")
     for kind in KINDS
@@ -252,7 +252,7 @@ FAILURES = [
     ("verb", "args", "params", "fate", "retryable", "message"),
     FAILURES,
 )
-def test_every_kind_fails_in_the_same_words(  # noqa: PLR0913
+def test_every_kind_reports_failures_alike(  # noqa: PLR0913
     server, sound, verb, args, params, fate, retryable, message
 ):
     server.script(fate)
@@ -265,11 +265,11 @@ def test_every_kind_fails_in_the_same_words(  # noqa: PLR0913
     assert KEY not in f"{error!s}{error!r}"
     assert "litellm" not in str(error).lower()
     assert error.__cause__ is error.__context__ is None
-    assert server.count == 1, "asked again on its own"
+    assert server.count == 1, "the client retried by itself"
 
 
 @pytest.mark.parametrize("model", ["anthropic/auth", "azure/auth", "hosted_vllm/auth"])
-def test_no_provider_shows_the_key(server, model):
+def test_no_provider_error_shows_the_key(server, model):
     server.script("auth")
     with pytest.raises(ModelError, match="Incorrect API key provided: ") as caught:
         ask(server, "chat", model, HELLO)
@@ -277,7 +277,7 @@ def test_no_provider_shows_the_key(server, model):
     assert not caught.value.retryable
 
 
-def test_an_answer_over_time_is_retryable(server, sound):
+def test_timeout_is_retryable(server, sound):
     client = client_of(server, timeout=0.2)
     server.script("timeout")
     with pytest.raises(ModelError, match=r"no answer within 0\.2 s") as caught:
@@ -285,20 +285,20 @@ def test_an_answer_over_time_is_retryable(server, sound):
     assert caught.value.retryable
 
 
-def test_without_a_key_the_providers_own_variable_is_named(monkeypatch):
+def test_missing_key_error_names_the_provider_variable(monkeypatch):
     for name in ("TOGETHERAI_API_KEY", "PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ModelError, match="Set the environment variable PERPLEXITYAI_API_KEY"):
         asyncio.run(LiteLLMClient().chat("perplexity/sonar", HELLO))
 
 
-def test_a_client_of_ones_own_cannot_be_passed(server):
+def test_client_parameter_is_rejected(server):
     with pytest.raises(ConfigurationError, match="'client' cannot be passed"):
         ask(server, "chat", "openai/echo", HELLO, client=object())
 
 
-def test_no_network_is_asked_beside_the_provider():
-    # Both switches keep LiteLLM from fetching tables of its own.
+def test_litellm_fetches_no_remote_tables():
+    # Both switches keep LiteLLM from fetching remote tables.
     import os
 
     asyncio.run(LiteLLMClient().ready())
@@ -306,7 +306,7 @@ def test_no_network_is_asked_beside_the_provider():
     assert os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] == "True"
 
 
-def test_the_sound_is_read_when_it_is_asked_for(server, tmp_path):
+def test_audio_file_is_read_during_the_call(server, tmp_path):
     with pytest.raises(FileNotFoundError):
         ask(server, "transcribe", "openai/whisper-1", Path(tmp_path / "none.wav"))
 
@@ -315,7 +315,7 @@ IMPOSSIBLE = [2**62, 2**63, 10**40, -5]
 
 
 @pytest.mark.parametrize("count", IMPOSSIBLE)
-def test_tokens_that_cannot_be_are_not_known(server, count):
+def test_impossible_chat_token_counts_are_unknown(server, count):
     server.counts = count
     reply = ask(server, "chat", "openai/gpt-4o-mini", HELLO)
     assert reply.value["choices"][0]["message"]["content"] == "echo: hello there"
@@ -324,7 +324,7 @@ def test_tokens_that_cannot_be_are_not_known(server, count):
 
 
 @pytest.mark.parametrize("count", IMPOSSIBLE)
-def test_tokens_of_texts_that_cannot_be_are_not_known(server, count):
+def test_impossible_embedding_token_counts_are_unknown(server, count):
     server.counts = count
     reply = ask(server, "embed", "openai/text-embedding-3-small", ["a b"])
     assert len(reply.value[0]) == 8
@@ -332,7 +332,7 @@ def test_tokens_of_texts_that_cannot_be_are_not_known(server, count):
 
 
 @pytest.mark.parametrize("count", [*IMPOSSIBLE, 3.7, "many", [1], {"a": 1}])
-def test_tokens_of_messages_that_cannot_be_are_not_known(server, count):
+def test_impossible_message_token_counts_are_unknown(server, count):
     server.counts = count
     name = "anthropic/claude-3-5-haiku-20241022"
     reply = ask(server, "messages", name, HELLO, max_tokens=9)

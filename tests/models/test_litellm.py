@@ -37,7 +37,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
-    """The environment of the tests: one key of ours, none of the developer's."""
+    """Set a test key and remove the developer's key."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("BARBULE_TEST_KEY", KEY)
     return KEY
@@ -68,7 +68,7 @@ def embed(client: LiteLLMClient, inputs, model: str = "openai/echo", **params) -
         ("openai", "meta-llama/Llama-3", "openai/meta-llama/Llama-3"),
     ],
 )
-def test_qualified(provider, model, expected):
+def test_model_name_is_qualified(provider, model, expected):
     assert qualified(provider, model) == expected
 
 
@@ -82,12 +82,12 @@ def test_endpoint_is_found_by_the_exact_prefix():
 
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "", "/x", "openai/"])
-def test_a_model_without_a_provider_is_refused(model):
+def test_model_without_a_provider_is_rejected(model):
     with pytest.raises(ConfigurationError, match=r"names no provider.*prefix, like 'openai/"):
         LiteLLMClient().endpoint(model)
 
 
-def test_no_module_of_models_imports_litellm():
+def test_models_package_does_not_import_litellm():
     code = textwrap.dedent("""
         import sys
         import barbule.models, barbule.models.base, barbule.models.litellm.client
@@ -101,7 +101,7 @@ def test_no_module_of_models_imports_litellm():
 # -- Answers -------------------------------------------------------------------------------------
 
 
-def test_a_chat_has_exactly_the_documented_shape(server):
+def test_chat_reply_has_the_documented_shape(server):
     reply = chat(client_of(server))
     identity = reply.value.pop("id")
     assert identity.startswith("chatcmpl-")
@@ -128,7 +128,7 @@ def test_a_chat_has_exactly_the_documented_shape(server):
     assert reply.headers["content-type"] == "application/json"
 
 
-def test_the_cost_of_a_known_model_is_known_and_of_an_unknown_one_is_not(server):
+def test_cost_is_known_for_known_models_only(server):
     client = client_of(server)
     assert chat(client, "openai/gpt-4o-mini").usage.usd == pytest.approx(2 * 15e-8 + 3 * 60e-8)
     assert chat(client, "openai/echo").usage.usd is None
@@ -145,7 +145,7 @@ def test_tool_calls_are_typed(server):
     assert message["tool_calls"] == [{"id": "call_1", "type": "function", "function": function}]
 
 
-def test_a_refusal_is_told(server):
+def test_refusal_is_returned(server):
     message = chat(client_of(server), "openai/refuses").value["choices"][0]["message"]
     assert (message["content"], message["refusal"]) == (None, "I cannot help with that.")
 
@@ -157,7 +157,7 @@ def test_reasoning_is_kept(server):
     assert message["content"] == "echo: hello there"
 
 
-def test_vision_messages_reach_the_server_whole(server):
+def test_vision_messages_are_sent_unchanged(server):
     parts = [
         {"type": "text", "text": "Describe the image"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
@@ -168,7 +168,7 @@ def test_vision_messages_reach_the_server_whole(server):
     assert server.requests[0]["messages"] == messages
 
 
-def test_parameters_reach_the_server(server):
+def test_parameters_are_sent_to_the_server(server):
     schema = {"type": "object", "properties": {"name": {"type": "string"}}}
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
     reply = chat(
@@ -178,12 +178,12 @@ def test_parameters_reach_the_server(server):
     assert body["model"] == "echo"
     assert (body["temperature"], body["max_tokens"], body["seed"]) == (0.2, 7, 3)
     assert body["response_format"] == form
-    assert body["min_p"] == 0.1  # not one of OpenAI's, but the server's affair
+    assert body["min_p"] == 0.1  # not an OpenAI parameter, passed to the server
     content = reply.value["choices"][0]["message"]["content"]
     assert json.loads(content) == {"name": "hello there"}
 
 
-def test_embeddings_come_in_input_order_as_floats(server):
+def test_embeddings_are_floats_in_input_order(server):
     texts = ["one", "two words", "three"]
     reply = embed(client_of(server), texts, "openai/shuffled")
     assert reply.value == [pytest.approx(embedding_of(text)) for text in texts]
@@ -193,13 +193,13 @@ def test_embeddings_come_in_input_order_as_floats(server):
 
 
 @pytest.mark.parametrize("model", ["openai/text-embedding-3-small", "openai/of-a-local-server"])
-def test_dimensions_reach_the_server(server, model):
+def test_dimensions_are_sent_to_the_server(server, model):
     reply = embed(client_of(server), ["a"], model, dimensions=5)
     assert [len(vector) for vector in reply.value] == [5]
     assert "allowed_openai_params" not in server.requests[0]
 
 
-def test_nothing_to_embed_asks_nothing(server):
+def test_embedding_of_no_texts_sends_no_request(server):
     assert embed(client_of(server), []) == Reply([], Usage(0, 0, 0.0))
     assert server.count == 0
 
@@ -211,7 +211,7 @@ def sent_keys(server: FakeModels) -> list[str]:
     return [request.headers["authorization"] for request in server.received]
 
 
-def test_the_key_is_read_from_the_named_variable_at_each_call(server, monkeypatch):
+def test_key_is_read_from_its_variable_at_each_call(server, monkeypatch):
     client = client_of(server)
     chat(client)
     monkeypatch.setenv("BARBULE_TEST_KEY", "another-key")
@@ -220,7 +220,7 @@ def test_the_key_is_read_from_the_named_variable_at_each_call(server, monkeypatc
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_an_unset_key_variable_is_named(server, monkeypatch, value):
+def test_unset_key_variable_is_named(server, monkeypatch, value):
     monkeypatch.delenv("BARBULE_TEST_KEY")
     if value is not None:
         monkeypatch.setenv("BARBULE_TEST_KEY", value)
@@ -229,7 +229,7 @@ def test_an_unset_key_variable_is_named(server, monkeypatch, value):
     assert server.count == 0
 
 
-def test_a_server_of_ones_own_needs_no_key(server, monkeypatch):
+def test_local_server_needs_no_key(server, monkeypatch):
     client = client_of(server, api_key_env=None)
     chat(client)
     embed(client, ["a"])
@@ -238,7 +238,7 @@ def test_a_server_of_ones_own_needs_no_key(server, monkeypatch):
     assert sent_keys(server) == ["Bearer not-needed", "Bearer not-needed", f"Bearer {KEY}"]
 
 
-def test_without_any_key_the_usual_variable_is_named():
+def test_missing_key_error_names_the_default_variable():
     with pytest.raises(ModelError, match="Set the environment variable OPENAI_API_KEY") as caught:
         chat(LiteLLMClient())
     assert not caught.value.retryable
@@ -253,7 +253,7 @@ def test_without_any_key_the_usual_variable_is_named():
         ("num_retries", "number of retries"),
     ],
 )
-def test_what_is_set_elsewhere_cannot_be_passed(server, name, hint):
+def test_reserved_parameters_are_rejected(server, name, hint):
     with pytest.raises(ConfigurationError, match=f"'{name}' cannot be passed.*{hint}"):
         chat(client_of(server), **{name: True})
     assert server.count == 0
@@ -262,7 +262,7 @@ def test_what_is_set_elsewhere_cannot_be_passed(server, name, hint):
 # -- Failures ------------------------------------------------------------------------------------
 
 FAILURES = [
-    # model, retryable, retry_after, what the message says, what the hint says
+    # model, retryable, retry_after, message, hint
     ("rate-limited", True, 0.05, "Rate limit reached for requests", "lower max_concurrency"),
     ("quota", False, None, "exceeded your current quota", "billing"),
     ("err500", True, None, "boom", "provider's side"),
@@ -277,7 +277,9 @@ FAILURES = [
 
 @pytest.mark.parametrize("verb", [chat, embed])
 @pytest.mark.parametrize(("model", "retryable", "retry_after", "message", "hint"), FAILURES)
-def test_failures(server, verb, model, retryable, retry_after, message, hint):
+def test_failures_report_message_hint_and_retryability(
+    server, verb, model, retryable, retry_after, message, hint
+):
     arguments = {"inputs": ["hello"]} if verb is embed else {}
     with pytest.raises(ModelError, match=f"(?s){message}.*{hint}") as caught:
         verb(client_of(server), model=f"openai/{model}", **arguments)
@@ -286,14 +288,14 @@ def test_failures(server, verb, model, retryable, retry_after, message, hint):
     assert error.message.startswith(f"model 'openai/{model}' at {server.url}: ")
     assert "litellm" not in str(error).lower()
     assert "OpenAIException" not in str(error)
-    assert server.count == 1, "asked again on its own"
+    assert server.count == 1, "the client retried by itself"
     text = f"{error!s} {error!r} {''.join(traceback.format_exception(error))}"
     assert KEY not in text
     assert error.__cause__ is None
     assert error.__context__ is None
 
 
-def test_no_key_is_printed_or_logged(server, capfd, caplog):
+def test_key_is_neither_printed_nor_logged(server, capfd, caplog):
     for model in ("auth", "err500", "malformed"):
         with pytest.raises(ModelError, match=f"openai/{model}"):
             chat(client_of(server), f"openai/{model}")
@@ -302,7 +304,7 @@ def test_no_key_is_printed_or_logged(server, capfd, caplog):
     assert "litellm" not in printed.out.lower()
 
 
-def test_an_answer_that_does_not_come_is_a_retryable_failure(server):
+def test_missing_answer_is_a_retryable_failure(server):
     with pytest.raises(ModelError, match=r"no answer within 0\.2 s.*Raise timeout") as caught:
         chat(client_of(server, timeout=0.2), "openai/slow")
     assert caught.value.retryable
@@ -310,7 +312,7 @@ def test_an_answer_that_does_not_come_is_a_retryable_failure(server):
 
 @pytest.mark.parametrize("head", [HEADERS, b"HTTP/1.1 200 OK\r\n"])
 @pytest.mark.parametrize("verb", ["chat", "embed", "messages"])
-def test_an_answer_that_drips_has_one_limit(head, verb):
+def test_slow_answer_has_one_time_limit(head, verb):
     requests = {
         "chat": ("openai/x", [{"role": "user", "content": "hi"}], {}),
         "messages": ("anthropic/x", [{"role": "user", "content": "hi"}], {"max_tokens": 9}),
@@ -330,9 +332,9 @@ def test_an_answer_that_drips_has_one_limit(head, verb):
     assert caught.value.charged
 
 
-def test_a_refused_connection_says_where_and_what_to_do():
+def test_refused_connection_names_address_and_remedy():
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        unused.bind(("127.0.0.1", 0))  # bound but not listening, so connections are refused
         base = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         client = LiteLLMClient({"openai": Endpoint("openai", api_base=base)})
         with pytest.raises(
@@ -343,20 +345,20 @@ def test_a_refused_connection_says_where_and_what_to_do():
     assert str(caught.value).count(base) == 2
 
 
-def test_an_unknown_provider_is_not_retryable():
+def test_unknown_provider_is_not_retryable():
     with pytest.raises(ModelError, match=r"'nobody/x'.*with a prefix LiteLLM knows") as caught:
         chat(LiteLLMClient(), "nobody/x")
     assert not caught.value.retryable
 
 
-def test_a_call_that_cannot_be_built_is_not_retryable(server):
+def test_invalid_call_is_not_retryable(server):
     with pytest.raises(ModelError, match="Correct the model, the messages") as caught:
         chat(client_of(server), messages="not a list of messages")
     assert not caught.value.retryable
     assert server.count == 0
 
 
-def test_a_missing_package_is_named():
+def test_missing_package_is_named():
     error = model_error(
         ModuleNotFoundError("No module named 'boto3'"), "bedrock/x", Endpoint("x"), timeout=1
     )
@@ -364,7 +366,7 @@ def test_a_missing_package_is_named():
     assert "'boto3'. Install the package" in str(error)
 
 
-def test_a_parameter_that_the_provider_does_not_take_is_an_error():
+def test_unsupported_parameter_is_an_error():
     client = LiteLLMClient({"anthropic": Endpoint("anthropic", api_key_env="BARBULE_TEST_KEY")})
     with pytest.raises(ModelError, match=r"logit_bias.*allowed_openai_params") as caught:
         chat(client, "anthropic/claude-sonnet-4-5", logit_bias={"1": 1})
@@ -384,7 +386,7 @@ def test_a_parameter_that_the_provider_does_not_take_is_an_error():
         "the other is another-secret-4711",
     ],
 )
-def test_no_secret_stays_in_a_message(monkeypatch, spoken):
+def test_error_message_contains_no_secret(monkeypatch, spoken):
     monkeypatch.setenv("SOME_OTHER_TOKEN", "another-secret-4711")
     endpoint = Endpoint("openai", api_base="http://user:abc.def.ghi0123@host/v1")
     error = model_error(RuntimeError(spoken), "openai/x", endpoint, key=KEY, timeout=1)
@@ -394,7 +396,7 @@ def test_no_secret_stays_in_a_message(monkeypatch, spoken):
     assert not [secret for secret in secrets if secret in text]
 
 
-PLAIN_KEY = "9f8e7d6c5b4a-9281/06f5e4d3c2b1a0"  # which no pattern knows for a key
+PLAIN_KEY = "9f8e7d6c5b4a-9281/06f5e4d3c2b1a0"  # matches no known key pattern
 
 
 @pytest.mark.parametrize("padding", [0, 300, 460, 480, 490, 498, 19_980])
@@ -412,7 +414,7 @@ PLAIN_KEY = "9f8e7d6c5b4a-9281/06f5e4d3c2b1a0"  # which no pattern knows for a k
         f"api_key: {PLAIN_KEY[:16]} {PLAIN_KEY[16:]}",
     ],
 )
-def test_a_key_is_hidden_however_it_is_written_and_before_it_is_cut(padding, written):
+def test_key_is_redacted_in_every_spelling_and_before_truncation(padding, written):
     for spoken in ("p" * padding + written, " " * padding + written):
         error = model_error(
             RuntimeError(spoken), "openai/x", Endpoint("openai"), key=PLAIN_KEY, timeout=1
@@ -423,7 +425,7 @@ def test_a_key_is_hidden_however_it_is_written_and_before_it_is_cut(padding, wri
         assert len(error.message) < 600
 
 
-def test_hiding_takes_time_by_the_length_of_the_text(monkeypatch):
+def test_redaction_takes_linear_time(monkeypatch):
     monkeypatch.setenv("SOME_TOKEN", "a+a+a+a+a+a+a+b")
     started = time.monotonic()
     for spoken in ("a+" * 10**6, "%25" * 10**6, "\\" * 10**6, "sk-" * 10**6, "a " * 10**6):
@@ -445,7 +447,7 @@ def test_hiding_takes_time_by_the_length_of_the_text(monkeypatch):
         ({}, '"retryDelay": "34s"', 34.0),
     ],
 )
-def test_how_long_to_wait_is_read_from_headers_or_words(headers, spoken, seconds):
+def test_retry_delay_is_read_from_headers_or_message(headers, spoken, seconds):
     class RateLimitError(Exception):
         litellm_response_headers = headers
 
@@ -457,7 +459,7 @@ def test_how_long_to_wait_is_read_from_headers_or_words(headers, spoken, seconds
 # -- Concurrency ---------------------------------------------------------------------------------
 
 
-def test_calls_run_side_by_side(server):
+def test_calls_run_concurrently(server):
     server.latency = 0.1
     client = client_of(server)
 
@@ -473,7 +475,7 @@ def test_calls_run_side_by_side(server):
     assert server.max_in_flight > 1
 
 
-def test_one_client_serves_many_loops_at_once(server):
+def test_client_serves_several_event_loops(server):
     client = client_of(server)
     server.latency = 0.02
     failures: list[BaseException] = []
@@ -485,7 +487,7 @@ def test_one_client_serves_many_loops_at_once(server):
         try:
             for _ in range(3):
                 asyncio.run(several())
-        except BaseException as error:  # noqa: BLE001  # handed to the test's own thread
+        except BaseException as error:  # noqa: BLE001  # passed to the test thread
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -497,8 +499,8 @@ def test_one_client_serves_many_loops_at_once(server):
     assert server.count == 60
 
 
-def test_no_connection_outlives_its_loop(server):
-    # An unclosed one would warn when it is collected, and warnings are errors here.
+def test_connection_is_closed_with_its_loop(server):
+    # An unclosed connection warns when it is collected, and warnings are errors here.
     chat(client_of(server))
     embed(client_of(server), ["a"])
     gc.collect()

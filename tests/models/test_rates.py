@@ -1,4 +1,4 @@
-"""Concurrency, rate limits, backoff and retries, on a clock that tests turn by hand."""
+"""Concurrency, rate limits, backoff and retries, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from patience import PATIENCE
 
 
 class Clock:
-    """Time that passes only when everybody sleeps."""
+    """A clock that advances only when all coroutines sleep."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,7 +35,7 @@ class Clock:
         await future
 
     async def run(self, *work):
-        """Run coroutines to their end, moving the clock whenever all of them wait."""
+        """Run coroutines to completion, advancing the clock whenever all of them sleep."""
         tasks = [asyncio.ensure_future(one) for one in work]
         while not all(task.done() for task in tasks):
             for _ in range(20):
@@ -63,7 +63,7 @@ def limited(retry_after: float | None = 0.0) -> ModelError:
 # -- Gate ----------------------------------------------------------------------------------------
 
 
-def test_starts_wide_and_never_exceeds_its_width(clock):
+def test_gate_never_exceeds_its_width(clock):
     gate = gate_on(clock, 4)
     in_flight = []
 
@@ -81,7 +81,7 @@ def test_starts_wide_and_never_exceeds_its_width(clock):
     assert clock.now == 1003.0  # three rounds of four
 
 
-def test_waiting_requests_enter_in_the_order_of_their_arrival(clock):
+def test_waiting_requests_enter_in_arrival_order(clock):
     gate = gate_on(clock, 1)
     entered = []
 
@@ -97,7 +97,7 @@ def test_waiting_requests_enter_in_the_order_of_their_arrival(clock):
     assert entered == list(range(6))
 
 
-def test_a_burst_of_rate_limits_halves_once_and_later_ones_again(clock):
+def test_burst_of_rate_limits_halves_the_gate_once(clock):
     gate = gate_on(clock, 64)
     for _ in range(20):
         gate.throttled(None)
@@ -107,7 +107,7 @@ def test_a_burst_of_rate_limits_halves_once_and_later_ones_again(clock):
     assert gate.limit == 16
 
 
-def test_the_width_stays_at_one_at_least(clock):
+def test_gate_width_is_at_least_one(clock):
     gate = gate_on(clock, 4)
     for _ in range(10):
         clock.now += 2
@@ -115,7 +115,7 @@ def test_the_width_stays_at_one_at_least(clock):
     assert gate.limit == 1
 
 
-def test_successes_widen_additively_up_to_the_full_width(clock):
+def test_successes_widen_the_gate_up_to_its_width(clock):
     gate = gate_on(clock, 64)
     gate.throttled(None)
     widths = [gate.limit]
@@ -129,7 +129,7 @@ def test_successes_widen_additively_up_to_the_full_width(clock):
     assert gate.limit == 64
 
 
-def test_nothing_starts_before_retry_after(clock):
+def test_retry_after_delays_all_starts(clock):
     gate = gate_on(clock, 8)
     starts = []
 
@@ -139,14 +139,14 @@ def test_nothing_starts_before_retry_after(clock):
 
     async def main():
         gate.throttled(7.0)
-        gate.throttled(3.0)  # a shorter wish does not shorten a longer one
+        gate.throttled(3.0)  # a shorter delay does not shorten a longer one
         await clock.run(*(work() for _ in range(3)))
 
     asyncio.run(main())
     assert starts == [1007.0] * 3
 
 
-def test_rpm_spreads_the_starts(clock):
+def test_rpm_spaces_the_starts(clock):
     gate = gate_on(clock, 100, rpm=60)
     starts = []
 
@@ -162,7 +162,7 @@ def test_rpm_spreads_the_starts(clock):
     assert starts[10:] == pytest.approx([1, 2, 3, 4, 5])
 
 
-def test_tpm_pauses_while_too_many_tokens_were_used(clock):
+def test_tpm_delays_starts_after_heavy_use(clock):
     gate = gate_on(clock, 100, tpm=600)
     starts = []
 
@@ -176,15 +176,15 @@ def test_tpm_pauses_while_too_many_tokens_were_used(clock):
             await clock.run(work())
 
     asyncio.run(main())
-    # 100 tokens may be used at once, ten are regained each second.
+    # 100 tokens at once, refilled by ten per second.
     assert starts == pytest.approx([0, 5, 20])
 
 
-def test_tpm_counts_what_is_in_flight_by_what_the_latest_used(clock):
+def test_tpm_estimates_requests_in_flight_from_recent_usage(clock):
     gate = gate_on(clock, 100, tpm=60_000)  # 10,000 tokens at once, 1,000 a second
     for _ in range(100):
         gate.succeeded(tokens=1000)
-    clock.now += 120  # all of it is there again
+    clock.now += 120  # fully refilled
     most = 0
 
     async def work():
@@ -202,7 +202,7 @@ def test_tpm_counts_what_is_in_flight_by_what_the_latest_used(clock):
     assert clock.now - 1120 == pytest.approx(31, abs=4)  # 40,000 tokens, of which 10,000 at once
 
 
-def test_a_reply_that_nothing_is_left_of_makes_the_next_wait(clock):
+def test_exhausted_rate_limit_headers_delay_the_next_request(clock):
     gate = gate_on(clock, 8)
     spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m10s"}
 
@@ -216,7 +216,7 @@ def test_a_reply_that_nothing_is_left_of_makes_the_next_wait(clock):
         return Reply("x", Usage(), headers)
 
     assert asyncio.run(main()) == pytest.approx(6.0)
-    assert gate.limit == 8  # it was not refused, so it stays as wide
+    assert gate.limit == 8  # no rejection, so the width stays
 
 
 @pytest.mark.parametrize(
@@ -246,11 +246,11 @@ def test_a_reply_that_nothing_is_left_of_makes_the_next_wait(clock):
         ),
     ],
 )
-def test_headers_tell_how_long_to_wait(headers, seconds):
+def test_reset_headers_give_the_delay(headers, seconds):
     assert seconds_until_reset(headers, datetime(2026, 1, 1, tzinfo=UTC)) == pytest.approx(seconds)
 
 
-def test_a_cancelled_wait_leaves_the_gate_usable(clock):
+def test_cancelled_wait_leaves_the_gate_usable(clock):
     gate = gate_on(clock, 1)
 
     async def main():
@@ -267,7 +267,7 @@ def test_a_cancelled_wait_leaves_the_gate_usable(clock):
     asyncio.run(main())
 
 
-def test_a_failure_inside_frees_the_slot(clock):
+def test_exception_releases_the_slot(clock):
     gate = gate_on(clock, 1)
 
     async def main():
@@ -279,7 +279,7 @@ def test_a_failure_inside_frees_the_slot(clock):
     asyncio.run(main())
 
 
-def test_answers_that_are_not_written_yet_take_room_as_if_they_were_in_flight(clock):
+def test_unwritten_answers_occupy_slots(clock):
     gate = gate_on(clock, 2)
     begun = []
     waiting = []
@@ -303,12 +303,12 @@ def test_answers_that_are_not_written_yet_take_room_as_if_they_were_in_flight(cl
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
-def test_a_gate_takes_its_limits_from_an_endpoint():
+def test_gate_limits_come_from_the_endpoint():
     gate = Gate.of(Endpoint("openai", max_concurrency=3))
     assert gate.limit == gate.max_concurrency == 3
 
 
-def test_a_gate_of_no_width_is_refused():
+def test_gate_of_zero_width_is_rejected():
     with pytest.raises(ValueError, match="max_concurrency is 0"):
         Gate(0)
 
@@ -328,7 +328,7 @@ def test_backoff_has_full_jitter():
     assert all(0 <= wait <= 4.0 for wait in waits)
 
 
-def test_backoff_never_waits_less_than_it_was_asked_to():
+def test_backoff_is_at_least_retry_after():
     assert all(7.0 <= backoff(1, 7.0) <= 7.5 for _ in range(50))
 
 
@@ -339,8 +339,8 @@ def test_backoff_of_a_huge_attempt_does_not_overflow():
 # -- call_with_retries ---------------------------------------------------------------------------
 
 
-def asking(*outcomes):
-    """Return an `ask` that fails or answers in turn, and the list of its calls."""
+def scripted_call(*outcomes):
+    """Return a call with scripted outcomes, and the list of its calls."""
     left, calls = list(outcomes), []
 
     async def ask() -> Reply:
@@ -361,72 +361,72 @@ def retrying(clock, ask, gate, **options):
     return asyncio.run(main())
 
 
-def test_a_success_is_one_attempt(clock):
-    ask, calls = asking("fine")
+def test_success_takes_one_attempt(clock):
+    ask, calls = scripted_call("fine")
     reply, attempts = retrying(clock, ask, gate_on(clock, 2), retries=3)
     assert (reply.value, attempts, calls, clock.slept) == ("fine", 1, [1], [])
 
 
-def test_retryable_failures_and_timeouts_are_asked_again(clock):
-    ask, _ = asking(ModelError("boom.", retryable=True), TimeoutError(), "fine")
+def test_retryable_failures_and_timeouts_are_retried(clock):
+    ask, _ = scripted_call(ModelError("boom.", retryable=True), TimeoutError(), "fine")
     reply, attempts = retrying(clock, ask, gate_on(clock, 2), retries=3)
     assert (reply.value, attempts) == ("fine", 3)
     assert len(clock.slept) == 2
 
 
-def test_the_last_failure_is_raised_when_the_retries_are_used_up(clock):
-    ask, calls = asking(*(ModelError(f"boom {i}.", retryable=True) for i in range(1, 9)))
+def test_last_failure_is_raised_after_all_retries(clock):
+    ask, calls = scripted_call(*(ModelError(f"boom {i}.", retryable=True) for i in range(1, 9)))
     with pytest.raises(ModelError, match=r"boom 3\."):
         retrying(clock, ask, gate_on(clock, 2), retries=2)
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize("error", [ModelError("bad key."), ValueError("a bug")])
-def test_other_failures_are_not_asked_again(clock, error):
-    ask, calls = asking(error, "fine")
+def test_other_failures_are_not_retried(clock, error):
+    ask, calls = scripted_call(error, "fine")
     with pytest.raises(type(error), match=str(error)):
         retrying(clock, ask, gate_on(clock, 2), retries=5)
     assert len(calls) == 1
 
 
-def test_no_retries_asks_once(clock):
-    ask, calls = asking(limited(), "fine")
+def test_zero_retries_call_once(clock):
+    ask, calls = scripted_call(limited(), "fine")
     with pytest.raises(ModelError, match="slow down"):
         retrying(clock, ask, gate_on(clock, 2), retries=0)
     assert len(calls) == 1
 
 
-def test_a_rate_limit_narrows_the_gate_and_is_waited_out(clock):
+def test_rate_limit_narrows_the_gate_and_is_retried(clock):
     gate = gate_on(clock, 8)
-    ask, _ = asking(limited(4.0), "fine")
+    ask, _ = scripted_call(limited(4.0), "fine")
     _, attempts = retrying(clock, ask, gate, retries=1)
     assert attempts == 2
     assert gate.limit == 4
     assert clock.now >= 1004.0
 
 
-def test_a_server_error_does_not_narrow_the_gate(clock):
+def test_server_error_does_not_narrow_the_gate(clock):
     gate = gate_on(clock, 8)
-    ask, _ = asking(ModelError("boom.", retryable=True), "fine")
+    ask, _ = scripted_call(ModelError("boom.", retryable=True), "fine")
     retrying(clock, ask, gate, retries=1)
     assert gate.limit == 8
 
 
-def test_a_wait_of_a_day_is_a_failure_now_and_stops_nobody_else(clock):
+def test_retry_after_of_a_day_fails_at_once(clock):
     gate = gate_on(clock, 8)
-    ask, calls = asking(limited(86_400.0), "fine")
+    ask, calls = scripted_call(limited(86_400.0), "fine")
     with pytest.raises(ModelError, match="slow down"):
         retrying(clock, ask, gate, retries=5)
     assert len(calls) == 1
-    other, _ = asking("fine")
+    other, _ = scripted_call("fine")
     retrying(clock, other, gate, retries=0)
     assert clock.now == 1000.0
 
 
-def test_the_slot_is_free_while_a_retry_waits(clock):
+def test_slot_is_free_while_a_retry_waits(clock):
     gate = gate_on(clock, 1)
-    failing, _ = asking(ModelError("boom.", retryable=True), "late")
-    quick, _ = asking("early")
+    failing, _ = scripted_call(ModelError("boom.", retryable=True), "late")
+    quick, _ = scripted_call("early")
     done = []
 
     async def work(ask):

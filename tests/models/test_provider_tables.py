@@ -1,4 +1,4 @@
-"""What is known of models and providers beforehand, against LiteLLM itself."""
+"""Built-in tables of models and providers agree with LiteLLM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = [row for row in dict.fromkeys(PROVIDERS.values()) if row.name != ANY_PROV
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_litellm_knows_the_provider(row):
+def test_litellm_supports_every_provider(row):
     litellm = import_litellm()
     prefixes = {provider.value for provider in litellm.LlmProviders}
     for kind in (None, "chat"):
@@ -27,10 +27,10 @@ def test_litellm_knows_the_provider(row):
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.model], ids=lambda row: row.name)
-def test_the_usual_model_is_a_chat_model_that_litellm_knows(row):
+def test_default_models_are_chat_models_of_litellm(row):
     assert row.answers("chat")
     info = model_info(row.qualified(row.model, "chat"))
-    # Two providers' models are not listed under their own prefix.
+    # Models of two providers are not listed under their own prefix.
     assert info.get("mode") == "chat" or row.name in {"moonshot", "github"}
 
 
@@ -50,12 +50,12 @@ def test_the_usual_model_is_a_chat_model_that_litellm_knows(row):
         ("litellm", "not_in_the_table/x", "chat", "not_in_the_table/x"),
     ],
 )
-def test_a_model_is_named_with_its_prefix(name, model, kind, expected):
+def test_model_name_is_qualified_with_its_prefix(name, model, kind, expected):
     assert PROVIDERS[name].qualified(model, kind) == expected
     assert PROVIDERS[name].qualified(expected, kind) == expected
 
 
-def test_a_prefix_leads_to_its_provider():
+def test_prefix_maps_to_its_provider():
     assert provider_of("ollama_chat") is PROVIDERS["ollama"]
     assert provider_of("vertex") is PROVIDERS["vertex_ai"]
     assert provider_of("nobody") is None
@@ -75,7 +75,7 @@ def test_a_prefix_leads_to_its_provider():
         ("anthropic/text-embedding-3-small", None),
     ],
 )
-def test_the_length_of_vectors(model, length):
+def test_embedding_length_of_known_models(model, length):
     assert vector_length(model) == length
 
 

@@ -1,4 +1,4 @@
-"""Answers whose usage is nonsense, which LiteLLM refuses in part: they are kept, not paid twice."""
+"""Answers with invalid usage, which LiteLLM rejects in part, are kept and not requested again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fakes.models_server import FakeModels
 
 HELLO = [{"role": "user", "content": "hello there"}]
 COUNTS = [3.7, "many", "3.7", -1, 2**70, 1e30, None, [], {}]
-WHOLES = [7, "seven", [1, 2], {"completion_tokens_details": {"reasoning_tokens": "few"}}]
-ASKED = {
+USAGES = [7, "seven", [1, 2], {"completion_tokens_details": {"reasoning_tokens": "few"}}]
+REQUESTS = {
     "chat": (HELLO, {}),
     "messages": (HELLO, {"max_tokens": 9}),
     "embed": (["hello there"], {}),
@@ -41,14 +41,14 @@ def answer_text(value):
     return str(value["choices"] if "choices" in value else value["content"])
 
 
-@pytest.mark.parametrize("verb", ASKED)
-def test_an_answer_with_odd_counts_is_an_answer(client, models, verb):
-    question, more = ASKED[verb]
+@pytest.mark.parametrize("verb", REQUESTS)
+def test_answer_with_invalid_counts_is_kept(client, models, verb):
+    question, more = REQUESTS[verb]
     call = getattr(client, verb)
     usual = answer_text(asyncio.run(call("openai/echo", question, **more)).value)
     for count in COUNTS:
         models.counts = count
-        with warnings.catch_warnings(action="error"):  # as who runs tests may have it
+        with warnings.catch_warnings(action="error"):  # warnings as errors, as in some test suites
             reply = asyncio.run(call("openai/echo", question, **more))
         assert (answer_text(reply.value), reply.usage.tokens_in) == (usual, None), count
         assert not reply.usage.tokens_out
@@ -57,16 +57,16 @@ def test_an_answer_with_odd_counts_is_an_answer(client, models, verb):
 
 
 @pytest.mark.parametrize("verb", ["chat", "messages"])
-@pytest.mark.parametrize("usage", WHOLES, ids=str)
-def test_an_answer_with_odd_usage_is_an_answer(client, models, verb, usage):
-    question, more = ASKED[verb]
+@pytest.mark.parametrize("usage", USAGES, ids=str)
+def test_answer_with_invalid_usage_is_kept(client, models, verb, usage):
+    question, more = REQUESTS[verb]
     models.told = usage
     reply = asyncio.run(getattr(client, verb)("openai/echo", question, **more))
     assert "echo: hello there" in answer_text(reply.value)
     assert reply.usage.tokens_in is None
 
 
-def test_what_can_be_counted_is_taken(client, models):
+def test_valid_counts_are_used(client, models):
     models.told = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1.5}
     reply = asyncio.run(client.chat("openai/gpt-4o-mini", HELLO))
     assert reply.usage == Usage(1000, 100, pytest.approx(1000 * 15e-8 + 100 * 60e-8))
@@ -74,7 +74,7 @@ def test_what_can_be_counted_is_taken(client, models):
     assert asyncio.run(client.chat("openai/gpt-4o-mini", HELLO)).usage == Usage(1000, None, None)
 
 
-def test_calls_of_tools_are_kept(client, models):
+def test_tool_calls_with_invalid_usage_are_kept(client, models):
     models.counts = 3.7
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     reply = asyncio.run(client.chat("openai/echo", HELLO, tools=[tool]))
@@ -82,7 +82,7 @@ def test_calls_of_tools_are_kept(client, models):
 
 
 @pytest.mark.parametrize("form", ["chat", "embeddings"])
-def test_each_row_is_paid_once_and_its_usage_is_estimated(models, tmp_path, form):
+def test_each_row_is_called_once_with_estimated_usage(models, tmp_path, form):
     models.counts = 3.7
     with bb.connect("duckdb://", home=tmp_path, models={"openai": {"api_base": models.url}}):
         table = bb.create_table("t", [{"w": f"row {n}"} for n in range(3)])

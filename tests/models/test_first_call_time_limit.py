@@ -1,4 +1,4 @@
-"""When the time limit of a model call begins, and what is left of a call that is given up."""
+"""Time limit of the first model call: it excludes imports, and cancellation leaves no coroutine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST = """
     asked = ["openai/echo", [{"role": "user", "content": "hi"}]]
 
     class Slow:
-        # Holds up what LiteLLM imports with its first question, as a machine that is busy does.
+        # Delays the imports of the first LiteLLM call, as a busy machine does.
         left = 40
 
         def find_spec(self, name, path=None, target=None):
@@ -43,7 +43,7 @@ PLANS = """
     def answered(ask):
         asyncio.run(ask(*asked))
 
-    def given_up(ask):
+    def cancelled(ask):
         async def main():
             async with asyncio.timeout(0.5):
                 await ask(*asked)
@@ -51,7 +51,7 @@ PLANS = """
         with contextlib.suppress(TimeoutError):
             asyncio.run(main())
 
-    def too_slow(ask):
+    def timed_out(ask):
         try:
             asyncio.run(ask("openai/slow", *asked[1:]))
         except ModelError as error:
@@ -61,8 +61,8 @@ PLANS = """
 """
 
 
-@pytest.mark.parametrize("plan", ["answered", "given_up", "too_slow"])
-def test_what_is_imported_for_the_first_question_is_none_of_its_time(plan):
+@pytest.mark.parametrize("plan", ["answered", "cancelled", "timed_out"])
+def test_time_limit_of_the_first_call_excludes_imports(plan):
     code = textwrap.dedent(PLANS) + textwrap.dedent(FIRST).replace("PLAN", plan)
     done = subprocess.run(
         [sys.executable, "-c", code],
