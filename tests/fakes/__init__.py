@@ -1,1 +1,1 @@
-"""Stand-ins that tests talk to over real protocols: no part of barbule is replaced by them."""
+"""Fake servers and data for tests, used over real protocols; no part of barbule is replaced."""

@@ -1,4 +1,4 @@
-"""Documents of plain texts, and the texts of their chunks."""
+"""Documents of plain text blocks, and the texts of their chunks."""
 
 from __future__ import annotations
 

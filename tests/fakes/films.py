@@ -1,4 +1,4 @@
-"""Small videos and sounds with known content, made with PyAV."""
+"""Small videos and sounds with known content, created with PyAV."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-LEVELS = 8  # of grey between neighbouring frames
+LEVELS = 8  # grey levels between adjacent frames
 
 
-def film(  # noqa: PLR0913 - each is what a test varies
+def film(  # noqa: PLR0913 - tests vary each parameter
     path: Path | str,
     frames: int = 30,
     *,
@@ -70,13 +70,13 @@ SIDEWAYS = (0, 1, -1, 0)
 
 
 def turn(path: Path, matrix: tuple[int, int, int, int] = SIDEWAYS) -> Path:
-    """Mark an MP4 file as filmed otherwise: shown turned by 90 degrees clockwise, or as told.
+    """Set the display matrix of an MP4 file: by default rotated by 90 degrees clockwise.
 
-    A place (x, y) of its pictures is shown at (a x + c y, b x + d y), moved into the positive.
+    A pixel (x, y) is displayed at (a x + c y, b x + d y), shifted to positive coordinates.
     """
     a, b, c, d = (number << 16 for number in matrix)
     data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 4 + 40  # behind version, times, layer and volume
+    place = data.index(b"tkhd") + 4 + 40  # after version, times, layer and volume
     data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     return path

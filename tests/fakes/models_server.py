@@ -1,20 +1,20 @@
 """An OpenAI-compatible model server for tests, over real HTTP on 127.0.0.1.
 
-Owns the wire format, deterministic answers and faults by model name. Uses the standard
-library only and must not import barbule: it stands for somebody else's server.
+Owns the wire format, deterministic answers and faults by model name. Uses only the standard
+library and must not import barbule: it represents a third-party server.
 
 Answers
 -------
-chat            `echo: <last user text>`; content parts answer `parts: text,image_url`;
-                `tools` answers a call of the first tool; a `json_schema` answers an
-                instance of the schema, `json_object` answers `{"echo": <text>}`
-messages        the same in Anthropic's form
+chat            `echo: <last user text>`; content parts return `parts: text,image_url`;
+                `tools` returns a call of the first tool; a `json_schema` returns an
+                instance of the schema, `json_object` returns `{"echo": <text>}`
+messages        the same in the Anthropic format
 embeddings      `embedding_of(text, dimensions or 8)`
-images          a PNG of one pixel; `image-by-url` answers its address here
+images          a PNG of one pixel; `image-by-url` returns its URL on this server
 transcriptions  `heard <number of bytes> bytes of <file name>`, with segments on request
 speech          a WAV file of as many milliseconds as the text has letters
-moderations     texts that hold "kill" are flagged
-rerank          documents by the number of words that they share with the query
+moderations     texts that contain "kill" are flagged
+rerank          documents by the number of words shared with the query
 models          the names in `MODELS`
 
 Models that behave differently
@@ -23,33 +23,32 @@ rate-limited    429 with a retry-after, always; `rate-limited-3`: for the first 
 err500          500, always; `err500-2`: for the first two requests
 auth            401 whose message echoes the key that was received
 ctx, policy     400: context length exceeded, content policy violated
-quota           429: the quota is spent, waiting does not help
+quota           429: the quota is exhausted, a retry does not help
 missing         404: no such model
 slow            answers after a minute
 malformed       200 with a body that is not JSON
 disconnect      closes the connection without an answer
-shuffled        embeddings in reverse order (each with its right index)
-gaps            null instead of the vector of a text that holds "no vector"
+shuffled        embeddings in reverse order, with correct indices
+gaps            null instead of the vector of a text that contains "no vector"
 reasoning       chat answers carry `reasoning_content`
-misfit          structured answers do not fit their schema, always; `misfit-1`: the first time
-fenced          structured answers stand in a Markdown fence, with words around them
-no-schema       400 to a question with a `json_schema`; otherwise JSON if that is asked for
+misfit          structured answers violate their schema, always; `misfit-1`: the first time
+fenced          structured answers in a Markdown fence, with words around it
+no-schema       400 to a request with a `json_schema`; otherwise JSON if requested
 refuses         chat answers are refusals
-caller          asks for the tools that the user's text says, as JSON: [[name, arguments], …];
-                arguments that are a text are sent as they are
-cut             chat answers end in the middle, at `max_tokens`
+caller          calls the tools given in the user's text as JSON: [[name, arguments], …];
+                string arguments are sent unchanged
+cut             chat answers are truncated at `max_tokens`
 
 Faults by script
 ----------------
-`server.script("429", "500", "malformed", "ok")` gives the next requests these fates, in this
-order, whatever their model; see `FATES` for all of them. Some are no answers of a model: a page
-of HTML, half an answer, a reset connection, a redirection to itself.
+`server.script("429", "500", "malformed", "ok")` sets the outcomes of the next requests, in this
+order, for any model; see `FATES` for all of them. Some are not answers of a model: an HTML page,
+half an answer, a reset connection, a redirect to itself.
 
-`server.content` says the text of chat answers, `server.choices` all of their choices.
+`server.content` sets the text of chat answers, `server.choices` all of their choices.
 
-What an answer took is counted in words, unless `server.tokenizer` counts otherwise; where
-`server.usage` is False, answers do not say it. `server.counts` is told in place of each count,
-and `server.told` in place of all of them.
+Usage is counted in words unless `server.tokenizer` is set. With `server.usage` False, answers
+include no usage. `server.counts` replaces each count, `server.told` the whole usage.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ FATES += _ANSWERS
 
 
 def _raw(kind: str, body: bytes, length: int | None = None, more: str = "") -> bytes:
-    """Return an answer with the status 200, as it is sent."""
+    """Return the raw response with status 200."""
     size = len(body) if length is None else length
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {size}\r\n{more}\r\n"
     return head.encode() + body
@@ -128,17 +127,17 @@ _TEMPORARY = {
 
 
 def embedding_of(text: str, dimensions: int = 8) -> list[float]:
-    """Return the unit vector that the server answers for a text."""
+    """Return the unit vector that the server returns for a text."""
     raw = hashlib.shake_256(text.encode()).digest(4 * dimensions)
     numbers = [n / 2**31 - 1 for n in struct.unpack(f">{dimensions}I", raw)]
     norm = math.sqrt(sum(n * n for n in numbers)) or 1.0
-    # Through float32, so that both encodings of the wire give the same numbers.
+    # Through float32, so that both wire encodings give equal numbers.
     return list(struct.unpack(f"<{dimensions}f", _packed([n / norm for n in numbers])))
 
 
 @dataclass
 class Request:
-    """What one HTTP request brought."""
+    """One HTTP request."""
 
     method: str
     path: str
@@ -153,12 +152,12 @@ class Request:
 
 @dataclass
 class Response:
-    """What goes back; a body that is not bytes is sent as JSON."""
+    """One HTTP response; a body that is not bytes is sent as JSON."""
 
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None  # what is sent as it is, before the connection is closed
+    raw: bytes | None = None  # sent unchanged before the connection is closed
 
     def encoded(self) -> bytes:
         if self.raw is not None:
@@ -244,7 +243,7 @@ class FakeModels:
             return len(self._received)
 
     def reset(self) -> None:
-        """Forget all requests and start the counted faults again."""
+        """Clear all requests and restart the counted faults."""
         with self._lock:
             self._received.clear()
             self._faults.clear()
@@ -252,13 +251,13 @@ class FakeModels:
             self.max_in_flight = self._in_flight
 
     def script(self, *fates: str) -> None:
-        """Give the next requests these fates, one each."""
+        """Set the outcomes of the next requests, one each."""
         if unknown := set(fates) - set(FATES):
             raise ValueError(f"no fates: {unknown}")
         with self._lock:
             self._script.extend(fates)
 
-    # -- the server's own thread -------------------------------------------------------------
+    # -- server thread -----------------------------------------------------------------------
 
     def _serve(self) -> None:
         try:
@@ -281,7 +280,7 @@ class FakeModels:
                 response = await self._respond(request)
                 if response is None:
                     break
-                if response.raw == b"":  # with a reset, and not in order
+                if response.raw == b"":  # with a reset instead of a regular close
                     writer.transport.abort()
                     break
                 writer.write(response.encoded())
@@ -289,7 +288,7 @@ class FakeModels:
                 if response.raw is not None:
                     break
         except (asyncio.CancelledError, ConnectionError):
-            pass  # the test ended, or the client went away: both are ordinary here
+            pass  # the test ended or the client disconnected
         finally:
             writer.close()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
@@ -395,7 +394,7 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
 
 
 def _parts(kind: str, raw: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Take a form with files apart."""
+    """Parse a form with files."""
     form = BytesParser().parsebytes(f"content-type: {kind}\r\n\r\n".encode() + raw)
     body: dict[str, Any] = {}
     files: dict[str, bytes] = {}
@@ -443,7 +442,7 @@ def _answer(request: Request, url: str) -> Response:
 def _counted(
     asked: dict[str, Any], answer: dict[str, Any], count: Callable[[str], int]
 ) -> dict[str, int]:
-    """Count tokens as a provider does: all that stands in the prompt, and marks around it."""
+    """Count tokens as a provider does: the prompt and its message markers."""
     texts = [asked["input"]] if isinstance(asked.get("input"), str) else asked.get("input") or []
     prompt = sum(map(count, texts))
     for message in asked.get("messages", []):
@@ -463,7 +462,7 @@ def _counted(
 
 
 def _typescript(tools: list[dict[str, Any]]) -> str:
-    """Write tools as OpenAI's models read them."""
+    """Format tools as OpenAI models receive them."""
     lines = ["namespace functions {", ""]
     for tool in tools:
         function = tool["function"]
@@ -476,7 +475,7 @@ def _typescript(tools: list[dict[str, Any]]) -> str:
 
 
 def _of_part(part: dict[str, Any], count: Callable[[str], int]) -> int:
-    return count(part["text"]) if part["type"] == "text" else 255  # an image of one tile
+    return count(part["text"]) if part["type"] == "text" else 255  # a one-tile image
 
 
 def _chat(body: dict[str, Any], *, misfit: bool = False) -> dict[str, Any]:
@@ -540,7 +539,7 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tool_calls(body: dict[str, Any], text: str) -> list[dict[str, Any]]:
-    """Ask for what the text says, or for the first tool."""
+    """Return the tool calls given in the text, or a call of the first tool."""
     asked = [[body["tools"][0]["function"]["name"], {"text": text}]] if body.get("tools") else []
     if body.get("model") == "caller":
         asked = json.loads(text)
@@ -558,7 +557,7 @@ def _tool_calls(body: dict[str, Any], text: str) -> list[dict[str, Any]]:
 
 
 def _messages(body: dict[str, Any]) -> dict[str, Any]:
-    """Answer in Anthropic's form, as far as the tests need it."""
+    """Answer in the Anthropic format, as far as the tests need it."""
     content = body["messages"][-1]["content"]
     said = (
         f"echo: {content}"

@@ -1,4 +1,4 @@
-"""Models of transformers with tiny random weights, saved to folders as real ones are."""
+"""Transformers models with tiny random weights, saved to folders like real ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COCO = {0: "N/A", 1: "cat", 2: "dog", 3: "feather"}
 
 
 def tokenizer(**options: Any) -> Any:
-    """Make a tokenizer of whole words; with `pair`, texts begin and end as BERT's do."""
+    """Create a word tokenizer; with `pair`, with the start and end tokens of BERT."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -73,7 +73,7 @@ def _bert_config(**more: Any) -> Any:
 
 
 def bert(folder: Path) -> str:
-    """Save a plain transformer for texts."""
+    """Save a plain text transformer."""
     from transformers import BertModel
 
     _seeded()
@@ -81,7 +81,7 @@ def bert(folder: Path) -> str:
 
 
 def classifier(folder: Path, labels: list[str], **more: Any) -> str:
-    """Save a classifier of texts, or of pairs of texts."""
+    """Save a classifier for texts or pairs of texts."""
     from transformers import BertForSequenceClassification
 
     _seeded()
@@ -108,7 +108,7 @@ def gpt2(folder: Path, *, chat: bool = False) -> str:
 
 
 def t5(folder: Path) -> str:
-    """Save a model that turns one text into another."""
+    """Save a text-to-text model."""
     from transformers import T5Config, T5ForConditionalGeneration
 
     _seeded()
@@ -121,7 +121,7 @@ def t5(folder: Path) -> str:
 
 
 def m2m(folder: Path) -> str:
-    """Save a model that translates between many languages."""
+    """Save a multilingual translation model."""
     from transformers import M2M100Config, M2M100ForConditionalGeneration
 
     _seeded()
@@ -136,7 +136,7 @@ def m2m(folder: Path) -> str:
 
 
 def clip(folder: Path) -> str:
-    """Save a CLIP model: texts and images in one space of 12 numbers."""
+    """Save a CLIP model: texts and images in one space of 12 dimensions."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
     _seeded()
@@ -154,7 +154,7 @@ def clip(folder: Path) -> str:
 
 
 def detr(folder: Path) -> str:
-    """Save a detector that knows the names of `COCO`."""
+    """Save an object detector with the labels of `COCO`."""
     from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessor, ResNetConfig
 
     _seeded()
@@ -174,7 +174,7 @@ def detr(folder: Path) -> str:
 
 
 def vit(folder: Path) -> str:
-    """Save a classifier of images with three classes."""
+    """Save an image classifier with three classes."""
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     _seeded()
@@ -187,7 +187,7 @@ def vit(folder: Path) -> str:
 
 
 def blip(folder: Path) -> str:
-    """Save a captioner."""
+    """Save an image captioning model."""
     from transformers import (
         BlipConfig,
         BlipForConditionalGeneration,
@@ -210,7 +210,7 @@ def blip(folder: Path) -> str:
 
 
 def whisper(folder: Path) -> str:
-    """Save a model that hears: it writes tokens of random meaning."""
+    """Save a speech recognition model with random output."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from tokenizers.decoders import ByteLevel
     from transformers import (

@@ -1,4 +1,4 @@
-"""A small web server on loopback, for as long as a `with` block lasts."""
+"""A small web server on loopback for the duration of a `with` block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Answer = tuple[int, str, bytes]
 
 @contextlib.contextmanager
 def serving(answer: Callable[[str], Answer]) -> Iterator[str]:
-    """Serve what `answer` gives for a path (status, content type, body); yield the address."""
+    """Serve the result of `answer` for a path (status, content type, body); yield the address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

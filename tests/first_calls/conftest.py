@@ -1,4 +1,4 @@
-"""A database that another process made, and programs that open it in processes of their own."""
+"""A database created by another process, and programs that open it in new processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 
 class FreshProcesses:
-    """Runs programs in processes that have not used barbule yet."""
+    """Runs programs in processes that have not imported barbule."""
 
     def __init__(self) -> None:
         command = [sys.executable, str(HERE / "fresh.py")]
@@ -75,24 +75,24 @@ def _write_files(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def made(
+def database_files(
     fresh_processes: FreshProcesses, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """Let another process make a DuckDB database; the folders of its files and of its home."""
+    """Create a DuckDB database in another process; return the folders of its files and home."""
     folder = tmp_path_factory.mktemp("made")
     files, home = folder / "files", folder / "home"
     files.mkdir()
     _write_files(files)
-    program = Path(shutil.copy(HERE / "making.py", files))
+    program = Path(shutil.copy(HERE / "make_database.py", files))
     fresh_processes.run(program, files, BARBULE_HOME=str(home), BARBULE_VECTORS="exact:")
     return files, home
 
 
 @pytest.fixture
-def fresh(
+def run_fresh(
     fresh_processes: FreshProcesses, backend_url: str | None, tmp_path: Path
 ) -> Callable[[str], None]:
-    """Return what runs a program as the first thing of a process, in the same place each time."""
+    """Return a function that runs a program in a new process, always in the same folder."""
     work = tmp_path / "first"
     work.mkdir()
     settings = {"BARBULE_HOME": str(tmp_path / "copy"), "BARBULE_VECTORS": "exact:"}
@@ -108,17 +108,17 @@ def fresh(
 
 
 @pytest.fixture
-def opened(
-    made: tuple[Path, Path],
-    fresh: Callable[[str], None],
+def run_with_database(
+    database_files: tuple[Path, Path],
+    run_fresh: Callable[[str], None],
     backend_url: str | None,
     tmp_path: Path,
 ) -> Callable[[str], None]:
-    """Return the same beside a database that another process made, a copy of its own."""
-    files, home = made
+    """Return the same function, with a copy of a database that another process created."""
+    files, home = database_files
     shutil.copytree(files, tmp_path / "first", dirs_exist_ok=True)
     if backend_url is None:
         shutil.copytree(home, tmp_path / "copy")
     else:
-        fresh((HERE / "making.py").read_text())
-    return fresh
+        run_fresh((HERE / "make_database.py").read_text())
+    return run_fresh

@@ -1,8 +1,7 @@
-"""Run programs in processes that have not used barbule yet, one after the other.
+"""Run programs one after the other in processes that have not imported barbule.
 
-A server: it imports the libraries that opening a session imports, but nothing of barbule, and
-forks for each program. A child begins as `python program.py` does, without importing Ibis and
-Arrow again.
+The server imports the libraries that a session imports, without barbule, and forks for each
+program. A child starts like `python program.py`, without importing Ibis and Arrow again.
 
 It reads a line of JSON for each program: its `path`, the folder `cwd`, the variables `env`, and
 the file `output` for what it prints. It answers with the exit code in a line.
@@ -30,7 +29,7 @@ print(*(name for name in sys.modules if not name.startswith(("barbule", "__m")))
 
 
 def main() -> None:
-    """Serve until there are no more programs."""
+    """Serve until the input ends."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [sys.executable, "-c", IMPORTED],
@@ -56,7 +55,7 @@ def _answer(value: object) -> None:
 
 
 def _run(program: dict[str, Any]) -> None:
-    """Do in this process what `python program.py` does, and end it."""
+    """Run a program in this process like `python program.py`, and exit."""
     used = [name for name in sys.modules if name.partition(".")[0] == "barbule"]
     assert not used, used
     output = os.open(program["output"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
@@ -71,7 +70,7 @@ def _run(program: dict[str, Any]) -> None:
     code = 0
     try:
         runpy.run_path(program["path"], run_name="__main__")
-    except BaseException:  # noqa: BLE001 - whatever ends a program
+    except BaseException:  # noqa: BLE001 - any exit of a program
         traceback.print_exc()
         code = 1
     atexit._run_exitfuncs()

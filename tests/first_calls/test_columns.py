@@ -1,4 +1,4 @@
-"""Columns of each type may be the first thing that a process asks for, with their methods."""
+"""A column of any type, and any of its methods, can be the first use of barbule in a process."""
 
 from __future__ import annotations
 
@@ -102,15 +102,18 @@ JSON = {
     "nullif": "'x'",
     "try_cast": "'int64'",
 }
-# What is there besides: Json refuses it, media are texts to Ibis.
-BESIDES = {"meta": {"max", "min"}, **{each: {"find"} for each in ("img", "audio", "video", "doc")}}
+# Further methods: rejected by Json, string methods of Ibis on media.
+INHERITED = {
+    "meta": {"max", "min"},
+    **{each: {"find"} for each in ("img", "audio", "video", "doc")},
+}
 MOMENT = {
     "between": "'2026-01-01', '2026-12-31'",
     "fill_null": "'2026-01-01'",
     "isin": "['2026-01-31']",
     "notin": "['2026-01-31']",
 }
-# What compares media, for which a path means the file that an insert refers to.
+# Comparisons of media, where a path stands for the file that an insert refers to.
 COMPARED = {
     "cases": "('missing.png', 1), else_=2",
     "fill_null": "t.{column}",
@@ -121,15 +124,15 @@ METHODS = {"img": IMAGE, "audio": AUDIO, "video": VIDEO, "doc": DOCUMENT, "meta"
 for _column in ("img", "audio", "video", "doc"):
     METHODS[_column] |= {name: given.format(column=_column) for name, given in COMPARED.items()}
 METHODS |= {"moment": MOMENT, "name": {"find": "'w'"}}
-# What has to be asked of a part of the value, or of what is made of it.
-ASKED_OF = {
+# Methods called on a part of the value or on a derived value.
+SUBJECTS = {
     ("img", "alpha_composite"): "img.convert('RGBA')",
     ("img", "getpalette"): "img.convert('P')",
     ("img", "remap_palette"): "img.convert('P')",
     ("doc", "source"): "note",
     **{("meta", method): "meta.a.b[0]" for method in JSON},
 }
-# Of columns of any type: where each is tried, and how.
+# Methods of columns of any type, each with its call.
 COLUMN = {
     "similarity": "t.select(x=t.name.similarity('two')).collect()",
     "embedding": "t.select(x=t.place.embedding()).collect()",
@@ -140,7 +143,7 @@ COLUMN = {
     "isin": "t.filter(t.name.isin(['two'])).collect()",
     "notin": "t.filter(t.name.notin(['two'])).collect()",
 }
-# What a column of each type can be asked for, as the first thing that is done with it.
+# The first expression on a column of each type.
 TYPES = {
     "n": "n + 1",
     "name": "name.upper()",
@@ -170,40 +173,40 @@ def _own(kind: type) -> set[str]:
     return {name for base in bases for name in vars(base) if not name.startswith("_")}
 
 
-def test_every_method_is_tried(session):
+def test_methods_of_columns_are_all_covered(session):
     kinds = {"img": bb.Image, "audio": bb.Audio, "video": bb.Video, "doc": bb.Document}
     kinds |= {"meta": bb.Json, "moment": bb.Timestamp, "name": bb.String}
     t = bb.create_table("t", kinds)
     for column, methods in METHODS.items():
-        more = BESIDES.get(column, set())
+        more = INHERITED.get(column, set())
         assert _own(type(t[column])) == {*methods, *more, *COLUMN}, column
 
 
-def test_every_type_is_tried():
+def test_column_types_are_all_covered():
     made = (bb.Int, bb.String, bb.Float, bb.Bool, bb.Timestamp, bb.Date, bb.Time, bb.UUID)
     made += (bb.Binary, bb.Json, bb.Image, bb.Audio, bb.Video, bb.Document)
     assert len(TYPES) > len(made)
 
 
 @pytest.mark.parametrize("column", METHODS)
-def test_the_methods_of_a_type_are_the_first_calls(column, opened):
+def test_column_methods_work_first_in_a_process(column, run_with_database):
     lines = []
     for method, arguments in METHODS[column].items():
-        value = ASKED_OF.get((column, method), column)
+        value = SUBJECTS.get((column, method), column)
         lines.append(f"got = t.select(x=t.{value}.{method}({arguments})).collect()['x']")
         lines.append(f"assert any(each is not None for each in got), ({method!r}, got)")
-    opened("\n".join([BEGIN, *lines]))
+    run_with_database("\n".join([BEGIN, *lines]))
 
 
 @pytest.mark.parametrize("method", COLUMN)
-def test_a_method_of_all_columns_is_the_first_call(method, opened):
-    opened(f"{BEGIN}import user_functions\nassert len({COLUMN[method]}) >= 1\n")
+def test_method_of_any_column_works_first_in_a_process(method, run_with_database):
+    run_with_database(f"{BEGIN}import user_functions\nassert len({COLUMN[method]}) >= 1\n")
 
 
 @pytest.mark.parametrize("column", TYPES)
-def test_a_column_is_the_first_thing(column, opened):
+def test_column_of_any_type_works_first_in_a_process(column, run_with_database):
     expression = TYPES[column] if TYPES[column].startswith("~") else f"t.{TYPES[column]}"
-    opened(
+    run_with_database(
         f"{BEGIN}got = t.select(x={expression}).collect()\n"
         "assert any(each is not None for each in got['x']), got\n"
     )

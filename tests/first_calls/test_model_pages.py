@@ -1,8 +1,8 @@
-"""The blocks of README and docs that need models run as the first thing of a process.
+"""Documentation blocks that need models run in new processes.
 
-What a page leaves to its reader is provided around a block: a function, files, and a model where
-the configuration says that one is. Models that answer and embed are real; the hub's cache holds
-tiny weights under the names that the pages ask for.
+The tests provide what a page leaves to its reader: a function, files, and a model at the
+configured address. Chat and embedding models are real; the hub cache has tiny weights under the
+names that the pages use.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def embed(texts: list[str]) -> list[bb.Vector(384)]:
 
 """
 
-# What another process finds when the blocks of a page have run, by session and page.
-FINDS = {
+# Checks by another process after the blocks of a page have run, by session and page.
+CHECKS = {
     ("models", "README"): """
 docs, chunks, qa = map(bb.get_table, ("my_docs.docs", "doc_chunks", "my_docs.qa"))
 assert docs.count().execute() == 2
@@ -76,16 +76,16 @@ def pages_of(session: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.stem)
 
 
-def test_every_page_that_needs_models_is_looked_at_afterwards():
+def test_pages_that_need_models_are_all_checked():
     sessions = ("models", "huggingface")
     pages = {(name, page.stem) for name in sessions for page in EVERY_PAGE if blocks(page, name)}
-    assert pages == set(FINDS)
+    assert pages == set(CHECKS)
 
 
 @pytest.fixture
-def chat(opened: Callable[[str], None], tmp_path: Path) -> Iterator[None]:
-    """Let the model `gpt-4o-mini` of OpenAI be one on this machine, as users can."""
-    # The context bounds how long an answer can become.
+def chat(run_with_database: Callable[[str], None], tmp_path: Path) -> Iterator[None]:
+    """Configure a local model as `gpt-4o-mini` of OpenAI, as users can."""
+    # The context limits the length of an answer.
     with local_models.SmolLM2Server(context=1024) as server:
         configuration = f'[models.openai]\napi_base = "{server.url}"\n'
         (tmp_path / "first" / "barbule.toml").write_text(configuration)
@@ -93,8 +93,8 @@ def chat(opened: Callable[[str], None], tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def documents(opened: Callable[[str], None], tmp_path: Path) -> None:
-    """Put what embeds, and the files that pages name, beside the program."""
+def documents(run_with_database: Callable[[str], None], tmp_path: Path) -> None:
+    """Put the embedding function and the files of the pages beside the program."""
     work = tmp_path / "first"
     shutil.copy(LOCAL_MODELS, work)
     shutil.copy(EXAMPLES / "data" / "sqlite-uses.pdf", work / "report.pdf")
@@ -104,16 +104,18 @@ def documents(opened: Callable[[str], None], tmp_path: Path) -> None:
 @pytest.mark.models
 @needs(*MINILM, *SMOLLM2)
 @pages_of("models")
-def test_blocks_that_ask_models_begin_processes_and_run_again(page, opened, chat, documents):
-    for _ in range(2):  # the second time, the call ledger answers
+def test_model_blocks_run_in_new_processes_and_repeat(page, run_with_database, chat, documents):
+    for _ in range(2):  # the second run is answered by the call ledger
         for block in blocks(page, "models"):
-            opened(IMPORT + EMBED + block)
-        opened(IMPORT + FINDS["models", page.stem])
+            run_with_database(IMPORT + EMBED + block)
+        run_with_database(IMPORT + CHECKS["models", page.stem])
 
 
 @pytest.fixture
-def hub(opened: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill a cache of the hub with tiny weights under the names of large ones."""
+def hub(
+    run_with_database: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fill a hub cache with tiny weights under the names of large models."""
     home = tmp_path / "hub"
     for name, save in (
         ("facebook/detr-resnet-50", tiny_models.detr),
@@ -128,8 +130,8 @@ def hub(opened: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def pictures(opened: Callable[[str], None], tmp_path: Path) -> None:
-    """Put the pictures that pages name beside the program."""
+def pictures(run_with_database: Callable[[str], None], tmp_path: Path) -> None:
+    """Put the images of the pages beside the program."""
     for name, color in (("park", "green"), ("harbour", "blue")):
         PIL.Image.new("RGB", (40, 30), color).save(tmp_path / "first" / f"{name}.jpg")
 
@@ -139,7 +141,7 @@ def pictures(opened: Callable[[str], None], tmp_path: Path) -> None:
     reason="torch and transformers are not installed: nox -s huggingface has them",
 )
 @pages_of("huggingface")
-def test_blocks_that_need_weights_begin_processes(page, opened, hub, pictures):
+def test_weight_blocks_run_in_new_processes(page, run_with_database, hub, pictures):
     for block in blocks(page, "huggingface"):
-        opened(IMPORT + block)
-    opened(IMPORT + FINDS["huggingface", page.stem])
+        run_with_database(IMPORT + block)
+    run_with_database(IMPORT + CHECKS["huggingface", page.stem])

@@ -1,4 +1,4 @@
-"""Each name of the package, and each verb of a session, may be the first that a process uses."""
+"""Each public name and each session method can be the first use of barbule in a process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEGIN = "import barbule as bb\n"
 
 USES = "t = bb.get_table('things')\nassert t.select(w=t.img.width()).collect()['w'].count(8) == 1\n"
 
-# What holds when a name is the first that is used; statements before it stand in front.
+# Expressions that must be true in a new process; a tuple has statements before it.
 NAMES = {
     "Array": "bb.create_table('x', {'c': bb.Array(bb.Image)}).c.length() is not None",
     "ArrayType": "bb.create_table('x', {'c': bb.ArrayType(dtype=bb.Json)}).c[0].a is not None",
@@ -145,7 +145,7 @@ NAMES = {
     ),
 }
 
-# The data of other libraries, from which the columns and their types are found.
+# Data of other libraries for schema inference.
 DATA = {
     "rows": "[{'img': PIL.Image.new('RGB', (4, 4)), 'meta': {'a': 1}}]",
     "datasets": "datasets.Dataset.from_dict({'img': [PIL.Image.new('RGB', (4, 4))]})",
@@ -155,36 +155,40 @@ DATA = {
 
 
 def _program(given: str | tuple[str, ...]) -> str:
-    *before, holds = [given] if isinstance(given, str) else given
-    return "\n".join([BEGIN, *before, f"got = {holds}", "assert got, got"])
+    *before, expression = [given] if isinstance(given, str) else given
+    return "\n".join([BEGIN, *before, f"got = {expression}", "assert got, got"])
 
 
-def test_every_name_is_tried():
+def test_public_names_are_all_covered():
     assert sorted(NAMES) == sorted(bb.__all__)
     verbs = {name for name in dir(bb.Session) if not name.startswith("_")}
     assert verbs - {"close", "ibis"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_the_first_that_is_used(name, opened):
-    opened(_program(NAMES[name]))
+def test_name_works_first_in_a_process(name, run_with_database):
+    run_with_database(_program(NAMES[name]))
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_data_with_media_are_the_first_thing(data, opened):
+def test_data_with_media_work_first_in_a_process(data, run_with_database):
     program = _program((f"x = bb.create_table('x', {DATA[data]})", "x.img.width() is not None"))
-    opened("import PIL.Image, datasets\n" + program if "PIL" in program else program)
+    run_with_database("import PIL.Image, datasets\n" + program if "PIL" in program else program)
 
 
 @pytest.mark.parametrize("way", ["import barbule.functions.image", "import barbule.session"])
-def test_modules_may_be_imported_first(way, opened):
-    opened(f"{way}\n{BEGIN}{USES}")
+def test_submodules_can_be_imported_first(way, run_with_database):
+    run_with_database(f"{way}\n{BEGIN}{USES}")
 
 
-def test_a_session_of_its_own(opened):
-    opened(f"{BEGIN}con = bb.connect()\n{USES}assert con.ibis is not None\ncon.close()\n")
+def test_session_can_be_opened_first(run_with_database):
+    run_with_database(
+        f"{BEGIN}con = bb.connect()\n{USES}assert con.ibis is not None\ncon.close()\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["few", "chunks", "docs", "folder.other"])
-def test_tables_and_views_are_shown_first(name, opened):
-    opened(f"{BEGIN}t = bb.get_table({name!r})\nt._repr_mimebundle_()\nt.collect()\nrepr(t)\n")
+def test_tables_and_views_can_be_shown_first(name, run_with_database):
+    run_with_database(
+        f"{BEGIN}t = bb.get_table({name!r})\nt._repr_mimebundle_()\nt.collect()\nrepr(t)\n"
+    )

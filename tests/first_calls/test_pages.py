@@ -1,4 +1,4 @@
-"""The blocks of README and docs run as the first thing of a process, and again."""
+"""README and docs blocks run in new processes, and again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pages import EVERY_PAGE, MARKER, PAGES, README, blocks, fenced, processes
 
-# What IPython does: cells have no file, a loop runs, what a cell ends with is shown.
+# Like IPython: cells have no file, an event loop runs, the last expression is displayed.
 NOTEBOOK = """
 import ast, asyncio, linecache
 del __file__
@@ -29,17 +29,17 @@ async def run(cells):
 """
 
 
-def test_blocks_begin_processes():
+def test_pages_are_split_into_several_processes():
     assert sum(map(len, map(processes, PAGES))) > 2 * len(PAGES)
 
 
-def test_no_block_is_overlooked():
+def test_python_blocks_are_all_found():
     for page in EVERY_PAGE:
         opened = re.findall(r"^\W*(?:```|~~~)\W*(?:i?py|python).*", page.read_text(), re.MULTILINE)
         assert len(opened) == len(fenced(page)), f"{page.name}: {opened}"
 
 
-def test_what_is_not_run_here_says_what_runs_it_or_why_nothing_does():
+def test_skipped_blocks_have_a_valid_marker():
     markers = [marker for page in EVERY_PAGE for marker, _ in fenced(page) if marker]
     assert markers
     for marker in markers:
@@ -49,18 +49,18 @@ def test_what_is_not_run_here_says_what_runs_it_or_why_nothing_does():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_is_continued_by_other_processes(page, fresh):
+def test_page_continues_in_new_processes(page, run_fresh):
     for program in processes(page):
-        fresh(program)
+        run_fresh(program)
 
 
-def test_the_readme_runs_twice(fresh):
+def test_readme_runs_twice(run_fresh):
     program = "\n".join(blocks(README))
-    fresh(program)
-    fresh(program)
+    run_fresh(program)
+    run_fresh(program)
 
 
-def test_the_readme_runs_twice_in_a_notebook(fresh):
+def test_readme_runs_twice_in_a_notebook(run_fresh):
     program = f"{NOTEBOOK}asyncio.run(run({json.dumps(blocks(README))}))\n"
-    fresh(program)
-    fresh(program)
+    run_fresh(program)
+    run_fresh(program)

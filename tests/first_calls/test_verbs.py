@@ -1,4 +1,4 @@
-"""Each verb of tables and queries may be the first that a process calls."""
+"""Each method of tables and queries can be the first call of a process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def rows(query):
 
 """
 
-# What holds when a verb is the first that is called on the table `t` of three rows.
+# Expressions that must be true in a new process, on the table `t` of three rows.
 VERBS = {
     "add_columns": "t.add_columns({'more': bb.Image}).version > 0",
     "add_computed_column": "t.add_computed_column(high=t.img.height()).version > 0",
     "add_embedding_index": (
         "import user_functions",
-        "t.add_embedding_index('told', string_embed=user_functions.embed).version > 0",
+        "t.add_embedding_index('formatted', string_embed=user_functions.embed).version > 0",
     ),
     "agg": "t.agg(t.n.sum()).collect()[0] == {'Sum(n)': 6}",
     "aggregate": "t.aggregate(n=t.n.sum(), m=t.img.count()).collect()[0] == {'n': 6, 'm': 1}",
@@ -49,8 +49,8 @@ VERBS = {
     "columns_info": "t.columns_info['definition'].count('things.n * 2') == 1",
     "definition": "t.definition('double') == 'things.n * 2'",
     "describe": (
-        "told = t.describe()",
-        "'things.img.width()' in str(told) and rows(told) == len(t.columns)",
+        "formatted = t.describe()",
+        "'things.img.width()' in str(formatted) and rows(formatted) == len(t.columns)",
     ),
     "difference": "rows(t.select('n').difference(bb.get_table('few').select('n'))) == 1",
     "diff": "t.diff('first', 4).added.count().execute() >= 0",
@@ -143,17 +143,17 @@ VERBS = {
 
 
 def _public(kind: type) -> set[str]:
-    """Name what barbule's classes among the bases of a class define, what they wrap included."""
+    """Return the public names defined by the barbule classes among the bases of a class."""
     own = [base for base in kind.__mro__ if base.__module__.startswith("barbule")]
     return {name for base in own for name in vars(base) if not name.startswith("_")}
 
 
-def test_every_verb_is_tried():
+def test_table_methods_are_all_covered():
     assert sorted(VERBS) == sorted(_public(bb.Table))
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_is_the_first_call(verb, opened):
+def test_table_method_works_first_in_a_process(verb, run_with_database):
     given = VERBS[verb]
-    *before, holds = [given] if isinstance(given, str) else given
-    opened(BEGIN + "\n".join(before) + f"\ngot = {holds}\nassert got, got\n")
+    *before, expression = [given] if isinstance(given, str) else given
+    run_with_database(BEGIN + "\n".join(before) + f"\ngot = {expression}\nassert got, got\n")

@@ -1,4 +1,4 @@
-"""The functions of a user, in a module that other programs can import."""
+"""User functions in a module that other programs can import."""
 
 from __future__ import annotations
 

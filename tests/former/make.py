@@ -1,9 +1,9 @@
-"""Makes the databases of this folder. They were made by version 0.1.0, and are not made again:
+"""Creates the databases in this folder. They were created by version 0.1.0 and stay as they are:
 
     PYTHONPATH=<source of version 0.1.0>/src:tests python tests/former/make.py
 
-`version_0_1_0.duckdb.xz` is the DuckDB file, `version_0_1_0.sql.xz` what `pg_dump --inserts` says
-of a Postgres database, both compressed by xz.
+`version_0_1_0.duckdb.xz` is the DuckDB file, `version_0_1_0.sql.xz` the output of
+`pg_dump --inserts` for a Postgres database, both compressed with xz.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POSTGRES = HERE / "version_0_1_0.sql.xz"
 
 
 def fill(url: str | None) -> None:
-    """Make tables, views and answers by what `former.functions` defines."""
+    """Create tables, views and ledger answers with the functions of `former.functions`."""
     import barbule as bb
     from barbule.functions import openai
     from former import functions as own
@@ -74,7 +74,7 @@ def _postgres() -> None:
             command = ["pg_dump", "--inserts", "--no-owner", "--no-privileges"]
             address = url.replace("postgres://", "postgresql://")
             done = subprocess.run([*command, address], check=True, capture_output=True)
-        # Lines with a backslash are commands of psql.
+        # Lines with a backslash are psql commands.
         lines = done.stdout.splitlines(keepends=True)
         text = b"".join(line for line in lines if not line.startswith((b"\\", b"--")))
         POSTGRES.write_bytes(_compressed(text))
@@ -87,7 +87,7 @@ def _compressed(data: bytes) -> bytes:
 
 
 def main() -> None:
-    """Make both."""
+    """Create both databases."""
     from fakes.models_server import FakeModels
 
     with tempfile.TemporaryDirectory() as folder, FakeModels() as models:

@@ -1,4 +1,4 @@
-"""A Chroma server on loopback, for as long as a test needs it."""
+"""A Chroma server on loopback for the duration of a test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["chroma_server"]
 
 @contextmanager
 def chroma_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Give the URL of a server and what ends it."""
+    """Start a server; return its URL and a function that stops it."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""A server whose answers come a few bytes at a time, for longer than anybody should wait."""
+"""A server that responds a few bytes at a time, longer than any time limit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PAUSE = 0.05
 
 @contextmanager
 def dripping(head: bytes, piece: bytes, context=None) -> Iterator[str]:
-    """Give the address of a server that answers `head`, and then `piece` again and again.
+    """Yield the address of a server that sends `head`, then `piece` repeatedly.
 
     Parameters
     ----------
     context
-        Of TLS, where it speaks that.
+        TLS context, for a server with TLS.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     ended = threading.Event()

@@ -1,7 +1,7 @@
-"""A Postgres server on loopback for the tests, from the binaries that are installed.
+"""A Postgres server on loopback for the tests, run from installed binaries.
 
-Owns the way from `initdb` to a running server and the fresh database that each test gets. The
-server ends with the process that started it, however that ends, and takes its files along.
+Owns the start from `initdb` to a running server, and a fresh database per test. The server stops
+with the process that started it, even after a kill, and removes its files.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CannotStartError", "PostgresServer", "start"]
 
-_PASSWORD = "pass%word/@1"  # what must be escaped in a URL
+_PASSWORD = "pass%word/@1"  # characters that must be escaped in a URL
 _ESCAPED = "pass%25word%2F%401"
-# A test server may lose its data: it is not worth a single fsync.
+# A test server may lose its data, so fsync is off.
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -41,7 +41,7 @@ _SETTINGS = {
     "log_min_messages": "fatal",
 }
 _START_SECONDS = 120
-# Waits for the end of its input, which comes when the tests end, even if they are killed.
+# Waits for the end of its input, which occurs when the tests end, even after a kill.
 _KEEPER = """
 folder=$1; shift
 "$@" & server=$!
@@ -65,11 +65,11 @@ END $$
 
 
 class CannotStartError(Exception):
-    """No server can be started here; the message says why."""
+    """No server can be started here; the message gives the reason."""
 
 
 def _program(name: str) -> str:
-    """Find a program of Postgres; Debian keeps them out of the path."""
+    """Find a Postgres program; on Debian they are not on the path."""
     found = shutil.which(name)
     if found is None:
         places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
@@ -80,7 +80,7 @@ def _program(name: str) -> str:
 
 
 def _owner() -> dict[str, Any]:
-    """Return as whom the server runs: it refuses to run as root."""
+    """Return the user that runs the server, which does not run as root."""
     if os.geteuid() != 0:
         return {}
     import pwd
@@ -121,9 +121,9 @@ class PostgresServer:
 
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:
-        """Make a fresh database, or a copy of one, give its URL, and drop it."""
+        """Create a database or a copy of one, yield its URL, and drop it."""
         name = f"test_{uuid.uuid4().hex}"
-        # Copied from files: a third of the time of writing all of it to the log.
+        # A file copy takes a third of the time of a copy through the log.
         self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield self.url(name)
@@ -132,9 +132,9 @@ class PostgresServer:
 
     @contextmanager
     def schema(self, template: str | None = None) -> Iterator[str]:
-        """Make a fresh schema, or a copy of the tables of one, give its URL, and drop it.
+        """Create a schema or a copy of its tables, yield its URL, and drop it.
 
-        That is a tenth of the work of a database.
+        This takes a tenth of the time of a database.
         """
         name = f"test_{uuid.uuid4().hex}"
         self._run(f"CREATE SCHEMA {name}")
@@ -150,12 +150,12 @@ class PostgresServer:
 
         with self._lock:
             if self._connection is None:
-                options = "-c lock_timeout=120000"  # a test that left a lock is to be seen
+                options = "-c lock_timeout=120000"  # reports a test that left a lock
                 self._connection = psycopg.connect(self.url(), autocommit=True, options=options)
             self._connection.execute(statement)
 
     def stop(self) -> None:
-        """End the server and remove its files."""
+        """Stop the server and remove its files."""
         if self._connection is not None:
             self._connection.close()
         if self._keeper.stdin:
@@ -164,7 +164,7 @@ class PostgresServer:
 
 
 def start() -> PostgresServer:
-    """Start a server in a folder of its own.
+    """Start a server in its own folder.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def start() -> PostgresServer:
         import psycopg
     except ImportError as error:
         raise CannotStartError(f"psycopg cannot be imported: {error}") from error
-    for _ in range(3):  # another program may take the port first
+    for _ in range(3):  # another program can take the port first
         server = _launch(_program("initdb"), _program("postgres"), _owner())
         if _comes_up(server, psycopg):
             return server
@@ -184,7 +184,7 @@ def start() -> PostgresServer:
 
 
 def _launch(initdb: str, postgres: str, owner: dict[str, Any]) -> PostgresServer:
-    # Not pytest's folder: the user that owns the server cannot reach it.
+    # Not pytest's folder, which the server's user cannot access.
     folder = Path(tempfile.mkdtemp(prefix="barbule-postgres-"))
     if "user" in owner:
         os.chown(folder, owner["user"], owner["group"])
@@ -198,7 +198,7 @@ def _launch(initdb: str, postgres: str, owner: dict[str, Any]) -> PostgresServer
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        start_new_session=True,  # else Ctrl-C would end it before it has cleaned up
+        start_new_session=True,  # otherwise Ctrl-C would stop it before its clean-up
         **owner,
     )
     return PostgresServer(port, keeper)

@@ -1,8 +1,8 @@
-"""A TCP proxy on loopback, which cuts or freezes what goes through it.
+"""A TCP proxy on loopback that drops or freezes connections.
 
-Owns the way from a client to a server that a test can take away at any message. It knows no
-protocol: a message is what arrives at once from the client, and what the server sends until the
-client speaks again belongs to it.
+Owns the connection of a client to a server, which a test can interrupt at any message. It is
+independent of the protocol: a message is one read from the client, with everything that the
+server sends until the next read.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "Proxy", "proxy"]
 
-# What happens to a message: it never reaches the server; it does, and the answer never comes
-# back; it and all that follows waits until the way is restored.
+# What happens to a message: it does not reach the server; it does, but the response is lost; it
+# and all later traffic wait until the proxy is restored.
 Fault = Literal["lost", "unanswered", "frozen"]
 _PIECE = 1 << 16
 
 
 class Proxy:
-    """A way to a server on loopback, open until it is cut or frozen.
+    """A proxy to a server on loopback.
 
     Attributes
     ----------
     port
-        Where it listens on 127.0.0.1.
+        Port on 127.0.0.1.
     messages
-        How many messages clients have sent.
+        Number of messages sent by clients.
     """
 
     def __init__(self, target: int) -> None:
@@ -53,9 +53,9 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def plan(self, message: int, fault: Fault, *, stays: bool = True) -> None:
-        """Let a fault happen at a message, counted from now: the first is 1.
+        """Schedule a fault at a message, counted from now: the first is 1.
 
-        Where it does not stay, connections end, but new ones can be made.
+        Without `stays`, open connections end, but new ones are accepted.
         """
         with self._lock:
             self.struck.clear()
@@ -63,17 +63,17 @@ class Proxy:
             self._planned = (self.messages + message, fault)
 
     def cut(self) -> None:
-        """End all connections, and refuse new ones."""
+        """Close all connections and reject new ones."""
         with self._lock:
             self._cut = True
         self._close_all()
 
     def freeze(self) -> None:
-        """Let nothing through any more; connections stay open, and new ones are accepted."""
+        """Stop all traffic; connections stay open and new ones are accepted."""
         self._flows.clear()
 
     def desert(self) -> None:
-        """End the clients' halves of all connections; the server does not hear of it."""
+        """Close the client side of all connections without notice to the server."""
         with self._lock:
             clients, self._clients = self._clients, set()
             self._deserted |= clients
@@ -82,13 +82,13 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def restore(self) -> None:
-        """Let all through again."""
+        """Resume all traffic."""
         with self._lock:
             self._cut, self._planned = False, None
         self._flows.set()
 
     def close(self) -> None:
-        """End everything."""
+        """Close the proxy."""
         self.cut()
         self._flows.set()
         self._listener.close()
@@ -125,7 +125,7 @@ class Proxy:
     def _pump(
         self, source: socket.socket, sink: socket.socket, sent: bool, muted: threading.Event
     ) -> None:
-        """Carry what one side sends to the other."""
+        """Forward data from one side to the other."""
         with contextlib.suppress(OSError):
             while data := source.recv(_PIECE):
                 fault = self._fault() if sent else None
@@ -135,7 +135,7 @@ class Proxy:
                 self._flows.wait()
                 if fault == "unanswered":
                     muted.set()
-                if not sent and muted.is_set():  # the server has done it, and says so
+                if not sent and muted.is_set():  # the server has processed the message and responds
                     self._strike()
                     break
                 sink.sendall(data)
@@ -146,7 +146,7 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def _fault(self) -> Fault | None:
-        """Count a message, and say what happens to it."""
+        """Count a message; return its fault."""
         with self._lock:
             self.messages += 1
             if self._planned is None or self.messages != self._planned[0]:
@@ -159,7 +159,7 @@ class Proxy:
         return fault
 
     def _strike(self) -> None:
-        self.struck.set()  # before anybody can notice
+        self.struck.set()  # before the client can notice
         if self._stays:
             self.cut()
         else:
@@ -168,7 +168,7 @@ class Proxy:
 
 @contextmanager
 def proxy(target: int) -> Iterator[Proxy]:
-    """Give a way to a port of loopback."""
+    """Yield a proxy to a port on loopback."""
     way = Proxy(target)
     try:
         yield way

@@ -1,4 +1,4 @@
-"""An S3 server on loopback, for as long as a test session lasts."""
+"""An S3 server on loopback for the duration of a test session."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ENVIRONMENT = {
 
 @contextlib.contextmanager
 def serving(status: Callable[[], str] = str) -> Iterator[str]:
-    """Serve buckets in memory; yield the address. The environment leads clients there.
+    """Serve buckets in memory; yield the address, which the environment sets for clients.
 
     Parameters
     ----------
     status
-        Gives what to answer instead of what is asked for, as long as it gives anything: "500 No".
+        Returns a status such as "500 No" to respond with in place of the object, or "".
     """
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()  # once it is ready
+    host, port = server.get_host_and_port()  # blocks until it is ready
     answer = server._server.app
 
     def failing(environ: Any, start_response: Any) -> Any:

@@ -1,6 +1,6 @@
-"""A way to a server on loopback whose answers come as slowly as a test says.
+"""A TCP proxy on loopback that slows responses down.
 
-Owns the pace of what goes through. It knows of HTTP where headers end, and nothing else.
+Owns the pace of the traffic. Of HTTP it uses only the end of the headers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pace", "SlowWay", "slow_way"]
 
-# What becomes of an answer: it never comes, it comes byte by byte, it ends behind its headers, its
-# headers come at once and the rest byte by byte; or what the client sends is not taken.
+# Pace of a response: none; byte by byte; ends after the headers; headers at once and the body byte
+# by byte; or the request is not read.
 Pace = Literal["silent", "dripping", "cut", "dripping body", "unread"]
 _PAUSE = 0.05
 _PIECE = 1 << 16
@@ -31,9 +31,9 @@ class SlowWay:
     Attributes
     ----------
     port
-        Where it listens on 127.0.0.1.
+        Port on 127.0.0.1.
     pace
-        How answers come; None: at once.
+        Pace of responses; None for full speed.
     """
 
     def __init__(self, target: int) -> None:
@@ -47,11 +47,11 @@ class SlowWay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """End everything."""
+        """Close the proxy."""
         self._ended.set()
         self._listener.close()
         for each in self._open:
-            with contextlib.suppress(OSError):  # it has ended by itself
+            with contextlib.suppress(OSError):  # already closed
                 each.shutdown(socket.SHUT_RDWR)
         for each in self._threads:
             each.join(PATIENCE)
@@ -60,7 +60,7 @@ class SlowWay:
         with contextlib.suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
-                # Little may be on its way, so that what is not taken is noticed.
+                # A small buffer, so that an unread request is noticed.
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
                 try:
                     server = socket.create_connection(("127.0.0.1", self._target))
@@ -103,7 +103,7 @@ class SlowWay:
 
 @contextmanager
 def slow_way(target: int) -> Iterator[SlowWay]:
-    """Give a way to a port of loopback."""
+    """Yield a slow proxy to a port on loopback."""
     way = SlowWay(target)
     try:
         yield way

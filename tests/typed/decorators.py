@@ -1,4 +1,4 @@
-"""The types that a user's type checker sees of the decorators; `nox -s types` checks them."""
+"""Types of the decorators as a type checker reports them; `nox -s types` checks this file."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class Longest:
 
 @bb.udf
 def shout(text: str) -> str:
-    """Write in capitals."""
+    """Convert to upper case."""
     return text.upper()
 
 
 @bb.udf(retries=2, return_type=str)
 async def whisper(text: str) -> str:
-    """Write in small letters."""
+    """Convert to lower case."""
     return text.lower()
 
 
 @shout.overload
 def shout_number(number: int) -> str:
-    """Write a number."""
+    """Convert a number to a string."""
     return f"{number}!"
 
 
@@ -71,7 +71,7 @@ def words(text: str) -> Iterator[Word]:
 
 @bb.query(version="1")
 def films_after(year: int) -> object:
-    """Give a query."""
+    """Return a query."""
     return year
 
 

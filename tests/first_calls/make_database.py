@@ -1,6 +1,6 @@
-"""Make the database that the programs of other processes open.
+"""Create the database that programs of other processes open.
 
-It lies where the configuration says; the files that its cells refer to lie in the working folder.
+The configuration sets its location. The files that its cells refer to are in the working folder.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ t.insert(n=2, name="two")
 t.add_computed_column(
     double=t.n * 2,
     wide=t.img.width(),
-    told=bb.functions.string.format("{0}!", t.name),
+    formatted=bb.functions.string.format("{0}!", t.name),
     lang=t.meta.lang.str,
     loud=shout(t.name),
 )
