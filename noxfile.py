@@ -87,8 +87,8 @@ def huggingface(session: nox.Session) -> None:
     tests = (
         "tests/functions/test_huggingface.py",
         "tests/first_calls/test_model_pages.py",
-        "tests/test_seed.py",
-        "tests/test_weights.py",
+        "tests/test_article.py",
+        "tests/test_packaged_weights.py",
     )
     session.run("pytest", *(session.posargs or tests), env={"HF_HUB_OFFLINE": "1"})
 

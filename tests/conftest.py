@@ -1,4 +1,4 @@
-"""What the tests share: sessions on fresh folders, and a model server on loopback."""
+"""Shared fixtures: sessions on fresh folders, and a model server on loopback."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fakes.models_server import FakeModels
 if TYPE_CHECKING:
     from barbule.session import Session
 
-# Read when the hub's client is imported: no test asks the hub.
+# Read when the hub client is imported: no test accesses the hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Keep every test in a folder of its own, whatever it connects to."""
+    """Run every test in its own folder, whatever it connects to."""
     for name in list(os.environ):
         if name.startswith("BARBULE_"):
             monkeypatch.delenv(name)
@@ -34,7 +34,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     known = set(registry.GENERATIONS)
     yield
     _close_default()
-    # Functions of one test must not be found by name in the next.
+    # Functions of one test must not be found by name in the next test.
     for name in set(registry.GENERATIONS) - known:
         if not name.startswith("barbule."):
             del registry.GENERATIONS[name]
@@ -48,21 +48,21 @@ def _close_default() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the tests of tables run on several backends: `--backends=duckdb,postgres`."""
+    """Add the option to run table tests on several backends: `--backends=duckdb,postgres`."""
     parser.addoption("--backends", default="duckdb", help="duckdb, postgres, or both")
     parser.addoption("--support", help="where to write the page of what backends cannot do")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Expect failures where they are declared; write the page that is made of them."""
+    """Apply declared expected failures; write the page generated from them."""
     gaps.apply(items)
     if path := config.getoption("--support"):
         gaps.write(items, Path(path))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for a session once on each backend."""
+    """Run a test that uses a session once on each backend."""
     if "backend_name" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--backends").split(",")
         metafunc.parametrize("backend_name", chosen, indirect=True, scope="session")
@@ -70,13 +70,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def backend_name(request: pytest.FixtureRequest) -> str:
-    """Name the backend of a test."""
+    """Return the backend name of a test."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def postgres():
-    """Start a Postgres server; say why where none can be started."""
+    """Start a Postgres server, or skip with the reason."""
     from servers import postgres
 
     try:
@@ -89,7 +89,7 @@ def postgres():
 
 @pytest.fixture
 def backend_url(backend_name: str, request: pytest.FixtureRequest):
-    """Give the URL of an empty database; None means the default one, a DuckDB file."""
+    """Yield the URL of an empty database; None is the default DuckDB file."""
     if backend_name == "duckdb":
         yield None
         return
@@ -100,7 +100,7 @@ def backend_url(backend_name: str, request: pytest.FixtureRequest):
 
 @pytest.fixture
 def session(tmp_path: Path, backend_url: str | None) -> Session:
-    """Connect to a database, searching exactly."""
+    """Connect to a database with exact vector search."""
     return bb.connect(backend_url, vectors="exact:")
 
 

@@ -1,4 +1,4 @@
-"""Operations that stop at their first call of a function until another one has ended."""
+"""Gate: pauses an operation at its first function call until another operation has ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATIENCE = 120  # seconds until a thread counts as stuck
 
 
 class Gate:
-    """Stops the first call of a function until another operation has ended."""
+    """Pauses the first call of a function until another operation has ended."""
 
     def __init__(self) -> None:
         self._armed = False
@@ -28,7 +28,7 @@ class Gate:
             assert self._opened.wait(_PATIENCE)
 
     def start(self, slow: Callable[[], Any]) -> None:
-        """Run an operation, in a thread, up to its first call."""
+        """Run an operation in a thread up to its first call."""
 
         def run() -> None:
             try:
@@ -50,7 +50,7 @@ class Gate:
         return self._results[0]
 
     def during(self, slow: Callable[[], Any], quick: Callable[[], Any]) -> Any:
-        """Run the one up to its first call, then the other, then the rest; return its result."""
+        """Run `slow` up to its first call, then `quick`, then the rest; return `slow`'s result."""
         self.start(slow)
         quick()
         return self.finish()

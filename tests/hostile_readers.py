@@ -1,4 +1,4 @@
-"""Readers that do what those of damaged files may do to their process."""
+"""Document readers that misbehave as readers of damaged files can."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
 
 
 def pid(path: Path) -> int:
-    """Return the process that reads."""
+    """Return the id of the reading process."""
     return os.getpid()
 
 
 def crash(path: Path) -> None:
-    """End the process as C code does that finds itself wrong."""
+    """Abort the process like a failed assertion in C."""
     os.abort()
 
 
 def spin(path: Path) -> None:
-    """Never end."""
+    """Loop forever."""
     while True:
         pass
 
 
 def wait(path: Path) -> None:
-    """Never end, and do nothing."""
+    """Wait forever."""
     while True:
         signal.pause()
 
 
 def swell(path: Path) -> int:
-    """Take much memory."""
+    """Allocate much memory."""
     return len(bytearray(1 << 32))
 
 
 def refuse(path: Path) -> None:
-    """Say what is wrong with a file."""
+    """Raise a media error."""
     raise MediaError(f"{path} is wrong.", hint="Mend it.")
 
 
 def fail(path: Path) -> None:
-    """Fail as nobody thought of."""
+    """Raise an unexpected error."""
     raise ZeroDivisionError("by zero")

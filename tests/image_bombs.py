@@ -1,4 +1,4 @@
-"""Images of at most a megabyte that hold, or claim, very many frames or pixels."""
+"""Images of at most one megabyte that contain or declare a huge number of frames or pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_data(width: int, height: int, channels: int = 1, more: bytes = b"") -> bytes:
-    """Make a PNG of one colour; `more` chunks stand before its pixels."""
+    """Create a PNG of one colour; `more` chunks precede its pixels."""
     colours = bytes((8, 6 if channels == 4 else 0, 0, 0, 0))
     head = struct.pack(">II", width, height) + colours
     rows = squeezed(b"\0", (channels * width + 1) * height + (1 << 20))
@@ -33,7 +33,7 @@ def png_data(width: int, height: int, channels: int = 1, more: bytes = b"") -> b
 
 
 def apng(path: Path, size: int = 9400, channels: int = 1) -> Path:
-    """Write a large picture, and as many frames of one pixel over it as there is room for."""
+    """Write a large image and as many one-pixel frames as fit."""
     area = struct.pack(">IIIIHHBB", 1, 1, 0, 0, 1, 10, 0, 1)
     pixel = zlib.compress(bytes(1 + channels))
 
@@ -51,7 +51,7 @@ def apng(path: Path, size: int = 9400, channels: int = 1) -> Path:
 
 
 def webp_frames(path: Path, width: int = 16_000, height: int = 3_300) -> Path:
-    """Write as many frames of one pixel on a large canvas as there is room for."""
+    """Write as many one-pixel frames on a large canvas as fit."""
     buffer = io.BytesIO()
     PIL.Image.new("RGBA", (1, 1)).save(buffer, "WEBP", lossless=True)
     pixel = buffer.getvalue()[12:]
@@ -68,7 +68,7 @@ def webp_frames(path: Path, width: int = 16_000, height: int = 3_300) -> Path:
 
 
 def _directory(following: int, at: int, width: int = 1, height: int = 1) -> bytes:
-    """Make a page of TIFF of one strip of pixels, that lies at the beginning."""
+    """Create a TIFF page of one strip of pixels at the start of the file."""
     fields = (
         (256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, at), (277, 1),
         (278, height), (279, 1),
@@ -78,7 +78,7 @@ def _directory(following: int, at: int, width: int = 1, height: int = 1) -> byte
 
 
 def pages(path: Path, *, fields: int = 9) -> Path:
-    """Write a TIFF of as many pages as there is room for."""
+    """Write a TIFF of as many pages as fit."""
     size = len(_directory(0, 8))
     count = (MEGABYTE - 16) // size
     places = [16 + size * number for number in range(count)] + [0]
@@ -88,7 +88,7 @@ def pages(path: Path, *, fields: int = 9) -> Path:
 
 
 def short_pages(path: Path) -> Path:
-    """Write a TIFF whose pages, but for the first, have one field each."""
+    """Write a TIFF whose pages after the first have one field each."""
     first = _directory(16 + len(_directory(0, 8)), 8)
     begin = 16 + len(first)
     size = 2 + 12 + 4
@@ -102,7 +102,7 @@ def short_pages(path: Path) -> Path:
 
 
 def ring(path: Path) -> Path:
-    """Write a TIFF whose last page says that the first follows."""
+    """Write a TIFF whose last page links to the first."""
     size = len(_directory(0, 8))
     path.write_bytes(
         b"II*\0" + struct.pack("<I", 16) + bytes(8) + _directory(16 + size, 8) + _directory(16, 8)
@@ -111,7 +111,7 @@ def ring(path: Path) -> Path:
 
 
 def ico(path: Path, width: int = 9400, height: int = 9500) -> Path:
-    """Write an icon of which all entries are one large picture."""
+    """Write an icon whose entries all refer to one large image."""
     picture = png_data(width, height, 4) + _chunk(b"IEND", b"")
     count = (MEGABYTE - len(picture)) // 16 - 1
     entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(picture), 6 + 16 * count)
@@ -120,7 +120,7 @@ def ico(path: Path, width: int = 9400, height: int = 9500) -> Path:
 
 
 def avif(path: Path, width: int = 9400, height: int = 9400) -> Path:
-    """Write an animation of two frames, and then the size of its canvas."""
+    """Write an animation of two frames, then overwrite its canvas size."""
     frames = [PIL.Image.new("RGB", (2, 2), shade) for shade in ("red", "blue")]
     frames[0].save(path, save_all=True, append_images=frames[1:])
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Documents for the tests, written by hand: no library here shares a reader's view of a format."""
+"""Documents for tests, written without a library so that no reader shares its view of a format."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def make_epub(
     hidden: str = "",
     pack: bool = True,
 ) -> Path:
-    """Write a book of pages; `hidden` is a file that is said to be encrypted."""
+    """Write an EPUB; `hidden` is a file declared as encrypted."""
     kind = zipfile.ZIP_DEFLATED if pack else zipfile.ZIP_STORED
     items = "".join(
         f'<item id="{name}" href="{name}" media-type="application/xhtml+xml"/>' for name in pages

@@ -1,4 +1,4 @@
-"""Damage to files, as disks, networks and bad programs do it."""
+"""Damage to file content, as caused by disks, networks and faulty programs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["mutated", "mutated_archive"]
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """Change bytes, or leave them out, or repeat them."""
+    """Change, remove or repeat bytes."""
     broken = bytearray(data)
-    # Half of the damage is done where the structure is: in the first bytes.
+    # Half of the damage is in the first bytes, which hold the structure.
     reach = len(broken) if chance.random() < 0.5 else min(len(broken), 256)
     kind = chance.choice(("cut", "flip", "flip", "flip many", "fill", "drop", "repeat", "number"))
     at = chance.randrange(reach)
@@ -39,7 +39,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 def mutated_archive(data: bytes, chance: random.Random) -> bytes:
-    """Change a part of a zip archive and pack it again, so that the damage reaches the reader."""
+    """Damage a part of a zip archive and repack it, so that the damage reaches the reader."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source:
         names = [name for name in source.namelist() if source.getinfo(name).file_size]
@@ -49,6 +49,6 @@ def mutated_archive(data: bytes, chance: random.Random) -> bytes:
                 part = source.read(name)
                 if name != broken:
                     archive.writestr(name, part)
-                elif chance.random() < 0.9:  # else it is left out
+                elif chance.random() < 0.9:  # otherwise it is removed
                     archive.writestr(name, mutated(part, chance))
     return target.getvalue()

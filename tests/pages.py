@@ -1,4 +1,4 @@
-"""The code of README and docs, and how it continues in another process."""
+"""Python code of README and docs, and how it continues in another process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ README = ROOT / "README.md"
 EVERY_PAGE = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 MAKES_TABLES = {"branch", "create_table", "create_view", "get_table"}
 
-# A comment above a block says which session of nox runs it, or why none does.
+# A comment above a block names the nox session that runs it, or the reason for none.
 MARKER = re.compile(r"<!-- (?:run by nox -s (?P<session>\w+)|not run): \w.* -->")
 
 
 def fenced(page: Path) -> list[tuple[str, str]]:
-    """Return the blocks of Python of a page, each after the comment above it, if there is one."""
+    """Return the Python blocks of a page, each with the comment above it, if any."""
     text = page.read_text()
     found = []
     for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
@@ -29,7 +29,7 @@ def fenced(page: Path) -> list[tuple[str, str]]:
 
 
 def blocks(page: Path, session: str | None = None) -> list[str]:
-    """Return the blocks of a page that the tests run, or those that a session of nox runs."""
+    """Return the blocks of a page that the tests run, or those that a nox session runs."""
     if session is None:
         return [block for marker, block in fenced(page) if not marker]
     return [
@@ -44,14 +44,14 @@ PAGES = [page for page in EVERY_PAGE if blocks(page)]
 
 @dataclass
 class Known:
-    """What later blocks can have without the values of earlier ones: code, and names of tables."""
+    """Code and table names that later blocks can use without the values of earlier ones."""
 
     imports: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
 
     def learn(self, block: str) -> None:
-        """Read what a block imports and defines, and which tables it gives a name."""
+        """Record the imports, definitions and table variables of a block."""
         for node in ast.parse(block).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for alias in node.names:
@@ -68,11 +68,11 @@ class Known:
                 self.tables = {n: each for n, each in self.tables.items() if each != dropped}
 
     def knows(self, block: str) -> bool:
-        """Whether a process can begin with a block, after `beginning`."""
+        """Return whether a process can start with a block, after `beginning`."""
         return free_names(block) <= {"bb", *self.imports, *self.definitions, *self.tables}
 
     def beginning(self) -> str:
-        """Return what stands where a process begins: what it imports, opens and defines again."""
+        """Return the code at the start of a process: imports, tables and definitions."""
         opened = (f"{name} = bb.get_table({table!r})" for name, table in self.tables.items())
         imports = dict.fromkeys(self.imports.values())
         return "\n".join(
@@ -81,7 +81,7 @@ class Known:
 
 
 def _table_of(value: ast.expr) -> str | None:
-    """Return the name of the table that an expression makes or opens."""
+    """Return the name of the table that an expression creates or opens."""
     if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
         return None
     first = value.args[0] if value.args else None
@@ -98,13 +98,13 @@ def _dropped_by(node: ast.stmt) -> str | None:
 
 
 def names_of(block: str) -> set[str]:
-    """Name what a block defines."""
+    """Return the names that a block defines."""
     symbols = symtable.symtable(block, "block", "exec").get_symbols()
     return {each.get_name() for each in symbols if each.is_assigned() or each.is_imported()}
 
 
 def free_names(block: str) -> set[str]:
-    """Name what a block uses and does not define itself."""
+    """Return the names that a block uses but does not define."""
     top = symtable.symtable(block, "block", "exec")
     used: set[str] = set()
     scopes = [top]
@@ -120,10 +120,10 @@ def free_names(block: str) -> set[str]:
 
 
 def processes(page: Path) -> list[str]:
-    """Return programs that run a page one after the other, beginning anew wherever they can."""
+    """Return programs that run a page in sequence, with a new process wherever possible."""
     known = Known()
     programs: list[str] = []
-    made_by: dict[str, int] = {}  # which program a value is made by that is no table
+    made_by: dict[str, int] = {}  # the program that creates a value that is no table
     for block in blocks(page):
         if not programs or known.knows(block):
             programs.append(known.beginning() + block)

@@ -1,3 +1,3 @@
-"""How long tests wait for what has to come: so long that it never is too short."""
+"""Timeout of tests for expected events, long enough for a slow machine."""
 
-PATIENCE = 300  # seconds until something counts as stuck, on a machine that does much else
+PATIENCE = 300  # seconds, on a machine under load

@@ -1,4 +1,4 @@
-"""PDFs of at most a megabyte that take a machine where nothing stops their reader."""
+"""PDFs of at most one megabyte that exhaust a machine without limits on their reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = b"BT /F1 9 Tf (words) Tj ET\n"
 
 
 def squeezed(unit: bytes, size: int) -> bytes:
-    """Compress so many bytes of one unit, without having all of them at once."""
+    """Compress `size` bytes of one repeated unit without holding them in memory."""
     packer = zlib.compressobj(9)
     piece = unit * max(1, (1 << 20) // len(unit))
     return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
@@ -48,23 +48,23 @@ def much_text(path: Path) -> Path:
 
 
 def much_drawing(path: Path) -> Path:
-    """Write a page of very many lines."""
+    """Write a page of a huge number of lines."""
     return _written(path, _page(squeezed(b"0 0 m 1 1 l S\n", 400_000_000)))
 
 
 def nothing(path: Path) -> Path:
-    """Write a page whose content is blanks."""
+    """Write a page whose content is spaces."""
     return _written(path, _page(squeezed(b" ", 900_000_000)))
 
 
 def packed_twice(path: Path) -> Path:
-    """Write a page whose content of blanks is compressed, and compressed again."""
+    """Write a page whose content of spaces is compressed twice."""
     content = zlib.compress(squeezed(b" ", 900_000_000))
     return _written(path, _page(content, how=b"/Filter[/FlateDecode/FlateDecode]"))
 
 
 def nested_forms(path: Path) -> Path:
-    """Write a page that shows a form ten times, which shows another ten times, and so on."""
+    """Write a page that draws a form ten times, which draws another ten times, and so on."""
     numbers = range(6, 18)
     forms = [
         _stream(
@@ -79,7 +79,7 @@ def nested_forms(path: Path) -> Path:
 
 
 def form_of_itself(path: Path) -> Path:
-    """Write a page with a form that shows itself twice."""
+    """Write a page with a form that draws itself twice."""
     form = _stream(b"/X Do /X Do", _FORM + b"/Resources<</XObject<</X 6 0 R>>>>")
     return _written(path, [*_page(zlib.compress(b"/X Do "), b"/XObject<</X 6 0 R>>"), form])
 

@@ -1,7 +1,7 @@
-"""Reads documents in a process of its own, so that a crash of a native library ends that alone.
+"""Reads documents in a separate process, so that a crash of a native library ends only that one.
 
-A line on stdin is the path of a file; the answer is a line of JSON: what came of it, and what
-the process holds.
+A line on stdin is the path of a file; the reply is a line of JSON with the outcome, the memory
+and the open files.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from barbule.media.documents import read_document, validate_document
 
 
 def outcome(path: Path) -> dict[str, object]:
-    """Validate, read and cut a file, as an insert and a view do."""
+    """Validate, read and split a file, as an insert and a view do."""
     said = []
     for use in (validate_document, read_document):
         try:
             found = use(path)
         except MediaError as error:
             said.append(str(error))
-        except BaseException:  # noqa: BLE001 - a panic of Rust too
+        except BaseException:  # noqa: BLE001 - including a Rust panic
             return {"escaped": traceback.format_exc()}
     if len(said) < 2 and not isinstance(found, str):
         chunks = split_document(found, separators=["\n\n", "."], chunk_size=300, overlap=50)
@@ -37,7 +37,7 @@ def outcome(path: Path) -> dict[str, object]:
 
 
 def held() -> dict[str, int]:
-    """Return the memory in kilobytes, and the open files, where the system tells."""
+    """Return the memory in kilobytes and the open files, where the system reports them."""
     gc.collect()
     status = Path("/proc/self/status")
     if not status.exists():

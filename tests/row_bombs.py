@@ -1,4 +1,4 @@
-"""Files of rows, of at most a megabyte, that hold or claim far more than such files do."""
+"""Row files of at most one megabyte that contain or declare far more data than usual."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEGABYTE = 1_000_000
 
 
 def runs(path: Path, rows: int = 50_000_000) -> Path:
-    """Write a Parquet file of one number, so many times, in groups of a few bytes."""
+    """Write a Parquet file that repeats one number, in row groups of a few bytes."""
     most = 10_000_000
     with pq.ParquetWriter(path, pa.schema({"a": pa.int8()})) as writer:
         for _ in range(rows // most):
@@ -29,7 +29,7 @@ def runs(path: Path, rows: int = 50_000_000) -> Path:
 
 
 def missing(path: Path, rows: int = 200_000_000) -> Path:
-    """Write a Parquet file of missing values."""
+    """Write a Parquet file of null values."""
     most = 50_000_000
     with pq.ParquetWriter(path, pa.schema({"a": pa.null()})) as writer:
         for _ in range(rows // most):
@@ -38,7 +38,7 @@ def missing(path: Path, rows: int = 200_000_000) -> Path:
 
 
 def long_text(path: Path, rows: int = 1_000_000, length: int = 1_000_000) -> Path:
-    """Write a Parquet file of one long text that stands in each row."""
+    """Write a Parquet file with one long string in each row."""
     texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["b" * length])
     plain = pa.schema({"a": pa.string()})
     table = pa.table({"a": texts})
@@ -48,7 +48,7 @@ def long_text(path: Path, rows: int = 1_000_000, length: int = 1_000_000) -> Pat
 
 
 def long_texts_in_lists(path: Path, rows: int = 1000) -> Path:
-    """Write a Parquet file of lists of a long text."""
+    """Write a Parquet file of lists of one long string."""
     count = rows * 1000
     texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), ["b" * MEGABYTE])
     lists = pa.ListArray.from_arrays(pa.array(np.arange(0, count + 1, 1000, np.int32)), texts)
@@ -57,7 +57,7 @@ def long_texts_in_lists(path: Path, rows: int = 1000) -> Path:
 
 
 def prefixes(path: Path, rows: int = 300_000) -> Path:
-    """Write a Parquet file whose texts are all the same, each said to begin as the one before."""
+    """Write a Parquet file of equal strings with delta encoding of their prefixes."""
     texts = pa.array(["b" * 2000] * rows)
     pq.write_table(
         pa.table({"a": texts}), path, compression="zstd", use_dictionary=False,
@@ -67,7 +67,7 @@ def prefixes(path: Path, rows: int = 300_000) -> Path:
 
 
 def large_page(path: Path, compression: str = "zstd") -> Path:
-    """Write a Parquet file of a page that unpacks to hundreds of megabytes."""
+    """Write a Parquet file with a page that decompresses to hundreds of megabytes."""
     texts = pa.table({"a": ["b" * 400_000_000]})
     options = {"use_dictionary": False, "write_statistics": False}
     pq.write_table(texts, path, compression=compression, **options)
@@ -75,7 +75,7 @@ def large_page(path: Path, compression: str = "zstd") -> Path:
 
 
 def lists(path: Path, items: int = 30_000_000) -> Path:
-    """Write a Parquet file of one list of very many equal items."""
+    """Write a Parquet file of one list of a huge number of equal items."""
     made = pa.ListArray.from_arrays(
         pa.array([0, items], pa.int32()), pa.array(np.zeros(items, np.int8))
     )
@@ -84,12 +84,12 @@ def lists(path: Path, items: int = 30_000_000) -> Path:
 
 
 def claimed_columns(path: Path) -> Path:
-    """Write a Parquet file in whose footer a list says that it has a million columns."""
+    """Write a Parquet file whose footer declares a million columns."""
     pq.write_table(pa.table({"a": [1]}), path, write_statistics=False, store_schema=False)
     data = path.read_bytes()
     length = int.from_bytes(data[-8:-4], "little")
     footer = data[-8 - length : -8]
-    # The list of groups (field 4, a list of structs), and in its first the one of columns.
+    # The list of row groups (field 4, a list of structs), and the list of columns in the first.
     place = footer.index(b"\x19\x1c\x19\x1c")
     claimed = b"\x19\x1c\x19\xfc" + b"\xbf\x84\x3d" + b"\x26\x08" * (MEGABYTE // 2 - 1000)
     footer = footer[:place] + claimed
@@ -105,14 +105,14 @@ def _message(table: pa.Table, **options) -> bytes:
 
 
 def arrow(path: Path, compression: str = "zstd") -> Path:
-    """Write an Arrow file of buffers that unpack to a gigabyte."""
+    """Write an Arrow file of buffers that decompress to a gigabyte."""
     zeros = pa.array(np.zeros(110_000_000, np.int64))
     path.write_bytes(_message(pa.table({"a": zeros}), compression=compression))
     return path
 
 
 def arrow_stream(path: Path) -> Path:
-    """Write an Arrow stream of buffers that unpack to a gigabyte."""
+    """Write an Arrow stream of buffers that decompress to a gigabyte."""
     zeros = pa.table({"a": pa.array(np.zeros(110_000_000, np.int64))})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with path.open("wb") as sink, pa.ipc.new_stream(sink, zeros.schema, options=options) as out:
@@ -121,13 +121,13 @@ def arrow_stream(path: Path) -> Path:
 
 
 def arrow_missing(path: Path) -> Path:
-    """Write an Arrow file of as many missing values as there is a number for."""
+    """Write an Arrow file of the largest possible number of null values."""
     path.write_bytes(_message(pa.table({"a": pa.nulls((1 << 31) - 1)})))
     return path
 
 
 def arrow_runs(path: Path) -> Path:
-    """Write an Arrow file of one long text that stands in each of very many rows."""
+    """Write an Arrow file of one long string repeated in a huge number of rows."""
     ends = pa.array([100_000_000], pa.int32())
     made = pa.RunEndEncodedArray.from_arrays(ends, pa.array(["b" * 100_000]))
     path.write_bytes(_message(pa.table({"a": made})))
@@ -135,7 +135,7 @@ def arrow_runs(path: Path) -> Path:
 
 
 def arrow_texts(path: Path) -> Path:
-    """Write an Arrow file of one long text in a dictionary, that stands in each row."""
+    """Write an Arrow file with one long dictionary string in each row."""
     places = pa.array(np.zeros(8_000_000, np.int8))
     made = pa.DictionaryArray.from_arrays(places, ["b" * 900_000])
     path.write_bytes(_message(pa.table({"a": made}), compression="zstd"))
@@ -143,7 +143,7 @@ def arrow_texts(path: Path) -> Path:
 
 
 def arrow_views(path: Path) -> Path:
-    """Write an Arrow file of very many views of one long text."""
+    """Write an Arrow file of a huge number of views of one long string."""
     count = 500_000
     length = 900_000
     text = b"b" * length
@@ -155,7 +155,7 @@ def arrow_views(path: Path) -> Path:
 
 
 def arrow_overlapping(path: Path) -> Path:
-    """Write an Arrow file of very many lists of the same items."""
+    """Write an Arrow file of many lists that share their items."""
     count, items = 300, 1_000_000
     made = pa.ListViewArray.from_arrays(
         pa.array(np.zeros(count, np.int32)),
@@ -167,7 +167,7 @@ def arrow_overlapping(path: Path) -> Path:
 
 
 def arrow_again(path: Path) -> Path:
-    """Write an Arrow file whose footer names one batch of rows again and again."""
+    """Write an Arrow file whose footer refers to one record batch repeatedly."""
     table = pa.table({"a": pa.array(np.zeros(1_000_000, np.int64))})
     sink = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -188,7 +188,7 @@ def arrow_again(path: Path) -> Path:
 
 
 def _blocks(footer: bytearray) -> list[int]:
-    """Return where the footer of an Arrow file says where each batch of rows is."""
+    """Return the positions of the record batch entries in the footer of an Arrow file."""
     root = struct.unpack_from("<I", footer)[0]
     fields = root - struct.unpack_from("<i", footer, root)[0]
     at = root + struct.unpack_from("<H", footer, fields + 4 + 2 * 3)[0]
@@ -198,7 +198,7 @@ def _blocks(footer: bytearray) -> list[int]:
 
 
 def rows(path: Path, line: bytes, size: int, head: bytes = b"") -> Path:
-    """Write a compressed text of one line, again and again."""
+    """Write a compressed text that repeats one line."""
     piece = line * ((1 << 20) // len(line))
     with gzip.open(path, "wb") as file:
         file.write(head)
@@ -215,7 +215,7 @@ _SHARED = (
 
 
 def sheet(path: Path, line: bytes, count: int, texts: bytes = b"") -> Path:
-    """Write a workbook of one row of names, and of one other, again and again."""
+    """Write a workbook with a header row and one repeated row."""
     import openpyxl
 
     book = openpyxl.Workbook()

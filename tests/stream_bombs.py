@@ -1,4 +1,4 @@
-"""Sounds and videos of at most a megabyte that claim, or hold, far more than such files do."""
+"""Audio and video files of at most one megabyte that contain or declare far more than usual."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TABLE = _table()
 
 
 def page(number, packets, granule, flags=0):
-    """Make a page of Ogg."""
+    """Create an Ogg page."""
     lengths = b"".join(
         b"\xff" * (len(packet) // 255) + bytes((len(packet) % 255,)) for packet in packets
     )
@@ -50,7 +50,7 @@ def page(number, packets, granule, flags=0):
 
 
 def pages(packets, granules, *heads):
-    """Make an Ogg file of a beginning, and of pages with packets."""
+    """Create an Ogg file from header packets and pages of packets."""
     made = [page(0, heads[:1], 0, 2), page(1, heads[1:], 0)]
     made += [
         page(2 + n, each, at) for n, (each, at) in enumerate(zip(packets, granules, strict=True))
@@ -62,13 +62,13 @@ _OPUS = (
     b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, _RATE, 0, 0),
     b"OpusTags" + struct.pack("<II", 0, 0),
 )
-# Of an eighth of a second, in which there are 48 frames without anything.
+# An eighth of a second with 48 empty frames.
 _SILENT = b"\xe3\x30"
 _LONG = 5760  # samples
 
 
 def opus(path: Path) -> Path:
-    """Write hours of silence, of which each eighth of a second takes two bytes."""
+    """Write hours of silence with two bytes per eighth of a second."""
     count = 255
     pages_ = MEGABYTE // (27 + 3 * count) - 1
     one = [_SILENT] * count
@@ -79,20 +79,20 @@ def opus(path: Path) -> Path:
 
 
 def opus_of_weeks(path: Path) -> Path:
-    """Write a moment of sound, whose last page says that it ends in weeks."""
+    """Write a short sound whose last page declares an end after weeks."""
     path.write_bytes(pages([[_SILENT], [_SILENT]], [_LONG, 1 << 40], *_OPUS))
     return path
 
 
 def tiny_pages(path: Path) -> Path:
-    """Write a page for each packet, be it empty."""
+    """Write a page for each packet, even an empty one."""
     count = (MEGABYTE - 200) // 30
     path.write_bytes(pages([[_SILENT]] * count, [(n + 1) * _LONG for n in range(count)], *_OPUS))
     return path
 
 
 def _made(form, codec, size=(64, 64), frames=3, **options):
-    """Make a small file of pictures, or of sound."""
+    """Create a small video or audio file."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=form) as out:
         if codec in {"aac", "libmp3lame", "pcm_s16le"}:
@@ -112,7 +112,7 @@ def _made(form, codec, size=(64, 64), frames=3, **options):
 
 
 def box(data, *names):
-    """Return where the content of a box of MP4 begins, by the names on the way to it."""
+    """Return the offset of the content of an MP4 box, given by its path of names."""
     begin = 0
     for name in names:
         begin = data.index(name, begin) + 4
@@ -120,7 +120,7 @@ def box(data, *names):
 
 
 def claimed_samples(path: Path, count: int = 170_000_000, codec: str = "aac") -> Path:
-    """Write a file whose index says that it has so many samples of one byte."""
+    """Write a file whose index declares a huge number of one-byte samples."""
     data = _made("mp4", codec)
     sizes, times, chunks = (box(data, each) for each in (b"stsz", b"stts", b"stsc"))
     struct.pack_into(">II", data, sizes + 4, 1, count)
@@ -131,7 +131,7 @@ def claimed_samples(path: Path, count: int = 170_000_000, codec: str = "aac") ->
 
 
 def claimed_length(path: Path) -> Path:
-    """Write a file whose headers say that it lasts for months."""
+    """Write a file whose headers declare a duration of months."""
     data = _made("mp4", "aac")
     for name, place in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16)):
         struct.pack_into(">I", data, box(data, name) + place, 0xFFFFFFF0)
@@ -143,7 +143,7 @@ def claimed_length(path: Path) -> Path:
 
 
 def claimed_frames(path: Path) -> Path:
-    """Write an MP3 file whose first frame says that billions follow."""
+    """Write an MP3 file whose first frame declares billions of frames."""
     data = _made("mp3", "libmp3lame")
     begin = data.index(b"Xing") if b"Xing" in data else data.index(b"Info")
     struct.pack_into(">III", data, begin + 4, 3, 0xFFFFFFFF, len(data))
@@ -152,7 +152,7 @@ def claimed_frames(path: Path) -> Path:
 
 
 def large_pictures(path: Path, width: int = 60_000, height: int = 60_000) -> Path:
-    """Write a video whose headers say how large its pictures are."""
+    """Write a video whose headers declare a huge frame size."""
     data = _made("avi", "mjpeg", pixels="yuvj420p")
     for name in (b"strf",):
         struct.pack_into("<II", data, box(data, name) + 8, width, height)

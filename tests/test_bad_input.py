@@ -1,4 +1,4 @@
-"""Bad input at large: one clear error (what, where, what to do) and nothing half-written."""
+"""Invalid input: one clear error (what, where, what to do) and no partial write."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from barbule.errors import (
 )
 
 
-def explained(caught, *parts: str) -> None:
-    """Check that an error is ours, and that its text has all parts and says what to do."""
+def check_error(caught, *parts: str) -> None:
+    """Check that an error is a BarbuleError whose text has all parts and a hint."""
     error = caught.value
     assert isinstance(error, BarbuleError)
     assert error.hint
@@ -50,34 +50,34 @@ def unchanged(table) -> bool:
 # Documents
 
 
-def test_a_missing_document(session):
+def test_missing_document_is_reported(session):
     docs = bb.create_table("docs", {"doc": bb.Document})
 
     with pytest.raises(MediaError, match="does not exist") as caught:
         docs.insert([{"doc": "report.pdf"}])
 
-    explained(caught, "table 'docs'", "column 'doc'", "row 0", "report.pdf")
+    check_error(caught, "table 'docs'", "column 'doc'", "row 0", "report.pdf")
     assert len(docs.collect()) == 0
 
 
-def test_an_unreadable_document(session):
+def test_unreadable_document_is_reported(session):
     Path("report.pdf").write_bytes(b"%PDF-1.4\nno more than this")
     docs = bb.create_table("docs", {"doc": bb.Document})
 
     with pytest.raises(MediaError, match="damaged") as caught:
         docs.insert(doc="report.pdf")
 
-    explained(caught, "table 'docs'", "column 'doc'", "row 0", "report.pdf")
+    check_error(caught, "table 'docs'", "column 'doc'", "row 0", "report.pdf")
     assert len(docs.collect()) == 0
 
 
 # Models
 
 
-def test_a_model_that_cannot_be_reached(monkeypatch):
+def test_unreachable_model_server_is_reported(monkeypatch):
     monkeypatch.setattr("barbule.executor.calls.runners.async_calls.MODEL_RETRIES", 1)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
-    with socket.socket() as closed:  # bound, and nobody listens
+    with socket.socket() as closed:  # bound but not listening
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
         Path("barbule.toml").write_text(f'[models.openai]\napi_base = "{url}"\n')
@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_reached(monkeypatch):
             qa.select(answer=answer.choices[0].message.content).collect()
         assert qa.add_computed_column(answer=answer.choices[0].message.content).errors == 1
 
-    explained(caught, "row 0")
+    check_error(caught, "row 0")
     assert "sk-secret" not in str(caught.value)
     (cell,) = qa.select("answer", why=qa.answer.error).collect()
     assert cell["answer"] is None
@@ -116,21 +116,21 @@ def test_a_model_that_cannot_be_reached(monkeypatch):
         ("backend = 'oracle://x'", "oracle"),
     ],
 )
-def test_a_wrong_configuration(text, message):
+def test_invalid_configuration_is_reported(text, message):
     Path("barbule.toml").write_text(text)
 
     with pytest.raises(ConfigurationError) as caught:
         bb.connect().create_table("t", {"a": bb.Int})
 
     assert message in str(caught.value)
-    assert caught.value.hint or "must be" in message  # which says what to do
+    assert caught.value.hint or "must be" in message  # with a hint
     assert "sk-1" not in str(caught.value)
 
 
-# Functions that this process does not have
+# Functions that this process does not define
 
 
-def test_a_function_that_is_unknown_in_this_process():
+def test_undefined_function_is_reported():
     program = """
         import barbule as bb
         bb.connect(vectors="exact:")
@@ -158,14 +158,14 @@ def test_a_function_that_is_unknown_in_this_process():
             UnknownFunctionError, match=r"'__main__\.shout' is not defined"
         ) as caught:
             change()
-        explained(caught, "table 'films'", "column 'loud'", "shout")
+        check_error(caught, "table 'films'", "column 'loud'", "shout")
     assert films.collect()["name"] == ["Up"]
     films.update({"n": 5})
     films.delete()
     assert len(films.collect()) == 0
 
 
-def test_a_function_that_fails_half_way(films):
+def test_failing_function_aborts_the_insert(films):
     @bb.udf
     def picky(name: str) -> str:
         if name == "bad":
@@ -178,12 +178,12 @@ def test_a_function_that_fails_half_way(films):
     with pytest.raises(FunctionError, match="picky failed: KeyError") as caught:
         films.insert([{"name": "good"}, {"name": "bad"}])
 
-    explained(caught, "table 'films'", "column 'checked'", "row 1", "on_error='null'")
+    check_error(caught, "table 'films'", "column 'checked'", "row 1", "on_error='null'")
     assert films.collect()["name"] == ["Up"]
     assert len(films.history()) == before
 
 
-def test_a_function_that_returns_what_it_did_not_promise(films):
+def test_wrong_result_type_is_reported(films):
     @bb.udf
     def wrong(name: str) -> int:
         return name
@@ -191,7 +191,7 @@ def test_a_function_that_returns_what_it_did_not_promise(films):
     with pytest.raises(DataError, match="no int64") as caught:
         films.add_computed_column(x=wrong(films.name))
 
-    explained(caught, "table 'films'", "column 'x'", "row 0")
+    check_error(caught, "table 'films'", "column 'x'", "row 0")
     assert films.columns == ("name", "n")
 
 
@@ -207,54 +207,54 @@ def test_a_function_that_returns_what_it_did_not_promise(films):
     ],
     ids=["collect", "to_pyarrow", "scalar"],
 )
-def test_an_operation_that_the_database_does_not_have(films, run):
+def test_unsupported_operation_is_reported(films, run):
     with pytest.raises(UnsupportedError, match="DuckDB cannot run") as caught:
         run(films)
-    explained(caught, "@bb.udf")
+    check_error(caught, "@bb.udf")
 
 
-def test_an_operation_that_cannot_be_stored(films):
+def test_unstorable_operation_is_rejected(films):
     @ibis.udf.scalar.builtin
     def upper(text: str) -> str: ...
 
     with pytest.raises(ExpressionError, match="cannot be kept in a stored expression") as caught:
         films.add_computed_column(x=upper(films.name))
 
-    explained(caught, "@bb.udf")
+    check_error(caught, "@bb.udf")
     assert films.columns == ("name", "n")
 
 
-def test_a_stored_operation_that_the_database_does_not_have(films):
+def test_unsupported_stored_operation_is_rejected(films):
     with pytest.raises(UnsupportedError, match="DuckDB cannot run") as caught:
         films.add_computed_column(stored=True, x=films.name.hashbytes("sha512"))
 
-    explained(caught, "table 'films'", "column 'x'")
+    check_error(caught, "table 'films'", "column 'x'")
     assert films.columns == ("name", "n")
 
 
-def test_a_value_that_the_database_cannot_cast(films):
+def test_failed_cast_is_reported(films):
     with pytest.raises(DataError, match="Could not convert string 'Up'") as caught:
         films.select(x=films.name.cast("int64")).collect()
-    explained(caught, "try_cast")
+    check_error(caught, "try_cast")
 
     with pytest.raises(DataError, match="Could not convert") as caught:
         films.add_computed_column(stored=True, x=films.name.cast("int64"))
-    explained(caught, "table 'films'", "column 'x'")
+    check_error(caught, "table 'films'", "column 'x'")
     assert films.columns == ("name", "n")
 
 
-def test_a_table_of_another_database(films):
+def test_join_with_another_database_is_rejected(films):
     other = ibis.duckdb.connect().create_table("other", schema={"name": "string"})
 
     with pytest.raises(ExpressionError, match="more than one database") as caught:
         films.join(other, "name").collect()
-    explained(caught, "insert")
+    check_error(caught, "insert")
 
 
-def test_a_type_that_is_unknown(session):
+def test_unknown_type_is_rejected(session):
     with pytest.raises(SchemaError, match="strng") as caught:
         bb.create_table("t", {"a": "strng"})
-    explained(caught, "'a'")
+    check_error(caught, "'a'")
     assert bb.list_tables() == []
 
 
@@ -271,28 +271,28 @@ def test_a_type_that_is_unknown(session):
         (42, r"int cannot be inserted"),
     ],
 )
-def test_rows_that_do_not_fit(films, rows, message):
+def test_invalid_rows_are_rejected(films, rows, message):
     with pytest.raises(DataError, match=r"^table 'films'.*" + message) as caught:
         films.insert(rows)
-    explained(caught)
+    check_error(caught)
     assert unchanged(films)
 
 
-def test_a_connection_that_fails_leaves_the_session_before_it(session):
+def test_failed_connect_keeps_the_previous_session(session):
     films = bb.create_table("films", {"name": bb.String})
     with pytest.raises(ConfigurationError, match="no backend"):
         bb.connect("sqlite:///other.db")
     assert len(films.collect()) == 0
 
 
-def test_a_table_of_a_closed_session_says_so(session):
+def test_table_of_a_closed_session_raises(session):
     films = bb.create_table("films", {"name": bb.String})
     session.close()
     with pytest.raises(ConfigurationError, match=r"the session is closed\..*bb\.connect"):
         films.collect()
 
 
-def test_a_column_that_is_misspelt_is_named_with_what_was_meant(session):
+def test_misspelt_column_gets_a_suggestion(session):
     films = bb.create_table("films", {"name": bb.String, "revenue": bb.Float})
     with pytest.raises(AttributeError, match=r"no column or verb 'revenu'\..*'revenue'"):
         films.revenu  # noqa: B018

@@ -1,4 +1,4 @@
-"""The benchmarks run, at a tiny size, and what they leave holds what the documentation shows."""
+"""The benchmarks run at a small size, and their results have the documented fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = {"figures_ms", "reach_ms", "python", "machine"}
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Give the modules of the benchmarks, fresh; they are no package. No peer is installed."""
+    """Return a loader of fresh benchmark modules, which are no package; no peer is installed."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setenv("BARBULE_PEERS", str(tmp_path / "none"))
     before = set(sys.modules)
@@ -37,13 +37,13 @@ def _record(run, name: str, folder: Path, **options: float) -> dict:
     return record
 
 
-def test_startup(benchmark, tmp_path, monkeypatch):
+def test_startup_benchmark_runs(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark("startup"), "ROUNDS", 1)
     record = _record(benchmark("run"), "startup", tmp_path)
     assert record["figures_ms"]["first create_table in a fresh home"] > 0
 
 
-def test_tables(benchmark, tmp_path, capsys):
+def test_tables_benchmark_runs(benchmark, tmp_path, capsys):
     tables = benchmark("tables")
     record = _record(benchmark("run"), "tables", tmp_path, rows=500, rounds=1, fresh_rounds=1)
     labels = {each.label for each in tables.OPERATIONS.values()}
@@ -57,13 +57,13 @@ def test_tables(benchmark, tmp_path, capsys):
     assert all(f"{name} is not installed" in said for name in ("pixeltable", "lancedb", "daft"))
 
 
-def test_search(benchmark, tmp_path):
+def test_search_benchmark_runs(benchmark, tmp_path):
     record = _record(benchmark("run"), "search", tmp_path, sizes=(1500,), rounds=2)
     ours = record["1500 clustered"]["barbule"]["filters"]
     assert [each["recall"] for each in ours.values()] == [1.0] * len(ours)
 
 
-def test_images(benchmark, tmp_path):
+def test_images_benchmark_runs(benchmark, tmp_path):
     images = benchmark("images")
     record = _record(benchmark("run"), "images", tmp_path, images=24, headers=30, rounds=1)
     assert len(record["sides_ms"]) == 3
@@ -73,14 +73,14 @@ def test_images(benchmark, tmp_path):
     assert record["reach_ms"][insert] == 0.6 * record["sides_ms"][insert]["bare"]
 
 
-def test_video(benchmark, tmp_path):
+def test_video_benchmark_runs(benchmark, tmp_path):
     record = _record(benchmark("run"), "video", tmp_path, seconds=2, long=120, rounds=1)
     (sides,) = record["sides_ms"].values()
     assert sides.keys() == {"barbule", "bare"}
     assert len(record["reach_ms"]) == 2
 
 
-def test_documents(benchmark, tmp_path, capsys):
+def test_documents_benchmark_runs(benchmark, tmp_path, capsys):
     options = {"size": 20_000, "view_size": 5000, "rounds": 1, "view_rounds": 1}
     record = _record(benchmark("run"), "documents", tmp_path, **options)
     assert all(value > 0 for value in record["figures_ms"].values())
@@ -89,7 +89,7 @@ def test_documents(benchmark, tmp_path, capsys):
     assert "pixeltable is not installed" in capsys.readouterr().out
 
 
-def test_what_to_reach_is_a_ratio_to_bare_duckdb(benchmark):
+def test_table_limits_are_ratios_to_duckdb(benchmark):
     tables = benchmark("tables")
     medians = {name: {"duckdb": 2.0} for name in tables.OPERATIONS}
     tables._reach(medians)
@@ -97,12 +97,12 @@ def test_what_to_reach_is_a_ratio_to_bare_duckdb(benchmark):
     assert tables.LIMITS["computed revenue - budget, virtual"] == 2.0 * 5 / 18
 
 
-def test_sides_that_differ_end_the_run(benchmark):
+def test_differing_results_abort_the_benchmark(benchmark):
     with pytest.raises(SystemExit, match="the sides differ at aggregate"):
         benchmark("tables")._agree("aggregate", {"barbule": [1], "duckdb": [2]})
 
 
-def test_a_side_that_fails_is_shown(benchmark):
+def test_failing_side_is_reported(benchmark):
     sides = benchmark("sides")
     with (
         sides.Side("duckdb", "tables", "--rows", "none") as side,
@@ -111,7 +111,7 @@ def test_a_side_that_fails_is_shown(benchmark):
         side.ask("aggregate")
 
 
-def test_structure(benchmark, tmp_path, monkeypatch):
+def test_structure_benchmark_runs(benchmark, tmp_path, monkeypatch):
     structure = benchmark("structure")
     small = [curve._replace(sizes=(1, 2), compare=(1, 2)) for curve in structure.CURVES]
     monkeypatch.setattr(structure, "CURVES", small)
@@ -121,7 +121,7 @@ def test_structure(benchmark, tmp_path, monkeypatch):
     assert len(structure.LIMITS) == len(small)
 
 
-def test_growth(benchmark, tmp_path, monkeypatch):
+def test_growth_benchmark_runs(benchmark, tmp_path, monkeypatch):
     homes = tmp_path / "homes"
     homes.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(homes))
@@ -135,13 +135,13 @@ def test_growth(benchmark, tmp_path, monkeypatch):
     held = {name for name in record["reach_ms"] if name.endswith("(times bare DuckDB)")}
     assert len(held) == len(growth.OPERATIONS)
     assert record["memory"]["barbule"]["peak_mb"] > 50
-    assert not list(homes.iterdir())  # the large file is gone
+    assert not list(homes.iterdir())  # the large file is deleted
 
 
 @pytest.mark.skipif(
     not os.environ.get("BARBULE_TEST_FULL"), reason="takes minutes; set BARBULE_TEST_FULL"
 )
-def test_models(benchmark, tmp_path, capsys):
+def test_models_benchmark_runs(benchmark, tmp_path, capsys):
     record = _record(benchmark("run"), "models", tmp_path, scale=0.02, rounds=1)
     figures = record["figures_ms"]
     exact = ("(calls)", "(rows)")
@@ -152,24 +152,24 @@ def test_models(benchmark, tmp_path, capsys):
     assert "pixeltable is not installed" in capsys.readouterr().out
 
 
-KEPT = sorted(path.stem for path in (BENCHMARKS / "results").glob("*.json"))
+STORED = sorted(path.stem for path in (BENCHMARKS / "results").glob("*.json"))
 
 
-@pytest.mark.parametrize("name", KEPT)
-def test_the_results_that_are_kept_hold_the_fields(name):
+@pytest.mark.parametrize("name", STORED)
+def test_stored_results_have_the_fields(name):
     record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
     assert record.keys() >= FIELDS
     assert record["figures_ms"]
 
 
-def test_the_page_shows_the_results_that_are_kept():
+def test_page_shows_the_stored_results():
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     for name in ("tables", "growth"):
         record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
         shown = page.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0]
         labels = record["sides_ms"] if name == "tables" else record["labels"].values()
         assert all(f"| {label} |" in shown for label in labels)
-    if "search" in KEPT:
+    if "search" in STORED:
         record = json.loads((BENCHMARKS / "results" / "search.json").read_text())
         assert all(f"| {label} |" in page for label in record["reach_ms"])
     shown = page.split("<!-- media -->")[1].split("<!-- end of media -->")[0]

@@ -59,7 +59,7 @@ def refusal(load, *args, **kwargs) -> str:
 # ---------------------------------------------------------------- defaults
 
 
-def test_defaults_are_below_the_home_folder(load, user):
+def test_defaults_are_in_the_home_folder(load, user):
     assert load() == Settings(
         home=user / ".barbule",
         backend=f"duckdb://{user}/.barbule/barbule.duckdb",
@@ -72,7 +72,7 @@ def test_defaults_are_below_the_home_folder(load, user):
     )
 
 
-def test_nothing_is_created(load, user, project):
+def test_loading_creates_no_files(load, user, project):
     load(backend="data/app.duckdb")
     assert not any(user.iterdir())
     assert not any(project.iterdir())
@@ -86,42 +86,42 @@ def test_home_moves_every_default(load, project):
     assert settings.media == f"file://{project}/here/media"
 
 
-def test_a_home_that_cannot_stand_in_a_url_is_refused(load):
+def test_home_with_url_characters_is_rejected(load):
     assert "'?' or '#'" in refusal(load, home="/data/what?")
 
 
-def test_a_database_file_has_vectors_and_media_beside_it(load, project):
+def test_vectors_and_media_are_beside_the_database_file(load, project):
     settings = load(backend="duckdb://data/app.duckdb?threads=2")
     assert settings.backend == f"duckdb://{project}/data/app.duckdb?threads=2"
     assert settings.vectors == f"chroma://{project}/data/app.vectors"
     assert settings.media == f"file://{project}/data/app.media"
 
 
-def test_naming_the_default_database_changes_nothing(load):
+def test_explicit_default_database_changes_nothing(load):
     default = load()
     assert load(backend=default.backend) == default
 
 
-def test_what_is_given_is_not_put_beside_the_database(load, project):
+def test_explicit_locations_override_those_beside_the_database(load, project):
     settings = load(backend="app.duckdb", env={"BARBULE_MEDIA": "s3://bucket/media"})
     assert settings.media == "s3://bucket/media"
     assert settings.vectors == f"chroma://{project}/app.vectors"
 
 
-def test_the_file_may_name_the_database_too(load, project):
+def test_file_can_name_the_database(load, project):
     settings = load('backend = "duckdb://data/app.duckdb"', cwd=project)
     assert settings.vectors == f"chroma://{project}/data/app.vectors"
 
 
 @pytest.mark.parametrize("url", ["duckdb://", "duckdb:", "duckdb://:memory:", "sqlite://"])
-def test_a_database_in_memory_keeps_all_in_memory(load, url):
+def test_in_memory_database_keeps_everything_in_memory(load, url):
     settings = load(backend=url)
     assert settings.backend in {"duckdb://", "sqlite://"}
     assert settings.vectors == "exact:"
     assert settings.media.startswith("memory://")
 
 
-def test_a_server_keeps_vectors_and_media_at_home(load, user):
+def test_server_database_keeps_vectors_and_media_in_the_home(load, user):
     settings = load(backend="postgres://app@db/app")
     assert settings.backend == "postgres://app@db/app"
     assert settings.vectors == f"chroma://{user}/.barbule/vectors"
@@ -130,7 +130,7 @@ def test_a_server_keeps_vectors_and_media_at_home(load, user):
 # ---------------------------------------------------------------- precedence
 
 
-def test_arguments_before_environment_before_file_before_default(load, user):
+def test_arguments_override_environment_file_and_defaults(load, user):
     toml = 'backend = "postgres://file"\nvectors = "exact:"\nmedia = "s3://file"'
     env = {"BARBULE_BACKEND": "postgres://env", "BARBULE_MEDIA": "s3://env"}
     settings = load(toml, env=env, backend="postgres://argument")
@@ -140,16 +140,16 @@ def test_arguments_before_environment_before_file_before_default(load, user):
     assert settings.home == user / ".barbule"
 
 
-def test_home_from_environment_and_file(load, project):
+def test_home_is_read_from_environment_and_file(load, project):
     assert load('home = "h"', env={"BARBULE_HOME": "/e"}).home == Path("/e")
     assert load('home = "h"').home == project / "h"
 
 
-def test_an_empty_variable_counts_as_not_set(load, user):
+def test_empty_variable_counts_as_unset(load, user):
     assert load(env={"BARBULE_HOME": ""}).home == user / ".barbule"
 
 
-def test_the_file_is_found_upwards(load, project):
+def test_file_is_searched_in_parent_folders(load, project):
     folder = project / "a" / "b"
     folder.mkdir(parents=True)
     settings = load('vectors = "chroma://v"', cwd=folder)
@@ -157,7 +157,7 @@ def test_the_file_is_found_upwards(load, project):
     assert settings.vectors == f"chroma://{project}/v"
 
 
-def test_the_nearest_file_is_the_only_one(load, project):
+def test_nearest_file_is_the_only_one_read(load, project):
     folder = project / "a"
     folder.mkdir()
     (folder / "barbule.toml").write_text('media = "s3://near"')
@@ -166,7 +166,7 @@ def test_the_nearest_file_is_the_only_one(load, project):
     assert settings.vectors != "exact:"
 
 
-def test_pyproject_serves_too_and_barbule_toml_wins_beside_it(load, project):
+def test_pyproject_is_read_and_barbule_toml_wins(load, project):
     pyproject = project / "pyproject.toml"
     pyproject.write_text('[tool.barbule]\nmedia = "s3://pyproject"\n')
     settings = load()
@@ -176,13 +176,13 @@ def test_pyproject_serves_too_and_barbule_toml_wins_beside_it(load, project):
 
 
 @pytest.mark.parametrize("text", ["[project]\nname = 'x'\n", "[tool.ruff]\n", "tool = 1\n"])
-def test_a_pyproject_without_our_table_is_passed_by(load, project, text):
+def test_pyproject_without_a_barbule_table_is_skipped(load, project, text):
     (project / "pyproject.toml").write_text(text)
     (project.parent / "barbule.toml").write_text('media = "s3://above"')
     assert load().source == project.parent / "barbule.toml"
 
 
-def test_the_home_folder_is_looked_into_last(load, user, project):
+def test_home_folder_is_searched_last(load, user, project):
     (user / ".barbule").mkdir()
     (user / ".barbule" / "barbule.toml").write_text('media = "store"')
     settings = load()
@@ -191,7 +191,7 @@ def test_the_home_folder_is_looked_into_last(load, user, project):
     assert load('media = "s3://project"').source == project / "barbule.toml"
 
 
-def test_process_environment_and_working_directory_are_the_default(monkeypatch, project):
+def test_environment_and_working_directory_are_the_defaults(monkeypatch, project):
     for name in [name for name in os.environ if name.startswith("BARBULE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("BARBULE_HOME", "h")
@@ -202,7 +202,7 @@ def test_process_environment_and_working_directory_are_the_default(monkeypatch, 
 # ---------------------------------------------------------------- paths
 
 
-def test_relative_paths_belong_to_the_file_or_to_the_working_directory(load, project):
+def test_relative_paths_follow_the_file_or_the_working_directory(load, project):
     folder = project / "a"
     folder.mkdir()
     settings = load('backend = "duckdb://../up.duckdb"', cwd=folder, media="store")
@@ -222,7 +222,7 @@ def test_relative_paths_belong_to_the_file_or_to_the_working_directory(load, pro
         ("media", "~", "file://{user}"),
     ],
 )
-def test_tilde_is_the_users_folder(load, user, name, address, expected):
+def test_tilde_is_the_home_of_the_user(load, user, name, address, expected):
     assert getattr(load(**{name: address}), name) == expected.format(user=user)
 
 
@@ -251,7 +251,7 @@ def test_tilde_is_the_users_folder(load, user, name, address, expected):
         ("media", "abfs://c@account.host/m", "abfs://c@account.host/m"),
     ],
 )
-def test_addresses(load, project, name, address, expected):
+def test_addresses_are_normalized(load, project, name, address, expected):
     assert getattr(load(**{name: address}), name) == expected.format(cwd=project)
 
 
@@ -274,14 +274,14 @@ def test_addresses(load, project, name, address, expected):
         ("media", "s3:bucket", "neither a path nor a URL"),
     ],
 )
-def test_wrong_addresses(load, name, address, message):
+def test_invalid_addresses_are_rejected(load, name, address, message):
     text = refusal(load, **{name: address})
     assert message in text
     assert text.startswith(f"the argument {name}= ")
     assert f"(value: {address!r})" in text
 
 
-def test_a_wrong_address_says_where_it_was_given(load, project):
+def test_invalid_address_error_names_its_source(load, project):
     variable = refusal(load, env={"BARBULE_VECTORS": "faiss:x"})
     assert variable.startswith("the environment variable BARBULE_VECTORS ")
     file = refusal(load, 'vectors = "faiss:x"')
@@ -289,14 +289,14 @@ def test_a_wrong_address_says_where_it_was_given(load, project):
 
 
 @pytest.mark.parametrize(("value", "kind"), [(3, "type 'int'"), ("", "an empty string")])
-def test_arguments_are_text_or_paths(load, value, kind):
+def test_arguments_must_be_strings_or_paths(load, value, kind):
     assert kind in refusal(load, backend=value)
 
 
 # ---------------------------------------------------------------- the file
 
 
-def test_a_whole_file(load):
+def test_complete_file_is_read(load):
     settings = load("""
         backend = "postgres://app@db/app"
         vectors = "chroma+http://vectors:8000"
@@ -387,13 +387,13 @@ def test_settings_are_frozen(load):
         ("[budget]\neur = 1", "budget.eur", "Allowed keys: usd, calls, tokens."),
     ],
 )
-def test_wrong_keys_and_values_name_file_key_and_what_is_allowed(load, project, toml, key, message):
+def test_invalid_keys_and_values_are_reported(load, project, toml, key, message):
     text = refusal(load, toml)
     assert text.startswith(f"{project / 'barbule.toml'}: {key} ")
     assert message in text
 
 
-def test_the_default_zone_comes_from_the_environment_before_the_file(load):
+def test_timezone_variable_overrides_the_file(load):
     assert load("").timezone == "UTC"
     assert load("timezone = 'Europe/Berlin'").timezone == "Europe/Berlin"
     settings = load("timezone = 'Europe/Berlin'", env={"BARBULE_TIMEZONE": "Asia/Tokyo"})
@@ -402,11 +402,11 @@ def test_the_default_zone_comes_from_the_environment_before_the_file(load):
         load("", env={"BARBULE_TIMEZONE": "../etc"})
 
 
-def test_huge_numbers_are_numbers(load):
+def test_huge_numbers_are_accepted(load):
     assert load(f"[models.x]\ntimeout = {10**400}").provider("x").timeout == 10**400
 
 
-def test_keys_of_a_pyproject_are_named_in_full(load, project):
+def test_pyproject_keys_are_named_in_full(load, project):
     (project / "pyproject.toml").write_text("[tool.barbule.models.openai]\nrpm = -1\n")
     text = refusal(load)
     assert text.startswith(f"{project / 'pyproject.toml'}: tool.barbule.models.openai.rpm must be")
@@ -416,13 +416,13 @@ def test_keys_of_a_pyproject_are_named_in_full(load, project):
     assert "pyproject.toml: tool.barbule must be a table" in refusal(load)
 
 
-def test_invalid_toml_names_file_and_line(load, project):
+def test_invalid_toml_error_names_file_and_line(load, project):
     text = refusal(load, f'media = "s3://b"\nkey = "{SECRET}\n')
     assert text.startswith(f"{project / 'barbule.toml'} is not valid TOML")
     assert "line 2" in text
 
 
-def test_media_as_text_and_as_table_is_invalid_toml(load):
+def test_media_as_string_and_table_is_invalid(load):
     for order in ('media = "s3://b"\n[media]\nmax_bytes = 1', "[a]\nb = 1\n[a.b]\nc = 1"):
         text = refusal(load, order)
         assert "not valid TOML" in text
@@ -435,17 +435,17 @@ def test_media_as_text_and_as_table_is_invalid_toml(load):
     ["media.url = 'x'\nmedia = 'y'", "[media]\n[media]", "media = 'x'\nmedia = 'y'"],
     ids=["dotted", "section", "key"],
 )
-def test_a_name_that_stands_twice_is_told(load, text):
+def test_duplicate_name_is_reported(load, text):
     assert "keep one of them" in refusal(load, text)
 
 
-def test_text_of_another_encoding_names_file_and_line(load, project):
+def test_wrong_encoding_error_names_file_and_line(load, project):
     (project / "barbule.toml").write_bytes(b'# ok\nmedia = "f\xfcr"\n')
     assert "barbule.toml is not UTF-8 text (at line 2)" in refusal(load)
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that root cannot read")
-def test_a_file_that_cannot_be_read(load, project):
+def test_unreadable_file_is_reported(load, project):
     (project / "barbule.toml").symlink_to("/proc/self/mem")
     text = refusal(load)
     assert text.startswith(f"{project / 'barbule.toml'} cannot be read: ")
@@ -454,14 +454,14 @@ def test_a_file_that_cannot_be_read(load, project):
 # ---------------------------------------------------------------- the environment
 
 
-def test_unknown_variables_are_refused(load):
+def test_unknown_variables_are_rejected(load):
     text = refusal(load, env={"BARBULE_BACKENDS": SECRET})
     assert text.startswith("the environment variable BARBULE_BACKENDS is not a known one.")
     assert "Did you mean 'BARBULE_BACKEND'?" in text
     assert "BARBULE_HOME, BARBULE_BACKEND, BARBULE_VECTORS, BARBULE_MEDIA" in text
 
 
-def test_variables_of_tests_and_of_others_are_let_be(load):
+def test_variables_of_tests_and_others_are_ignored(load):
     assert load(env={"BARBULE_TEST_POSTGRES": "x", "BARBULED": "y"}) == load()
 
 
@@ -482,7 +482,7 @@ def test_variables_of_tests_and_of_others_are_let_be(load):
     ],
 )
 @pytest.mark.parametrize("table", ["", "[models.openai]\n", "[media]\n"])
-def test_a_literal_key_is_refused_and_not_shown(load, table, key):
+def test_literal_key_is_rejected_and_not_shown(load, table, key):
     text = refusal(load, f'{table}{key} = "{SECRET}"')
     assert "would keep a secret in a file" in text
     assert "api_key_env" in text
@@ -503,11 +503,11 @@ def test_a_literal_key_is_refused_and_not_shown(load, table, key):
         f'media = ["s3://u:{SECRET}@b"]',
     ],
 )
-def test_no_error_shows_a_secret(load, toml):
+def test_errors_show_no_secret(load, toml):
     refusal(load, toml)
 
 
-def test_no_repr_shows_a_secret(load):
+def test_repr_shows_no_secret(load):
     settings = load(
         f"""
         backend = "postgres://u:{SECRET}@h/d"
@@ -536,14 +536,14 @@ def test_no_repr_shows_a_secret(load):
         ("host=h password=1 user=u", "host=h password=*** user=u"),
     ],
 )
-def test_redact(text, redacted):
+def test_urls_are_redacted(text, redacted):
     assert redact(text) == redacted
 
 
 # ---------------------------------------------------------------- weight
 
 
-def test_importing_configuration_loads_no_third_party_package():
+def test_config_import_loads_no_third_party_package():
     code = (
         "import sys, barbule.config;"
         "tops = {name.partition('.')[0] for name in sys.modules};"
@@ -553,50 +553,50 @@ def test_importing_configuration_loads_no_third_party_package():
     assert done.stdout.strip() == ""
 
 
-ELSEWHERE = (
+FOREIGN_ADDRESS = (
     '[models.openai]\napi_base = "https://collects.example/v1"\napi_key_env = "ANY_SECRET"\n'
 )
 
 
-def test_a_file_above_the_project_does_not_say_where_keys_are_sent(load, project, user):
+def test_file_above_the_project_cannot_redirect_keys(load, project, user):
     file = project.parent / "barbule.toml"
-    file.write_text(ELSEWHERE)
+    file.write_text(FOREIGN_ADDRESS)
     text = refusal(load)
     assert str(file) in text
     assert "BARBULE_TRUSTED" in text
     (project / ".git").mkdir()
     assert str(file) in refusal(load)
-    file.write_text(ELSEWHERE.replace("https://collects.example", "http://127.0.0.1:9"))
-    assert str(file) in refusal(load)  # where anybody of this machine may listen
+    file.write_text(FOREIGN_ADDRESS.replace("https://collects.example", "http://127.0.0.1:9"))
+    assert str(file) in refusal(load)  # any local process may listen there
     file.write_text('[models.openai]\napi_key_env = "ANY_SECRET"\nrpm = 5\n')
-    assert load().models["openai"].api_key_env == "ANY_SECRET"  # for OpenAI itself
+    assert load().models["openai"].api_key_env == "ANY_SECRET"  # sent to OpenAI only
 
 
 @pytest.mark.parametrize("mark", [".git", ".hg", "pyproject.toml", "requirements.txt"])
-def test_a_file_of_the_project_says_where_models_are_asked(load, project, mark):
-    (project.parent / "barbule.toml").write_text(ELSEWHERE)
+def test_project_file_can_set_model_addresses(load, project, mark):
+    (project.parent / "barbule.toml").write_text(FOREIGN_ADDRESS)
     (project.parent / mark).touch()
     assert load().models["openai"].api_key_env == "ANY_SECRET"
 
 
-def test_a_repository_is_larger_than_the_packages_in_it(load, project):
-    (project.parent / "barbule.toml").write_text(ELSEWHERE)
+def test_repository_file_covers_its_packages(load, project):
+    (project.parent / "barbule.toml").write_text(FOREIGN_ADDRESS)
     (project.parent / ".git").mkdir()
     (project / "pyproject.toml").touch()
     assert load().models["openai"].api_base == "https://collects.example/v1"
 
 
-def test_a_file_of_the_working_directory_or_the_home_says_it(load, project, user):
-    assert load(ELSEWHERE).models["openai"].api_base == "https://collects.example/v1"
+def test_file_in_the_working_directory_or_home_can_set_addresses(load, project, user):
+    assert load(FOREIGN_ADDRESS).models["openai"].api_base == "https://collects.example/v1"
     (project / "barbule.toml").unlink()
     (user / ".barbule").mkdir()
-    (user / ".barbule" / "barbule.toml").write_text(ELSEWHERE)
+    (user / ".barbule" / "barbule.toml").write_text(FOREIGN_ADDRESS)
     assert load().models["openai"].api_base == "https://collects.example/v1"
 
 
-def test_a_file_that_the_user_trusts_says_it(load, project, tmp_path):
+def test_trusted_file_can_set_addresses(load, project, tmp_path):
     file = project.parent / "barbule.toml"
-    file.write_text(ELSEWHERE)
+    file.write_text(FOREIGN_ADDRESS)
     trusted = os.pathsep.join([str(tmp_path / "another.toml"), str(file)])
     assert load(env={"BARBULE_TRUSTED": trusted}).models["openai"].api_key_env == "ANY_SECRET"
     assert str(file) in refusal(load, env={"BARBULE_TRUSTED": str(tmp_path)})
@@ -604,11 +604,11 @@ def test_a_file_that_the_user_trusts_says_it(load, project, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="gives a file away")
-def test_a_file_of_another_user_above_says_nothing(load, project):
+def test_parent_file_of_another_user_is_not_trusted(load, project):
     file = project.parent / "barbule.toml"
-    file.write_text(ELSEWHERE)
+    file.write_text(FOREIGN_ADDRESS)
     (project.parent / ".git").mkdir()
     os.chown(file, 12345, -1)
     assert str(file) in refusal(load)
-    os.chown(project, 12345, -1)  # as in a container, where all of it is somebody else's
+    os.chown(project, 12345, -1)  # as in a container, where another user owns everything
     assert load().models["openai"].api_key_env == "ANY_SECRET"

@@ -1,4 +1,4 @@
-"""The pages for those who build barbule draw the package as it is."""
+"""Contributor pages match the package: folders, files and libraries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folders():
 
 
 def drawn_tree():
-    """Return the folders and files that the page draws, by how they are indented."""
+    """Return the folders and files of the drawn tree, from their indentation."""
     tree = DESIGN.read_text().split("## Source tree")[1].split("```\n")[1]
     drawn, files, above = set(), [], {-1: [""]}
     for line in tree.splitlines():
@@ -36,7 +36,7 @@ def drawn_tree():
         above = {indent: paths for indent, paths in above.items() if indent < depth}
         parents = above[max(above)]
         names = re.match(r"\s*((?:\w+/ ?)+)", line)
-        if names:  # folders that stand on one line have the same ones below them
+        if names:  # folders on one line have the same subfolders
             above[depth] = [f"{parent}{name}" for parent in parents for name in names[1].split()]
             drawn |= {path.removesuffix("/") for path in above[depth]}
         files += re.findall(r"\w+\.py\b", line)
@@ -56,16 +56,16 @@ def test_files_of_the_drawn_tree_exist():
 
 
 @pytest.mark.parametrize("page", BUILDERS, ids=lambda page: page.stem)
-def test_files_that_a_page_names_exist(page):
+def test_files_named_on_a_page_exist(page):
     text = page.read_text()
     names = re.findall(r"`((?:[\w.]+/)*\w+\.(?:py|txt|toml))`", text)
     names += re.findall(r"`((?:[\w.]+/)+)`", text)
-    assert [name for name in names if not is_there(name)] == []
+    assert [name for name in names if not path_exists(name)] == []
 
 
 @functools.cache
 def endings():
-    """Return what the paths of all modules and folders end with, down to their names alone."""
+    """Return all suffixes of the paths of modules and folders, down to their names."""
     roots = (PACKAGE.parent, ROOT / "tests", ROOT / "benchmarks", ROOT / "requirements")
     paths = [path.relative_to(ROOT).as_posix() for root in roots for path in root.rglob("*.*")]
     folders = {f"{path.rpartition('/')[0]}/" for path in paths}
@@ -76,13 +76,13 @@ def endings():
     }
 
 
-def is_there(name):
+def path_exists(name):
     return name in endings() or (ROOT / name).exists()
 
 
 @functools.cache
 def imported():
-    """Return the top-level names that the package imports, at its head or within functions."""
+    """Return the top-level names that the package imports, in modules or functions."""
     names = set()
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
@@ -97,7 +97,7 @@ def imported():
 
 @functools.cache
 def installed():
-    """Return the names that each installed distribution is imported as."""
+    """Return the import names of each installed distribution."""
     names = {}
     for name, distributions in packages_distributions().items():
         for distribution in distributions:
@@ -106,7 +106,7 @@ def installed():
 
 
 def import_names(distribution):
-    """Return what a distribution is imported as; its own name where it is not installed."""
+    """Return the import names of a distribution; its own name if it is not installed."""
     return installed().get(distribution.lower(), {distribution.replace("-", "_")})
 
 

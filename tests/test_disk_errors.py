@@ -1,4 +1,4 @@
-"""Disks that are full, files that may not be written: said in our words, and nothing half done."""
+"""Full disks and unwritable files: clear errors and no partial results."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SMALL = 100_000
 
 
 @contextlib.contextmanager
-def room(size):
-    """Let no file become larger, as on a disk that is full."""
+def file_size_limit(size):
+    """Limit the size of files, as on a full disk."""
     _, hard = former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -42,12 +42,12 @@ def rows(count):
     return pa.table({"a": np.random.default_rng(1).integers(0, 1 << 60, count)})
 
 
-def test_a_database_whose_disk_is_full(tmp_path):
+def test_full_database_disk_is_reported(tmp_path):
     with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:"):
         table = bb.create_table("t", {"a": bb.Int})
         table.insert(a=1)
         with (
-            room(2 << 20),
+            file_size_limit(2 << 20),
             pytest.raises(DiskError, match=r"app\.duckdb' cannot be written: .*too large") as e,
         ):
             table.insert(rows(600_000))
@@ -74,7 +74,7 @@ def vectors_of(table):
 @pytest.mark.parametrize(
     ("column_of", "count"), [(answers_of, 300), (vectors_of, 3000)], ids=["chat", "embeddings"]
 )
-def test_no_more_is_asked_where_answers_cannot_be_written(column_of, count, models, tmp_path):
+def test_calls_stop_when_answers_cannot_be_written(column_of, count, models, tmp_path):
     Path("barbule.toml").write_text(
         f'[models.openai]\napi_base = "{models.url}"\nmax_concurrency = 4\n'
     )
@@ -82,22 +82,25 @@ def test_no_more_is_asked_where_answers_cannot_be_written(column_of, count, mode
     with bb.connect(url, vectors="exact:"):
         table = bb.create_table("t", [{"x": f"{n} {'long' * 500}"} for n in range(count)])
         value = column_of(table)
-        # Both the file and what DuckDB writes beside it have as good as no room.
+        # The file and DuckDB's log beside it have almost no room.
         full = max(each.stat().st_size for each in tmp_path.glob("app.duckdb*")) + 60_000
         sent = []
         for _ in range(2):
-            with room(full), pytest.raises(DiskError, match=r"table 't', column 'a': .*large"):
+            with (
+                file_size_limit(full),
+                pytest.raises(DiskError, match=r"table 't', column 'a': .*large"),
+            ):
                 table.add_computed_column(a=value)
             sent.append(len(models.requests))
         table.add_computed_column(a=value)
         assert table.filter(table.a.isnull()).count().execute() == 0
     asked = [each.get("input") or [each["messages"]] for each in models.requests]
     texts = [json.dumps(text) for question in asked for text in question]
-    assert len(texts) == len(set(texts)) == count  # nothing was asked twice
+    assert len(texts) == len(set(texts)) == count  # no call was repeated
     assert sent[0] < len(models.requests) / 2
 
 
-def test_a_session_that_cannot_write_its_answers_ends(tmp_path, caplog):
+def test_close_warns_of_unwritten_answers(tmp_path, caplog):
     @bb.udf(cache=True, version="1", name="long_text_of_a_number")
     def long(n: int) -> str:
         return f"{n}" * 5_000
@@ -105,7 +108,7 @@ def test_a_session_that_cannot_write_its_answers_ends(tmp_path, caplog):
     with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:") as session:
         table = bb.create_table("t", [{"n": n} for n in range(1000, 1100)])
         full = max(each.stat().st_size for each in tmp_path.glob("app.duckdb*")) + 10_000
-        with room(full):
+        with file_size_limit(full):
             assert len(table.select(a=long(table.n)).collect()) == 100
             session.close()
     assert "answers that were computed are not in the call ledger" in caplog.text
@@ -113,10 +116,10 @@ def test_a_session_that_cannot_write_its_answers_ends(tmp_path, caplog):
         assert bb.get_table("t").count().execute() == 100
 
 
-def test_a_media_store_whose_disk_is_full(session):
+def test_full_media_store_disk_is_reported(session):
     table = bb.create_table("photos", {"img": bb.Image})
     with (
-        room(SMALL),
+        file_size_limit(SMALL),
         pytest.raises(StoreError, match=r"the media store ") as caught,
     ):
         table.insert(img=noise())
@@ -126,7 +129,7 @@ def test_a_media_store_whose_disk_is_full(session):
     assert table.collect()[0, "img"].size == (400, 400)
 
 
-def test_a_media_store_below_what_is_no_folder(tmp_path):
+def test_media_store_below_a_file_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with bb.connect("duckdb://", media=str(tmp_path / "file" / "media")):
         table = bb.create_table("photos", {"img": bb.Image})
@@ -150,7 +153,7 @@ BOX = {"label": "bird", "x": 1.0, "y": 1.0, "width": 2.0, "height": 2.0}
 
 @pytest.fixture
 def written(session):
-    """Return a table of which each form takes more room than there is."""
+    """Return a table whose exports exceed the available room."""
     table = bb.create_table("photos", {"img": bb.Image, "text": bb.String, "boxes": BOXES})
     letters = np.random.default_rng(2).integers(0x20, 0x7E, 300_000, dtype=np.uint8)
     texts = [letters[start:][:30_000].tobytes().decode() for start in range(0, 300_000, 30_000)]
@@ -165,11 +168,14 @@ def written(session):
 
 
 @pytest.mark.parametrize("form", sorted(WRITERS.keys() - {"xlsx"}))
-def test_exports_to_a_disk_that_is_full_leave_nothing(form, written, tmp_path):
+def test_failed_export_leaves_no_file(form, written, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     target = out / "a"
-    with room(SMALL), pytest.raises(DiskError, match=r"out/a' cannot be written: .*too large"):
+    with (
+        file_size_limit(SMALL),
+        pytest.raises(DiskError, match=r"out/a' cannot be written: .*too large"),
+    ):
         WRITERS[form](written, str(target))
     assert list(out.iterdir()) == []
     WRITERS[form](written, str(target))
@@ -177,47 +183,50 @@ def test_exports_to_a_disk_that_is_full_leave_nothing(form, written, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "embedded", "tar"])
-def test_a_failed_export_keeps_the_file_that_was_there(form, written, tmp_path):
+def test_failed_export_keeps_the_previous_file(form, written, tmp_path):
     target = tmp_path / "a"
     target.write_text("former")
-    with room(SMALL), pytest.raises(DiskError, match="cannot be written"):
+    with file_size_limit(SMALL), pytest.raises(DiskError, match="cannot be written"):
         WRITERS[form](written, target)
     assert target.read_text() == "former"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_spreadsheet_on_a_disk_that_is_full(written, tmp_path):
+def test_failed_xlsx_export_keeps_the_previous_file(written, tmp_path):
     target = tmp_path / "a.xlsx"
     target.write_text("former")
-    with room(SMALL), pytest.raises(DiskError, match=r"a\.xlsx' cannot be written: .*too large"):
+    with (
+        file_size_limit(SMALL),
+        pytest.raises(DiskError, match=r"a\.xlsx' cannot be written: .*too large"),
+    ):
         written.to_xlsx(target)
     assert target.read_text() == "former"
     with pytest.raises(DataError, match=r"a\.xlsx' is a file, so"):
         written.to_xlsx(target / "a")
-    gc.collect()  # openpyxl fails once more when what it left is let go
+    gc.collect()  # openpyxl raises again when its leftovers are collected
 
 
 @pytest.mark.parametrize("form", sorted(WRITERS.keys() - {"xlsx"}))
-def test_exports_below_what_is_no_folder(form, written, tmp_path):
+def test_export_below_a_file_is_rejected(form, written, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file' is a file, so .* (be written into it|be a folder)"):
         WRITERS[form](written, tmp_path / "file" / "a")
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "xlsx"])
-def test_exports_into_the_home_of_a_user_who_does_not_exist(form, written):
+def test_export_to_an_unknown_user_home_is_rejected(form, written):
     with pytest.raises(MediaError, match=r"~nosuchuser.*a user that does not exist"):
         WRITERS[form](written, "~nosuchuser/a")
 
 
-def test_exports_into_the_own_home(written, tmp_path, monkeypatch):
+def test_export_to_the_own_home_works(written, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     written.to_csv("~/a.csv")
     assert (tmp_path / "a.csv").stat().st_size > SMALL
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the platform has no pipes")
-def test_what_is_no_file_is_not_replaced(tmp_path):
+def test_pipe_is_written_in_place(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -238,7 +247,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     ],
     ids=str,
 )
-def test_places_in_the_home_of_a_user_who_does_not_exist(places, tmp_path, monkeypatch):
+def test_locations_in_an_unknown_user_home_are_rejected(places, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=r"a user that does not exist.*~nosuchuser"):
         bb.connect(**places)
@@ -256,7 +265,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_database_whose_file_is_damaged(tmp_path, name):
+def test_damaged_database_file_is_reported(tmp_path, name):
     file = tmp_path / "app.duckdb"
     url = f"duckdb:///{file}"
     with bb.connect(url, vectors="exact:"):
@@ -275,7 +284,7 @@ def test_a_database_whose_file_is_damaged(tmp_path, name):
         assert bb.get_table("t").count().execute() == 50_000
 
 
-def test_a_database_is_opened_anew_after_it_could_not_be_read(tmp_path):
+def test_restored_database_opens_after_a_damaged_one(tmp_path):
     file = tmp_path / "app.duckdb"
     copies = {}
     for count in (50_000, 40_000):

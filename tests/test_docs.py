@@ -1,4 +1,4 @@
-"""The examples of docstrings run as they are shown; for pages see `first_calls/test_pages.py`."""
+"""Docstring examples run; for documentation pages see `first_calls/test_pages.py`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 import barbule
 from pages import README
 
-# What a probe runs in a process of its own, and not by import.
+# Run by a probe as a separate process, not imported.
 SCRIPTS = {"barbule.indexes.chroma.integrity"}
 
 
-def test_the_readme_says_both_lines():
+def test_readme_names_the_nox_commands():
     text = README.read_text()
     assert "\npip install nox && nox -s rag\n" in text
     assert "\npip install nox && nox -s tests\n" in text
@@ -32,7 +32,7 @@ def _examples() -> list[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("example", _examples(), ids=lambda example: example.name)
-def test_the_example_of_a_docstring_runs(example, session):
+def test_docstring_example_runs(example, session):
     runner = doctest.DocTestRunner(
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
     )
@@ -41,5 +41,5 @@ def test_the_example_of_a_docstring_runs(example, session):
     assert not runner.failures, "".join(report)
 
 
-def test_there_are_examples():
+def test_docstrings_have_examples():
     assert len(_examples()) > 30

@@ -1,4 +1,4 @@
-"""The examples run, with real local models, and show what they promise."""
+"""The examples run with real local models and give the documented results."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def run(name: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,  # other work may share the processors
+        timeout=900,  # allows for a loaded machine
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @needs(*MINILM)
-def test_hybrid_search_with_filters_before_and_after_a_change() -> None:
+def test_hybrid_search_example_filters_before_and_after_a_change() -> None:
     found = dict(line.split(": ", 1) for line in run("versioned_hybrid").splitlines())
     assert found["by words"].startswith("Error E42")
     assert found["by meaning"].startswith("Error E42")
@@ -40,12 +40,12 @@ def test_hybrid_search_with_filters_before_and_after_a_change() -> None:
 
 
 @needs("skimage")
-def test_photographs_are_found_by_what_looks_like_them() -> None:
+def test_photographs_example_finds_similar_images() -> None:
     shown = run("photographs")
     found = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line)
     assert found["the cat, mirrored and darker"].startswith("chelsea")
     assert found["the rocket, a part of it"].startswith("rocket")
-    # Two cameras side by side took the same motorcycle.
+    # Two adjacent cameras photographed the same motorcycle.
     left, right, _ = found["the motorcycle, as a thumbnail"].split(", ")
     assert (left.split()[0], right.split()[0]) == ("motorcycle_left", "motorcycle_right")
     assert found["the cat, among 3 small ones"].startswith("chelsea")
@@ -54,7 +54,7 @@ def test_photographs_are_found_by_what_looks_like_them() -> None:
 
 
 @needs(*MINILM, *SMOLLM2)
-def test_an_answer_changes_with_its_document_and_the_old_one_stays() -> None:
+def test_versioned_rag_example_keeps_the_old_answer() -> None:
     shown = run("versioned_rag")
     assert "3 chunks, 1 embedded anew" in shown
     before, now = re.findall(r"(?:before|now): +(A book .*)", shown)
@@ -67,7 +67,7 @@ def test_an_answer_changes_with_its_document_and_the_old_one_stays() -> None:
 
 
 @needs(*MINILM)
-def test_two_ways_to_cut_are_measured() -> None:
+def test_chunking_example_measures_two_splitters() -> None:
     shown = run("chunking")
     rows = {
         cells[0]: [float(cell) for cell in cells[1:]]
@@ -82,6 +82,6 @@ def test_two_ways_to_cut_are_measured() -> None:
     assert rows["sentences"][0] > rows["paragraphs"][0]
     better = max(rows, key=lambda way: rows[way][-1])
     assert f"By MRR, {better} find more." in shown
-    # What is not among the first ten is listed, and only that.
+    # Exactly the results outside the first ten are listed.
     missed = len(re.findall(r"^   - ", shown, re.MULTILINE))
     assert missed == round(sum(10 * (1 - tenth) for *_, tenth, _ in rows.values()))

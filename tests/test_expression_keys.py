@@ -1,4 +1,4 @@
-"""Expressions as keys: equal where they are made of the same, and Ibis remembers nothing of it."""
+"""Expression keys: equal for equal expressions, without entries in the comparison cache of Ibis."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def query(*, more: float = 2.0, names: tuple[str, ...] = ("a", "x")):
     return made.select(*names).op()
 
 
-def remembered(one, other) -> list[str]:
-    """Name the parts of two expressions of which Ibis remembers how they compare."""
+def cached_comparisons(one, other) -> list[str]:
+    """Return the parts of two expressions with an entry in the comparison cache of Ibis."""
     others = {id(node) for node in other.find(ibis.expr.operations.Node)}
     return [
         type(node).__name__
@@ -32,30 +32,30 @@ def remembered(one, other) -> list[str]:
     ]
 
 
-def test_the_same_expression_is_found_and_ibis_remembers_nothing():
+def test_equal_expressions_share_a_key_and_leave_the_ibis_cache_empty():
     one, other = query(), query()
     assert {ExpressionKey(one): "known"}[ExpressionKey(other)] == "known"
-    assert remembered(one, other) == []
+    assert cached_comparisons(one, other) == []
     assert one == other
-    assert remembered(one, other) != []  # what is looked for is where Ibis keeps it
+    assert cached_comparisons(one, other) != []  # the cache is where the helper looks
 
 
 @pytest.mark.parametrize(
     "changed", [{"more": 3.0}, {"names": ("x", "a")}, {"names": ("a",)}], ids=str
 )
-def test_another_expression_is_another_key(changed):
+def test_different_expressions_have_different_keys(changed):
     assert ExpressionKey(query()) != ExpressionKey(query(**changed))
 
 
-def test_zero_has_a_sign():
+def test_negative_zero_is_distinct():
     assert not equal(query(more=0.0), query(more=-0.0))
     assert equal(query(more=-0.0), query(more=-0.0))
 
 
-def test_parts_that_are_shared_are_compared_once():
+def test_shared_parts_are_compared_once():
     def doubled():
         value = table().a
-        for _ in range(60):  # by pairs of parts it would be 2 ** 60
+        for _ in range(60):  # pairwise comparison would take 2 ** 60 steps
             value = value + value
         return value.op()
 
@@ -72,7 +72,7 @@ def test_deep_expressions_are_compared():
     assert equal(deep(), deep())
 
 
-def test_leaves_of_managed_tables_are_not_remembered():
+def test_managed_table_leaves_are_not_cached_by_ibis():
     source = object()
     one, other = (managed_table("t", source, 1) for _ in range(2))
     assert one == other
@@ -82,7 +82,7 @@ def test_leaves_of_managed_tables_are_not_remembered():
     assert id(one) not in Comparable.__cache__
 
 
-def test_a_query_that_is_asked_again_leaves_nothing_to_ibis(session):
+def test_repeated_query_leaves_the_ibis_cache_empty(session):
     backend = session._engine.backend
     schema = ibis.schema({"id": "int64"})
 
@@ -92,4 +92,4 @@ def test_a_query_that_is_asked_again_leaves_nothing_to_ibis(session):
 
     one, other = asked(), asked()
     assert backend.arrow(one, {}) == backend.arrow(other, {})
-    assert remembered(one.op(), other.op()) == []
+    assert cached_comparisons(one.op(), other.op()) == []

@@ -1,4 +1,4 @@
-"""Packages that declare adapters as entry points: the example of `docs/extending.md`, installed."""
+"""Extension packages with entry points: the example of `docs/extending.md`, installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pages import ROOT, fenced
 
 PAGE = ROOT / "docs" / "extending.md"
-MODULES = {"backend.py": 0, "index.py": 1, "notes.py": 2}  # by the order of the blocks
+MODULES = {"backend.py": 0, "index.py": 1, "notes.py": 2}  # in the order of the blocks
 USE, TESTS = 3, 4
 
 
@@ -37,7 +37,7 @@ def install(site, name, entries):
 
 @pytest.fixture
 def site(tmp_path):
-    """Install the package of the page in a folder of its own."""
+    """Install the package of the page in its own folder."""
     site = tmp_path / "site"
     (site / "feathers").mkdir(parents=True)
     (site / "feathers" / "__init__.py").write_text("")
@@ -49,7 +49,7 @@ def site(tmp_path):
 
 
 def run(site, folder, *arguments):
-    """Run Python with the package, in a process that has seen nothing before."""
+    """Run Python with the package in a new process."""
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, *arguments],
@@ -61,7 +61,7 @@ def run(site, folder, *arguments):
     )
 
 
-def test_extension_package_of_the_page_works(site, tmp_path):
+def test_example_extension_works(site, tmp_path):
     program = code(USE).replace("mine:///", f"mine://{tmp_path}/")
 
     assert run(site, tmp_path, "-c", program).stderr == ""
@@ -76,7 +76,7 @@ def test_extension_package_of_the_page_works(site, tmp_path):
     assert "A barbule hooks." in second.stdout
 
 
-def test_extension_package_passes_the_contracts(site, tmp_path):
+def test_example_extension_passes_the_contracts(site, tmp_path):
     (tmp_path / "test_feathers.py").write_text(code(TESTS))
 
     result = run(
@@ -87,7 +87,7 @@ def test_extension_package_passes_the_contracts(site, tmp_path):
     assert re.search(r"\d\d passed", result.stdout)
 
 
-def test_extension_index_finds_the_nearest_rows(site, tmp_path):
+def test_example_index_finds_the_nearest_rows(site, tmp_path):
     program = textwrap.dedent(f"""
         import sys
         import barbule as bb
@@ -132,7 +132,7 @@ def bad_site(site):
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_extension_that_does_not_work_is_named(bad_site, tmp_path, case):
+def test_broken_extension_is_named(bad_site, tmp_path, case):
     call, message = FAILURES[case]
     program = textwrap.dedent(f"""
         import barbule as bb
@@ -146,7 +146,7 @@ def test_extension_that_does_not_work_is_named(bad_site, tmp_path, case):
     assert message in result.stdout.replace("\n", " ")
 
 
-def test_reader_that_fails_is_the_error_of_its_cell(bad_site, tmp_path):
+def test_failing_document_reader_is_a_cell_error(bad_site, tmp_path):
     (tmp_path / "a.memo").write_text("no title")
     (tmp_path / "a.note").write_text("Title\nText.\n")
     program = textwrap.dedent("""
@@ -164,7 +164,7 @@ def test_reader_that_fails_is_the_error_of_its_cell(bad_site, tmp_path):
     assert "a.memo cannot be read: the reader of MEMO files raised KeyError" in result.stdout
 
 
-def test_folder_of_documents_has_those_of_an_extension(site, tmp_path):
+def test_folder_includes_documents_of_an_extension(site, tmp_path):
     folder = tmp_path / "notes"
     folder.mkdir()
     (folder / "a.note").write_text("Title\nText.\n")

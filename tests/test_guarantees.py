@@ -1,4 +1,4 @@
-"""Every guarantee of the page names tests that show it, and these are there."""
+"""Every guarantee of the page names existing tests."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def _defined(path: str) -> frozenset[str]:
     return frozenset(each.name for each in ast.walk(tree) if isinstance(each, functions))
 
 
-def test_the_page_says_what_holds_and_what_does_not():
+def test_page_lists_guarantees_and_limits():
     assert len(_lines(GUARANTEED)) > 40
     assert len(_lines(NOT)) > 8
 
 
 @pytest.mark.parametrize("line", _lines(GUARANTEED), ids=lambda line: line.split("**")[1])
-def test_a_guarantee_names_its_tests(line):
+def test_guarantee_names_its_tests(line):
     words = _TEST.sub("", line)
-    assert "::" not in words, "the name of a test is not written as the others are"
+    assert "::" not in words, "a test is not cited as `path::name`"
     assert len(re.findall(r"\w+", words)) >= 4
     assert _TEST.search(line)
 
 
 @pytest.mark.parametrize(("path", "name"), sorted(set(_TEST.findall(PAGE))))
-def test_a_test_that_is_named_is_there(path, name):
+def test_cited_test_exists(path, name):
     assert name.startswith("test_")
     assert name in _defined(path)

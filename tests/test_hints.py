@@ -1,4 +1,4 @@
-"""What error messages tell users to write: verbs that there are, with arguments they take."""
+"""Hints of error messages name existing methods with valid arguments."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ NAMESPACES = [
     datetime, datetime.datetime, builtins, ManagedColumn, Function, bb.functions.DocumentSplitter,
     pd.DataFrame, pd.Series, pd.Index, pa.Scalar, np.ndarray, pathlib.Path, bytes, *VALUES,
 ]  # fmt: skip
-OF_OTHERS = {"load_dataset", "save_pretrained"}  # of packages that need not be installed
-FILLED = "x"  # in the place of what a message is filled with
+OF_OTHERS = {"load_dataset", "save_pretrained"}  # of optional packages
+FILLED = "x"  # placeholder for formatted values
 
 
 def text_of(node: ast.expr) -> str:
-    """Put the constant parts of a message together; what is filled in is a name."""
+    """Join the constant parts of a message, with a placeholder for formatted values."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(part) or FILLED for part in node.values)  # noqa: PD011 - no frame
+        return "".join(text_of(part) or FILLED for part in node.values)  # noqa: PD011 - not a DataFrame
     if isinstance(node, ast.BinOp):
         return text_of(node.left) + text_of(node.right)
     if isinstance(node, ast.IfExp):
@@ -66,7 +66,7 @@ def hints() -> Iterator[tuple[str, str]]:
 
 
 def called(text: str) -> Iterator[tuple[str, str, ast.Call | None]]:
-    """Find the calls in a text: what is before the name, the name, the call where it parses."""
+    """Yield the calls in a text: prefix, name, and the call if it parses."""
     for match in CALL.finditer(text):
         depth, end = 0, match.end() - 1
         for end in range(match.end() - 1, len(text)):
@@ -91,13 +91,13 @@ def takes(function: Any, call: ast.Call) -> bool:
     return free or keywords <= names
 
 
-def test_hints_name_verbs_that_take_the_arguments_they_show():
+def test_hints_name_existing_methods_with_valid_arguments():
     wrong, checked = [], 0
     for location, text in hints():
         for prefix, name, call in called(text):
             functions = [getattr(owner, name) for owner in NAMESPACES if hasattr(owner, name)]
             if name in OF_OTHERS or (not functions and "." not in prefix):
-                continue  # a word before a parenthesis, or a function of the reader's own
+                continue  # a word before a parenthesis, or a user function
             checked += 1
             if not functions:
                 wrong.append(f"{location}: there is no {prefix}{name}: {text}")
@@ -142,15 +142,15 @@ def t():
         (bb.snapshot, lambda _: (bb.snapshot("s"), bb.snapshot("s"))),
     ],
 )
-def test_arguments_that_a_hint_names_are_those_of_the_verb(t, verb, ask):
+def test_hint_arguments_are_parameters_of_the_method(t, verb, ask):
     with pytest.raises(BarbuleError) as caught:
         ask(t)
-    hint = re.sub(r"[\w.]+\([^()]*\)", "", caught.value.hint)  # calls are checked above
+    hint = re.sub(r"[\w.]+\([^()]*\)", "", caught.value.hint)  # calls are checked by the test above
     named = set(re.findall(r"(?<![\w=])(\w+)=(?!=)", hint))
     assert named <= set(inspect.signature(verb).parameters), caught.value.hint
 
 
-def test_what_depends_on_a_table_is_dropped_with_it_as_the_error_says(t):
+def test_hinted_cascade_and_replace_force_work(t):
     with pytest.raises(DependencyError, match=r"give cascade=True\.$"):
         bb.drop_table("docs.films")
     with pytest.raises(DependencyError, match=r'give if_exists="replace_force"\.$'):

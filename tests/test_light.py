@@ -1,4 +1,4 @@
-"""`import barbule` stays light, and so does the first table."""
+"""`import barbule` and the first table load no heavy packages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def _loaded(program: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_the_import_loads_nothing_heavy():
+def test_import_loads_no_heavy_package():
     assert not _loaded("import barbule") & HEAVY
 
 
-def test_the_first_table_loads_nothing_heavy():
+def test_first_table_loads_no_heavy_package():
     program = "import barbule as bb; bb.create_table('films', {'name': bb.String, 'n': bb.Int})"
     assert not _loaded(program) & HEAVY
 
 
-def test_no_ibis_backend_is_loaded_for_the_first_table():
+def test_first_table_loads_no_ibis_backend():
     program = "import barbule as bb; bb.create_table('films', {'name': bb.String})"
     assert "ibis.backends.duckdb" not in _loaded(program)

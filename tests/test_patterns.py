@@ -1,8 +1,7 @@
-"""Regular expressions of the package take a time that grows with the length of what they read.
+"""Regular expressions of the package take time proportional to their input.
 
-All of them are collected from the modules. The inputs that are worst for one are made from its
-own syntax tree: what stands before a repetition, what it repeats, and something that ends the
-match in vain.
+All of them are collected from the modules. The worst inputs of a pattern are generated from its
+syntax tree: the text before a repetition, the repeated text, and an ending that fails the match.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LENGTHS = (16, 64, 256, 1_000, 3_000, 10_000, 30_000, 100_000)
-NOTICEABLE = 0.03  # seconds; below, a ratio tells nothing
-GROWTH = 2.0  # times the growth of the length: a square of it would be some 3.2 times that
-LIMIT = 1.0  # seconds for one input, after which it is called endless
+NOTICEABLE = 0.03  # seconds; shorter times give no reliable ratio
+GROWTH = 2.0  # times the growth of the length; quadratic time gives about 3.2 times
+LIMIT = 1.0  # seconds for one input, then it counts as endless
 ENOUGH = 3_000
-NOTHING = 1e-4  # seconds for some thousands of characters, at which more of them need no trial
-MOST = 20  # texts that are put before what is repeated
+NOTHING = 1e-4  # seconds for some thousand characters, below which longer inputs are not tried
+MOST = 20  # texts before the repetition
 ENDS = ("", "\x00", "\n", "x", "!", "<", " ")
 METHODS = {"match", "fullmatch", "search", "findall", "finditer", "sub", "subn", "split"}
 
 
 class Use(NamedTuple):
-    """A pattern, and the method by which the package applies it."""
+    """A pattern and the method that the package calls."""
 
     where: str
     pattern: re.Pattern[Any]
@@ -65,7 +64,7 @@ def uses_of(module: Any) -> Iterator[Use]:
     for name, value in vars(module).items():
         for index, pattern in enumerate(patterns_in(value)):
             single = isinstance(value, re.Pattern)
-            # Of one that another module uses, or that stands in a table, the way is not known.
+            # The method is unknown for a pattern used by another module or held in a table.
             methods = called.get(name) if single else None
             where = f"{module.__name__}.{name}" + ("" if single else f"[{index}]")
             for method in sorted(methods or {"search"}):
@@ -95,7 +94,7 @@ def patterns_in(value: Any) -> Iterator[re.Pattern[Any]]:
 
 
 class Repetition(NamedTuple):
-    """A repetition without an end: what has to stand before it, and what it takes."""
+    """An unbounded repetition: the text before it and the texts it matches."""
 
     before: str
     bodies: tuple[str, ...]
@@ -128,7 +127,7 @@ def branches(code: Any, given: Any) -> list[Any]:
 
 
 def samples(tree: Any) -> Iterator[str]:
-    """Yield some texts that a piece of a pattern takes, the shortest first."""
+    """Yield some texts that a part of a pattern matches, the shortest first."""
     choices = [tuple(itertools.islice(texts_of(code, given), 4)) for code, given in tree]
     return ("".join(parts) for parts in itertools.islice(itertools.product(*choices), 12))
 
@@ -190,7 +189,7 @@ def spelled(item: Any) -> set[str]:
 
 
 def attacks(pattern: re.Pattern[Any]) -> list[tuple[str, str, str]]:
-    """Return what may be worst for a pattern: something before, what is repeated, an end."""
+    """Return candidate worst inputs of a pattern: prefix, repeated text, ending."""
     tree = parser.parse(pattern.pattern, pattern.flags & ~re.LOCALE)
     found = list(repetitions(tree))
     bodies = dict.fromkeys(body for _, bodies in found for body in bodies[:4] if body)
@@ -203,7 +202,7 @@ def attacks(pattern: re.Pattern[Any]) -> list[tuple[str, str, str]]:
 
 
 class EndlessError(Exception):
-    """A match took longer than anything of its length may."""
+    """A match exceeded the time limit."""
 
 
 @contextlib.contextmanager
@@ -221,7 +220,7 @@ def bounded() -> Iterator[None]:
 
 
 def taken(use: Use, text: str) -> float:
-    """Return the seconds of the processor that a pattern takes for a text."""
+    """Return the CPU seconds that a pattern takes for a text."""
     given: Any = text.encode("utf-8") if isinstance(use.pattern.pattern, bytes) else text
     apply = getattr(use.pattern, use.method)
     begun = time.process_time()
@@ -236,7 +235,7 @@ def taken(use: Use, text: str) -> float:
 
 
 def worst(use: Use, attack: tuple[str, str, str]) -> str | None:
-    """Tell how a pattern fails on an input, or None where its time grows as the length does."""
+    """Return how a pattern fails on an input, or None for linear time."""
     before, pump, end = attack
     known = 0.0
     last = LENGTHS[0]
@@ -258,7 +257,7 @@ def worst(use: Use, attack: tuple[str, str, str]) -> str | None:
 
 
 @pytest.mark.parametrize("use", collected(), ids=lambda use: f"{use.where}.{use.method}")
-def test_the_time_of_a_pattern_grows_with_the_length(use):
+def test_pattern_takes_linear_time(use):
     for attack in attacks(use.pattern):
         reason = worst(use, attack)
         assert reason is None, f"{use.pattern.pattern!r} {reason}: {attack}"
@@ -273,6 +272,6 @@ def test_the_time_of_a_pattern_grows_with_the_length(use):
         (r"(a|a)*b", "match"),
     ],
 )
-def test_a_pattern_that_goes_back_is_told(pattern, method):
+def test_backtracking_pattern_is_detected(pattern, method):
     use = Use("a module", re.compile(pattern, re.DOTALL), method)
     assert any(worst(use, attack) for attack in attacks(use.pattern))

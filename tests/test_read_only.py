@@ -1,4 +1,4 @@
-"""Databases that may only be read: they are read, and each verb that would write says so."""
+"""Read-only databases: queries run, and each write raises an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEGIN = """
     import sys
     import barbule as bb
 
-    if sys.platform == "linux":  # the rights of the administrator, where there are any
+    if sys.platform == "linux":  # drops administrator rights, if any
         import ctypes, os
         if len(sys.argv) == 2:
             for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: dropped for what is run
@@ -34,7 +34,7 @@ READING = """
     print(table.select(c=shout(table.a)).collect()["c"])
 
     @bb.udf(cache=True, version="1", name="turned_read_only")
-    def turned(text: str) -> bb.Vector(2):
+    def vector_of(text: str) -> bb.Vector(2):
         return [1.0, float(len(text))]
 
     texts = bb.get_table("texts")
@@ -57,13 +57,13 @@ READING = """
 
 
 @bb.udf(cache=True, version="1", name="turned_read_only")
-def turned(text: str) -> bb.Vector(2):
+def vector_of(text: str) -> bb.Vector(2):
     return [1.0, float(len(text))]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="an administrator may write all the same")
 @pytest.mark.parametrize("folder_too", [True, False], ids=["folder", "file"])
-def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
+def test_read_only_database_can_be_queried(tmp_path, folder_too):
     folder = tmp_path / "data"
     folder.mkdir()
     url = f"duckdb:///{folder}/app.duckdb"
@@ -73,7 +73,7 @@ def test_a_database_that_may_only_be_read_is_read(tmp_path, folder_too):
         table.add_computed_column(b=table.a * 2)
         bb.create_view("v", table.filter(table.a > 1))
         texts = bb.create_table("texts", [{"text": "a"}, {"text": "a longer one"}])
-        texts.add_embedding_index("text", embedding=turned)
+        texts.add_embedding_index("text", embedding=vector_of)
     (folder / "app.duckdb").chmod(0o444)
     folder.chmod(0o555 if folder_too else 0o755)
     done = without_rights(READING, url, tmp_path)
@@ -181,7 +181,7 @@ WRITING = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="an administrator may write all the same")
-def test_each_verb_that_writes_says_that_the_database_can_only_be_read(tmp_path, monkeypatch):
+def test_write_methods_report_a_read_only_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "data"
     folder.mkdir()
@@ -194,7 +194,7 @@ def test_each_verb_that_writes_says_that_the_database_can_only_be_read(tmp_path,
         table.add_embedding_index("place")
         table.checkpoint("first")
         table.insert(a=2)
-        table.select(v=turned(table.text)).collect()  # is in the ledger
+        table.select(v=vector_of(table.text)).collect()  # stored in the ledger
         bb.create_view("v", table.filter(table.a > 1))
         bb.create_table("folder.other", {"a": bb.Int})
         bb.snapshot("r")

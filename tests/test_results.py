@@ -1,4 +1,4 @@
-"""Results: rows as a sequence of dicts, other forms of them, and how they are shown."""
+"""Results: rows as a sequence of dicts, conversions and display."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def rows(films):
     return films.order_by("n").collect()
 
 
-def test_a_row_is_a_dict(rows):
+def test_row_is_a_dict(rows):
     assert rows[0] == {"name": "Up", "n": 1, "meta": {"tags": ["air", "dog"]}}
     assert rows[-1]["n"] == 3
     assert list(rows)[1] == {"name": "Coco", "n": 2, "meta": None}
 
 
-def test_a_column_is_a_list_and_a_cell_a_value(rows):
+def test_column_is_a_list_and_cell_is_a_value(rows):
     assert rows["name"] == ["Up", "Coco", None]
     assert rows[1, "name"] == "Coco"
     assert rows[-1, "meta"] == [1, 2]
 
 
-def test_a_slice_is_a_result_again(rows):
+def test_slice_is_a_result(rows):
     assert rows[1:]["n"] == [2, 3]
     assert rows[::-1]["n"] == [3, 2, 1]
     assert len(rows[:0]) == 0
     assert rows[5:] == []
 
 
-def test_it_is_a_sequence(rows):
+def test_result_is_a_sequence(rows):
     assert len(rows) == 3
     assert rows.columns == ("name", "n", "meta")
     assert rows[0] in rows
@@ -67,28 +67,28 @@ def test_it_is_a_sequence(rows):
 
 
 @pytest.mark.parametrize("place", [3, -4])
-def test_a_row_beyond_the_end_is_an_index_error(rows, place):
+def test_row_beyond_the_end_raises_index_error(rows, place):
     with pytest.raises(IndexError):
         rows[place]
     with pytest.raises(IndexError):
         rows[place, "n"]
 
 
-def test_an_unknown_column_is_named_with_those_there_are(rows):
+def test_unknown_column_error_lists_the_columns(rows):
     with pytest.raises(ColumnNotFoundError, match=r"no column 'title'.*name, n, meta"):
         rows["title"]
     with pytest.raises(KeyError):
         rows[0, "title"]
 
 
-def test_results_are_equal_when_their_rows_are(films, rows):
+def test_results_with_equal_rows_are_equal(films, rows):
     assert rows == films.order_by("n").collect()
     assert rows != films.order_by("name").limit(2).collect()
     assert rows[:1] == [{"name": "Up", "n": 1, "meta": {"tags": ["air", "dog"]}}]
     assert rows != "something else"
 
 
-def test_other_libraries_take_the_rows(rows):
+def test_result_converts_to_arrow_pandas_and_polars(rows):
     plain = rows.to_pyarrow()
     frame = rows.to_pandas()
     polar = rows.to_polars()
@@ -101,13 +101,13 @@ def test_other_libraries_take_the_rows(rows):
     assert polar["name"].to_list() == ["Up", "Coco", None]
 
 
-def test_it_is_shown_as_a_table(rows):
+def test_repr_is_a_table(rows):
     shown = repr(rows)
     for text in ("name", "int64", "Up", "Coco", "air"):
         assert text in shown
 
 
-def test_it_is_as_wide_as_the_terminal_and_says_what_does_not_fit(session, monkeypatch):
+def test_repr_fits_the_terminal_and_lists_omitted_columns(session, monkeypatch):
     names = [f"column_{place}" for place in range(20)]
     table = bb.create_table("wide", dict.fromkeys(names, bb.Int))
     table.insert(dict.fromkeys(names, 7))
@@ -122,7 +122,7 @@ def test_it_is_as_wide_as_the_terminal_and_says_what_does_not_fit(session, monke
     assert "Too wide" not in repr(table.collect())
 
 
-def test_numbers_stand_right_and_empty_cells_are_told_from_texts(session):
+def test_numbers_are_right_aligned_and_nulls_are_distinct_from_strings(session):
     table = bb.create_table("t", {"n": bb.Int, "text": bb.String, "v": bb.Vector(6)})
     table.insert([{"n": 1, "text": "NULL", "v": [0.5] * 6}, {"n": 12345, "text": None, "v": None}])
     shown = repr(table.order_by("n").collect()).splitlines()
@@ -131,7 +131,7 @@ def test_numbers_stand_right_and_empty_cells_are_told_from_texts(session):
     assert "[0.5, 0.5, 0.5, 0.5, … 6 in all]" in " ".join(shown[4].split())
 
 
-def test_show_tells_why_cells_are_empty_and_what_the_rows_are_of(session, capsys):
+def test_show_prints_cell_errors_and_a_title(session, capsys):
     @bb.udf(on_error="null")
     def inverse(n: int) -> float:
         return 1 / n
@@ -143,12 +143,12 @@ def test_show_tells_why_cells_are_empty_and_what_the_rows_are_of(session, capsys
     assert "numbers: table of 12 rows" in printed
     assert "⚠ ZeroDivisionError: division by zero" in printed
     assert "The first 3 rows of 12." in printed
-    assert "\x1b[" not in printed  # no colours where there is no terminal
+    assert "\x1b[" not in printed  # no colours without a terminal
     table.select(twice=inverse(table.n + 1) * 2).show()
     assert "0.66666667" in capsys.readouterr().out
 
 
-def test_a_result_tells_why_its_cells_are_empty_while_its_rows_are_the_same(session):
+def test_result_shows_cell_errors_while_its_rows_are_unchanged(session):
     @bb.udf(on_error="null")
     def inverse(n: int) -> float:
         return 1 / n
@@ -167,7 +167,7 @@ def test_a_result_tells_why_its_cells_are_empty_while_its_rows_are_the_same(sess
     assert "NULL" in repr(rows)
 
 
-def test_rich_prints_it_in_colours(session):
+def test_rich_prints_a_result_in_colours(session):
     import io
 
     from rich.console import Console
@@ -181,7 +181,7 @@ def test_rich_prints_it_in_colours(session):
     assert "\x1b[" in text.getvalue()
 
 
-def test_markup_is_shown_as_it_is_written(session):
+def test_markup_in_cells_is_shown_literally(session):
     table = bb.create_table("t", {"text": bb.String})
     texts = ["[red]alert[/red]", "[link=x]", r"back\[slash", ":smile:", "[/]", "end\\"]
     table.insert([{"text": text} for text in texts])
@@ -192,14 +192,14 @@ def test_markup_is_shown_as_it_is_written(session):
         assert text in shown
 
 
-def test_column_names_with_markup_are_shown_as_they_are_written(session):
+def test_markup_in_column_names_is_shown_literally(session):
     table = bb.create_table("t", {"[bold]x": bb.String})
     table.insert([{"[bold]x": "a"}])
 
     assert "[bold]x" in repr(table.collect())
 
 
-def test_html_is_inert(session):
+def test_html_repr_is_escaped(session):
     table = bb.create_table("t", {"<b>col": bb.String})
     table.insert([{"<b>col": "<script>alert(1)</script>"}, {"<b>col": '"&'}])
 
@@ -210,7 +210,7 @@ def test_html_is_inert(session):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
 
 
-def test_only_the_first_rows_are_shown_and_that_is_said(session):
+def test_repr_shows_the_first_rows_and_the_total(session):
     table = bb.create_table("t", {"n": bb.Int})
     table.insert([{"n": n} for n in range(100, 150)])
     rows = table.order_by("n").collect()
@@ -221,7 +221,7 @@ def test_only_the_first_rows_are_shown_and_that_is_said(session):
     assert "120" not in repr(rows)
 
 
-def test_long_cells_are_cut(session):
+def test_long_cells_are_truncated_in_displays(session):
     table = bb.create_table("t", {"text": bb.String})
     table.insert(text="x" * 5000)
 
@@ -238,13 +238,13 @@ def test_show_prints_the_first_rows(films, capsys):
     assert "[1, 2]" not in printed
 
 
-def test_an_empty_result_is_shown_too(films):
+def test_empty_result_is_displayed(films):
     empty = films.where(films.n > 99).collect()
     assert "name" in repr(empty)
     assert "name" in empty._repr_html_()
 
 
-def test_pictures_are_opened_when_they_are_touched_and_not_before(session, tmp_path):
+def test_images_are_opened_on_access(session, tmp_path):
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
         Image.new("RGB", (3, 2)).save(path)
@@ -261,7 +261,7 @@ def test_pictures_are_opened_when_they_are_touched_and_not_before(session, tmp_p
         rows[1, "img"]
 
 
-def test_vectors_and_moments_come_as_python_values(session):
+def test_vectors_and_timestamps_are_python_values(session):
     import datetime
 
     table = bb.create_table("t", {"v": bb.Vector(2), "seen": bb.Timestamp})
@@ -271,7 +271,7 @@ def test_vectors_and_moments_come_as_python_values(session):
     assert table.collect() == [{"v": [0.5, 1.5], "seen": moment}]
 
 
-BIG = 2**53 + 1  # no float
+BIG = 2**53 + 1  # no exact float
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def wholes(session):
     return table
 
 
-def test_whole_numbers_stay_whole_in_pandas(wholes):
+def test_pandas_keeps_integers_with_nulls(wholes):
     ordered = wholes.order_by("small")
     for frame in (ordered.collect().to_pandas(), ordered.to_pandas()):
         assert [str(frame[name].dtype) for name in ("id", "small")] == ["Int64", "UInt8"]
@@ -322,14 +322,14 @@ def test_whole_numbers_stay_whole_in_pandas(wholes):
     assert [frame["id"].tolist() for frame in batches] == [[BIG, pd.NA]]
 
 
-def test_whole_numbers_without_gaps_are_plain_in_pandas(wholes):
+def test_pandas_integers_without_nulls_are_plain(wholes):
     full = wholes.filter(wholes.id > 0).select("id", "small", "full")
     for frame in (full.collect().to_pandas(), full.to_pandas(), full.execute()):
         assert [str(frame[name].dtype) for name in ("id", "small")] == ["int64", "uint8"]
     assert full.collect().to_pandas()["full"][0].dtype == "int64"
 
 
-def test_execute_makes_floats_as_ibis_does_unless_numbers_would_change(wholes):
+def test_execute_uses_floats_like_ibis_unless_values_change(wholes):
     frame = wholes.order_by("small").execute()
     assert str(frame["small"].dtype) == "float64"
     assert str(frame["id"].dtype) == "Int64"
@@ -344,12 +344,12 @@ def controls(text):
     return sorted({char for char in text if not char.isprintable()} - {"\n"})
 
 
-def test_control_characters_of_data_reach_no_terminal(session, capsys):
-    text = HOSTILE.replace("\0", "")  # which Postgres does not take
+def test_control_characters_of_data_are_escaped(session, capsys):
+    text = HOSTILE.replace("\0", "")  # not accepted by Postgres
     table = bb.create_table("t", {"s": bb.String, "j": bb.Json, "l": list[str], "u": bb.Document})
     table.insert([{"s": text, "j": {text: text}, "l": [text], "u": None}])
     rows = table.collect()
-    assert rows[0]["s"] == text  # data stay as they are
+    assert rows[0]["s"] == text  # data are unchanged
     assert controls(repr(rows)) == []
     assert r"\x1b[2J\x1b]0;owned\x07b\rc\x9b31m" in repr(table.select("s").collect())
     table.show()
@@ -358,7 +358,7 @@ def test_control_characters_of_data_reach_no_terminal(session, capsys):
     assert r"\x1b[2J" in printed
 
 
-def test_control_characters_of_errors_reach_no_terminal(session):
+def test_control_characters_of_errors_are_escaped(session):
     table = bb.create_table("t", [{"s": "a"}])
 
     @bb.udf
@@ -376,11 +376,11 @@ def test_control_characters_of_errors_reach_no_terminal(session):
     assert controls(str(caught.value)) == []
 
 
-def test_ends_of_lines_and_tabs_stay_in_errors():
+def test_newlines_and_tabs_are_kept_in_errors():
     assert str(BarbuleError("a\tb\r\nc", hint="d\ne")) == "a\tb\nc d\ne"
 
 
-def test_a_cell_is_found_by_the_number_of_its_column(session):
+def test_cell_is_accessed_by_column_number(session):
     rows = bb.create_table("cells", [{"a": 1, "b": "x"}]).collect()
     assert (rows[0, 0], rows[0, 1], rows[0, -1], rows[0, "b"]) == (1, "x", "x", "x")
     for wrong in ((0, 2), (0, 0, 0), ("a", 0), (0, None), (0,)):

@@ -1,4 +1,4 @@
-"""Misspelt names of functions, namespaces and keywords: what was meant is said."""
+"""Misspelt functions, namespaces, keywords, columns and tables: errors with a suggestion."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from barbule.suggestions import check_arguments
         ("barbule.functions.anthropic", "mesages", "messages"),
     ],
 )
-def test_a_misspelt_name_of_a_module(module, name, meant):
+def test_misspelt_module_attribute_gets_a_suggestion(module, name, meant):
     found = importlib.import_module(module)
     message = rf"^module '{module}' has no attribute '{name}'\. Did you mean '{meant}'\?$"
     with pytest.raises(AttributeError, match=message):
@@ -39,13 +39,13 @@ def test_a_misspelt_name_of_a_module(module, name, meant):
     assert getattr(found, meant)
 
 
-def test_names_of_local_models():
+def test_misspelt_local_model_function_gets_a_suggestion():
     huggingface = pytest.importorskip("barbule.functions.huggingface")
     with pytest.raises(AttributeError, match=r"Did you mean 'sentence_transformer'\?"):
-        huggingface.sentence_transformers  # noqa: B018 - what is tested
+        huggingface.sentence_transformers  # noqa: B018 - the tested access
 
 
-def test_what_asks_whether_a_name_exists_gets_an_answer():
+def test_hasattr_and_import_of_unknown_names_work():
     assert not hasattr(bb.functions.image, "__path_of_nothing__")
     assert not hasattr(bb, "zzz")
     with pytest.raises(ImportError, match="rezise"):
@@ -74,7 +74,7 @@ def test_what_asks_whether_a_name_exists_gets_an_answer():
         (lambda t: t.distinct(kep="last"), "kep", "keep"),
     ],
 )
-def test_a_misspelt_keyword(session, call, wrong, meant):
+def test_misspelt_keyword_gets_a_suggestion(session, call, wrong, meant):
     table = bb.create_table("t", {"n": bb.Int})
     with pytest.raises(ExpressionError, match=rf"takes no argument '{wrong}'\.") as caught:
         call(table)
@@ -83,7 +83,7 @@ def test_a_misspelt_keyword(session, call, wrong, meant):
     assert len(table.history()) == 1
 
 
-def test_other_arguments_that_do_not_fit(session):
+def test_invalid_arguments_show_the_signature(session):
     table = bb.create_table("t", {"n": bb.Int})
     with pytest.raises(ExpressionError, match=r"history\(\): too many .*called as history\(\)"):
         table.history(5)
@@ -98,7 +98,7 @@ def test_other_arguments_that_do_not_fit(session):
     assert len(table.history()) == 1
 
 
-def test_errors_within_a_function_are_its_own():
+def test_errors_within_a_function_are_unchanged():
     @check_arguments
     def outer(value):
         """Say nothing."""
@@ -112,7 +112,7 @@ def test_errors_within_a_function_are_its_own():
     assert not isinstance(caught.value, ExpressionError)
     assert str(inspect.signature(outer)) == "(value)"
     assert outer.__doc__ == "Say nothing."
-    assert outer.__globals__ is globals()  # by which doctest finds its examples
+    assert outer.__globals__ is globals()  # doctest finds examples by it
 
 
 @pytest.mark.parametrize(
@@ -134,19 +134,19 @@ def test_errors_within_a_function_are_its_own():
         lambda t: t.collect()[0, "nmae"],
     ],
 )
-def test_a_misspelt_column_wherever_it_is_named(session, ask):
+def test_misspelt_column_gets_a_suggestion(session, ask):
     table = bb.create_table("t", [{"name": "Up", "year": 2009}])
     with pytest.raises(BarbuleError, match=r"nmae.*Did you mean 'name'\?.* name, year") as caught:
         ask(table)
     assert caught.value.table in {"t", None}
 
 
-def test_attributes_of_results(session):
+def test_misspelt_result_attribute_gets_a_suggestion(session):
     rows = bb.create_table("t", [{"name": "Up", "year": 2009}]).collect()
     with pytest.raises(AttributeError, match=r"'to_panda'\. Did you mean 'to_pandas'\?"):
         rows.to_panda()
     with pytest.raises(AttributeError, match=r"Did you mean 'name'\?.*rows\[.*name, year"):
-        rows.nam  # noqa: B018 - what is tested
+        rows.nam  # noqa: B018 - the tested access
     assert not hasattr(rows, "nothing")
     assert not hasattr(rows[0], "name")
     assert rows[0].get("nothing") is None
@@ -154,7 +154,7 @@ def test_attributes_of_results(session):
     assert pickle.loads(pickle.dumps(rows[0])) == {"name": "Up", "year": 2009}
 
 
-def test_a_misspelt_table(session):
+def test_misspelt_table_gets_a_suggestion(session):
     bb.create_table("films", {"n": bb.Int})
     with pytest.raises(TableNotFoundError, match=r"'flims'.*Did you mean .*films.*There are: "):
         bb.get_table("flims")

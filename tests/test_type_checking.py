@@ -1,4 +1,4 @@
-"""What a type checker sees of barbule in a user's program."""
+"""Types of a user's program as mypy reports them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def messages(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
     folder = tmp_path_factory.mktemp("program")
     program = folder / "program.py"
     program.write_text(PROGRAM)
-    test_cache = getattr(pytestconfig, "cache", None)  # a run after the first one is quick
+    test_cache = getattr(pytestconfig, "cache", None)  # later runs are fast
     cache = folder if test_cache is None else test_cache.mkdir("mypy")
     options = ["--strict", "--no-error-summary", "--hide-error-codes"]
     options += ["--config-file", "", "--python-executable", sys.executable]
@@ -93,12 +93,12 @@ def messages(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
 
 
 def _short(message: str) -> str:
-    """Return the type of a revealing note without the modules of its classes."""
+    """Return the type of a reveal_type note without module names."""
     revealed = re.fullmatch(r'note: Revealed type is "(.*)"', message)
     return re.sub(r"\b\w+\.(?=\w)", "", revealed[1]) if revealed else message
 
 
-def test_a_program_has_types_and_no_errors_besides(messages: list[str]) -> None:
+def test_user_program_has_the_expected_types(messages: list[str]) -> None:
     expected = [line.partition("  # ")[2] for line in PROGRAM.splitlines()]
     revealed = [_short(message) for message in messages]
     assert len(revealed) >= len(expected)

@@ -1,4 +1,4 @@
-"""What users write for types and schemas, and what data are taken for."""
+"""Type and schema declarations, and type inference from data."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ class Words(pydantic.RootModel[list[str]]):
     pass
 
 
-Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - one without annotations
+Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024 - without annotations
 UserId = NewType("UserId", int)
 Number = typing.TypeVar("Number", bound=float)
 
 
 def _named(value: object) -> str:
-    """Name a case; an address would differ from worker to worker."""
+    """Return the id of a case; an address would differ between workers."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
@@ -177,7 +177,7 @@ def _named(value: object) -> str:
     ],
     ids=_named,
 )
-def test_a_type_is_read_as_it_is_written(written, kind):
+def test_type_declarations_are_parsed(written, kind):
     data_type = dtype(written)
     assert data_type == kind
     assert type(data_type) is type(kind)
@@ -208,7 +208,7 @@ def test_a_type_is_read_as_it_is_written(written, kind):
     ],
     ids=_named,
 )
-def test_what_is_no_type_is_refused(value, message):
+def test_invalid_types_are_rejected(value, message):
     with pytest.raises(SchemaError, match=message):
         dtype(value)
 
@@ -224,24 +224,24 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
-def test_columns_of_values_are_no_schema(columns):
+def test_columns_of_values_are_rejected_as_a_schema(columns):
     with pytest.raises(SchemaError, match=r"(?s)'a': .*column of values.*rows.*pd\.DataFrame"):
         bb.types.schema(COLUMNS[columns])
 
 
 @pytest.mark.parametrize("columns", [{"a": [int], "b": [1]}, {"a": [1], "b": int}, {"a": 1}])
-def test_a_schema_with_what_is_no_type_is_told_of_types(columns):
+def test_mixed_types_and_values_are_rejected_as_a_schema(columns):
     with pytest.raises(SchemaError, match="column 'a': this is no type that a column can have"):
         bb.types.schema(columns)
 
 
 @pytest.mark.parametrize("length", [0, -1, 1.5, True, "3", None])
-def test_a_vector_has_a_length(length):
+def test_vector_requires_a_length(length):
     with pytest.raises(SchemaError, match="the length of a vector is a whole number from 1"):
         bb.Vector(length)
 
 
-def test_an_array_may_have_a_length():
+def test_array_length_is_optional():
     assert bb.Array(bb.Float, 2) == dt.Array(dt.float64, length=2)
     assert bb.Array(bb.Float, nullable=False) == dt.Array(dt.float64, nullable=False)
     with pytest.raises(SchemaError, match="the length of an array"):
@@ -250,7 +250,7 @@ def test_an_array_may_have_a_length():
         bb.Struct([("a", int)])
 
 
-def test_storage_is_plain_all_the_way_down():
+def test_storage_type_is_plain_at_every_level():
     kind = bb.Struct(
         {"a": bb.Array(bb.Image), "b": bb.Struct({"c": bb.Json(nullable=False)}), "d": int}
     )
@@ -267,7 +267,7 @@ def test_storage_is_plain_all_the_way_down():
     assert storage_schema(ibis.schema({"a": kind})) == ibis.schema({"a": plain})
 
 
-def test_a_schema_of_a_model_requires_what_the_model_requires():
+def test_model_schema_follows_its_required_fields():
     inner = dt.Struct({"label": dt.string, "score": dt.float64})
     assert schema(Outer) == ibis.schema(
         {
@@ -289,7 +289,7 @@ def test_a_schema_of_a_model_requires_what_the_model_requires():
     assert defaults_of(Outer) == {"tags": [], "seen": False}
 
 
-def test_a_schema_of_a_dataclass_or_typed_dict_requires_what_it_requires():
+def test_dataclass_and_typed_dict_schemas_follow_required_fields():
     kinds = {
         "name": "!string",
         "poster": bb.Image(nullable=False),
@@ -306,12 +306,12 @@ def test_a_schema_of_a_dataclass_or_typed_dict_requires_what_it_requires():
     assert defaults_of({"a": int}) == {}
 
 
-def test_a_schema_of_a_mapping_requires_what_is_said():
+def test_mapping_schema_follows_nullability():
     columns = schema({"a": str, "b": bb.Int(nullable=False), "c": "!float64", "d": int | None})
     assert [kind.nullable for kind in columns.types] == [True, False, False, True]
 
 
-def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
+def test_ibis_arrow_and_polars_schemas_are_accepted():
     assert schema(ibis.schema({"a": "!json"})) == ibis.schema({"a": bb.Json(nullable=False)})
     fields = [pa.field("a", pa.int8(), nullable=False), pa.field("b", pa.list_(pa.string()))]
     assert schema(pa.schema(fields)) == ibis.schema({"a": "!int8", "b": "array<string>"})
@@ -338,14 +338,14 @@ def test_a_schema_of_ibis_arrow_and_polars_is_taken_over():
     ],
     ids=_named,
 )
-def test_what_is_no_schema_is_refused(value, message):
+def test_invalid_schemas_are_rejected(value, message):
     with pytest.raises(SchemaError, match=message):
         schema(value)
 
 
-MOMENT = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001 - one without a zone
+TIMESTAMP = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001 - without a zone
 DAY = datetime.date(2026, 1, 1)
-PICTURE = PIL.new("RGB", (2, 2))
+IMAGE = PIL.new("RGB", (2, 2))
 INFERRED = {
     "texts": (["a", None, ""], dt.string),
     "whole": ([1, None, -3], dt.int64),
@@ -359,10 +359,10 @@ INFERRED = {
     "nan for a missing text": (["a", float("nan")], dt.string),
     "pandas missing": ([pd.NA, pd.NaT, "a"], dt.string),
     "bytes": ([b"a", bytearray(b"b")], dt.binary),
-    "moments": ([MOMENT, pd.Timestamp(MOMENT)], dt.timestamp),
-    "moments in zones": ([MOMENT.replace(tzinfo=datetime.UTC)], dt.Timestamp("UTC")),
+    "moments": ([TIMESTAMP, pd.Timestamp(TIMESTAMP)], dt.timestamp),
+    "moments in zones": ([TIMESTAMP.replace(tzinfo=datetime.UTC)], dt.Timestamp("UTC")),
     "days": ([DAY], dt.date),
-    "days and moments": ([DAY, MOMENT], dt.timestamp),
+    "days and moments": ([DAY, TIMESTAMP], dt.timestamp),
     "clock": ([datetime.time(12)], dt.time),
     "keys": ([uuid.UUID(int=1)], dt.uuid),
     "enum": ([Colour.RED], dt.string),
@@ -378,7 +378,7 @@ INFERRED = {
     "lists and dicts": ([[1], {"a": 1}], bb.Json()),
     "models": ([Inner(label="a"), None], dt.Struct({"label": dt.string, "score": dt.float64})),
     "models and dicts": ([Inner(label="a"), {}], bb.Json()),
-    "images": ([PICTURE, None], bb.Image()),
+    "images": ([IMAGE, None], bb.Image()),
     "pixels": ([np.zeros((2, 2, 3), "uint8")], bb.Image()),
     "vectors": ([np.zeros(3), np.ones(3, "float32")], dt.Array(dt.float64, length=3)),
     "short vectors": ([np.zeros(3, "float32"), np.ones(3, "f2")], dt.Array(dt.float32, length=3)),
@@ -389,7 +389,7 @@ INFERRED = {
 
 @pytest.mark.parametrize("name", INFERRED)
 @pytest.mark.parametrize("form", ["records", "pandas", "polars objects"])
-def test_a_type_is_found_for_values(name, form):
+def test_types_are_inferred_from_values(name, form):
     values, kind = INFERRED[name]
     if form == "records":
         inferred = infer([{"c": value} for value in values])
@@ -412,17 +412,20 @@ def test_a_type_is_found_for_values(name, form):
         ([1, "a"], "column 'c': it holds values of several types: int, str.*bb.Json"),
         ([True, 1], "several types: bool, int"),
         (["a", {"b": 1}], "several types: str, dict"),
-        ([MOMENT, MOMENT.replace(tzinfo=datetime.UTC)], "datetime without.*zone|zone.*without"),
+        (
+            [TIMESTAMP, TIMESTAMP.replace(tzinfo=datetime.UTC)],
+            "datetime without.*zone|zone.*without",
+        ),
         ([object()], "several types: object"),
     ],
     ids=_named,
 )
-def test_a_column_without_a_type_is_named(values, message):
+def test_column_without_an_inferable_type_is_named(values, message):
     with pytest.raises(SchemaError, match=message):
         infer([{"a": 1, "c": value} for value in values])
 
 
-def test_columns_come_in_the_order_of_their_first_row():
+def test_columns_follow_their_first_occurrence():
     inferred = infer([{"b": 1}, {"a": "x", "b": 2.5}, {"c": True}])
     assert inferred == ibis.schema({"b": "float64", "a": "string", "c": "boolean"})
     assert infer({"a": 1}) == ibis.schema({"a": "int64"})
@@ -436,7 +439,7 @@ def test_objects_of_a_class_have_its_schema():
     assert mixed == ibis.schema({"label": "string", "score": "float64", "more": "int64"})
 
 
-def test_frames_and_arrow_say_their_types():
+def test_frames_and_arrow_tables_keep_their_types():
     frame = pd.DataFrame(
         {
             "i": pd.Series([1, None], dtype="Int32"),
@@ -492,12 +495,12 @@ def test_frames_and_arrow_say_their_types():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_has_no_schema_is_refused(source, message):
+def test_sources_without_a_schema_are_rejected(source, message):
     with pytest.raises(SchemaError, match=message):
         infer(source)
 
 
-def test_values_fit_the_types_that_were_found_for_them(session):
+def test_values_fit_their_inferred_types(session):
     columns = {name: values for name, (values, _) in INFERRED.items()}
     rows = [
         dict(zip(columns, row, strict=True)) for row in itertools.zip_longest(*columns.values())
@@ -512,6 +515,6 @@ def test_values_fit_the_types_that_were_found_for_them(session):
 
 
 @pytest.mark.parametrize("kind", ["inet", "macaddr", "point", "array<inet>", "geography"])
-def test_places_and_addresses_of_networks_are_no_types_of_columns(kind):
+def test_geometry_and_network_types_are_rejected(kind):
     with pytest.raises(SchemaError, match=r"column 'a': a column holds no \w+"):
         schema({"a": kind})

@@ -1,4 +1,4 @@
-"""Real weights that ship as packages, in functions of one's own."""
+"""Real weights from packages, in user functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 
-def test_a_real_recording_is_written_down_and_asked_once(session):
+def test_recording_is_transcribed_once(session):
     @bb.udf(cache=True, version="whisper-tiny.en")
     class Ear:
         def __init__(self, threads: int = 2):

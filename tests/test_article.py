@@ -1,4 +1,4 @@
-"""The snippets of the introductory article, in barbule's words, over real parts."""
+"""The snippets of the introductory article, run with barbule and real parts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from fakes.web import Answer, serving
 
 @pytest.fixture
 def web():
-    """Serve a picture at /scene.png and answer searches; `web.asked` lists what was asked."""
-    asked: list[str] = []
+    """Serve an image at /scene.png and answer searches; `web.searches` lists the terms."""
+    searches: list[str] = []
     buffer = io.BytesIO()
     Image.new("RGB", (6, 4), "green").save(buffer, format="PNG")
 
@@ -31,16 +31,16 @@ def web():
         url = urllib.parse.urlsplit(path)
         if url.path != "/search":
             return 200, "image/png", buffer.getvalue()
-        asked.append(urllib.parse.parse_qs(url.query)["q"][0])
-        return 200, "text/plain", f"about {asked[-1]}".encode()
+        searches.append(urllib.parse.parse_qs(url.query)["q"][0])
+        return 200, "text/plain", f"about {searches[-1]}".encode()
 
     with serving(answer) as url:
-        yield types.SimpleNamespace(url=url, asked=asked)
+        yield types.SimpleNamespace(url=url, searches=searches)
 
 
 @bb.udf(batch_size=32)
 def embed(texts: list[str]) -> list[bb.Vector(64)]:
-    """Count words into 64 buckets: texts that share words are near."""
+    """Count words in 64 buckets: texts with common words are similar."""
     vectors = np.full((len(texts), 64), 0.01, "float32")
     for vector, text in zip(vectors, texts, strict=True):
         for word in text.lower().replace("?", " ").replace(".", " ").split():
@@ -48,10 +48,10 @@ def embed(texts: list[str]) -> list[bb.Vector(64)]:
     return list(vectors)
 
 
-# 01: a table is declared, and so is what is computed
+# 01: tables and computed columns
 
 
-def test_films_have_a_profit(session):
+def test_films_have_a_profit_column(session):
     films = bb.create_table(
         "films",
         {"name": bb.String, "revenue": bb.Float, "budget": bb.Float},
@@ -72,7 +72,7 @@ def test_films_have_a_profit(session):
     assert "Toy Story" in str(results)
 
 
-# 02: images from everywhere, described by a model, searched
+# 02: images from several sources, described by a model and searched
 
 
 def test_images_are_described_and_searched(models, web, tmp_path):
@@ -119,7 +119,7 @@ needs_transformers = pytest.mark.skipif(
 
 
 @needs_transformers
-def test_objects_are_detected_and_photographs_searched_by_words(session, tmp_path):
+def test_objects_are_detected_and_images_searched_by_text(session, tmp_path):
     from barbule.functions import huggingface
     from barbule.functions.huggingface import clip
 
@@ -149,12 +149,12 @@ def test_objects_are_detected_and_photographs_searched_by_words(session, tmp_pat
     assert image_results[0, "img"].size == (50, 50)
 
 
-# 03: a complete workflow, and 05: extensions of it
+# 03: a complete workflow, and 05: its extensions
 
 
 @pytest.fixture
 def qa(models, tmp_path):
-    """Make the question-answering system over two documents."""
+    """Create the question-answering system over two documents."""
     import docx
 
     bb.connect(vectors="exact:")
@@ -210,7 +210,7 @@ def test_questions_are_answered_from_documents(qa, models, web):
     assert answers == [{"question": "What is the main trend?", "answer": f"echo: {prompt}"}]
     assert models.requests[0]["temperature"] == 0.2
 
-    # The same question once more is answered from the ledger.
+    # A repeated question is answered from the ledger.
     qa.insert([{"question": "What is the main trend?"}])
     assert len(set(qa.collect()["answer"])) == 1
     assert models.count == 1
@@ -233,7 +233,7 @@ def test_questions_are_answered_from_documents(qa, models, web):
     rows = enhanced.where(enhanced.question == "How do barbules hook into each other?").collect()
     assert rows["external_context"] == ["about How do barbules hook into each other?"]
     assert "Barbules hook into each other." in rows[0, "answer"]
-    assert len(web.asked) == 3
+    assert len(web.searches) == 3
 
 
 @needs_transformers
@@ -287,10 +287,10 @@ def test_experiments_are_labelled_and_compared(session):
     assert experiments.collect()["improved_score"] == pytest.approx([0.935])
 
 
-# 05: functions of one's own
+# 05: user functions
 
 
-def test_captions_come_in_batches(session):
+def test_captions_are_computed_in_batches(session):
     sizes: list[int] = []
 
     @bb.udf(batch_size=4, return_type=bb.ArrayType(dtype=bb.String))
@@ -309,7 +309,7 @@ def test_captions_come_in_batches(session):
 
 
 @needs_transformers
-def test_captions_are_made_by_a_model_that_a_function_loads(session, tmp_path):
+def test_captions_come_from_a_model_loaded_by_a_function(session, tmp_path):
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
     model_id = tiny_models.blip(tmp_path / "blip-image-captioning-base")
@@ -339,7 +339,7 @@ def test_captions_are_made_by_a_model_that_a_function_loads(session, tmp_path):
 
 
 @needs_transformers
-def test_objects_and_sentiments_of_models_are_combined(session, tmp_path):
+def test_detected_objects_and_sentiment_are_combined(session, tmp_path):
     from barbule.functions import huggingface
 
     exploration = bb.create_table(
@@ -364,7 +364,7 @@ def test_objects_and_sentiments_of_models_are_combined(session, tmp_path):
     )
 
 
-def test_scores_of_json_and_functions_are_combined(session):
+def test_json_and_function_scores_are_combined(session):
     @bb.udf
     def analyze_sentiment(text: str) -> bb.Struct({"label": bb.String, "score": bb.Float}):
         return {"label": "positive" if "good" in text else "neutral", "score": len(text) / 10}
@@ -379,14 +379,14 @@ def test_scores_of_json_and_functions_are_combined(session):
     assert exploration.collect()["combined_score"] == pytest.approx([0.6 * 0.5 + 0.4 * 0.4])
 
 
-def test_a_robust_function_leaves_bad_cells_empty_and_time_splits_the_rows(session):
+def test_failing_images_leave_null_cells_and_history_is_queried(session):
     production = bb.create_table(
         "production_images", {"raw_image": bb.Image, "timestamp": bb.Timestamp}, mode="versioned"
     )
 
     @bb.udf(error_handling="null")
     def robust_image_processing(image):
-        """Fail on images that are not in colour."""
+        """Fail on images without colour."""
         if image.mode != "RGB":
             raise ValueError(f"an image in {image.mode}")
         return {"size": list(image.size)}

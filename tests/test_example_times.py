@@ -1,4 +1,4 @@
-"""The times that an example prints add up."""
+"""The times that an example prints add up to the total."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rag():
         sys.path.remove(str(EXAMPLES))
 
 
-def test_spans_that_overlap_count_once(rag):
+def test_overlapping_spans_count_once(rag):
     assert rag.covered([]) == 0
     assert rag.covered([(0, 4), (1, 2), (3, 6), (8, 9)]) == 7
     assert rag.times((0, 10), [(0, 4), (1, 5)], [(3, 7)]) == (
@@ -37,7 +37,7 @@ def test_spans_that_overlap_count_once(rag):
 
 
 @given(st.data())
-def test_parts_add_up_to_the_whole(rag, data):
+def test_parts_add_up_to_the_total(rag, data):
     whole = (0.0, data.draw(st.floats(0, 100)))
     moments = st.floats(*whole)
     spans = st.lists(st.tuples(moments, moments).map(lambda span: tuple(sorted(span))))

@@ -1,4 +1,4 @@
-"""Odd names, statements, paths and files: what is wrong with them is said in our words."""
+"""Invalid names, SQL, paths and files: BarbuleError instead of errors of other libraries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NOBODY = "~nosuchuser/x"
     ],
     ids=["label", "snapshot", "table", "folder", "column", "view", "branch", "added", "renamed"],
 )
-def test_names_that_no_database_takes(session, give, name):
+def test_names_with_invalid_characters_are_rejected(session, give, name):
     table = bb.create_table("t", [{"a": 1}])
     with pytest.raises(SchemaError, match="holds a NUL or half of a character"):
         give(table, name)
@@ -63,7 +63,7 @@ def test_names_that_no_database_takes(session, give, name):
         (7, "takes a text"),
     ],
 )
-def test_sql_is_one_select(session, query, reason):
+def test_sql_other_than_one_select_is_rejected(session, query, reason):
     table = bb.create_table("t", [{"a": 1}])
     with pytest.raises(ExpressionError, match=reason):
         table.sql(query)
@@ -79,7 +79,7 @@ def test_sql_is_one_select(session, query, reason):
         "(SELECT a FROM t)",
     ],
 )
-def test_sql_that_gives_rows_runs(session, query):
+def test_sql_select_runs(session, query):
     assert bb.create_table("t", [{"a": 1}]).sql(query).collect()["a"] == [1]
 
 
@@ -98,7 +98,7 @@ def test_sql_that_gives_rows_runs(session, query):
         lambda t: t.to_parquet(f"{NOBODY}.parquet", embed_media=True),
     ],
 )
-def test_the_home_of_a_user_who_does_not_exist(session, use):
+def test_path_in_an_unknown_user_home_is_rejected(session, use):
     table = bb.create_table("t", {"im": bb.Image})
     with pytest.raises(MediaError, match=r"~nosuchuser.*a user that does not exist"):
         use(table)
@@ -107,7 +107,7 @@ def test_the_home_of_a_user_who_does_not_exist(session, use):
 @pytest.mark.parametrize(
     "url", ["http://xn--/x.png", "http://..a/x.png", "http://" + "ä" * 80 + ".example/x.png"]
 )
-def test_hosts_that_have_no_name(session, url):
+def test_invalid_host_names_are_rejected(session, url):
     table = bb.create_table("t", {"im": bb.Image})
     with pytest.raises(MediaError, match=r"is not a valid URL|is not known"):
         table.insert(im=url)
@@ -135,14 +135,14 @@ KINDS = [{"id": 1, "name": "bird"}]
     ],
     ids=json.dumps,
 )
-def test_odd_records_of_coco(session, tmp_path, content):
+def test_invalid_coco_records_are_rejected(session, tmp_path, content):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
     (tmp_path / "c.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"c\.json"):
         bb.read_coco(tmp_path / "c.json")
 
 
-def test_coco_of_brackets_and_of_nulls(session, tmp_path):
+def test_nested_coco_is_rejected_and_null_sections_are_accepted(session, tmp_path):
     (tmp_path / "c.json").write_text("[" * 100_000)
     with pytest.raises(BarbuleError, match=r"c\.json' cannot be read"):
         bb.read_coco(tmp_path / "c.json")
@@ -153,7 +153,7 @@ def test_coco_of_brackets_and_of_nulls(session, tmp_path):
 
 
 @pytest.mark.never("postgres", reason="strings with the character NUL", raises=DataError)
-def test_constants_with_nul_are_values_as_others(session):
+def test_constants_with_nul_are_supported(session):
     table = bb.create_table("t", {"s": bb.String, "n": bb.Int})
     table.insert([{"s": "a\0b", "n": 1}, {"s": "ab", "n": 2}, {"s": "\0", "n": 3}])
     assert table.filter(table.s == "a\0b").collect()["n"] == [1]
@@ -165,7 +165,7 @@ def test_constants_with_nul_are_values_as_others(session):
     assert table.select(d=ibis.literal("\0x")).limit(1).collect()["d"] == ["\0x"]
 
 
-def test_a_constant_with_half_of_a_character(session):
+def test_constant_with_a_lone_surrogate_is_rejected(session):
     table = bb.create_table("t", [{"s": "a"}])
     for use in (
         lambda: table.filter(table.s == "a\ud800").collect(),
@@ -180,7 +180,7 @@ def test_a_constant_with_half_of_a_character(session):
 @pytest.mark.parametrize(
     "changes", ["{garbage", "[1, 2]", "{}", '{"records": [{"id": 1}], "versions": []}', "7", ""]
 )
-def test_a_catalog_that_is_damaged(tmp_path, changes):
+def test_damaged_catalog_is_reported(tmp_path, changes):
     url = f"duckdb:///{tmp_path}/app.duckdb"
     with bb.connect(url, vectors="exact:"):
         bb.create_table("t", [{"a": 1}])
@@ -196,7 +196,7 @@ def test_a_catalog_that_is_damaged(tmp_path, changes):
 
 
 @pytest.mark.parametrize("missing", ["1", "2", "2, 3"])
-def test_a_catalog_without_some_commits(tmp_path, missing):
+def test_missing_catalog_commits_are_reported(tmp_path, missing):
     url = f"duckdb:///{tmp_path}/app.duckdb"
     with bb.connect(url, vectors="exact:"):
         table = bb.create_table("t", [{"a": 1}])
@@ -211,7 +211,7 @@ def test_a_catalog_without_some_commits(tmp_path, missing):
         assert sorted(bb.get_table("t").collect()["a"]) == [1, 2, 3, 4, 5]
 
 
-def test_a_type_that_a_newer_version_wrote(tmp_path):
+def test_type_of_a_newer_version_is_reported(tmp_path):
     url = f"duckdb:///{tmp_path}/app.duckdb"
     with bb.connect(url, vectors="exact:"):
         bb.create_table("t", [{"a": 1}])
@@ -224,7 +224,7 @@ def test_a_type_that_a_newer_version_wrote(tmp_path):
         bb.get_table("t").collect()
 
 
-def test_the_first_line_of_a_csv_file_has_a_bound(session, tmp_path):
+def test_csv_line_length_is_limited(session, tmp_path):
     table = bb.create_table("t", {"a": bb.String})
     with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
         for _ in range(20):
