@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from barbule.session import Session, connect, current
     from barbule.tables.table import Table
     from barbule.tables.transaction.results import InsertResult
+    from barbule.tracing import trace
     from barbule.types import (
         UUID,
         Array,
@@ -130,6 +131,7 @@ __all__ = [
     "snapshot",
     "tool",
     "tools",
+    "trace",
     "uda",
     "udf",
 ]
@@ -175,6 +177,7 @@ _DEFINING_MODULES = {
     "replay": "barbule.executor.ledger.recording",
     "tool": "barbule.functions.language_models.tools",
     "tools": "barbule.functions.language_models.tools",
+    "trace": "barbule.tracing",
     "uda": "barbule.functions.uda",
     "udf": "barbule.functions.udf",
 }

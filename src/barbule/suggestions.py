@@ -12,6 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from barbule.errors import ExpressionError
+from barbule.tracing import operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -140,11 +141,19 @@ def check_arguments(function: F) -> F:
     Traceback (most recent call last):
     barbule.errors.ExpressionError: resize() takes no argument 'hieght'. Did you mean 'height'? ...
     """
-    explain = _argument_error
+    return _checked(function, None)
+
+
+def _checked(function: F, operation_name: str | None) -> F:
+    """Check the arguments of a function, which is recorded as an operation if it has a name."""
+    explain, begin = _argument_error, operation
 
     def call(*args: Any, **kwargs: Any) -> object:
         try:
-            return function(*args, **kwargs)
+            if operation_name is None:
+                return function(*args, **kwargs)
+            with begin(operation_name, args, kwargs):
+                return function(*args, **kwargs)
         except TypeError as error:
             # Only if raised by the call itself, not by the body of the function.
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
@@ -164,10 +173,10 @@ def check_arguments(function: F) -> F:
 
 
 def check_methods(cls: C) -> C:
-    """Apply `check_arguments` to all public methods of a class."""
+    """Apply `check_arguments` to all public methods of a class, which traces show."""
     for name, function in list(vars(cls).items()):
         if inspect.isfunction(function) and not name.startswith("_"):
-            setattr(cls, name, check_arguments(function))
+            setattr(cls, name, _checked(function, name))
     return cls
 
 

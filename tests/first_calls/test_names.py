@@ -131,6 +131,10 @@ NAMES = {
         "    return a + b",
         "bb.tools(add) is not None",
     ),
+    "trace": (
+        "with bb.trace() as t: bb.get_table('things').collect()",
+        "t.find('operation')[-1].name == 'collect'",
+    ),
     "uda": (
         "from user_functions import Longest",
         "t = bb.get_table('things')",

@@ -27,6 +27,7 @@ from barbule.config.settings import (
 )
 from barbule.config.trust import TRUSTED_VARIABLE, check_trusted
 from barbule.errors import ConfigurationError
+from barbule.tracing import TRACE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,8 @@ __all__ = ["checked_timezone", "load_settings"]
 _ADDRESS_VARIABLES: Final = {name: f"BARBULE_{name.upper()}" for name in ADDRESS_NAMES}
 _TIMEZONE_VARIABLE: Final = "BARBULE_TIMEZONE"
 _TEST_PREFIX: Final = "BARBULE_TEST_"
-_OTHER_VARIABLES: Final = frozenset({"BARBULE_DEVICE"})  # read where local models are loaded
+# Read elsewhere: where local models are loaded, and where operations are traced.
+_OTHER_VARIABLES: Final = frozenset({"BARBULE_DEVICE", TRACE_VARIABLE})
 
 
 def load_settings(

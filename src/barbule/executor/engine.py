@@ -50,6 +50,7 @@ from barbule.io.formats.writers import write
 from barbule.locks import Claims
 from barbule.nodes import CachedRows, ManagedTable, SystemTable
 from barbule.relations import Query
+from barbule.tracing import operations
 from barbule.types import storage_schema
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ __all__ = ["Engine"]
 _SQL_ROWS = "bb_sql_rows"
 
 
+@operations(
+    "collect", "execute", "hold", "to_pandas", "to_polars", "to_pyarrow", "to_xlsx", "write"
+)
 class Engine:
     """An open database with its catalog, ledger, media and indexes.
 

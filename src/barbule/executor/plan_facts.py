@@ -16,6 +16,7 @@ from barbule.nodes import ManagedTable, managed_table
 from barbule.planner.lowering.table_schemas import hidden_columns, visible_schema
 from barbule.planner.query_vectors import IndexedColumn
 from barbule.relations.promotion import promoted
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     import ibis.expr.operations as ops
@@ -73,7 +74,8 @@ class PlanFacts:
         return self._derivations.get(key, lambda: derive(leaf), lambda _schema: (leaf.table_id,))
 
     def _schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        return visible_schema(self.record(leaf), leaf.commit, self)
+        with span("schema", self.record(leaf).name):
+            return visible_schema(self.record(leaf), leaf.commit, self)
 
     def _hidden_schema_of(self, leaf: ManagedTable) -> sch.Schema:
         schema = self.schema_of(leaf.copy(hidden=False))

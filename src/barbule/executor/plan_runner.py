@@ -26,6 +26,7 @@ from barbule.planner.stages import (
     KeywordStage,
     NearestStage,
 )
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -166,7 +167,10 @@ class PlanRunner:
                 stage, stage_tables, self._catalog.head if commit is None else commit
             )
         if isinstance(stage, KeywordStage):
-            return self._keywords.scores(stage)
+            with span("search", "keywords", path="postings") as traced:
+                scores = self._keywords.scores(stage)
+                traced.set(rows=scores.num_rows)
+            return scores
         rows = self._call(stage, stage_tables, targets)
         if stage.searched_indexes and (vector := _vector(rows)) is not None:
             for searched in stage.searched_indexes:
@@ -202,7 +206,9 @@ class PlanRunner:
         queries = stage_tables[stage.queries]
         vectors = queries.column(stage.vector)
         qualifying = self.qualifying(stage, stage_tables, commit)
-        positions, rids, scores = self._nearest.pairs(stage, vectors, qualifying, commit)
+        with span("search", stage.index, path="memory", queries=len(vectors)) as traced:
+            positions, rids, scores = self._nearest.pairs(stage, vectors, qualifying, commit)
+            traced.set(rows=len(rids))
         query_rows = queries.column(QUERY_ROW).take(pa.array(positions))
         return pa.table({QUERY_ROW: query_rows, HIT: pa.array(rids), SCORE: pa.array(scores)})
 

@@ -12,6 +12,7 @@ from barbule.functions.registry import registrations
 from barbule.nodes import ManagedTable
 from barbule.planner.plan_cache import PlanCache
 from barbule.planner.planner import make_plan
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -78,6 +79,12 @@ class QueryPlanner:
         rows
             The relations of new rows, by table id.
         """
+        with span("plan", "cached") as traced:
+            plan = self._plan(expr, rows)
+            traced.set(stages=len(plan.stages))
+        return plan
+
+    def _plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None) -> Plan:
         root = expr.as_table().op()
         if self._catalog.pending:  # what it has read is compared when the transaction commits
             return make_plan(root, self._facts, rows)
@@ -111,6 +118,14 @@ class QueryPlanner:
         rows
             The relations of new rows, by table id.
         """
+        with span("plan", "cached") as traced:
+            plan = self._plan_once(key, query, rows)
+            traced.set(stages=len(plan.stages))
+        return plan
+
+    def _plan_once(
+        self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
+    ) -> Plan:
         functions = registrations()
 
         def derive() -> _CachedPlan:

@@ -33,6 +33,7 @@ from barbule.planner.stages import (
 from barbule.planner.staging.call_stages import Staging
 from barbule.planner.staging.fuse_images import fuse_images
 from barbule.relations.promotion import promoted
+from barbule.tracing import rename
 
 if TYPE_CHECKING:
     from typing import Any
@@ -148,6 +149,7 @@ def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = N
     ExpressionError
         When a parameter has no value.
     """
+    rename("plan", "made")
     for parameter in root.find(ops.ScalarParameter):
         raise ExpressionError(
             f"a parameter of type {parameter.dtype} has no value.",

@@ -22,6 +22,7 @@ from barbule.planner.rules.similarity_joins import batch_similarity_joins, scan_
 from barbule.planner.rules.similarity_to_vectors import similarity_to_vectors
 from barbule.planner.rules.sort_before_calls import sort_before_calls
 from barbule.planner.rules.split_filters import split_filters
+from barbule.tracing import active, annotate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,13 @@ def apply_rules(root: ops.Relation, context: RewriteContext) -> ops.Relation:
     """Apply all rules, in their order."""
     if not root.find((*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
         return root
+    applied: list[str] = []
+    traced = active()
     for rule in RULES:
-        root = rule(root, context)
+        rewritten = rule(root, context)
+        if traced and rewritten != root:
+            applied.append(rule.__name__)
+        root = rewritten
+    if applied:
+        annotate(rules=tuple(applied))
     return root

@@ -15,6 +15,7 @@ from barbule.tables.transaction.isolation import MAX_UNLOCKED_ATTEMPTS
 from barbule.tables.transaction.media_references import undo_on_failure
 from barbule.tables.transaction.transaction import Transaction
 from barbule.tables.views.full_refresh import refresh_scheduled
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +141,8 @@ def run_transaction_in_parts(
             with engine.backend.transaction(large=True, invalidates_plans=True):
                 outcome = _prepare(transaction, prepare, unlocked=False)
                 transaction.check_structures()
-                commit = transaction.write_commit(started)
+                with span("commit", operation):
+                    commit = transaction.write_commit(started)
             engine.catalog.publish(transaction.pending, commit)
         engine.ledger.flush()
         transaction.finish()

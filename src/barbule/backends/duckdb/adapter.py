@@ -16,6 +16,7 @@ from barbule.backends.duckdb.errors import first_line
 from barbule.backends.duckdb.sql.literals import literal
 from barbule.backends.duckdb.writes import DuckDBWrites
 from barbule.errors import BarbuleError, ConfigurationError
+from barbule.tracing import statement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,13 +71,14 @@ class DuckDBBackend(DuckDBWrites):
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
         # Not by Ibis' list_tables(), which calls what DuckDB has deprecated.
-        with self.use():
+        with self.use(), statement(_TABLES):
             return {name for (name,) in self.cursor.execute(_TABLES).fetchall()}
 
     def columns(self, name: str) -> set[str]:
         """Return the names of the columns of a stored table; none where there is no such table."""
-        with self.use():
-            rows = self.cursor.execute(_COLUMNS + literal(name)).fetchall()
+        query = _COLUMNS + literal(name)
+        with self.use(), statement(query):
+            rows = self.cursor.execute(query).fetchall()
         return {column for (column,) in rows}
 
     def disconnect(self) -> None:

@@ -15,6 +15,7 @@ from ibis.backends.duckdb import Backend
 
 from barbule.backends.duckdb.sql.compiler import COMPILER
 from barbule.backends.routing import route_to_engine
+from barbule.tracing import statement
 
 if TYPE_CHECKING:
     import os
@@ -99,6 +100,11 @@ class SharedIbis(Backend):
     def con(self) -> duckdb.DuckDBPyConnection:
         """The connection of the calling thread."""
         return self._adapter.cursor
+
+    def raw_sql(self, query: Any, **options: Any) -> Any:
+        """Run a statement of one of Ibis' verbs."""
+        with statement(query if isinstance(query, str) else query.sql(dialect="duckdb")):
+            return super().raw_sql(query, **options)
 
     def execute(
         self,

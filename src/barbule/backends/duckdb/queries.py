@@ -152,9 +152,14 @@ class DuckDBQueries(DuckDBTransactions):
         name = rows.op().name
         with self.use(), translate_errors():
             cursor = self.cursor
-            ended = cursor.execute(sql.select_ended_rids(name, since, until)).to_arrow_table()
-            new = cursor.execute(sql.select_new_values(name, column, since, until))
-            return ended.column(0), new.to_arrow_table()
+            ended, new = (
+                read_table(cursor, query, long_join=False)
+                for query in (
+                    sql.select_ended_rids(name, since, until),
+                    sql.select_new_values(name, column, since, until),
+                )
+            )
+            return ended.column(0), new
 
     def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
         """Return the rows in which a column of strings has one of these values.
@@ -164,7 +169,7 @@ class DuckDBQueries(DuckDBTransactions):
         schema = rows.schema()
         query = sql.select_rows_with_values(rows.op().name, tuple(schema), column, values)
         with self.use(), self._translated_disk_errors(), translate_errors():
-            result = self.cursor.execute(query).to_arrow_table()
+            result = read_table(self.cursor, query, long_join=False)
         return to_query_result(result, schema.to_pyarrow())
 
     # Values

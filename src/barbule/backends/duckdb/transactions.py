@@ -11,6 +11,7 @@ import duckdb
 from barbule.backends.duckdb.connections.memory_limit import limited_memory
 from barbule.backends.duckdb.errors import read_only_error, translate_disk_errors
 from barbule.errors import ConfigurationError
+from barbule.tracing import statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +104,9 @@ class DuckDBTransactions:
         with self.use():
             cursor = self.cursor
             try:
-                (head,) = cursor.execute(f"BEGIN; {_HEAD}").fetchone() or (0,)
+                query = f"BEGIN; {_HEAD}"
+                with statement(query):
+                    (head,) = cursor.execute(query).fetchone() or (0,)
                 yield head or 0
             finally:
                 with suppress(duckdb.Error):  # it has failed, and is ended by that
@@ -131,7 +134,8 @@ class DuckDBTransactions:
                 raise
             else:
                 with self._database.invalidating_plans() if invalidates_plans else nullcontext():
-                    cursor.commit()
+                    with statement("COMMIT"):
+                        cursor.commit()
                     if getattr(self._local, "writers", 0):
                         self._unpublished += 1
                     self._database.commits += 1

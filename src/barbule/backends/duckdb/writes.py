@@ -20,6 +20,7 @@ from barbule.backends.duckdb.sql.table_rewrite import (
     select_row_order,
 )
 from barbule.backends.duckdb.staging import AppendedRows, in_memory_tables
+from barbule.tracing import statement as traced_statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +46,11 @@ class DuckDBWrites(DuckDBQueries):
         """Run a statement that returns no rows, or the number of those that it changed."""
         with self.use(), self._translated_disk_errors():
             self._check_file()
-            result = self.cursor.execute(statement, parameters or None).fetchall()
-        return int(result[0][0]) if result else 0
+            with traced_statement(statement) as traced:
+                result = self.cursor.execute(statement, parameters or None).fetchall()
+                rows = int(result[0][0]) if result else 0
+                traced.set(rows=rows)
+        return rows
 
     # Tables and columns
 
@@ -83,8 +87,9 @@ class DuckDBWrites(DuckDBQueries):
 
     def _add_by_rewrite(self, name: str, column: str, rows: pa.Table) -> bool:
         """Add a column by writing the table anew; return whether its values can be aligned."""
-        with self.use():
-            stored = self.cursor.execute(select_row_order(name)).to_arrow_table()
+        query = select_row_order(name)
+        with self.use(), traced_statement(query):
+            stored = self.cursor.execute(query).to_arrow_table()
         aligned = align_to_rows(stored, rows, column)
         if aligned is None:
             return False
@@ -138,8 +143,10 @@ class DuckDBWrites(DuckDBQueries):
             placeholders = ", ".join("?" * len(columns))
             with self.use(), self._translated_disk_errors():
                 self._check_file()
+                query = f"{insert} VALUES ({placeholders})"
                 for row in rows:
-                    self.cursor.execute(f"{insert} VALUES ({placeholders})", list(row.values()))
+                    with traced_statement(query):
+                        self.cursor.execute(query, list(row.values()))
             return
         tuples = (", ".join(literal(value) for value in row.values()) for row in rows)
         self._execute(f"{insert} VALUES {', '.join(f'({values})' for values in tuples)}")

@@ -18,6 +18,7 @@ from barbule.executor.calls.runners.dispatch import run_batch_call
 from barbule.executor.display.progress import Meter
 from barbule.executor.ledger.recording import current_recording
 from barbule.functions.registry import lookup
+from barbule.tracing import add, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -105,12 +106,13 @@ class Caller:
         batch_call.meter.rows += row_count - len(callable_rows)
         batch_call.budgets = self._budgets()
         recording = current_recording()
-        if call.cached or (recording is not None and function.kind == "model"):
-            answers = self._ledger_calls.results(batch_call, callable_rows, recording)
-        else:
-            answers = run_batch_call(batch_call, callable_rows)
-        if {Failure, Deferred} & set(map(type, answers)):
-            self._count_failures(answers, function.kind)
+        with span("calls", call.function, rows=row_count, calls=0):
+            if call.cached or (recording is not None and function.kind == "model"):
+                answers = self._ledger_calls.results(batch_call, callable_rows, recording)
+            else:
+                answers = run_batch_call(batch_call, callable_rows)
+            if {Failure, Deferred} & set(map(type, answers)):
+                self._count_failures(answers, function.kind)
         if all_callable:
             return answers
         results: list[Any] = [None] * len(rows)
@@ -135,6 +137,7 @@ class Caller:
             tally.model_error = tally.model_error or answers[types.index(Failure)].message
         tally.errors += types.count(Failure)
         tally.deferred += types.count(Deferred)
+        add(errors=types.count(Failure), deferred=types.count(Deferred))
 
     def dry_run(self, keys: set[str], functions: set[str] | None) -> AbstractContextManager[DryRun]:
         """Make no calls within the block, and add the keys of those that would be made.

@@ -14,6 +14,7 @@ from barbule.executor.calls.answer_recorder import AnswerRecorder
 from barbule.executor.calls.call_errors import Deferred
 from barbule.executor.calls.runners.dispatch import run_batch_call
 from barbule.executor.concurrency.single_flight import InFlight
+from barbule.tracing import add
 from barbule.values.cells import holds_media
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ class LedgerCalls:
     def _count_hits(self, batch_call: BatchCall, hits: int, *, rows: int) -> None:
         self._operation.tally.hits += hits
         batch_call.meter.hits += hits
+        add(hits=hits)
         batch_call.meter.rows += rows
 
     # Answers that exist

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from barbule.tracing import carried
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from concurrent.futures import Executor, Future
@@ -76,7 +78,7 @@ class AnswerWriter(Generic[T]):
 
     def _schedule(self) -> None:
         self._scheduled = True
-        self._last_write = self._executor.submit(self._write_waiting)
+        self._last_write = self._executor.submit(carried(self._write_waiting))
 
     def _write_waiting(self) -> None:
         self._finished.wait(_GATHERING_SECONDS)

@@ -28,6 +28,7 @@ from barbule.executor.ledger.answers import (
 from barbule.executor.ledger.call_history import REQUESTED_KEYS, CallHistory
 from barbule.executor.ledger.eviction import expired_keys, keys_beyond_size
 from barbule.executor.ledger.write_behind import WriteBehind
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     import datetime
@@ -116,6 +117,12 @@ class CallLedger:
 
     def answers(self, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """Return columns of the rows that answer `keys`."""
+        with span("ledger", "read", keys=len(keys)) as traced:
+            rows = self._answers(keys, columns)
+            traced.set(found=rows.num_rows)
+        return rows
+
+    def _answers(self, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
         # First those that are not written yet: meanwhile they may be.
@@ -213,7 +220,8 @@ class CallLedger:
             def write() -> None:
                 rows = stack.enter_context(self._behind.taking())
                 if rows:
-                    backend.append(CALLS_TABLE, arrow_rows(rows))
+                    with span("ledger", "write", rows=len(rows)):
+                        backend.append(CALLS_TABLE, arrow_rows(rows))
 
             yield write
 
@@ -222,7 +230,7 @@ class CallLedger:
         self._behind.wait()
 
     def _append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        with self._lock:
+        with self._lock, span("ledger", "write", rows=len(rows)):
             self._unwritten.append(arrow_rows(rows))
             with suppress(UnreachableError):  # `retry_writes` raises it
                 self._retry_writes()

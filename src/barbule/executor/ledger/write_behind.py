@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from barbule.tracing import carried
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
@@ -83,7 +85,7 @@ class WriteBehind:
             self.flush()
 
     def _schedule(self) -> None:
-        self._executor.submit(self._write_soon)
+        self._executor.submit(carried(self._write_soon))
         self._scheduled = True
 
     def _write_soon(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import math
 import threading
 import time
@@ -21,6 +22,7 @@ from barbule.backends.base import FROM, RID, Backend
 from barbule.errors import VectorIndexError
 from barbule.executor.search.row_states import as_matrix, ended_between, live_at, row_states
 from barbule.indexes.stores import open_store
+from barbule.tracing import add, carried, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +73,7 @@ class IndexSync:
         self._lock = threading.RLock()
         self._write_lock = threading.Lock()
         self._changed = threading.Condition()
-        self._due: set[int] = set()
+        self._due: dict[int, Callable[[], None]] = {}  # by table, what brings its indexes up
         self._scheduled_commits: dict[int, int] = {}  # by table
         self._failed_at: dict[int, float] = {}  # by table, when its indexes could not follow it
         self._busy = False
@@ -145,7 +147,10 @@ class IndexSync:
         with self._changed:
             if self._closing:
                 return
-            self._due |= indexed
+            self._due |= {
+                table_id: carried(functools.partial(self._try_update, table_id))
+                for table_id in indexed
+            }
             self._scheduled_commits |= {
                 table_id: self._catalog.latest(table_id).commit for table_id in indexed
             }
@@ -192,12 +197,12 @@ class IndexSync:
                 if not self._due:
                     return
                 self._changed.wait_for(lambda: self._closing or self._waiters, timeout=pause)
-                table_ids, self._due = self._due, set()
+                updates, self._due = self._due, {}
                 self._busy = True
             started = time.monotonic()
             try:
-                for table_id in table_ids:
-                    self._try_update(table_id)
+                for update in updates.values():
+                    update()
             finally:
                 seconds = time.monotonic() - started
                 pause = min(max(_MIN_PAUSE, _PAUSE_FACTOR * seconds), _MAX_PAUSE)
@@ -235,7 +240,7 @@ class IndexSync:
         complete = True
         for index in record.indexes:
             try:
-                with self._write_lock:
+                with self._write_lock, span("sync", index.name, rows=0):
                     complete &= self._update_index(record, index)
             except VectorIndexError:
                 complete = False
@@ -276,6 +281,7 @@ class IndexSync:
             piece = new_states.filter(new_states[RID].between(*bounds))
             rows = self._backend.arrow(piece.select(RID, name), {})
             written.append(self._upsert(vectors, rows, index))
+            add(rows=rows.num_rows)
         if since >= 0:
             ended = self._backend.arrow(ended_between(states, since, head), {})[RID].to_numpy()
             # Rows that were only changed have been written over.

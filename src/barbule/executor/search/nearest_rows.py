@@ -17,6 +17,7 @@ from barbule.executor.search.access_path import AccessPath, choose_access_path
 from barbule.executor.search.row_states import as_matrix, live_at, row_states
 from barbule.executor.search.vector_cache import VectorCache, vector_length
 from barbule.planner.stages import SCORE
+from barbule.tracing import annotate, span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,6 +149,14 @@ class NearestRows:
         commit
             The commit whose rows are searched.
         """
+        with span("search", stage.index, path="database") as traced:
+            rows = self._search(stage, vector, qualifying, commit)
+            traced.set(rows=rows.num_rows)
+        return rows
+
+    def _search(
+        self, stage: CandidateStage, vector: Vector | None, qualifying: pa.Array | None, commit: int
+    ) -> pa.Table:
         import numpy as np
         import pyarrow as pa
 
@@ -160,6 +169,7 @@ class NearestRows:
             nearest = self._nearest(search, np.asarray(vector, np.float32))
         if nearest is None or self._is_incomplete(search, len(nearest[0])):
             # Rows without a vector come last, where the nearest are not enough.
+            annotate(path="database")
             return self._scan(search, vector)
         return pa.table({RID: pa.array(nearest[0]), SCORE: pa.array(nearest[1])})
 
@@ -205,12 +215,14 @@ class NearestRows:
         path = self._access_path(
             record, index, search.count, search.qualifying_count, search.commit
         )
+        annotate(path=path.name, reason=path.reason)
         if path.name == "index":
             nearest = self._nearest_by_index(search, vector, path.index_rows)
             if nearest is not None or not self.fits_in_memory(record, index):
                 return nearest
         if path.name == "database":
             return None
+        annotate(path="memory")
         matrix = self._cache.matrix(record, index, search.commit)
         return matrix.nearest(vector, search.count, search.qualifying, commit=search.commit)
 

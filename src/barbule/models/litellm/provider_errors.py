@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from barbule.errors import ModelError
 from barbule.models.providers import provider_of
-from barbule.models.redaction import redact_secrets, secret_values
+from barbule.redaction import redact_secrets, secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,6 +14,7 @@ from barbule.relations.errors.formatted_strings import formatted_row
 from barbule.tables.sources.arrow_streams import rechunked
 from barbule.tables.sources.source import as_rows, open_source
 from barbule.tables.sources.target import FAILED_PREFIX, CellRules, Target, check_choices
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -114,7 +115,10 @@ def _convert_chunks(chunks: Iterable[Chunk], target: Target) -> Iterator[pa.Tabl
         if chunk.origin != origin:
             origin, first_row = chunk.origin, row_count
         try:
-            rows = target.convert(chunk)
+            with span("convert", "to Arrow") as traced:
+                rows = target.convert(chunk)
+                if traced:
+                    traced.set(rows=rows.num_rows, bytes=rows.nbytes)
             _refuse_formatted_expressions(rows)
         except BarbuleError as error:
             raise _with_location(

@@ -13,6 +13,7 @@ from barbule.tables.transaction.isolation import MediaDeleted, StructureChanged
 from barbule.tables.transaction.media_references import find_deleted_media
 from barbule.tables.transaction.results import warn_of_empty_cells
 from barbule.tables.transaction.write_set import WriteSet
+from barbule.tracing import active, annotate, span
 from barbule.values.cells import holds_media
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Transaction(WriteSet):
         """Write and commit; the calling thread has the write lock."""
         backend = self.engine.backend
         with (
+            span("commit", self.pending.operation),
             self.engine.ledger.joining(backend) as write_answers,
             backend.transaction(
                 large=self._bytes > _LARGE_BYTES, invalidates_plans=self._invalidates_plans()
@@ -141,7 +143,12 @@ class Transaction(WriteSet):
             pending.versions[table_id] = catalog.next_version(
                 table_id, catalog.head + 1, pending, version
             )
-        return catalog.write(pending, time.perf_counter() - started)
+        commit = catalog.write(pending, time.perf_counter() - started)
+        if active():
+            changed = pending.versions.items()
+            rows = {catalog.record(table_id).name: version.rows for table_id, version in changed}
+            annotate(commit=commit.id, rows=rows)
+        return commit
 
     def finish(self) -> None:
         """Call the hooks and bring the indexes up to date, once the transaction is visible."""

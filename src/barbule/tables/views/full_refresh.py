@@ -21,6 +21,7 @@ from barbule.tables.compute.stored_rows import read_physical_rows
 from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
 from barbule.tables.views.base_columns import row_key_columns
 from barbule.tables.views.propagation import propagate, write_changed_rows
+from barbule.tracing import span
 from barbule.types import storage
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def refresh(transaction: Transaction, view_id: int, *, created: bool = False) ->
         Whether the view is being made, and has no rows yet.
     """
     record = transaction.engine.catalog.record(view_id)
+    with span("view", record.name, way="full refresh"):
+        _refresh(transaction, record, created=created)
+
+
+def _refresh(transaction: Transaction, record: TableRecord, *, created: bool) -> None:
     query_rows = _query_rows(transaction, record)
     if created or record.id in transaction.rebuilt_views:
         ended = _empty_rids() if created else _live_rids(transaction, record)

@@ -23,6 +23,7 @@ from barbule.tables.views.base_columns import (
     derived_columns,
 )
 from barbule.tables.views.incremental import rows_passing_filters, rows_that_passed, write_view_rows
+from barbule.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,8 @@ def propagate(
         Identities of rows that ended.
     """
     for view in transaction.engine.catalog.views_of(record.id):
-        propagate_to(transaction, record, view, new_rows, ended_rids)
+        with span("view", view.name, way="incremental"):
+            propagate_to(transaction, record, view, new_rows, ended_rids)
 
 
 def propagate_to(
@@ -113,7 +115,8 @@ def propagate_update(
     """
     transaction.changed_columns.setdefault(record.id, set()).update(changed)
     for view in transaction.engine.catalog.views_of(record.id):
-        propagate_update_to(transaction, record, view, rows, changed)
+        with span("view", view.name, way="incremental"):
+            propagate_update_to(transaction, record, view, rows, changed)
 
 
 def propagate_update_to(

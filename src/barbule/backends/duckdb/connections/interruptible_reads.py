@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import ibis.expr.operations as ops
 
 from barbule.backends.base import BASE, RID
+from barbule.tracing import statement, timed_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,18 +58,28 @@ def read_table(cursor: duckdb.DuckDBPyConnection, sql: str, *, long_join: bool) 
     def read() -> pa.Table:
         return cursor.execute(sql).to_arrow_table()
 
-    # A thread of its own costs half a millisecond, which would slow down each search.
-    if not long_join or not _is_interruptible():
-        return read()
-    with ThreadPoolExecutor(1, "barbule-query") as executor:
-        return _run_interruptibly(executor, read, cursor)
+    with statement(sql) as traced:
+        # A thread of its own costs half a millisecond, which would slow down each search.
+        if not long_join or not _is_interruptible():
+            rows = read()
+        else:
+            with ThreadPoolExecutor(1, "barbule-query") as executor:
+                rows = _run_interruptibly(executor, read, cursor)
+        if traced:
+            traced.set(rows=rows.num_rows, bytes=rows.nbytes)
+    return rows
 
 
 def read_batches(
     cursor: duckdb.DuckDBPyConnection, sql: str, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Run a query on a cursor that nothing else uses, and return its rows in batches."""
+    return timed_batches(sql, _read_batches(cursor, sql, batch_rows))
 
+
+def _read_batches(
+    cursor: duckdb.DuckDBPyConnection, sql: str, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
     def open_reader() -> pa.RecordBatchReader:
         return cursor.execute(sql).to_arrow_reader(batch_rows)
 

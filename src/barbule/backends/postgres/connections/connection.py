@@ -13,6 +13,7 @@ import adbc_driver_postgresql
 
 from barbule.backends.postgres.errors import nul_error, translate_errors
 from barbule.errors import UnreachableError
+from barbule.tracing import statement as traced_statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,9 +73,11 @@ class Connection:
 
     def run(self, sql: str) -> int:
         """Run a statement that returns no rows; return how many it changed."""
-        with self._statement({}) as statement:
+        with traced_statement(sql) as traced, self._statement({}) as statement:
             statement.set_sql_query(_without_nul(sql))
-            return statement.execute_update()
+            rows = statement.execute_update()
+            traced.set(rows=max(rows, 0))
+        return rows
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query of few rows."""
@@ -101,7 +104,8 @@ class Connection:
         }
         if temporary:
             options["adbc.ingest.target_db_schema"] = "pg_temp"
-        with self._statement(options) as statement:
+        with traced_statement(f'COPY "{table}"') as traced, self._statement(options) as statement:
+            traced.set(rows=rows.num_rows)
             statement.bind_stream(rows.to_reader())
             statement.execute_update()
 
@@ -151,10 +155,12 @@ class Stream:
 
         self._translated_errors = connection.translated_errors
         self._closed = False
+        self._traced = traced_statement(sql)
+        self._rows = 0
         with self._translated_errors():
             self._statement = adbc_driver_manager.AdbcStatement(adbc)
         try:
-            with self._translated_errors():
+            with self._translated_errors(), self._traced:
                 self._statement.set_options(**options)
                 self._statement.set_sql_query(_without_nul(sql))
                 handle, _ = self._statement.execute_query()
@@ -167,11 +173,13 @@ class Stream:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             while True:
-                with self._translated_errors():
+                with self._translated_errors(), self._traced:
                     try:
                         batch = self._reader.read_next_batch()
                     except StopIteration:
                         return
+                    self._rows += batch.num_rows
+                    self._traced.set(rows=self._rows)
                 yield batch
         finally:
             self.close()
@@ -179,8 +187,11 @@ class Stream:
     def read_all(self) -> pa.Table:
         """Return all rows."""
         try:
-            with self._translated_errors():
-                return self._reader.read_all()
+            with self._translated_errors(), self._traced:
+                rows = self._reader.read_all()
+                if self._traced:
+                    self._traced.set(rows=rows.num_rows, bytes=rows.nbytes)
+            return rows
         finally:
             self.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from barbule.executor.calls.runners.async_calls import AsyncRunner
 from barbule.executor.calls.runners.threaded import ThreadedRunner
+from barbule.tracing import add
 
 if TYPE_CHECKING:
     from barbule.executor.calls.batch_call import BatchCall, RecordAnswer, Row
@@ -29,6 +30,7 @@ def run_batch_call(
     if not rows:
         return []
     batch_call.rows = rows
+    add(calls=len(rows))
     with batch_call.resources.library.isolation.entered():
         function = batch_call.function
         if function.kind == "query":
