@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from barbule.catalog.existing_tables import ExistingTables
     from barbule.catalog.records import Label, TableRecord, Version
 
 __all__ = ["DerivedValue", "PendingCatalog"]
@@ -57,6 +58,9 @@ class PendingCatalog:
         The labels that are set.
     derived
         Values that were derived from the structure as the preparing thread sees it.
+    existing
+        The tables that exist as the preparing thread sees them, and the structure of the database
+        for which that holds.
     """
 
     operation: str
@@ -68,10 +72,12 @@ class PendingCatalog:
     versions: dict[int, Version] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
     derived: dict[Hashable, DerivedValue] = field(default_factory=dict)
+    existing: tuple[tuple[int, int], ExistingTables] | None = None
 
     def put(self, record: TableRecord) -> None:
         """Give a table a new structure, and drop what was derived from the previous one."""
         self.records[record.id] = record
+        self.existing = None
         self.derived = {
             key: derived for key, derived in self.derived.items() if record.id not in derived.tables
         }

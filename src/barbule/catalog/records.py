@@ -6,6 +6,7 @@ writes a new one.
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -231,11 +232,20 @@ class TableRecord:
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self._columns_by_name.get(name)
 
     def column_by_id(self, column_id: int) -> Column:
         """Return the column of that id."""
-        return next(column for column in self.columns if column.id == column_id)
+        return self.columns_by_id[column_id]
+
+    @functools.cached_property
+    def columns_by_id(self) -> dict[int, Column]:
+        """The columns by their ids."""
+        return {column.id: column for column in self.columns}
+
+    @functools.cached_property
+    def _columns_by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in reversed(self.columns)}
 
     def with_columns(self, *added: Column, without: tuple[str, ...] = ()) -> TableRecord:
         """Return the record with columns added and others left out."""

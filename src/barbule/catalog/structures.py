@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from barbule.catalog.existing_tables import ExistingTables
 from barbule.catalog.metadata import MetadataCache
 from barbule.errors import TableNotFoundError, VersionError
 
@@ -21,6 +22,8 @@ __all__ = ["TableStructures", "compacted_error"]
 
 class TableStructures(MetadataCache):
     """The structures that tables have, and have had."""
+
+    _committed_tables: tuple[tuple[int, int], ExistingTables] | None = None
 
     @property
     def _pending_records(self) -> Mapping[int, TableRecord]:
@@ -50,8 +53,10 @@ class TableStructures(MetadataCache):
             if table_id in pending.records:
                 return pending.records[table_id]
         history = self._records.get(table_id, [])
-        records = [record for at, record in history if commit is None or at <= commit]
         latest = history[-1][1] if history else None
+        if commit is None and latest is not None and not latest.dropped:
+            return latest
+        records = [record for at, record in history if commit is None or at <= commit]
         purged = latest and latest.dropped and (commit is None or not latest.holds(commit))
         if not records or records[-1].dropped or purged:
             name = history[-1][1].name if history else f"with the number {table_id}"
@@ -67,19 +72,30 @@ class TableStructures(MetadataCache):
 
     def find(self, name: str, commit: int | None = None) -> TableRecord | None:
         """Return the table of that name, or None."""
-        return next((record for record in self.tables(commit) if record.name == name), None)
+        return self._existing(commit).by_name.get(name)
 
     def tables(self, commit: int | None = None) -> list[TableRecord]:
         """Return all tables and views that exist (or existed at a commit), by name."""
-        latest = {}
-        for table_id, history in list(self._records.items()):
-            records = [record for at, record in history if commit is None or at <= commit]
-            if records:
-                latest[table_id] = records[-1]
-        if commit is None:
-            latest |= self._pending_records
-        existing = (record for record in latest.values() if not record.dropped)
-        return sorted(existing, key=lambda record: record.name)
+        return list(self._existing(commit).tables)
+
+    def _existing(self, commit: int | None = None) -> ExistingTables:
+        """Return the tables that exist at a commit, as the calling thread sees them."""
+        if commit is not None:
+            histories = list(self._records.values())
+            records = [[record for at, record in history if at <= commit] for history in histories]
+            return ExistingTables(known[-1] for known in records if known)
+        pending = self.pending if self._pending_records else None
+        cache = self._committed_tables if pending is None else pending.existing
+        if cache is not None and cache[0] == self.structure:
+            return cache[1]
+        with self._guard:  # all records of a commit are added under it
+            latest = {table_id: history[-1][1] for table_id, history in self._records.items()}
+            existing = ExistingTables({**latest, **self._pending_records}.values())
+            if pending is None:
+                self._committed_tables = self.structure, existing
+            else:
+                pending.existing = self.structure, existing
+        return existing
 
     def table_ids(self) -> list[int]:
         """Return the ids of all tables that exist or have existed."""
@@ -130,17 +146,17 @@ class TableStructures(MetadataCache):
     def views_of(self, table_id: int) -> list[TableRecord]:
         """Return the views of a table row by row."""
         self._track_structure_read(table_id)
-        return [view for view in self.tables() if view.view and view.view.base == table_id]
+        return list(self._existing().views.get(table_id, ()))
 
     def queries_over(self, table_id: int) -> list[TableRecord]:
         """Return the views that are refreshed as a whole and whose query reads a table."""
         self._track_structure_read(table_id)
-        return [view for view in self.tables() if view.view and table_id in view.view.bases]
+        return list(self._existing().queries.get(table_id, ()))
 
     def branches_of(self, table_id: int) -> list[TableRecord]:
         """Return the branches of a table."""
         self._track_structure_read(table_id)
-        return [table for table in self.tables() if table.origin and table.origin.table == table_id]
+        return list(self._existing().branches.get(table_id, ()))
 
     # Changes
 

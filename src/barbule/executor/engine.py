@@ -220,7 +220,10 @@ class Engine:
         return self._planner.plan(expr, rows)
 
     def plan_once(
-        self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
+        self,
+        key: Hashable,
+        query: Callable[[], ir.Table],
+        rows: Callable[[], Mapping[int, ops.Relation]],
     ) -> Plan:
         """Plan a query of new rows, once for the structure of the tables that it reads."""
         return self._planner.plan_once(key, query, rows)

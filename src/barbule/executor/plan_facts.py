@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.catalog import codec
 from barbule.executor.ledger.answers import CALLS_TABLE
 from barbule.executor.search.index_lookup import embedding_calls, index_over
-from barbule.nodes import ManagedTable, managed_table
+from barbule.nodes import FunctionCall, ManagedTable, managed_table
 from barbule.planner.lowering.table_schemas import hidden_columns, visible_schema
 from barbule.planner.query_vectors import IndexedColumn
 from barbule.relations.promotion import promoted
 from barbule.tracing import span
 
 if TYPE_CHECKING:
-    import ibis.expr.operations as ops
-
     from barbule.backends.base import Backend
     from barbule.catalog.derivations import Derivations
     from barbule.catalog.records import TableRecord
@@ -95,6 +94,29 @@ class PlanFacts:
 
     def _load(self, text: str, commit: int | None) -> ops.Node:
         return promoted(codec.load(text, lambda table, _, hidden: self.leaf(table, commit, hidden)))
+
+    def columns_read(self, text: str, table_id: int) -> frozenset[str]:
+        """Return the columns of a table that a stored expression names."""
+
+        def derive() -> frozenset[str]:
+            fields = self.expression(text, None).find(ops.Field)
+            return frozenset(
+                field.name
+                for field in fields
+                if isinstance(field.rel, ManagedTable) and field.rel.table_id == table_id
+            )
+
+        return self._derivations.get(("read", text, table_id), derive, lambda _names: (table_id,))
+
+    def calls_in(self, text: str) -> tuple[FunctionCall, ...]:
+        """Return the calls of functions in a stored expression."""
+        return self._derivations.get(
+            ("calls", text),
+            lambda: tuple(self.expression(text, None).find(FunctionCall)),
+            lambda _calls: (
+                leaf.table_id for leaf in self.expression(text, None).find(ManagedTable)
+            ),
+        )
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a table in the backend."""

@@ -107,16 +107,19 @@ class QueryPlanner:
         return self._search_plans.plan(root, version, lambda: make_plan(root, self._facts))
 
     def plan_once(
-        self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
+        self,
+        key: Hashable,
+        query: Callable[[], ir.Table],
+        rows: Callable[[], Mapping[int, ops.Relation]],
     ) -> Plan:
         """Plan a query of new rows, once for the structure of the tables that it reads.
 
         Parameters
         ----------
         key
-            Identifies the query, as long as that structure is the same.
+            Identifies the query and the relations, as long as that structure is the same.
         rows
-            The relations of new rows, by table id.
+            Makes the relations of new rows, by table id.
         """
         with span("plan", "cached") as traced:
             plan = self._plan_once(key, query, rows)
@@ -124,18 +127,21 @@ class QueryPlanner:
         return plan
 
     def _plan_once(
-        self, key: Hashable, query: Callable[[], ir.Table], rows: Mapping[int, ops.Relation]
+        self,
+        key: Hashable,
+        query: Callable[[], ir.Table],
+        rows: Callable[[], Mapping[int, ops.Relation]],
     ) -> Plan:
         functions = registrations()
 
         def derive() -> _CachedPlan:
-            root = query().op()
+            root, relations = query().op(), rows()
             facts: Any = _TrackedFacts(self._facts)
-            plan = make_plan(root, facts, rows)
+            plan = make_plan(root, facts, relations)
             tables = (leaf.table_id for leaf in root.find(ManagedTable))
-            return _CachedPlan(plan, functions, (*rows, *tables), tuple(facts.rows_read))
+            return _CachedPlan(plan, functions, (*relations, *tables), tuple(facts.rows_read))
 
-        plan_key = ("plan", key, tuple(rows.items()))
+        plan_key = ("plan", key)
         cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
         if cached.functions != functions:
             self._derivations.forget(plan_key)

@@ -126,7 +126,6 @@ class BatchCall:
         self.function = function
         self.call = call
         template = json.loads(call.template)
-        self.version = function.version_of_answer(template)
         picture = resources.library.picture
         self.arguments = Arguments(function, template, self._slot_reader, picture)
         model_of = function.model_of if function.kind == "batch" else None
@@ -176,6 +175,11 @@ class BatchCall:
         ]
 
     # Keys of the ledger
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The version of its answers; to hash a function takes longer than many a call of it."""
+        return self.function.version_of_answer(self.template)
 
     def keys(self, rows: Sequence[Row]) -> list[str]:
         """Return the ledger's key for each row."""

@@ -43,6 +43,8 @@ def spread(rows: pa.Table | pa.RecordBatch) -> Spread:
     >>> spread(pa.table({"t": texts.take(pa.array([0, 0, 0, 1]))}))
     Spread(total=3001, widest=1000)
     """
+    if not any(map(_repeats, set(rows.schema.types))):
+        return Spread(rows.nbytes, 0)
     total = widest = 0
     for column in rows.columns:
         if not _repeats(column.type):

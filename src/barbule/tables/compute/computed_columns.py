@@ -23,13 +23,18 @@ from barbule.nodes import (
 )
 from barbule.planner.lineage import calls_in
 from barbule.relations.promotion import as_declared
-from barbule.tables.compute.dependencies import columns_read
+from barbule.tables.compute.dependencies import columns_read, computation_levels
 from barbule.tables.compute.function_versions import record_versions, warn_of_mixed_versions
-from barbule.tables.compute.stored_rows import lower_to_backend, sorted_by_rid, staged_new_rows
+from barbule.tables.compute.stored_rows import (
+    NewRows,
+    lower_to_backend,
+    sorted_by_rid,
+    staged_new_rows,
+)
 from barbule.types import Media, storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
@@ -91,31 +96,15 @@ def _compute_rows(
     transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> pa.Table:
     """Compute columns level by level, those first that the others read."""
-    remaining = columns
-    while remaining:
-        uncomputed = {column.name for column in remaining}
-        level = [
-            column
-            for column in remaining
-            if not columns_read(transaction.engine, record, column) & (uncomputed - {column.name})
-        ]
-        rows = _compute_level(transaction, record, rows, level)
-        remaining = [column for column in remaining if column not in level]
+    rows = sorted_by_rid(rows) if columns else rows
+    for level in computation_levels(transaction.engine, record, columns):
+        transaction.new_rows[record.id] = rows
+        new_rows = staged_new_rows(transaction, record)
+        computed = _compute_values(
+            transaction.engine, record, level, new_rows, lenient=transaction.lenient
+        )
+        rows = _join_computed(rows, computed, level)
     return rows
-
-
-def _compute_level(
-    transaction: Transaction,
-    record: TableRecord,
-    rows: pa.Table,
-    level: list[Column],
-) -> pa.Table:
-    transaction.new_rows[record.id] = rows
-    relations, staged = staged_new_rows(transaction, record)
-    computed = _compute_values(
-        transaction.engine, record, level, relations, staged, lenient=transaction.lenient
-    )
-    return _join_computed(rows, computed, level)
 
 
 def compute_all_rows(engine: Engine, record: TableRecord, columns: list[Column]) -> pa.Table:
@@ -136,7 +125,7 @@ def _computed_ranges(
     row_count = 0
     for rids in _rid_ranges(engine, record, columns):
         with _rows_counted_from(row_count):
-            computed = _compute_values(engine, record, columns, {}, {}, rids)
+            computed = _compute_values(engine, record, columns, NewRows(()), rids)
         for column in columns:
             arrow_dtype = storage(column.dtype).to_pyarrow()
             cells = computed.column(column.physical).cast(arrow_dtype)
@@ -226,8 +215,7 @@ def _compute_values(
     engine: Engine,
     record: TableRecord,
     columns: list[Column],
-    relations: Mapping[int, ops.Relation],
-    staged: Mapping[str, pa.Table],
+    new_rows: NewRows,
     rids: tuple[int, int] | None = None,
     *,
     lenient: bool = False,
@@ -237,13 +225,14 @@ def _compute_values(
 
     try:
         with engine.operation.computing(_provenance(engine, record, columns, lenient=lenient)):
-            if relations:
-                key = (record.id, tuple(column.id for column in columns))
-                return engine.runner.arrow(engine.plan_once(key, query, relations), staged)
+            if new_rows.tables:
+                key = (record.id, tuple(column.id for column in columns), new_rows.key)
+                plan = engine.plan_once(key, query, lambda: new_rows.relations(engine))
+                return engine.runner.arrow(plan, new_rows.staged)
             rows = query()
             if rids is not None:
                 rows = rows.filter(rows[RID] >= rids[0], rows[RID] < rids[1])
-            return engine.arrow(rows, relations, staged)
+            return engine.arrow(rows)
     except BarbuleError as error:
         column = columns[0] if len(columns) == 1 else None
         if error.column is not None:
@@ -279,8 +268,8 @@ def _provenance(
 
 
 def _join_computed(rows: pa.Table, computed: pa.Table, level: list[Column]) -> pa.Table:
-    """Join computed columns to their rows, by row identity."""
-    rows, computed = sorted_by_rid(rows), sorted_by_rid(computed)
+    """Join computed columns to their rows, which are ordered by row identity."""
+    computed = sorted_by_rid(computed)
     for column in level:
         arrow_dtype = storage(column.dtype).to_pyarrow()
         rows = _with_column(
@@ -292,6 +281,7 @@ def _join_computed(rows: pa.Table, computed: pa.Table, level: list[Column]) -> p
 
 
 def _with_column(rows: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
-    if name in rows.column_names:
-        return rows.set_column(rows.column_names.index(name), name, values)
-    return rows.append_column(name, values)
+    position = rows.schema.get_field_index(name)
+    if position < 0:
+        return rows.append_column(name, values)
+    return rows.set_column(position, name, values)

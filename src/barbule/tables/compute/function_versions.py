@@ -144,8 +144,25 @@ def _changed_functions(
     return [(name, versions, current) for (name, current), versions in older_versions.items()]
 
 
-def _function_calls(engine: Engine, expression: str) -> list[FunctionCall]:
-    return list(engine.expression(expression, None).find(FunctionCall))
+def _function_calls(engine: Engine, expression: str) -> tuple[FunctionCall, ...]:
+    return engine.facts.calls_in(expression)
+
+
+class _CurrentVersions:
+    """The versions of calls as their functions are now, each looked at once.
+
+    To hash what a function runs takes longer than many a call of it, and columns share functions.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], str | None] = {}
+
+    def current(self, call: FunctionCall) -> str | None:
+        """Return what `_current_version` does."""
+        key = call.function, call.version, call.template
+        if key not in self._known:
+            self._known[key] = _current_version(call)
+        return self._known[key]
 
 
 def _current_version(call: FunctionCall) -> str | None:
@@ -187,14 +204,13 @@ def warn_of_mixed_versions(
     if pending is not None and pending.operation == "recompute":
         return  # of which that is the purpose
     latest = catalog.record(record.id)
+    versions = _CurrentVersions()
     for column in columns:
         expression = column.expression if column else latest.view and latest.view.items
-        if column is not None and all(
-            known_column.id != column.id for known_column in latest.columns
-        ):
+        if column is not None and column.id not in latest.columns_by_id:
             continue
         for call in _function_calls(transaction.engine, str(expression)):
-            current = _current_version(call)
+            current = versions.current(call)
             if current is not None and current != call.version:
                 _warn(record, column, call, current)
 
@@ -232,14 +248,12 @@ def record_versions(
     engine = transaction.engine
     latest = engine.catalog.record(record.id)
     updated = {}
+    versions = _CurrentVersions()
     for column in columns:
-        latest_column = next(
-            (latest_column for latest_column in latest.columns if latest_column.id == column.id),
-            None,
-        )
+        latest_column = latest.columns_by_id.get(column.id)
         if latest_column is not None:
             new_versions = _new_versions(
-                engine, str(latest_column.expression), latest_column.computed
+                engine, str(latest_column.expression), latest_column.computed, versions
             )
             if new_versions:
                 updated[latest_column.id] = replace(
@@ -258,20 +272,22 @@ def record_iterator_versions(transaction: Transaction, record: TableRecord) -> N
     view = latest.view
     if view is None or view.items is None:
         return
-    new_versions = _new_versions(transaction.engine, view.items, view.computed)
+    new_versions = _new_versions(transaction.engine, view.items, view.computed, _CurrentVersions())
     if new_versions:
         transaction.put_record(
             replace(latest, view=replace(view, computed=view.computed + new_versions))
         )
 
 
-def _new_versions(engine: Engine, expression: str, computed: VersionPairs) -> VersionPairs:
+def _new_versions(
+    engine: Engine, expression: str, computed: VersionPairs, versions: _CurrentVersions
+) -> VersionPairs:
     calls = _function_calls(engine, expression)
     written = {(call.function, call.version) for call in calls}
     current = {
         (call.function, version)
         for call in calls
-        if (version := _current_version(call)) is not None
+        if (version := versions.current(call)) is not None
     }
     return tuple(sorted(current - written - set(computed)))
 

@@ -43,18 +43,16 @@ def with_error_columns(transaction: Transaction, record: TableRecord, rows: pa.T
     """Add the error columns of data that rows lack, and count the errors in them."""
     import pyarrow as pa
 
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
     for column in record.columns:
         if column.kind != "data" or not column.fallible:
-            if column.errors in rows.column_names and not column.fallible:
-                rows = rows.drop_columns([column.errors])  # made before there was a place for it
-            continue
-        if column.errors in rows.column_names:
-            errors = rows.column(column.errors)
-            transaction.tally.errors += rows.num_rows - errors.null_count
+            if not column.fallible:
+                columns.pop(column.errors, None)  # made before there was a place for it
+        elif column.errors in columns:
+            transaction.tally.errors += rows.num_rows - columns[column.errors].null_count
         else:
-            no_errors = pa.nulls(rows.num_rows, CELL_ERROR_TYPE.to_pyarrow())
-            rows = rows.append_column(column.errors, no_errors)
-    return rows
+            columns[column.errors] = pa.nulls(rows.num_rows, CELL_ERROR_TYPE.to_pyarrow())
+    return pa.table(columns)
 
 
 def clear_errors(record: TableRecord, name: str, rows: pa.Table) -> pa.Table:

@@ -5,16 +5,18 @@ Owns their reading, and the relations by which rows that are not written yet are
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
+import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
 from barbule.backends.base import BASE, RID
 from barbule.planner.lowering.table_schemas import physical_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     import pyarrow as pa
 
@@ -23,20 +25,49 @@ if TYPE_CHECKING:
     from barbule.tables.transaction.transaction import Transaction
 
 __all__ = [
+    "NewRows",
     "lower_to_backend",
     "read_physical_rows",
     "sorted_by_rid",
     "staged_new_rows",
-    "staged_relation",
     "stored_fields",
 ]
 
 
-def staged_relation(engine: Engine, record: TableRecord, rows: pa.Table, name: str) -> ops.Relation:
-    """Make the relation by which the planner reads physical rows that are staged."""
-    schema = physical_schema(record)
-    staged_schema = {column: schema[column] for column in rows.column_names}
-    return engine.stored(name, type(schema)(staged_schema))
+@dataclass(frozen=True)
+class NewRows:
+    """New rows of a table and of its bases, which are not written yet.
+
+    Attributes
+    ----------
+    tables
+        The structures of the tables, and their rows by physical columns.
+    """
+
+    tables: tuple[tuple[TableRecord, pa.Table], ...]
+
+    @property
+    def staged(self) -> dict[str, pa.Table]:
+        """The rows by the names under which queries read them."""
+        return {_staged_name(record): rows for record, rows in self.tables}
+
+    @property
+    def key(self) -> Hashable:
+        """What a plan over the rows depends on, apart from the structure of their tables."""
+        return tuple((record.id, tuple(rows.column_names)) for record, rows in self.tables)
+
+    def relations(self, engine: Engine) -> dict[int, ops.Relation]:
+        """Make the relations by which the planner reads the rows, by table id."""
+        relations: dict[int, ops.Relation] = {}
+        for record, rows in self.tables:
+            schema = physical_schema(record)
+            staged_schema = sch.Schema({column: schema[column] for column in rows.column_names})
+            relations[record.id] = engine.stored(_staged_name(record), staged_schema)
+        return relations
+
+
+def _staged_name(record: TableRecord) -> str:
+    return f"bb_fresh_{record.id}"
 
 
 def lower_to_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
@@ -45,28 +76,27 @@ def lower_to_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
     return None if plan.stages else plan.final.to_expr()
 
 
-def staged_new_rows(
-    transaction: Transaction, record: TableRecord
-) -> tuple[dict[int, ops.Relation], dict[str, pa.Table]]:
-    """Return the new rows of a table and of its bases, as relations over staged tables."""
-    relations: dict[int, ops.Relation] = {}
-    staged = {}
+def staged_new_rows(transaction: Transaction, record: TableRecord) -> NewRows:
+    """Return the new rows of a table and of its bases."""
+    tables = []
     while True:
         rows = transaction.new_rows.get(record.id)
         if rows is not None:
-            name = f"bb_fresh_{record.id}"
-            relations[record.id] = staged_relation(transaction.engine, record, rows, name)
-            staged[name] = rows
+            tables.append((record, rows))
         if record.view is None or record.view.bases:
-            return relations, staged
+            return NewRows(tuple(tables))
         record = transaction.engine.catalog.record(record.view.base)
 
 
 def sorted_by_rid(rows: pa.Table) -> pa.Table:
-    """Sort rows by their identity."""
+    """Sort rows by their identity; rows that are sorted are returned as they are."""
+    import numpy as np
     import pyarrow.compute as pc
 
-    return rows.take(pc.sort_indices(rows.column(RID)))
+    rids = rows.column(RID)
+    if rows.num_rows <= 1 or bool(np.all(np.diff(rids.to_numpy()) >= 0)):
+        return rows
+    return rows.take(pc.sort_indices(rids))
 
 
 def read_physical_rows(

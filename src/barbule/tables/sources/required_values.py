@@ -45,6 +45,8 @@ def has_required_values(dtype: dt.DataType) -> bool:
 
 
 def _has_required_parts(dtype: dt.DataType) -> bool:
+    if not isinstance(dtype, dt.Struct | dt.Array | dt.Map):  # as most columns, which are many
+        return False
     return any(map(has_required_values, _part_dtypes(dtype).values()))
 
 

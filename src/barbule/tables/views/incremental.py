@@ -29,7 +29,7 @@ from barbule.tables.compute.function_versions import (
     record_iterator_versions,
     warn_of_mixed_versions,
 )
-from barbule.tables.compute.stored_rows import staged_new_rows
+from barbule.tables.compute.stored_rows import NewRows, staged_new_rows
 from barbule.tables.views.filter_columns import name_filter_column
 from barbule.types import storage
 from barbule.values.cells import arrow_type
@@ -146,7 +146,7 @@ def _fields_by_column(items: pa.StructType, record: TableRecord) -> dict[int, st
     that says the position is left out; version 0.1.0 did so with any that was called so.
     """
     names = [field.name for field in items]
-    last_column = next((column for column in record.columns if column.id == len(names)), None)
+    last_column = record.columns_by_id.get(len(names))
     if POSITION in names and (last_column is None or last_column.kind != "data"):
         names.remove(POSITION)
     return dict(enumerate(names, 1))
@@ -199,7 +199,8 @@ def rows_passing_filters(
     """
     query = _query_over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
     query = without_filters(query, skips)
-    relations, staged = staged_new_rows(transaction, base)
+    new_rows = staged_new_rows(transaction, base)
+    relations, staged = new_rows.relations(transaction.engine), new_rows.staged
     try:
         return transaction.engine.arrow(query.to_expr(), relations, staged).column(RID)
     except BarbuleError as error:
@@ -253,7 +254,8 @@ def _compute_view_rows(
     columns_by_name = materialized_columns(engine, record)
     names = (RID, ITEMS, ITEMS_ERROR) if view.items else (RID, *columns_by_name)
     query = _query_over_base(engine, record, view.items or view.rows or view.query, names)
-    relations, staged = ({}, {}) if base_rows is None else staged_new_rows(transaction, base)
+    new_rows = NewRows(()) if base_rows is None else staged_new_rows(transaction, base)
+    relations, staged = new_rows.relations(engine), new_rows.staged
     provenance = Provenance(base.name, lenient=ITEMS_ERROR in query.schema)
     try:
         with engine.operation.computing(provenance) if provenance.lenient else nullcontext():
