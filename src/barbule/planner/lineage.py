@@ -18,6 +18,7 @@ from barbule.nodes import (
     StoredVector,
     TableScore,
 )
+from barbule.nodes.tree_walk import find_nodes
 from barbule.relations.value_origins import PASSING, origin, trace
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "rebuild",
     "repoint",
     "trace",
+    "tree_size",
     "without_filters",
 ]
 
@@ -80,6 +82,8 @@ def calls_in(
     value: ops.Node, kind: type[ops.Value] | tuple[type[ops.Value], ...] = FunctionCall
 ) -> list[Any]:
     """Find the calls in a value, those in subqueries left aside."""
+    if isinstance(value, ops.Field):  # as most values are of a long chain of relations
+        return []
     return value.find(kind, filter=ops.Value)
 
 
@@ -91,6 +95,16 @@ def is_expensive(value: ops.Value) -> bool:
 def changes_row_count(value: ops.Node) -> bool:
     """Whether a relation has more or fewer rows for holding a value among its columns."""
     return not isinstance(value, ops.Field) and bool(value.find(ops.Unnest, filter=ops.Value))
+
+
+def tree_size(value: ops.Value) -> int:
+    """Count the nodes of a value as it is written out, those that it repeats each time."""
+
+    def size(_node: ops.Node, *sizes: Any) -> int:
+        return 1 + sum(size for size in sizes if isinstance(size, int))
+
+    total: int = value.map_nodes(size, filter=ops.Value)[value]
+    return total
 
 
 def is_unsteady(node: ops.Node) -> bool:
@@ -204,14 +218,14 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
     relations = _top_down(root)
     needed: dict[ops.Relation, set[str]] = {relation: set() for relation in relations}
     needed[root] = set(root.schema.names)
-    for subquery in root.find(ops.Subquery):
+    for subquery in find_nodes(root, ops.Subquery):
         needed[subquery.rel] |= set(subquery.rel.schema.names)
     for relation in relations:
         names = needed[relation]
         if isinstance(relation, ops.Project | ops.JoinChain):
             names |= _unprunable_columns(relation.values, names)
         for value in _read_values(relation, names):
-            for field in value.find(ops.Field, filter=ops.Value):
+            for field in _fields_in(value):
                 needed[field.rel].add(field.name)
             for count in value.find(ops.CountDistinctStar, filter=ops.Value):
                 needed[count.arg] |= set(count.arg.schema.names)  # all columns tell rows apart
@@ -221,6 +235,12 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
             elif not isinstance(relation, ops.Project | ops.Aggregate | ops.JoinChain):
                 needed[child] |= set(child.schema.names)
     return needed
+
+
+def _fields_in(value: ops.Value) -> list[ops.Field]:
+    if isinstance(value, ops.Field):  # as most values are of a long chain of relations
+        return [value]
+    return value.find(ops.Field, filter=ops.Value)
 
 
 def _unprunable_columns(values: Mapping[str, ops.Value], needed: set[str]) -> set[str]:

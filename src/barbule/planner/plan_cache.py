@@ -16,6 +16,7 @@ import ibis.expr.operations as ops
 
 from barbule.expression_keys import ExpressionKey, equal
 from barbule.nodes import ManagedTable, Similarity, VectorLiteral
+from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.stages import CallStage, CandidateStage, Stage
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class PlanCache:
 
 def _query_constant(root: ops.Relation) -> ops.Value | None:
     """Return the one constant that is searched for, if it may be any other as well."""
-    queries = {similarity.query for similarity in root.find(Similarity)}
+    queries = {similarity.query for similarity in find_nodes(root, Similarity)}
     if len(queries) != 1:
         return None
     (query,) = queries

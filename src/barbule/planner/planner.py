@@ -15,6 +15,7 @@ import ibis.expr.schema as sch
 from barbule.backends.base import RID
 from barbule.errors import ColumnNotFoundError, ExpressionError
 from barbule.nodes import FunctionCall, ManagedTable
+from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.lineage import origin, prune
 from barbule.planner.lowering.lower import Rows, lower
 from barbule.planner.lowering.table_schemas import LoweringContext
@@ -150,7 +151,7 @@ def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = N
         When a parameter has no value.
     """
     rename("plan", "made")
-    for parameter in root.find(ops.ScalarParameter):
+    for parameter in find_nodes(root, ops.ScalarParameter):
         raise ExpressionError(
             f"a parameter of type {parameter.dtype} has no value.",
             hint="Give it to what runs the query, params={parameter: value}, or write the value.",
@@ -163,7 +164,7 @@ def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = N
             f"there is no column {missing[0]!r}.",
             hint="It may have been dropped or renamed since the expression was written.",
         )
-    if logical.find(FunctionCall):
+    if find_nodes(logical, FunctionCall):
         logical = prune(builder.staging.stage_all(fuse_images(prune(logical))))
     call_stages = builder.staging.stages
     stage_context: Any = context

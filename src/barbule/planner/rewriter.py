@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.nodes import NearestRows
+from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.lineage import EXPENSIVE_VALUES
 from barbule.planner.rules.companion_columns import COMPANION_VALUES, join_companion_columns
 from barbule.planner.rules.extract_aggregate_calls import extract_aggregate_calls
@@ -52,7 +53,7 @@ RULES: tuple[Callable[[ops.Relation, RewriteContext], ops.Relation], ...] = (
 
 def apply_rules(root: ops.Relation, context: RewriteContext) -> ops.Relation:
     """Apply all rules, in their order."""
-    if not root.find((*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
+    if not find_nodes(root, (*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
         return root
     applied: list[str] = []
     traced = active()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import ibis.expr.operations as ops
 
 from barbule.nodes import ManagedTable, SystemTable
+from barbule.nodes.tree_walk import find_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,7 +100,9 @@ class QueryEngine(Protocol):
 
 def find_engine(node: ops.Node) -> QueryEngine | None:
     """Return the engine behind the managed tables of a tree; None where there is none, or two."""
-    engines = {id(leaf.source): leaf.source for leaf in node.find((ManagedTable, SystemTable))}
+    engines = {
+        id(leaf.source): leaf.source for leaf in find_nodes(node, (ManagedTable, SystemTable))
+    }
     return next(iter(engines.values())) if len(engines) == 1 else None
 
 
@@ -108,7 +111,7 @@ def sources(node: ops.Node) -> tuple[list[Any], bool]:
 
     Tables that the user made through the Ibis backend of an engine belong to the engine.
     """
-    leaves = node.find(_LEAVES)
+    leaves = find_nodes(node, _LEAVES)
     backends = [leaf.source for leaf in leaves if not isinstance(leaf, ops.UnboundTable)]
     has_unbound = len(backends) < len(leaves)
     engine = find_engine(node)

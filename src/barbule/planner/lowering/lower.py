@@ -7,7 +7,7 @@ over tables of the backend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis.expr.datatypes as dt
@@ -15,7 +15,7 @@ import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, RID
-from barbule.errors import ColumnNotFoundError, UnsupportedError
+from barbule.errors import UnsupportedError
 from barbule.nodes import (
     CachedRows,
     CellError,
@@ -26,6 +26,7 @@ from barbule.nodes import (
     StoredVector,
     SystemTable,
 )
+from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lineage import (
     calls_in,
@@ -37,16 +38,16 @@ from barbule.planner.lineage import (
     without_filters,
 )
 from barbule.planner.lowering.json_lists import unwrap_json
-from barbule.planner.lowering.single_select import FlatTable, Inliner, flatten
+from barbule.planner.lowering.single_select import Columns, FlatTable, flatten
 from barbule.planner.lowering.table_schemas import (
-    hidden_columns,
     inherited_columns,
+    physical_names,
     physical_schema,
 )
 from barbule.planner.lowering.time_zones import in_local_time
 from barbule.planner.lowering.total_order import total_orders
+from barbule.planner.lowering.virtual_columns import virtual_layers
 from barbule.planner.lowering.visible_rows import visibility, visible_rows
-from barbule.relations.promotion import as_declared
 from barbule.types import storage, storage_schema
 
 if TYPE_CHECKING:
@@ -79,14 +80,14 @@ def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None
     """
     rows = rows or {}
     root = total_orders(root)
-    flat = flatten(root, lambda leaf: _flat_table(leaf, context, rows))
+    flat = flatten(root, lambda leaf, names: _flat_table(leaf, names, context, rows))
     if flat is not None:
         return flat
     root = prune(root)
     needed = needed_columns(root)
     leaves = {
         leaf: _table_rows(leaf, needed.get(leaf, set()), context, rows)
-        for leaf in root.find(ManagedTable)
+        for leaf in find_nodes(root, ManagedTable)
     }
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
@@ -106,8 +107,10 @@ def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None
     return root.replace(replace)
 
 
-def _flat_table(leaf: ManagedTable, context: LoweringContext, rows: Rows) -> FlatTable | None:
-    """Show a table that is neither a view nor a branch, for a single SELECT."""
+def _flat_table(
+    leaf: ManagedTable, names: Collection[str], context: LoweringContext, rows: Rows
+) -> FlatTable | None:
+    """Show columns of a table that is neither a view nor a branch, for a single SELECT."""
     record = context.record(leaf)
     if record.view or record.origin:
         return None
@@ -116,16 +119,10 @@ def _flat_table(leaf: ManagedTable, context: LoweringContext, rows: Rows) -> Fla
     if physical is None:
         physical = context.stored(record.physical, physical_schema(record))
         predicates = visibility(physical, leaf, context)
-    names = {column.name: column.physical for column in record.columns}
-    names |= {column.error_name: column.errors for column in record.columns if column.fallible}
-    inline = Inliner(
-        lambda name: ops.Field(physical, names.get(name, name)), physical, context.zone
-    )
+    stored = physical_names(record)
+    columns = Columns(lambda name: ops.Field(physical, stored.get(name, name)))
     return FlatTable(
-        physical,
-        predicates,
-        lambda name: inline(_column_value(name, record, leaf, context)),
-        context.zone,
+        physical, predicates, columns, virtual_layers(names, record, leaf, context), context.zone
     )
 
 
@@ -160,27 +157,40 @@ def _table_rows(
     """Show the needed columns of a managed table, as plain Ibis."""
     record = context.record(leaf)
     base_names = set(inherited_columns(record, leaf.commit, context).names)
-    inherited = names & base_names
-    own_values = {name: _column_value(name, record, leaf, context) for name in names - inherited}
+    own_names = names - base_names
+    layers = virtual_layers(own_names, record, leaf, context)
+    virtual = {name for layer in layers for name in layer}
     # What the virtual columns read must be shown by the relation below them.
-    read_names = {field.name for value in own_values.values() for field in value.find(ops.Field)}
-    stored = _stored_columns(leaf, record, read_names, context, rows)
-    inherited |= read_names & base_names
+    read_names = own_names | {
+        field.name
+        for layer in layers
+        for value in layer.values()
+        for field in value.find(ops.Field, filter=ops.Value)
+    }
+    stored = _stored_columns(leaf, record, read_names - virtual, context, rows)
+    inherited = (names | read_names) & base_names
     if not inherited and not leaf.hidden:
         inherited = _multiplying_columns(leaf, record, context)
-    if not inherited:  # in one projection: each one more costs Ibis a millisecond to compile
-        fields = {
-            ops.Field(leaf.copy(hidden=True), name): value for name, value in stored.values.items()
+    if inherited:
+        relation = _join_base(stored, inherited, leaf, record, context, rows)
+        columns: dict[str, ops.Value] = {
+            name: ops.Field(relation, name) for name in relation.schema.names
         }
-        columns = {name: _over(value, fields, context.zone) for name, value in own_values.items()}
-        ordered = {name: columns[name] for name in leaf.schema.names if name in columns}
-        return ops.Project(stored.parent, ordered or {RID: stored.values[RID]})
-    joined = _join_base(stored, inherited, leaf, record, context, rows)
-    columns = {name: ops.Field(joined, name) for name in inherited & names}
-    for name, value in own_values.items():
-        columns[name] = _over(value, {leaf.copy(hidden=True): joined}, context.zone)
-    ordered = {name: columns[name] for name in leaf.schema.names if name in columns}
-    return ops.Project(joined, ordered or {RID: ops.Field(joined, RID)})
+    else:  # in one projection: each one more costs Ibis a millisecond to compile
+        relation, columns = stored.parent, dict(stored.values)
+    rid = columns[RID]
+    for layer in layers:
+        hidden = leaf.copy(hidden=True)
+        fields = {ops.Field(hidden, name): value for name, value in columns.items()}
+        own_values = {name: _over(value, fields, context.zone) for name, value in layer.items()}
+        if layer is not layers[-1]:
+            relation = ops.Project(relation, {**columns, **own_values})
+            columns = {name: ops.Field(relation, name) for name in relation.schema.names}
+            rid = columns[RID]
+        else:
+            columns |= own_values
+    ordered = {name: columns[name] for name in leaf.schema.names if name in names & columns.keys()}
+    return ops.Project(relation, ordered or {RID: rid})
 
 
 def _multiplying_columns(
@@ -196,37 +206,6 @@ def _multiplying_columns(
     query = context.expression(record.view.query, leaf.commit)
     names = inherited_columns(record, leaf.commit, context).names
     return {name for name in names if changes_row_count(trace(ops.Field(query, name)))}
-
-
-def _column_value(
-    name: str, record: TableRecord, leaf: ManagedTable, context: LoweringContext
-) -> ops.Value:
-    """Express a column by stored columns alone, over the hidden form of the leaf."""
-    hidden = leaf.copy(hidden=True)
-    column = record.column(name)
-    if column is None and name not in hidden_columns(record):
-        raise ColumnNotFoundError(
-            f"there is no column {name!r}" + ("." if leaf.commit is None else " at this version."),
-            table=record.name,
-            hint="It may have been dropped or renamed since the expression was written.",
-        )
-    if column is None or column.kind != "virtual":
-        return ops.Field(hidden, name)
-    value = as_declared(context.expression(str(column.expression), leaf.commit), column.dtype)
-
-    def inline(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
-        if isinstance(node, ops.Field) and _same_table(node.rel, leaf):
-            read_column = record.column(node.name)
-            if read_column is None or read_column.kind != "virtual":
-                return ops.Field(hidden, node.name)
-            return _column_value(node.name, record, leaf, context)
-        return node.__recreate__(kwargs) if kwargs else node
-
-    return value.replace(inline, filter=ops.Value)
-
-
-def _same_table(relation: ops.Relation, leaf: ManagedTable) -> bool:
-    return isinstance(relation, ManagedTable) and relation.table_id == leaf.table_id
 
 
 def _stored_columns(

@@ -7,8 +7,8 @@ running the query over a small table does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -51,14 +51,41 @@ _BLOCKING = (
     Similarity,
     TableScore,
 )
-# Values are written out where they are used: chains of projections may not multiply them.
-_MAX_RELATIONS = 8
-_MAX_NODES = 500
+# Values are written out where they are used: where that repeats more nodes for one value, the
+# columns that it reads are computed by a SELECT of their own below.
+_MAX_REPEATED_NODES = 32
 # The walks here are recursive; those of the general path are not.
 _MAX_LEVELS = 60
 
-# Gives a column, by its name, as a value over some relation.
-Columns: TypeAlias = Callable[[str], ops.Value]
+
+class Columns:
+    """Columns of a relation in the making, as values over what is selected from.
+
+    Parameters
+    ----------
+    make
+        Makes a column of a name for which no value is given.
+
+    Attributes
+    ----------
+    sizes
+        The nodes of the values that are given, written out.
+    """
+
+    def __init__(self, make: Callable[[str], ops.Value] | None = None) -> None:
+        self._make = make
+        self._values: dict[str, ops.Value] = {}
+        self.sizes: dict[str, int] = {}
+
+    def __getitem__(self, name: str) -> ops.Value:
+        if name not in self._values and self._make is not None:
+            self._values[name] = self._make(name)
+        return self._values[name]
+
+    def add(self, name: str, value: ops.Value, size: int) -> None:
+        """Give a column a value of a size."""
+        self._values[name] = value
+        self.sizes[name] = size
 
 
 class FlatTable(NamedTuple):
@@ -71,7 +98,9 @@ class FlatTable(NamedTuple):
     predicates
         The conditions on the rows that are visible.
     columns
-        Gives a column, by its name, as a value over the stored rows.
+        Its stored columns, as values over the stored rows.
+    layers
+        Its virtual columns, over the columns of the layers below and the stored ones.
     zone
         The zone of timestamps that have none.
     """
@@ -79,11 +108,12 @@ class FlatTable(NamedTuple):
     stored: ops.Relation
     predicates: list[ops.Value]
     columns: Columns
+    layers: list[dict[str, ops.Value]]
     zone: str
 
 
 def flatten(
-    root: ops.Relation, find_table: Callable[[ManagedTable], FlatTable | None]
+    root: ops.Relation, find_table: Callable[[ManagedTable, tuple[str, ...]], FlatTable | None]
 ) -> ops.Relation | None:
     """Lower a chain of relations over one managed table.
 
@@ -92,7 +122,8 @@ def flatten(
     root
         The uppermost relation.
     find_table
-        Gives a table as the backend has it, or None where that takes more than one relation.
+        Gives a table with columns of these names as the backend has it, or None where that
+        takes more than one relation.
 
     Returns
     -------
@@ -105,11 +136,11 @@ def flatten(
     while isinstance(relation, _CHAIN):
         chain.append(relation)
         relation = relation.parent
-    if not isinstance(relation, ManagedTable) or len(chain) > _MAX_RELATIONS:
+    if not isinstance(relation, ManagedTable):
         return None
     try:
         read_columns = _read_columns(root, chain)
-        table = find_table(relation)
+        table = find_table(relation, read_columns[-1])
         return None if table is None else _flattened(chain, read_columns, table)
     except _NotFlatError:
         return None
@@ -172,41 +203,85 @@ class _SelectBuilder:
         The columns so far, as values over the base.
     """
 
-    def __init__(self, base: ops.Relation, columns: Columns, zone: str) -> None:
-        self.base = base
-        self.columns = columns
-        self.zone = zone
-        self.predicates: list[ops.Value] = []
+    def __init__(self, table: FlatTable) -> None:
+        self.base = table.stored
+        self.columns = table.columns
+        self.predicates = list(table.predicates)
         self.keys: list[ops.SortKey] = []
         self.is_base = False  # whether it is the base and nothing else
+        self._zone = table.zone
 
-    def inlined(self, value: ops.Value) -> ops.Value:
-        """Make a value read the base."""
-        return Inliner(self.columns, self.base, self.zone)(value)
+    def inlined(self, values: Iterable[ops.Value], names: tuple[str, ...]) -> list[ops.Value]:
+        """Make values read the base.
 
-    def filter(self, predicates: tuple[ops.Value, ...]) -> None:
+        Parameters
+        ----------
+        names
+            The columns that are read so far: where the values would become too large, these are
+            computed by a SELECT of their own.
+        """
+        values = tuple(values)
+        inliner = Inliner(self.columns, self.base, self._zone)
+        results = [inliner(value) for value in values]
+        if inliner.most_repeated <= _MAX_REPEATED_NODES:
+            return results
+        self._finish(names)
+        return self.inlined(values, names)
+
+    def filter(self, predicates: Iterable[ops.Value], names: tuple[str, ...]) -> None:
         """Add conditions."""
-        self.predicates += [self.inlined(predicate) for predicate in predicates]
+        self.predicates += self.inlined(predicates, names)
         self.is_base = False
 
-    def project(self, values: Mapping[str, ops.Value]) -> None:
-        """Put other columns in place of those so far."""
-        inline = Inliner(self.columns, self.base, self.zone)
-        self.columns = _LazyColumns(lambda name: inline(values[name]))
+    def project(
+        self, values: Mapping[str, ops.Value], shown: tuple[str, ...], names: tuple[str, ...]
+    ) -> None:
+        """Put other columns in place of those so far.
+
+        Parameters
+        ----------
+        shown
+            The columns that are read of them.
+        names
+            As of `inlined`.
+        """
+        inliner = Inliner(self.columns, self.base, self._zone)
+        columns = Columns(lambda name: inliner(values[name]))
+        for name in shown:
+            columns.add(name, inliner(values[name]), inliner.size)
+        if inliner.most_repeated > _MAX_REPEATED_NODES:
+            self._finish(names)
+            self.project(values, shown, names)
+            return
+        self.columns = columns
         self.is_base = False
 
-    def sort(self, keys: tuple[ops.SortKey, ...]) -> None:
+    def add_columns(self, values: Mapping[str, ops.Value]) -> None:
+        """Compute columns beside those so far."""
+        inliner = Inliner(self.columns, self.base, self._zone)
+        inlined = {name: (inliner(value), inliner.size) for name, value in values.items()}
+        for name, (value, size) in inlined.items():
+            self.columns.add(name, value, size)
+        self.is_base = False
+
+    def sort(self, keys: Iterable[ops.SortKey], names: tuple[str, ...]) -> None:
         """Sort, first by these keys."""
-        new_keys = [self.inlined(key) for key in keys]
+        new_keys = self.inlined(keys, names)
         new_values = {key.arg for key in new_keys}
         all_keys = [*new_keys, *(key for key in self.keys if key.arg not in new_values)]
         self.keys = [key for key in all_keys if not isinstance(key.arg, ops.Literal)]
         self.is_base = False
 
+    def _finish(self, names: tuple[str, ...]) -> None:
+        """Compute these columns by a SELECT, and go on over it."""
+        if self.keys:  # rows of a SELECT over another one have no order
+            raise _NotFlatError
+        self.restart(self.build(names))
+
     def restart(self, base: ops.Relation) -> None:
         """Go on over a relation that is done."""
         self.base = base
-        self.columns = _LazyColumns(lambda name: ops.Field(base, name))
+        self.columns = Columns(lambda name: ops.Field(base, name))
         self.predicates = []
         self.keys = []
         self.is_base = True
@@ -219,7 +294,7 @@ class _SelectBuilder:
             return self.base
         return Select(
             self.base,
-            selections={name: self.columns(name) for name in names},
+            selections={name: self.columns[name] for name in names},
             predicates=tuple(dict.fromkeys(self.predicates)),
             sort_keys=tuple(self.keys),
         )
@@ -228,15 +303,17 @@ class _SelectBuilder:
 def _flattened(
     chain: list[ops.Relation], read_columns: list[tuple[str, ...]], table: FlatTable
 ) -> ops.Relation:
-    select = _SelectBuilder(table.stored, _LazyColumns(table.columns), table.zone)
-    select.predicates = list(table.predicates)
-    for relation, names in zip(reversed(chain), reversed(read_columns[1:]), strict=True):
+    select = _SelectBuilder(table)
+    _add_virtual_columns(select, table.layers, read_columns[-1])
+    for relation, names, shown in zip(
+        reversed(chain), reversed(read_columns[1:]), reversed(read_columns[:-1]), strict=True
+    ):
         if isinstance(relation, ops.Filter):
-            select.filter(relation.predicates)
+            select.filter(relation.predicates, names)
         elif isinstance(relation, ops.Project):
-            select.project(relation.values)
+            select.project(relation.values, shown, names)
         elif isinstance(relation, ops.Sort):
-            select.sort(relation.keys)
+            select.sort(relation.keys, names)
         elif isinstance(relation, ops.Limit):
             rows = select.build(_at_least_one(names, relation))
             select.restart(ops.Limit(rows, n=relation.n, offset=relation.offset))
@@ -245,6 +322,21 @@ def _flattened(
     if not read_columns[0]:
         raise _NotFlatError
     return select.build(read_columns[0])
+
+
+def _add_virtual_columns(
+    select: _SelectBuilder, layers: list[dict[str, ops.Value]], names: tuple[str, ...]
+) -> None:
+    """Compute the virtual columns of a table; each layer reads what the SELECT below it shows."""
+    for number, layer in enumerate(layers):
+        select.add_columns(layer)
+        if number + 1 < len(layers):
+            computed = {name for lower_layer in layers[: number + 1] for name in lower_layer}
+            virtual = {name for each_layer in layers for name in each_layer}
+            higher = [value for layer in layers[number + 1 :] for value in layer.values()]
+            read = {field.name for value in higher for field in value.find(ops.Field)}
+            shown = [name for name in (*names, *read) if name in computed or name not in virtual]
+            select.restart(select.build(tuple(dict.fromkeys(shown))))
 
 
 def _at_least_one(names: tuple[str, ...], relation: ops.Relation) -> tuple[str, ...]:
@@ -257,45 +349,56 @@ def _aggregated(
 ) -> ops.Relation:
     if select.predicates or select.keys:
         select.restart(select.build(names))
-    groups = {name: select.inlined(value) for name, value in aggregate.groups.items()}
-    metrics = {name: select.inlined(value) for name, value in aggregate.metrics.items()}
-    return ops.Aggregate(select.base, groups=groups, metrics=metrics)
-
-
-class _LazyColumns(dict[str, ops.Value]):
-    """Columns that are made when they are read."""
-
-    def __init__(self, make: Columns) -> None:
-        super().__init__()
-        self._make = make
-
-    def __call__(self, name: str) -> ops.Value:
-        if name not in self:
-            self[name] = self._make(name)
-        return self[name]
+    groups, metrics = aggregate.groups, aggregate.metrics
+    inlined = select.inlined([*groups.values(), *metrics.values()], names)
+    return ops.Aggregate(
+        select.base,
+        groups=dict(zip(groups, inlined, strict=False)),
+        metrics=dict(zip(metrics, inlined[len(groups) :], strict=True)),
+    )
 
 
 class Inliner:
     """Rewrites values: fields become columns over the base, our types those of storage.
 
     What reads parts of timestamps goes by the clock of their zone.
+
+    Attributes
+    ----------
+    size
+        The nodes of the last value, written out.
+    most_repeated
+        The most nodes that writing out one value repeats.
     """
 
     def __init__(self, columns: Columns, base: ops.Relation, zone: str) -> None:
         self._columns = columns
         self._base = base
         self._zone = zone
-        self._node_count = 0
         self._level = 0
+        self._repeated = 0
+        self.size = 0
+        self.most_repeated = 0
 
-    def __call__(self, argument: Any) -> Any:
+    def __call__(self, value: ops.Value) -> Any:
+        """Rewrite a value."""
+        self.size = self._repeated = 0
+        rewritten = self._rewritten(value)
+        if not isinstance(value, ops.Field):
+            self.most_repeated = max(self.most_repeated, self._repeated)
+        return rewritten
+
+    def _rewritten(self, argument: Any) -> Any:
         """Rewrite a value, or what an operation holds besides values."""
         if isinstance(argument, ops.Field):
-            return self._columns(argument.name)
+            size = self._columns.sizes.get(argument.name, 1)
+            self.size += size
+            self._repeated += size - 1
+            return self._columns[argument.name]
         if isinstance(argument, ops.Value):
             return self._rebuilt(argument)
         if isinstance(argument, tuple):
-            return tuple(map(self, argument))
+            return tuple(map(self._rewritten, argument))
         if isinstance(argument, dt.DataType):
             return storage(argument)
         if isinstance(argument, sch.Schema):
@@ -303,15 +406,15 @@ class Inliner:
         if isinstance(argument, ops.Relation):  # CountStar and the like hold it
             return self._base
         if isinstance(argument, Mapping):
-            return {name: self(member) for name, member in argument.items()}
+            return {name: self._rewritten(member) for name, member in argument.items()}
         return argument
 
     def _rebuilt(self, value: ops.Value) -> ops.Value:
-        self._node_count += 1
+        self.size += 1
         self._level += 1
-        if self._node_count > _MAX_NODES or self._level > _MAX_LEVELS:
+        if self._level > _MAX_LEVELS:
             raise _NotFlatError
-        arguments = [self(argument) for argument in value.args]
+        arguments = [self._rewritten(argument) for argument in value.args]
         self._level -= 1
         if any(new is not old for new, old in zip(arguments, value.args, strict=True)):
             value = value.__recreate__(dict(zip(value.argnames, arguments, strict=True)))

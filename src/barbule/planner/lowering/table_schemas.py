@@ -24,6 +24,7 @@ __all__ = [
     "LoweringContext",
     "hidden_columns",
     "inherited_columns",
+    "physical_names",
     "physical_schema",
     "stored_view_columns",
     "visible_schema",
@@ -72,6 +73,13 @@ def physical_schema(record: TableRecord) -> sch.Schema:
     }
     errors = {column.errors: CELL_ERROR_TYPE for column in record.columns if column.fallible}
     return sch.Schema({**keys, **stored, **errors})
+
+
+def physical_names(record: TableRecord) -> dict[str, str]:
+    """Return the physical names of stored columns, and of those with their errors."""
+    stored = {column.name: column.physical for column in record.columns if column.kind != "virtual"}
+    errors = {column.error_name: column.errors for column in record.columns if column.fallible}
+    return {**stored, **errors}
 
 
 def hidden_columns(record: TableRecord) -> dict[str, dt.DataType]:

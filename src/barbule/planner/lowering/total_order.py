@@ -11,6 +11,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.backends.base import RID
+from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lineage import PASSING, hide, repoint
 
@@ -25,7 +26,7 @@ _UNORDERED = (dt.Array, dt.Binary, dt.JSON, dt.Map, dt.Struct)
 
 def total_orders(root: ops.Relation) -> ops.Relation:
     """Let sorts whose rows a limit cuts order rows with equal keys by what tells them apart."""
-    sorts = {_effective_sort(limit.parent) for limit in root.find(ops.Limit)} - {None}
+    sorts = {_effective_sort(limit.parent) for limit in find_nodes(root, ops.Limit)} - {None}
     if not sorts:
         return root
 

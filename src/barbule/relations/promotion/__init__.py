@@ -14,6 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from barbule.nodes.tree_walk import any_node
 from barbule.relations.promotion.decimals import alike
 from barbule.relations.promotion.number_types import UINT64_DIGITS, same_type
 from barbule.relations.promotion.rules import RULES, with_common_decimals
@@ -39,7 +40,11 @@ def promoted(node: N) -> N:
     ['int64', 'decimal(20, 4)', 'float64']
     """
     node_filter = ops.Value if isinstance(node, ops.Value) else ops.Node
-    if not node.find(_needs_promotion, filter=node_filter):
+    if isinstance(node, ops.Value):
+        needs_promotion = bool(node.find(_needs_promotion, filter=node_filter))
+    else:
+        needs_promotion = any_node(node, _needs_promotion)
+    if not needs_promotion:
         return node
 
     def replace(part: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
