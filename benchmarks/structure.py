@@ -13,17 +13,24 @@ import statistics
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import ibis
 
 import barbule as bb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import ibis.expr.types as ir
+
     from barbule import Session
 
 ROUNDS = 7
+BUILT_STEPS = 60  # each adds a column: what Ibis makes of them grows with their square
+BUILT = f"write {BUILT_STEPS} times mutate and filter, times Ibis alone (times)"
 ROWS = 100
 LIMITS: dict[str, float] = {}
 DETAILS: dict[str, object] = {}
@@ -89,17 +96,15 @@ def _virtual_columns(session: Session, count: int) -> Callable[[], object]:
     return table.collect
 
 
+def _mutated(table: ir.Table, count: int) -> ir.Table:
+    for number in range(count):
+        table = table.mutate(**{f"m{number}": table.n + number})
+        table = table.filter(table[f"m{number}"] >= 0)
+    return table
+
+
 def _mutates(session: Session, count: int) -> Callable[[], object]:
-    table = session.create_table("numbers", _rows())
-
-    def read() -> object:
-        query = table
-        for number in range(count):
-            query = query.mutate(**{f"m{number}": query.n + number})
-            query = query.filter(query[f"m{number}"] >= 0)
-        return query.collect()
-
-    return read
+    return _mutated(session.create_table("numbers", _rows()), count).collect
 
 
 def _nested_calls(session: Session, count: int) -> Callable[[], object]:
@@ -144,7 +149,7 @@ CURVES = (
     Curve("insert one row, {} views", (1, 10, 40), _views, (1, 40), 10),
     Curve("insert one row, {} columns", (50, 200, 500), _columns, (50, 500), 9),
     Curve("read {} chained virtual columns", (5, 10, 20, 40, 60), _virtual_columns, (20, 60), 4),
-    Curve("{} times mutate and filter", (5, 20, 60), _mutates, (5, 60), 10),
+    Curve("read {} times mutate and filter", (5, 20, 60), _mutates, (5, 60), 10),
     Curve("{} nested calls", (1, 4, 8, 12), _nested_calls, (1, 12), 10),
     Curve("read a view at depth {}", (2, 4, 8, 16), _deep_view, (2, 8), 6),
     Curve(
@@ -194,5 +199,11 @@ def measure(*, rounds: int = ROUNDS) -> dict[str, float]:
         ratio += " (times)"
         figures[ratio] = points[large] / points[small]
         LIMITS[ratio] = curve.at_most
+    with _fresh_session() as session:
+        managed, plain = session.create_table("numbers", _rows()), ibis.table({"n": "int64"})
+        built = _median_ms(partial(_mutated, managed, BUILT_STEPS), rounds)
+        built_by_ibis = _median_ms(partial(_mutated, plain, BUILT_STEPS), rounds)
+    figures[BUILT] = built / built_by_ibis
+    LIMITS[BUILT] = 1.2
     DETAILS["rounds"] = rounds
     return figures

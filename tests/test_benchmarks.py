@@ -116,10 +116,11 @@ def test_structure_benchmark_runs(benchmark, tmp_path, monkeypatch):
     structure = benchmark("structure")
     small = [curve._replace(sizes=(1, 2), compare=(1, 2)) for curve in structure.CURVES]
     monkeypatch.setattr(structure, "CURVES", small)
+    monkeypatch.setattr(structure, "BUILT_STEPS", 2)
     figures = _record(benchmark("run"), "structure", tmp_path, rounds=1)["figures_ms"]
     labels = [curve.label.format(size) for curve in small for size in curve.sizes]
     assert all(figures[label] > 0 for label in labels)
-    assert len(structure.LIMITS) == len(small)
+    assert len(structure.LIMITS) == len(small) + 1
 
 
 def test_growth_benchmark_runs(benchmark, tmp_path, monkeypatch):

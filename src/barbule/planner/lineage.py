@@ -83,7 +83,7 @@ def calls_in(
 ) -> list[Any]:
     """Find the calls in a value, those in subqueries left aside."""
     if isinstance(value, ops.Field):  # as most values are of a long chain of relations
-        return []
+        return [value] if isinstance(value, kind) else []
     return value.find(kind, filter=ops.Value)
 
 

@@ -6,15 +6,19 @@ Owns what is done to a value when a verb takes it.
 from __future__ import annotations
 
 import sys
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule.relations.promotion import as_duration, promoted
 
-__all__ = ["array_constant", "promoted_value"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["array_constant", "promoted_value", "read_only"]
 
 T = TypeVar("T")
 
@@ -39,3 +43,12 @@ def array_constant(value: T) -> T | ir.Value:
     for _ in range(value.ndim):
         kind = kind and dt.Array(kind)
     return ibis.literal(value.tolist(), kind)
+
+
+def read_only(relation: ops.Relation, values: Iterable[object]) -> bool:
+    """Whether values are columns over this very relation, which Ibis need not look up in it."""
+    if isinstance(relation, ops.JoinChain):  # its columns are those of the tables it joins
+        return False
+    return all(
+        isinstance(value, ir.Column) and value.op().relations == {relation} for value in values
+    )

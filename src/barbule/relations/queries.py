@@ -12,7 +12,7 @@ from ibis.common.exceptions import ExpressionError as IbisExpressionError
 
 from barbule import nodes
 from barbule.errors import ExpressionError, TableNotFoundError
-from barbule.relations.bound_values import array_constant, promoted_value
+from barbule.relations.bound_values import array_constant, promoted_value, read_only
 from barbule.relations.columns import as_managed_column
 from barbule.relations.errors.formatted_strings import Formatted
 from barbule.relations.errors.invalid_queries import both_classes, no_name, table_name
@@ -99,22 +99,13 @@ class QueryVerbs(Formatted):
         """Bind values to the table, computed in types that hold their results."""
         positional: list[Any] = [array_constant(value) for value in args]
         named = {name: array_constant(value) for name, value in kwargs.items()}
-        if self._reads_only_this([*positional, *named.values()]):
+        if read_only(self.op(), [*positional, *named.values()]):
             values = [*positional, *(value.name(name) for name, value in named.items())]
             return tuple(map(promoted_value, values))
         if len(positional) == 1 and isinstance(positional[0], ir.Expr):
             # Ibis would try to iterate over it, and the refusal of that looks for its tables.
             positional = [positional]
         return tuple(map(promoted_value, super().bind(*positional, **named)))  # type: ignore[misc]
-
-    def _reads_only_this(self, values: list[Any]) -> bool:
-        """Whether values are columns over this very relation, which Ibis need not look up in it."""
-        relation = self.op()
-        if isinstance(relation, ops.JoinChain):  # its columns are those of the tables it joins
-            return False
-        return all(
-            isinstance(value, ir.Column) and value.op().relations == {relation} for value in values
-        )
 
     def to_pandas(
         self,

@@ -37,8 +37,9 @@ from barbule.planner.lineage import (
     trace,
     without_filters,
 )
+from barbule.planner.lowering.inlining import Columns
 from barbule.planner.lowering.json_lists import unwrap_json
-from barbule.planner.lowering.single_select import Columns, FlatTable, flatten
+from barbule.planner.lowering.single_select import FlatTable, flatten
 from barbule.planner.lowering.table_schemas import (
     inherited_columns,
     physical_names,
