@@ -15,6 +15,7 @@ import barbule as bb
 from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
 from barbule.backends.duckdb import DuckDBBackend
 from barbule.backends.duckdb.errors import raise_keyboard_interrupt
+from barbule.backends.duckdb.ibis import IbisCompiler
 from barbule.backends.duckdb.sql import table_rewrite
 from barbule.backends.duckdb.sql.statements import insert_relation
 from barbule.errors import ConfigurationError, DiskError, UnsupportedError
@@ -398,3 +399,25 @@ def test_driver_interrupt_becomes_keyboard_interrupt():
         raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
     with pytest.raises(RuntimeError, match="other"), raise_keyboard_interrupt():
         raise RuntimeError("other")
+
+
+def test_statement_of_stored_tables_is_compiled_once_for_all_databases(backend, monkeypatch):
+    schema = sch.Schema({"a": "int64", "of_this_test": "string"})
+    compiled = []
+    compile_query = IbisCompiler.compile
+    monkeypatch.setattr(
+        IbisCompiler,
+        "compile",
+        lambda self, query: compiled.append(query) or compile_query(self, query),
+    )
+    other = open_backend("duckdb://")
+    try:
+        for number, database in enumerate((backend, other)):
+            database.create_table("t", schema)
+            database.append("t", pa.table({"a": [number]}))
+            rows = database.table("t", schema).to_expr()
+            result = database.arrow(rows.filter(rows.a >= 0), {})
+            assert result.column("a").to_pylist() == [number]
+    finally:
+        other.disconnect()
+    assert len(compiled) == 1

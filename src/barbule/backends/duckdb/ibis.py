@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Staged
 
-__all__ = ["SharedIbis"]
+__all__ = ["IbisCompiler", "SharedIbis"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +83,12 @@ class Queries(Protocol):
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches."""
+
+
+class IbisCompiler(Backend):
+    """Ibis' DuckDB backend without a database: it compiles."""
+
+    compiler = COMPILER
 
 
 class SharedIbis(Backend):

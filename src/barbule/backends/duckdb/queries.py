@@ -27,6 +27,7 @@ from barbule.backends.duckdb.staging import (
 )
 from barbule.backends.duckdb.transactions import DuckDBTransactions
 from barbule.expression_keys import ExpressionKey
+from barbule.nodes.tree_walk import find_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +51,16 @@ class _InMemoryTablesError(Exception):
     """Says that a query holds rows, and is not to be cached with them."""
 
 
+class _StoredTables:
+    """The source of the leaves of stored tables: any database, as their statements are the same."""
+
+    def __repr__(self) -> str:
+        return "<tables of a DuckDB database>"
+
+
+_STORED_TABLES = _StoredTables()
+
+
 class DuckDBQueries(DuckDBTransactions):
     """The reading half of the adapter."""
 
@@ -70,7 +81,7 @@ class DuckDBQueries(DuckDBTransactions):
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a stored or staged table."""
-        return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
+        return ops.DatabaseTable(name=name, schema=schema, source=_STORED_TABLES)
 
     def staging(self, staged: Staged) -> AbstractContextManager[SharedIbis]:
         """Make staged tables readable on the calling thread's Ibis backend, and return it."""
@@ -95,11 +106,13 @@ class DuckDBQueries(DuckDBTransactions):
 
     def _compile_key(self, key: ExpressionKey) -> tuple[str, pa.Schema, bool]:
         """Return the SQL of a query, the schema of its rows, and whether a join may take long."""
-        query = key.node.to_expr()
-        if in_memory_tables(query):
+        leaves = find_nodes(key.node, ops.PhysicalTable)
+        if any(isinstance(leaf, ops.InMemoryTable) for leaf in leaves):
             raise _InMemoryTablesError
-        statement, schema = self.ibis.compile(query), query.schema().to_pyarrow()
-        return statement, schema, has_long_join(key.node)
+        if all(getattr(leaf, "source", None) is _STORED_TABLES for leaf in leaves):
+            return _compiled_for_any_database(key)
+        query = key.node.to_expr()
+        return self.ibis.compile(query), query.schema().to_pyarrow(), has_long_join(key.node)
 
     # Results
 
@@ -181,3 +194,12 @@ class DuckDBQueries(DuckDBTransactions):
     def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:
         """Return None: the database stores every value of its types."""
         return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled_for_any_database(key: ExpressionKey) -> tuple[str, pa.Schema, bool]:
+    """Return what `_compile_key` does, for a query of stored tables alone."""
+    from barbule.backends.duckdb.ibis import IbisCompiler
+
+    query = key.node.to_expr()
+    return IbisCompiler().compile(query), query.schema().to_pyarrow(), has_long_join(key.node)
