@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def test_a_new_model_column(models, session):
     calls = t.find("calls")
     assert len(calls) == 1
     assert "openai" in calls[0].name
-    assert (calls[0].attributes["rows"], calls[0].attributes["calls"]) == (3, 2)
+    counted = [calls[0].attributes[name] for name in ("rows", "calls", "requests")]
+    assert counted == [3, 2, 2]
     writes = t.find("ledger", "write")
     assert sum(span.attributes["rows"] for span in writes) == 2
 
@@ -368,10 +370,30 @@ def test_the_variable_is_a_known_one(monkeypatch):
 def test_a_scalar_a_file_and_a_stream(films):
     with bb.trace() as t:
         films.count().to_pyarrow()
+        films.name.to_pandas()
         films.to_parquet("films.parquet")
+        films.to_csv("films.csv")
         films.to_pyarrow_batches().read_all()
     assert Path("films.parquet").exists()
-    names = [span.name for span in t.children if span.kind == "operation"]
-    assert names[:2] == ["to_pyarrow", "to_parquet"]
-    assert all(span.count("statement") for span in t.children[:2])
-    assert sum(span.attributes.get("rows", 0) for span in t.find("statement", "SELECT")) >= 2
+    names = [span.name for span in t.find("operation")]
+    assert names == ["to_pyarrow", "to_pandas", "to_parquet", "to_csv", "to_pyarrow_batches"]
+    *run, lazy = t.find("operation")
+    assert all(span.count("statement") for span in run)
+    assert not lazy.count("statement")
+    read = [span for span in t.children if span.kind == "statement"]
+    assert [span.attributes["rows"] for span in read] == [1]
+
+
+def test_a_session_that_is_opened(tmp_path):
+    with bb.trace() as t:
+        bb.connect(f"duckdb:///{tmp_path}/a.duckdb")
+    (opened,) = t.find("operation")
+    assert opened.name == "connect"
+    assert opened.count("statement", "CREATE") >= 3
+
+
+def test_a_closed_output_fails_no_operation(films, monkeypatch):
+    monkeypatch.setenv("BARBULE_TRACE", "1")
+    with Path("closed").open("w") as closed:
+        monkeypatch.setattr(sys, "stderr", closed)
+    assert films.insert(name="Soul", year=1).rows == 1

@@ -76,9 +76,7 @@ __all__ = ["Engine"]
 _SQL_ROWS = "bb_sql_rows"
 
 
-@operations(
-    "collect", "execute", "hold", "to_pandas", "to_polars", "to_pyarrow", "to_xlsx", "write"
-)
+@operations("collect", "execute", "hold", "write")
 class Engine:
     """An open database with its catalog, ledger, media and indexes.
 

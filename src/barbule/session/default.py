@@ -16,6 +16,7 @@ from barbule.config import ProviderSettings, checked_timezone, load_settings
 from barbule.errors import ConfigurationError
 from barbule.session.session import Session
 from barbule.suggestions import check_arguments
+from barbule.tracing import operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,9 +83,8 @@ def connect(
     if models:
         settings = replace(settings, models={**settings.models, **_provider_settings(models)})
     with _lock:
-        opened = Session(
-            settings, on_close=_unset_default
-        )  # if that fails, the session before it goes on
+        with operation("connect"):  # if that fails, the session before it goes on
+            opened = Session(settings, on_close=_unset_default)
         if _default is not None:
             _default.close()
         _default = opened

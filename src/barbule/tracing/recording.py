@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -274,7 +275,9 @@ class _Operation(ActiveSpan):
         elif self._printed:
             if self._parent is None:
                 node.limits.closed = True
-            print(frozen(node), file=sys.stderr)  # noqa: T201 - what the variable asks for
+            tree = str(frozen(node))
+            with suppress(OSError, ValueError):  # a closed output must not fail the operation
+                print(tree, file=sys.stderr)  # noqa: T201 - what the variable asks for
 
 
 def operation(
@@ -349,7 +352,7 @@ def frozen(node: Node, mask: TextMask | None = None) -> Span:
     """Return what has been recorded so far as data, without values and secrets."""
     mask = mask or TextMask()
     began, ms = node.began, node.ms
-    attributes = {name: _shown(name, value, mask) for name, value in node.attributes.items()}
+    attributes = {name: _shown(name, value, mask) for name, value in node.attributes.copy().items()}
     if began is not None:
         ms += (time.perf_counter() - began) * 1000
         attributes["running"] = True

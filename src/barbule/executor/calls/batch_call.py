@@ -32,6 +32,7 @@ from barbule.executor.display.progress import Meter
 from barbule.executor.ledger.call_keys import call_key_builder
 from barbule.functions.identity.versions import join_version
 from barbule.nodes import INNER_CALL, fill_template
+from barbule.tracing import add
 from barbule.types import Image, Media
 from barbule.values.cells import media_writer, reader
 
@@ -268,6 +269,7 @@ class BatchCall:
 
     def _count_call(self) -> None:
         self.tally.calls += 1
+        add(requests=1)
 
     def within_budget(self, apply: Callable[[], T]) -> T:
         """Call a function that calls no model, within the budgets if the ledger takes it."""

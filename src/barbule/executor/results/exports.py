@@ -21,6 +21,7 @@ from barbule.executor.results.result_formats import (
     write_text,
 )
 from barbule.io.output_files import target_file
+from barbule.tracing import operation, operations
 from barbule.types import storage_schema
 from barbule.types.json_marks import mark_json, mark_json_schema
 
@@ -49,6 +50,9 @@ EXPORT_METHODS = frozenset(
 _SINGLE_FILE_METHODS = frozenset({"to_csv", "to_json", "to_parquet"})
 
 
+@operations(
+    "to_pandas", "to_pandas_batches", "to_polars", "to_pyarrow", "to_pyarrow_batches", "to_xlsx"
+)
 class Exports:
     """Computes expressions of one open database and returns them in many forms."""
 
@@ -70,6 +74,12 @@ class Exports:
         self, method: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Compute an expression and export it by a method of the database's Ibis backend."""
+        with operation(method, (expr,)):
+            return self._export(method, expr, args, kwargs)
+
+    def _export(
+        self, method: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         if method in _SINGLE_FILE_METHODS and args and "partition_by" not in kwargs:
             with explaining_disk_errors(args[0]), target_file(args[0]) as path:
                 if write_text(method, expr, self.to_pyarrow_batches, path, kwargs):
