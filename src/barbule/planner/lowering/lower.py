@@ -251,10 +251,15 @@ def _join_base(
         without_filters(query, lambda value: bool(calls_in(value)) or is_unsteady(value))
     )
     columns = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
-    base = lower(ops.Project(query, columns), context, rows).to_expr()
-    own = own_rows.to_expr()
-    renamed = base.select(bb_base=base[RID], **{name: base[name] for name in names})
-    joined = own.join(renamed, own[BASE] == renamed["bb_base"])
-    return joined.select(
-        *(own[name] for name in own_rows.schema.names), *(renamed[name] for name in names)
-    ).op()
+    base = lower(ops.Project(query, columns), context, rows)
+    # Made of nodes: Ibis' own verb would look up each column in all relations below.
+    left, right = ops.JoinReference(own_rows, 0), ops.JoinReference(base, 1)
+    is_base_row = ops.Equals(ops.Field(left, BASE), ops.Field(right, RID))
+    return ops.JoinChain(
+        left,
+        (ops.JoinLink("inner", right, (is_base_row,)),),
+        {
+            **{name: ops.Field(left, name) for name in own_rows.schema.names},
+            **{name: ops.Field(right, name) for name in sorted(names)},
+        },
+    )
