@@ -76,9 +76,28 @@ def views(session: Session, size: int) -> Callable[[], object]:
     return lambda: table.insert([{"n": 1000}])
 
 
+def deep_views(session: Session, size: int) -> bb.Table:
+    table = above = session.create_table(f"base{size}", [{"n": 1}])
+    for level in range(size):
+        query = above.filter(above.n > 0).mutate(**{f"m{level}": above.n + level})
+        above = session.create_view(f"level{size}_{level}", query)
+    return table
+
+
+def inserted_under_deep_views(session: Session, size: int) -> Callable[[], object]:
+    table = deep_views(session, size)
+    return lambda: table.insert([{"n": 1000}])
+
+
 @pytest.mark.parametrize(
     ("prepare", "size"),
-    [(columns, 20), (function_columns, 5), (updated_function_columns, 5), (views, 5)],
+    [
+        (columns, 20),
+        (function_columns, 5),
+        (updated_function_columns, 5),
+        (views, 5),
+        (inserted_under_deep_views, 3),
+    ],
 )
 def test_each_part_of_a_structure_costs_the_same(
     session: Session, prepare: Callable[[Session, int], Callable[[], object]], size: int

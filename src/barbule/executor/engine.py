@@ -54,7 +54,7 @@ from barbule.tracing import operations
 from barbule.types import storage_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
 
     import ibis.expr.operations as ops
@@ -91,6 +91,8 @@ class Engine:
         The zone of timestamps that have none.
     facts
         What the planner asks of tables, indexes and the backend.
+    planner
+        Plans queries, those of new rows once for the structure of their tables.
     """
 
     name = "barbule"
@@ -131,7 +133,7 @@ class Engine:
         self.facts = PlanFacts(
             self, backend, self.catalog, self.ledger, self.nearest, derivations, self.zone
         )
-        self._planner = QueryPlanner(self.catalog, self.facts, derivations)
+        self.planner = QueryPlanner(self.catalog, self.facts, derivations)
         self.keywords = KeywordScores(backend, self.catalog, self._column_with_rids, self.arrow)
         self._filters = FilterCache(
             self.catalog, self._first_column, is_single_writer=not backend.many_writers
@@ -139,8 +141,8 @@ class Engine:
         self.runner = PlanRunner(
             backend, self.catalog, self.caller, self.nearest, self.keywords, self._filters
         )
-        self._query_runner = QueryRunner(backend, self.facts, self._planner, self.runner)
-        self._exports = Exports(backend, self._planner, self.runner, self._query_runner)
+        self._query_runner = QueryRunner(backend, self.facts, self.planner, self.runner)
+        self._exports = Exports(backend, self.planner, self.runner, self._query_runner)
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"
@@ -215,20 +217,11 @@ class Engine:
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
         """Plan how an expression is computed."""
-        return self._planner.plan(expr, rows)
-
-    def plan_once(
-        self,
-        key: Hashable,
-        query: Callable[[], ir.Table],
-        rows: Callable[[], Mapping[int, ops.Relation]],
-    ) -> Plan:
-        """Plan a query of new rows, once for the structure of the tables that it reads."""
-        return self._planner.plan_once(key, query, rows)
+        return self.planner.plan(expr, rows)
 
     def explain(self, expr: ir.Expr) -> Plan:
         """Return the plan of an expression; it prints as a tree."""
-        return explained(self._planner.plan(expr), self.runner, self.nearest)
+        return explained(self.planner.plan(expr), self.runner, self.nearest)
 
     def arrow(
         self,
@@ -374,7 +367,7 @@ class Engine:
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
         """Return the SQL of an expression that calls no function."""
-        plan = self._planner.plan(expr)
+        plan = self.planner.plan(expr)
         if plan.stages:
             raise UnsupportedError(
                 "an expression that calls functions is no single SQL statement.",

@@ -15,7 +15,7 @@ from barbule.planner.planner import make_plan
 from barbule.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
@@ -40,26 +40,36 @@ class _CachedPlan:
         The tables whose structure it depends on.
     rows_read
         The tables whose live rows it depends on.
+    unclosed
+        The tables of which no row may have been closed, as it does not look at their lives.
     """
 
     plan: Plan
     functions: int
     tables: tuple[int, ...]
     rows_read: tuple[int, ...]
+    unclosed: tuple[int, ...]
 
 
 class _TrackedFacts:
-    """Facts that record which live rows a plan depends on, and do not tell the transaction."""
+    """Facts that record which rows a plan depends on, and do not tell the transaction."""
 
     def __init__(self, facts: PlanFacts) -> None:
         self._facts = facts
         self.rows_read: set[int] = set()
+        self.unclosed: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._facts, name)
 
     def track_rows_read(self, table_id: int) -> None:
         self.rows_read.add(table_id)
+
+    def has_closed_rows(self, table_id: int) -> bool:
+        closed = self._facts.has_closed_rows(table_id)
+        if not closed:
+            self.unclosed.add(table_id)
+        return closed
 
 
 class QueryPlanner:
@@ -111,6 +121,7 @@ class QueryPlanner:
         key: Hashable,
         query: Callable[[], ir.Table],
         rows: Callable[[], Mapping[int, ops.Relation]],
+        tables: Iterable[int] = (),
     ) -> Plan:
         """Plan a query of new rows, once for the structure of the tables that it reads.
 
@@ -120,9 +131,11 @@ class QueryPlanner:
             Identifies the query and the relations, as long as that structure is the same.
         rows
             Makes the relations of new rows, by table id.
+        tables
+            Further tables on whose structure the query depends.
         """
         with span("plan", "cached") as traced:
-            plan = self._plan_once(key, query, rows)
+            plan = self._plan_once(key, query, rows, tables)
             traced.set(stages=len(plan.stages))
         return plan
 
@@ -131,6 +144,7 @@ class QueryPlanner:
         key: Hashable,
         query: Callable[[], ir.Table],
         rows: Callable[[], Mapping[int, ops.Relation]],
+        tables: Iterable[int] = (),
     ) -> Plan:
         functions = registrations()
 
@@ -138,12 +152,15 @@ class QueryPlanner:
             root, relations = query().op(), rows()
             facts: Any = _TrackedFacts(self._facts)
             plan = make_plan(root, facts, relations)
-            tables = (leaf.table_id for leaf in root.find(ManagedTable))
-            return _CachedPlan(plan, functions, (*relations, *tables), tuple(facts.rows_read))
+            read = (leaf.table_id for leaf in root.find(ManagedTable))
+            known = (*relations, *read, *tables)
+            return _CachedPlan(
+                plan, functions, known, tuple(facts.rows_read), tuple(facts.unclosed)
+            )
 
         plan_key = ("plan", key)
         cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
-        if cached.functions != functions:
+        if cached.functions != functions or any(map(self._facts.has_closed_rows, cached.unclosed)):
             self._derivations.forget(plan_key)
             cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
         self._catalog.track_rows_read(*cached.rows_read)

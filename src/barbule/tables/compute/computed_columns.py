@@ -227,7 +227,7 @@ def _compute_values(
         with engine.operation.computing(_provenance(engine, record, columns, lenient=lenient)):
             if new_rows.tables:
                 key = (record.id, tuple(column.id for column in columns), new_rows.key)
-                plan = engine.plan_once(key, query, lambda: new_rows.relations(engine))
+                plan = engine.planner.plan_once(key, query, lambda: new_rows.relations(engine))
                 return engine.runner.arrow(plan, new_rows.staged)
             rows = query()
             if rids is not None:

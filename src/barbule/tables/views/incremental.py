@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ITEMS",
+    "append_view_rows",
     "data_columns",
     "iterator_columns",
     "iterator_query",
@@ -173,7 +174,24 @@ def write_view_rows(
     """
     if record.view is not None and record.view.items is not None:
         warn_of_mixed_versions(transaction, record, [None])
-    rows = _compute_view_rows(transaction, record, base, base_rows)
+    return append_view_rows(
+        transaction, record, _compute_view_rows(transaction, record, base, base_rows)
+    )
+
+
+def append_view_rows(transaction: Transaction, record: TableRecord, rows: pa.Table) -> pa.Table:
+    """Compute the stored columns of a view for new rows of it, and write them.
+
+    Parameters
+    ----------
+    rows
+        The identities of the rows of its base, and what is materialized with them.
+
+    Returns
+    -------
+    pyarrow.Table
+        The rows with their own identities and all columns.
+    """
     rows = rows.append_column(RID, transaction.allocate_rids(record.id, rows.num_rows))
     stored = [column for column in record.columns if column.kind == "stored"]
     rows = compute_columns(transaction, record, rows, stored)

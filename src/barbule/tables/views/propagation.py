@@ -9,8 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import ibis.expr.schema as sch
-
 from barbule.backends.base import BASE, RID
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.compute.dependencies import dependent_columns
@@ -22,18 +20,25 @@ from barbule.tables.views.base_columns import (
     columns_read_for_rows,
     derived_columns,
 )
-from barbule.tables.views.incremental import rows_passing_filters, rows_that_passed, write_view_rows
+from barbule.tables.views.derived_rows import derived_identities, staged_rids
+from barbule.tables.views.incremental import (
+    append_view_rows,
+    rows_passing_filters,
+    rows_that_passed,
+    write_view_rows,
+)
+from barbule.tables.views.kept_rows import decide_kept_rows
 from barbule.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import ibis.expr.operations as ops
-    import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.catalog.records import TableRecord
     from barbule.tables.transaction.transaction import Transaction
+    from barbule.tables.views.kept_rows import KeptRows
 
 __all__ = [
     "propagate",
@@ -44,8 +49,6 @@ __all__ = [
     "schedule_readers_of",
     "write_changed_rows",
 ]
-
-_STAGED_RIDS = "bb_chosen"
 
 
 def write_changed_rows(
@@ -80,9 +83,9 @@ def propagate(
     ended_rids
         Identities of rows that ended.
     """
-    for view in transaction.engine.catalog.views_of(record.id):
-        with span("view", view.name, way="incremental"):
-            propagate_to(transaction, record, view, new_rows, ended_rids)
+    kept = None if new_rows is None else decide_kept_rows(transaction, record)
+    views = transaction.engine.catalog.views_of(record.id)
+    _propagate_to(transaction, record, views, new_rows, ended_rids, kept)
 
 
 def propagate_to(
@@ -93,14 +96,56 @@ def propagate_to(
     ended_rids: pa.Array | None,
 ) -> None:
     """Bring one view of a table up to date; see `propagate`."""
-    view_rids = None
-    if ended_rids is not None and len(ended_rids):
-        view_rids = _derived_identities(transaction, view, ended_rids).column(RID)
+    _propagate_to(transaction, record, [view], new_rows, ended_rids, None)
+
+
+def _propagate_to(
+    transaction: Transaction,
+    record: TableRecord,
+    views: list[TableRecord],
+    new_rows: pa.Table | None,
+    ended_rids: pa.Array | None,
+    kept: KeptRows | None,
+) -> None:
+    """Bring views of a table up to date; of some it is decided which new rows they keep."""
+    view_rids: dict[int, pa.Array] = {}
+    if views and ended_rids is not None and len(ended_rids):
+        derived = derived_identities(transaction, views, ended_rids)
+        view_rids = {view_id: identities.column(RID) for view_id, identities in derived.items()}
+    for view in views:
+        with span("view", view.name, way="incremental"):
+            _write_view(transaction, record, view, new_rows, view_rids.get(view.id), kept)
+
+
+def _write_view(
+    transaction: Transaction,
+    record: TableRecord,
+    view: TableRecord,
+    new_rows: pa.Table | None,
+    view_rids: pa.Array | None,
+    kept: KeptRows | None,
+) -> None:
+    """Bring a view of a table up to date, given which of its own rows end."""
+    if view_rids is not None:
         transaction.end_rows(view, view_rids)
         transaction.touch(view.id, rows=0 if new_rows is not None else len(view_rids))
-    rows = None if new_rows is None else write_view_rows(transaction, view, record, new_rows)
-    if rows is not None or view_rids is not None:
+    if new_rows is not None and kept is not None and kept.decides(view):
+        rows = _write_kept_rows(transaction, view, kept)
+        views = transaction.engine.catalog.views_of(view.id)
+        _propagate_to(transaction, view, views, rows, view_rids, kept)
+    elif new_rows is not None:
+        rows = write_view_rows(transaction, view, record, new_rows)
         propagate(transaction, view, rows, view_rids)
+    elif view_rids is not None:
+        propagate(transaction, view, None, view_rids)
+
+
+def _write_kept_rows(transaction: Transaction, view: TableRecord, kept: KeptRows) -> pa.Table:
+    import pyarrow as pa
+
+    rows = append_view_rows(transaction, view, pa.table({BASE: pa.array(kept.base_rids(view))}))
+    kept.add_rows(view, rows.column(RID))
+    return rows
 
 
 def propagate_update(
@@ -146,7 +191,7 @@ def _refilter(
     """Apply the filters of a view again: rows are added, ended or updated."""
     import pyarrow.compute as pc
 
-    derived = _derived_identities(transaction, view, rows.column(RID))
+    derived = derived_identities(transaction, [view], rows.column(RID))[view.id]
     base_rids = derived.column(BASE)
     if view.view and view.view.items:  # an iterator may have given no row for a row that passed
         passed_rids = rows_that_passed(transaction, view, rows.column(RID))
@@ -221,33 +266,16 @@ def _update_rows(
         propagate_update(transaction, view, rows, names)
 
 
-def _derived_identities(
-    transaction: Transaction, view: TableRecord, base_rids: pa.Array
-) -> pa.Table:
-    """Read the identities of a view's rows that derive from rows of its base, with these."""
-    engine = transaction.engine
-    rows = engine.leaf(view.id, hidden=True).to_expr().select(RID, BASE)
-    staged, base_rows = _staged_rids(transaction, base_rids)
-    return engine.arrow(rows.semi_join(base_rows, rows[BASE] == base_rows[RID]), staged=staged)
-
-
 def _derived_rows(transaction: Transaction, view: TableRecord, base_rids: pa.Array) -> pa.Table:
     """Read the physical rows of a view that derive from rows of its base."""
     rows = transaction.engine.leaf(view.id, hidden=True).to_expr()
-    staged, base_rows = _staged_rids(transaction, base_rids)
+    staged, base_rows = staged_rids(transaction, base_rids)
     return read_physical_rows(
         transaction.engine,
         transaction.without_new_columns(view),
         rows.semi_join(base_rows, rows[BASE] == base_rows[RID]),
         staged,
     )
-
-
-def _staged_rids(transaction: Transaction, rids: pa.Array) -> tuple[dict[str, pa.Table], ir.Table]:
-    import pyarrow as pa
-
-    staged = {_STAGED_RIDS: pa.table({RID: rids})}
-    return staged, transaction.engine.stored(_STAGED_RIDS, sch.Schema({RID: "int64"})).to_expr()
 
 
 def schedule_readers_of(transaction: Transaction, record: TableRecord, changed: set[str]) -> None:
