@@ -110,7 +110,7 @@ def test_unreachable_model_server_is_reported(monkeypatch):
         ("[media]\nmax_byte = 1", "media.max_byte is not a known key"),
         ("[media]\nallow_private = 'yes'", "media.allow_private must be"),
         ("[models.openai]\napi_bas = 'http://x'", "models.openai.api_bas is not a known key"),
-        ("[models.openai]\napi_key = 'sk-1'", "would keep a secret"),
+        ("[models.openai]\napi_key = 'sk-1'", "would store a secret"),
         ("backend = ", "is not valid TOML"),
         ("vectors = 'pinecone://x'", "vectors"),
         ("backend = 'oracle://x'", "oracle"),
@@ -217,7 +217,7 @@ def test_unstorable_operation_is_rejected(films):
     @ibis.udf.scalar.builtin
     def upper(text: str) -> str: ...
 
-    with pytest.raises(ExpressionError, match="cannot be kept in a stored expression") as caught:
+    with pytest.raises(ExpressionError, match="cannot be saved in a stored expression") as caught:
         films.add_computed_column(x=upper(films.name))
 
     check_error(caught, "@bb.udf")
@@ -294,6 +294,6 @@ def test_table_of_a_closed_session_raises(session):
 
 def test_misspelt_column_gets_a_suggestion(session):
     films = bb.create_table("films", {"name": bb.String, "revenue": bb.Float})
-    with pytest.raises(AttributeError, match=r"no column or verb 'revenu'\..*'revenue'"):
+    with pytest.raises(AttributeError, match=r"no column or method 'revenu'\..*'revenue'"):
         films.revenu  # noqa: B018
     assert not hasattr(films.filter(films.name == "x"), "nothing")

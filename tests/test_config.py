@@ -266,7 +266,7 @@ def test_addresses_are_normalized(load, project, name, address, expected):
         ("vectors", "chroma+htp://h", "Did you mean 'chroma+http'?"),
         ("vectors", "./vectors", "is not a URL"),
         ("vectors", "faiss:///v", "Allowed schemes: chroma, chroma+http, chroma+https, exact."),
-        ("vectors", "exact:///v", "an exact search has none"),
+        ("vectors", "exact:///v", "exact search takes none"),
         ("vectors", "chroma:", "names no folder"),
         ("vectors", "chroma+http://", "names no host"),
         ("vectors", "chroma+https://:8000", "names no host"),
@@ -351,7 +351,7 @@ def test_settings_are_frozen(load):
 @pytest.mark.parametrize(
     ("toml", "key", "message"),
     [
-        ("[models.openai]\nrpm = 'fast'", "models.openai.rpm", "a whole number above 0"),
+        ("[models.openai]\nrpm = 'fast'", "models.openai.rpm", "an integer above 0"),
         ("[models.openai]\nrpm = 'fast'", "models.openai.rpm", "(value: 'fast')"),
         ("[models.openai]\nrpm = 0", "models.openai.rpm", "(value: 0)"),
         ("[models.openai]\ntpm = 1.5", "models.openai.tpm", "(value: 1.5)"),
@@ -365,9 +365,9 @@ def test_settings_are_frozen(load):
         ("[media]\nurl = 1", "media.url", "a string"),
         ("[budget]\nusd = -0.5", "budget.usd", "0 or above"),
         ("[budget]\ncalls = 1.0", "budget.calls", "a whole number, 0 or above"),
-        ("backend = ''", "backend", "a string that is not empty"),
+        ("backend = ''", "backend", "a non-empty string"),
         ("home = 3", "home", "(value: 3)"),
-        ("vectors = ['exact:']", "vectors", "a string that is not empty"),
+        ("vectors = ['exact:']", "vectors", "a non-empty string"),
         ("models = 1", "models", "must be a table. Write it as [models]"),
         ("[models]\nopenai = 'x'", "models.openai", "[models.openai]"),
         ("budget = 5", "budget", "must be a table"),
@@ -426,7 +426,10 @@ def test_media_as_string_and_table_is_invalid(load):
     for order in ('media = "s3://b"\n[media]\nmax_bytes = 1', "[a]\nb = 1\n[a.b]\nc = 1"):
         text = refusal(load, order)
         assert "not valid TOML" in text
-        assert "keep one of them. With [media], the address of the media moves into it" in text
+        assert (
+            "keep one of them. If the file has a section [media], write the URL of the "
+            "media store in it" in text
+        )
     assert "line 2" in refusal(load, 'media = "s3://b"\n[media]\nmax_bytes = 1')
 
 
@@ -484,7 +487,7 @@ def test_variables_of_tests_and_others_are_ignored(load):
 @pytest.mark.parametrize("table", ["", "[models.openai]\n", "[media]\n"])
 def test_literal_key_is_rejected_and_not_shown(load, table, key):
     text = refusal(load, f'{table}{key} = "{SECRET}"')
-    assert "would keep a secret in a file" in text
+    assert "would store a secret in a file" in text
     assert "api_key_env" in text
 
 

@@ -111,7 +111,7 @@ def test_close_warns_of_unwritten_answers(tmp_path, caplog):
         with file_size_limit(full):
             assert len(table.select(a=long(table.n)).collect()) == 100
             session.close()
-    assert "answers that were computed are not in the call ledger" in caplog.text
+    assert "computed answers could not be written to the call ledger" in caplog.text
     with bb.connect(f"duckdb:///{tmp_path}/app.duckdb", vectors="exact:"):
         assert bb.get_table("t").count().execute() == 100
 

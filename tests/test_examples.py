@@ -50,7 +50,7 @@ def test_photographs_example_finds_similar_images() -> None:
     assert (left.split()[0], right.split()[0]) == ("motorcycle_left", "motorcycle_right")
     assert found["the cat, among 3 small ones"].startswith("chelsea")
     assert "the hub cannot be reached" in found["Not here"]
-    assert "give the path of a folder" in found["Not here"]
+    assert "pass the path of a folder" in found["Not here"]
 
 
 @needs(*MINILM, *SMOLLM2)

@@ -115,7 +115,10 @@ FAILURES = {
         "extension 'broken' of package 'other' cannot be loaded",
     ),
     "twice": ("bb.connect('twice:///x')", "'twice' is declared in 'barbule.backends' by package"),
-    "no adapter": ("bb.connect('empty:///x')", "has no functions open_backend and is_persistent"),
+    "no adapter": (
+        "bb.connect('empty:///x')",
+        "does not have the functions open_backend and is_persistent",
+    ),
 }
 
 

@@ -224,7 +224,7 @@ class DiskError(BarbuleError, OSError):
         full = error.errno in _DISK_FULL_CODES
         disk_error = cls(
             f"{subject} cannot be written: {reason[:1].lower()}{reason[1:]}.",
-            hint="Make room on its disk, and try again."
+            hint="Free disk space, and try again."
             if full
             else "Check the path and its permissions.",
         )
@@ -336,9 +336,9 @@ class ExpressionError(BarbuleError, TypeError):
 def unpicklable(subject: str) -> ExpressionError:
     """Make the error of pickling what belongs to the connections of this process."""
     return ExpressionError(
-        f"{subject} cannot be pickled: it belongs to a session, which is open in this process.",
-        hint="Send rows, as .collect() or .to_pyarrow() gives them, or open the database there "
-        "again: bb.connect(url).get_table(name).",
+        f"{subject} cannot be pickled: it belongs to a session of this process.",
+        hint="Send the rows that .collect() or .to_pyarrow() returns, or open the database again "
+        "in the other process: bb.connect(url).get_table(name).",
     )
 
 

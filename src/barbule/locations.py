@@ -50,11 +50,11 @@ def file_from_uri(uri: str) -> Path:
         parts = urlsplit(uri)
         if parts.netloc not in {"", "localhost"}:
             raise MediaError(
-                f"{label} names a file of another machine.", hint="Use file:///path or a path."
+                f"{label} refers to a file on another machine.", hint="Use file:///path or a path."
             )
         path = Path(url2pathname(parts.path))
     elif scheme and (uri.startswith(f"{scheme[0]}//") or scheme[1].lower() == "data"):
-        raise MediaError(f"{label} is no local file.", hint="Fetch it first.")
+        raise MediaError(f"{label} is not a local file.", hint="Download it first.")
     else:
         path = Path(uri)
     try:
@@ -73,7 +73,7 @@ def file_from_uri(uri: str) -> Path:
 def _kind(path: Path) -> str:
     if path.is_dir():
         return "is a directory"
-    return "is no regular file (a device, a pipe or a socket), and is not read"
+    return "is not a regular file (it is a device, a pipe or a socket) and is not read"
 
 
 def expand_user(path: str | os.PathLike[str]) -> Path:

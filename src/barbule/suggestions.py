@@ -124,7 +124,7 @@ class FunctionNamespace:
         """Raise: its functions are called on the class."""
         names = [name for name in dir(cls) if not name.startswith("_")]
         raise _CALL_ERROR(
-            f"{cls.__name__} is not called itself.",
+            f"{cls.__name__} cannot be called.",
             hint=f"Write {cls.__name__}.{names[0]}(...) with the arguments.",
         )
 
@@ -222,7 +222,7 @@ def _argument_error(
     # Methods are called on a table handle, static functions on their class.
     static = "<locals>" not in function.__qualname__ and "self" not in signature.parameters
     display_name = function.__qualname__ if static else function.__name__
-    usage = f"It is called as {display_name}{inspect.Signature(parameters)}."
+    usage = f"Its signature is {display_name}{inspect.Signature(parameters)}."
     names = [parameter.name for parameter in parameters if parameter.kind in _KEYWORD_KINDS]
     unexpected = next((keyword for keyword in kwargs if keyword not in names), None)
     if unexpected is None or any(

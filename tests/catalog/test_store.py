@@ -129,7 +129,7 @@ def test_version_resolves_by_number_label_and_timestamp(catalog, backend):
     assert catalog.resolve(1, "base").version == 0
     assert catalog.resolve(1, second.at).version == 1
     assert catalog.resolve(1, second.at - datetime.timedelta(microseconds=1)).version == 0
-    with pytest.raises(VersionError, match="no version yet"):
+    with pytest.raises(VersionError, match="no version"):
         catalog.resolve(1, first.at - datetime.timedelta(seconds=1))
     with pytest.raises(VersionError, match="there is no version 2"):
         catalog.resolve(1, 2)
@@ -158,7 +158,7 @@ def test_later_table_does_not_exist_at_earlier_commit(catalog, backend):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        ("99", "has the format 99, and this version of barbule knows formats up to 4"),
+        ("99", "has the format 99, and this version of barbule supports formats up to 4"),
         ("2", "has the format '2', which this version of barbule cannot read"),
         ("draft", "has the format 'draft', which this version of barbule cannot read"),
     ],

@@ -135,7 +135,7 @@ def test_unknown_price_is_not_guessed(openai, models, words):
     )
     plan = words.select(asked).explain()
     assert plan.forecasts[0].usd is None
-    assert "price not known" in str(plan)
+    assert "price unknown" in str(plan)
 
 
 def test_forecast_includes_prompt_tokens_of_functions(openai, models, words):

@@ -97,7 +97,7 @@ def test_repair_beyond_the_budget_is_an_error(openai, models):
     assert (result.errors, result.deferred) == (1, 0)
     (error,) = table.errors().collect()
     assert error["type"] == "ModelError"
-    assert "the budget has no room for a second question" in error["message"]
+    assert "the budget does not allow a repair request" in error["message"]
     assert table.recompute("x", where="deferred").rows == 0
     assert models.count == 1
     assert spent("t")["requests"] == 1

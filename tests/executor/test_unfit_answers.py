@@ -64,7 +64,7 @@ def test_nul_in_one_answer_does_not_affect_other_rows(openai, models, table, ses
     if not takes_nul(session):
         (error,) = table.errors().collect()
         assert (error["row"], error["type"]) == (1, "DataError")
-        assert "Postgres cannot keep a text with the character NUL" in error["message"]
+        assert "Postgres cannot store a string with the character NUL" in error["message"]
         with pytest.raises(DataError, match="character NUL"):
             table.select(x=asked).collect()
     assert models.count == 4

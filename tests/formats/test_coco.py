@@ -71,13 +71,13 @@ def test_missing_image_is_named(session, coco):
     ("change", "message"),
     [
         (lambda c: c["annotations"].append({"image_id": 99, "category_id": 3, "bbox": [0] * 4}),
-         r"images that are not in it: 99"),
+         r"images that are not in the file: 99"),
         (lambda c: c["annotations"].append({"image_id": 7, "category_id": 5, "bbox": [0] * 4}),
          r"annotation 2 of .*category"),
         (lambda c: c["annotations"].append({"image_id": 7, "category_id": 3, "bbox": [0, "x"]}),
          r"annotation 2 of .*no box"),
         (lambda c: c.pop("images"), "no list of images"),
-        (lambda c: c["categories"].append({"id": 8}), "no id or name"),
+        (lambda c: c["categories"].append({"id": 8}), "no id or no name"),
     ],
 )  # fmt: skip
 def test_invalid_annotations_are_rejected(session, coco, change, message):

@@ -65,5 +65,5 @@ def test_unreadable_parquet_files_are_rejected(session, tmp_path):
     assert bb.list_tables() == []
     empty = pa.array([{"bytes": None, "path": None}], content)
     pq.write_table(pa.table({"img": empty}), tmp_path / "empty.parquet")
-    with pytest.raises(MediaError, match="mapping with its content as 'bytes'"):
+    with pytest.raises(MediaError, match="mapping with the content as 'bytes'"):
         bb.create_table("t", bb.read_parquet(tmp_path / "empty.parquet"))

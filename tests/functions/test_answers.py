@@ -214,6 +214,6 @@ def test_missing_vector_is_an_error_of_its_row(openai, models, session):
     assert models.count == 1
     (error,) = table.errors().collect()
     assert (error["row"], error["type"]) == (1, "ModelError")
-    assert "it gave no vector for this text" in error["message"]
+    assert "it returned no vector for this text" in error["message"]
     with pytest.raises(ModelError, match="no vector"):
         table.select(v=openai.embeddings(table.s + "", model="gaps", length=8)).collect()

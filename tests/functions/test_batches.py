@@ -247,7 +247,7 @@ def test_unsupported_callables_are_rejected_with_a_hint():
         bb.udf(max, return_type=int)
     with pytest.raises(ExpressionError, match="plus cannot be found by another process"):
         bb.udf(functools.partial(plus, m=3), processes=2)
-    with pytest.raises(ExpressionError, match="a udf is a function"):
+    with pytest.raises(ExpressionError, match="a udf must be a function"):
         bb.udf(3)
 
 

@@ -152,7 +152,9 @@ def test_method_in_place_of_a_field_is_rejected_with_a_hint(table):
     person: Any = people.p
     for verb in (people.select, people.mutate, people.add_computed_column):
         for method in (person.name, person.count):
-            with pytest.raises(ExpressionError, match=r'is written column\["(name|count)"\]'):
+            with pytest.raises(
+                ExpressionError, match=r'Write column\["(name|count)"\] for the field'
+            ):
                 verb(x=method)
     with pytest.raises(ExpressionError, match=r"Call it: column\.upper\(\.\.\.\)"):
         table.select(x=table.q.upper)

@@ -162,7 +162,7 @@ def test_lambdas_have_distinct_names(session):
     table.insert(w="Cd")
     assert table.order_by("w").collect()["up"] == ["CD", "AB"]
     del bb.functions.registry.GENERATIONS[up.name]
-    with pytest.raises(UnknownFunctionError, match="A lambda is found by its text"):
+    with pytest.raises(UnknownFunctionError, match="A lambda is identified by its source text"):
         table.insert(w="e")
 
 

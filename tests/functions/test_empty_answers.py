@@ -27,7 +27,7 @@ def _choice(content=None, reason="stop", **more):
 
 
 EMPTY = {
-    "no choices": ([], "it gave no answer"),
+    "no choices": ([], "it returned no answer"),
     "null": ([_choice()], "its answer is empty"),
     "no tools": ([_choice(tool_calls=[])], "its answer is empty"),
     "two nulls": ([_choice(), _choice() | {"index": 1}], "its answer is empty"),

@@ -126,7 +126,8 @@ PAIRS = [
     pytest.param(lambda k: bb.udf(inner(k), return_type=int), id="udf"),
     pytest.param(bb.udf(Callable), id="function with state"),
     pytest.param(
-        lambda k: (openai.chat_completions, openai.embeddings)[k - 1], id="function of barbule"
+        lambda k: (openai.chat_completions, openai.embeddings)[k - 1],
+        id="must be a barbule function",
     ),
     pytest.param(lambda k: openai.chat_completions.using(model=f"m{k}"), id="fixed argument"),
     pytest.param(lambda k: bb.tools(bb.udf(inner(k), return_type=int)), id="tools"),
@@ -654,7 +655,7 @@ def test_replaced_function_is_rejected(session):
 
     one, two = define("!"), define("?")
     table = bb.create_table("t", [{"x": "q"}])
-    with pytest.raises(ExpressionError, match="another function has taken the name 'shout'"):
+    with pytest.raises(ExpressionError, match="another function with the name 'shout'"):
         one(table.x)
     assert one("q") == "q!"
     assert table.select(y=two(table.x)).collect()["y"] == ["q?"]
@@ -667,7 +668,7 @@ def test_function_with_another_closure_is_not_used(two):
     table.add_computed_column(a=retriever(two[0])(table.k))
     del registry.GENERATIONS[retriever(two[0]).name]  # as in a new process
     retriever(two[1])
-    with pytest.raises(UnknownFunctionError, match="it closed over something else"):
+    with pytest.raises(UnknownFunctionError, match="it closes over other values"):
         table.insert(k=1)
     assert table.stale() == []
     retriever(two[0])
@@ -735,4 +736,4 @@ def test_second_process_creates_the_functions_in_another_order():
     assert done.stdout == rows(2) + "\n", done.stderr  # the ledger answers
     done = run("large")
     assert "UnknownFunctionError" in done.stderr
-    assert "closed over something else" in done.stderr
+    assert "closes over other values" in done.stderr

@@ -252,7 +252,7 @@ def test_speech_and_transcription_round_trip(openai, models):
 def test_transcription_requires_audio(openai):
     table = texts_of("hello")
     for wrong in (table.text, "hello"):
-        with pytest.raises(ExpressionError, match=r"made of a sound.*bb\.Audio"):
+        with pytest.raises(ExpressionError, match=r"takes an audio file.*bb\.Audio"):
             openai.transcriptions(wrong, model="whisper-1")
 
 

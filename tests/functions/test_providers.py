@@ -92,7 +92,7 @@ def test_litellm_checks_the_provider_of_the_model():
     litellm = bb.functions.litellm
     with pytest.raises(UnsupportedError, match="anthropic has no embeddings"):
         litellm.embeddings(table.text, model="anthropic/claude-haiku-4-5")
-    with pytest.raises(ExpressionError, match=r"names no provider.*like 'openai/gpt-4o'"):
+    with pytest.raises(ExpressionError, match=r"name has no provider.*like 'openai/gpt-4o'"):
         litellm.summarize(table.text, model="gpt-4o")
     # LiteLLM handles a provider that is not in the table.
     assert litellm.summarize(table.text, model="brand_new/x").type().is_string()

@@ -77,11 +77,11 @@ def test_null_field_of_a_struct_gives_null(table):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ('As {"name": "..."}: {0}', "braces that are no places twice"),
+        ('As {"name": "..."}: {0}', "braces that are not placeholders:"),
         ("{0} and {1}", r"nothing fills the place \{1\}; values are given for 0"),
         ("{x} of {0}", "nothing fills the place {x}"),
-        ("open { brace", "the template is none"),
-        ("{0.name}", r"A field of a record is written {0\[name\]}"),
+        ("open { brace", "the template is invalid"),
+        ("{0.name}", r"Write a field of a struct as0\[name\]}"),
         ("{0:.1f}", "is filled with string: Unknown format code 'f'"),
         ("{0:{w}}", "nothing fills the place {w}"),
     ],

@@ -179,19 +179,19 @@ def test_invalid_tools_are_rejected():
         bb.tools(look)
     with pytest.raises(ExpressionError, match="'texts' takes any number of arguments"):
         bb.tools(many)
-    with pytest.raises(ExpressionError, match="a tool is a function of your own"):
+    with pytest.raises(ExpressionError, match="a tool must be one of your own"):
         bb.tools(bb.functions.openai.chat_completions)
     with pytest.raises(ExpressionError, match="two tools have the same name"):
         bb.tools(weather, weather)
-    with pytest.raises(ExpressionError, match="no tool is given"):
+    with pytest.raises(ExpressionError, match="no tool was passed"):
         bb.tools()
-    with pytest.raises(ExpressionError, match="this is no name for a tool"):
+    with pytest.raises(ExpressionError, match="this is not a valid name for a tool"):
         bb.tools(lambda text: text)
-    with pytest.raises(ExpressionError, match="one choice is made"):
+    with pytest.raises(ExpressionError, match="only one choice is possible"):
         bb.tools(weather).choice()
-    with pytest.raises(ExpressionError, match=r"none of these tools.*There are weather"):
+    with pytest.raises(ExpressionError, match=r"not one of these tools.*There are weather"):
         bb.tools(weather).choice(tool="other")
-    with pytest.raises(ExpressionError, match="the first argument is the tools"):
+    with pytest.raises(ExpressionError, match="the first argument must be the tools"):
         bb.invoke_tools(weather, None)
 
 
@@ -244,7 +244,7 @@ def test_tool_calls_are_executed(openai, models):
 @pytest.mark.parametrize(
     ("calls", "message"),
     [
-        ([["rain", {}]], r"asked for the tool 'rain', which it was not given.*weather, distance"),
+        ([["rain", {}]], r"called the tool 'rain', which was not passed to it.*weather, distance"),
         (
             [["weather", {}]],
             r"arguments for the tool 'weather' do not fit it: place: Field required",
@@ -255,7 +255,10 @@ def test_tool_calls_are_executed(openai, models):
         ),
         ([["weather", {"place": "Rome", "night": 1}]], r"night: Extra inputs are not permitted"),
         ([["weather", {"place": "Rome", "unit": "F"}]], r"unit: Input should be 'C' or 'K'"),
-        ([["weather", "{not JSON"]], r"arguments for the tool 'weather' (are no JSON|do not fit)"),
+        (
+            [["weather", "{not JSON"]],
+            r"arguments for the tool 'weather' (are not valid JSON|do not fit)",
+        ),
         ([["weather", [1]]], r"'weather' do not fit it"),
     ],
 )
@@ -333,7 +336,7 @@ def test_tool_results_are_json(openai):
     table.add_computed_column(found=bb.invoke_tools(tools, table.answer))
     rows = table.order_by("n").select("found", why=table.found.error.message).collect()
     assert [row["found"] for row in rows[:2]] == [{"odd": ["2026-01-02"]}, {"odd": [None]}]
-    assert "nothing that JSON can say" in rows[2]["why"]
+    assert "cannot be written as JSON" in rows[2]["why"]
 
 
 def test_changed_tool_makes_its_column_stale(openai):

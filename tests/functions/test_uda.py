@@ -126,7 +126,7 @@ def test_uda_class_without_methods_or_type_is_rejected():
         class NoValue:
             def update(self, x: int) -> None: ...
 
-    with pytest.raises(SchemaError, match="does not say what it gives"):
+    with pytest.raises(SchemaError, match="does not declare its result type"):
 
         @bb.uda
         class NoType:

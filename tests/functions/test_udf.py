@@ -163,7 +163,7 @@ def test_error_names_function_and_row(words):
             raise KeyError("no ccc")
         return text
 
-    message = r"row 2: \S*picky failed: KeyError: 'no ccc'\. \(value: 'ccc'\) Mend the function"
+    message = r"row 2: \S*picky failed: KeyError: 'no ccc'\. \(value: 'ccc'\) Fix the function"
     with pytest.raises(FunctionError, match=message) as info:
         words.select(x=picky(words.w)).collect()
     assert isinstance(info.value.__cause__, KeyError)
@@ -385,7 +385,7 @@ def test_cancellation_within_a_function_is_a_cell_error(words):
 
     words.add_computed_column(x=wait(words.n))
     assert words.order_by("n").collect()["x"] == [1, None, 3, 4, 5]
-    assert words.errors().collect()["message"] == ["something that it waited for was cancelled"]
+    assert words.errors().collect()["message"] == ["a task that it awaited was cancelled"]
 
 
 def test_invalid_result_is_not_cached(words):
@@ -404,11 +404,11 @@ def test_invalid_result_is_not_cached(words):
 def test_invalid_udf_definitions_are_rejected():
     with pytest.raises(ExpressionError, match=r"batch_size is a whole number from 1\."):
         bb.udf(lambda texts: texts, batch_size=0)
-    with pytest.raises(ExpressionError, match="on_error is one of 'abort' and 'null'"):
+    with pytest.raises(ExpressionError, match="on_error must be 'abort' and 'null'"):
         bb.udf(lambda text: text, on_error="ignore")
-    with pytest.raises(ExpressionError, match="a udf is a function"):
+    with pytest.raises(ExpressionError, match="a udf must be a function"):
         bb.udf(3)
-    with pytest.raises(SchemaError, match="a batch function returns a list"):
+    with pytest.raises(SchemaError, match="a batch function must return a list"):
 
         @bb.udf(batch_size=2)
         def one(texts: list[str]) -> str: ...

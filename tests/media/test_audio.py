@@ -156,7 +156,7 @@ def test_segment_count_follows_the_options(ramp, options, count):
         ({}, "a sound is cut by duration or by segment_times"),
         ({"duration": 1, "segment_times": [1]}, "a sound is cut by duration or by segment_times"),
         ({"segment_times": [2, 1]}, "seconds above 0 that rise"),
-        ({"segment_times": [1], "overlap": 0.5}, "overlap goes with duration"),
+        ({"segment_times": [1], "overlap": 0.5}, "overlap can be used with duration"),
     ],
 )
 def test_invalid_splitter_options_fail_before_any_read(songs, options, message):

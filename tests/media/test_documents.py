@@ -176,7 +176,7 @@ def test_zip_that_is_no_document_is_rejected(tmp_path):
         validate_document(path)
     old = tmp_path / "old.doc"
     old.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-    with pytest.raises(MediaError, match="Office file of the old kind"):
+    with pytest.raises(MediaError, match="Office file in an old format"):
         validate_document(old)
 
 

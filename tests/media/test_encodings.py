@@ -209,7 +209,7 @@ def test_stray_control_characters_are_accepted_in_text(tmp_path):
 def test_binary_files_are_rejected(tmp_path, data, name):
     path = tmp_path / name
     path.write_bytes(data)
-    with pytest.raises(MediaError, match="no known document format"):
+    with pytest.raises(MediaError, match="is not in a supported document format"):
         validate_document(path)
 
 

@@ -42,7 +42,7 @@ def test_audio_is_no_video_and_silent_video_no_audio(session):
     film("silent.mp4", **SMALL)
     table = bb.create_table("films", {"video": bb.Video, "sound": bb.Audio})
 
-    with pytest.raises(MediaError, match="has no pictures"):
+    with pytest.raises(MediaError, match="has no frames"):
         table.insert(video="tone.mp3")
     with pytest.raises(MediaError, match="has no sound"):
         table.insert(sound="silent.mp4")
@@ -53,7 +53,9 @@ def test_wrong_kind_and_unnamed_content_are_named_in_errors(session):
 
     PIL.Image.new("RGB", (32, 32)).save("picture.mp4", format="JPEG")
     table = bb.create_table("films", {"file": bb.Video})
-    with pytest.raises(MediaError, match=r"row 0: .*picture\.mp4 cannot be read: it is no audio"):
+    with pytest.raises(
+        MediaError, match=r"row 0: .*picture\.mp4 cannot be read: it is not an audio"
+    ):
         table.insert(file="picture.mp4")
     half = film("good.mp4", **SMALL).read_bytes()[:700]
     with pytest.raises(
@@ -106,13 +108,13 @@ def test_audio_of_a_silent_video_is_null(session):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fps": 0}, "fps is a number above 0"),
+        ({"fps": 0}, "fps must be a number above 0"),
         ({"fps": -1}, "fps"),
         ({"fps": float("nan")}, "fps"),
         ({"every": 0}, "every"),
         ({"num_frames": 0}, "num_frames"),
-        ({"num_frames": 1.5}, "whole number"),
-        ({"fps": 1, "keyframes_only": True}, "in one way"),
+        ({"num_frames": 1.5}, "must be an integer"),
+        ({"fps": 1, "keyframes_only": True}, "cannot be combined"),
     ],
 )
 def test_invalid_frame_options_fail_before_any_read(session, options, message):

@@ -62,5 +62,5 @@ def test_null_samples_give_null_audio(session):
     lengths = table.select("n", s=table.sound.duration()).order_by("n").collect()["s"]
     assert lengths == [0.1, None, None]
     for wrong in ([0.1, None], [float("nan")], [float("inf")]):
-        with pytest.raises(ConfigurationError, match="samples are numbers, and one is missing"):
+        with pytest.raises(ConfigurationError, match="samples must be numbers; one is missing"):
             encode(wrong, 8000)

@@ -21,11 +21,14 @@ OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"[Content_Types].xml": BINARY, "xl/workbook.bin": "a"}, "is a zip archive but no DOCX"),
+        (
+            {"[Content_Types].xml": BINARY, "xl/workbook.bin": "a"},
+            "is a zip archive but not a DOCX",
+        ),
         ({"[Content_Types].xml": XLSX, "xl/workbook.bin": "a"}, "is a damaged XLSX file"),
-        ({"mimetype": OPEN, "content.xml": "<a/>"}, "is a zip archive but no DOCX"),
-        ({"a.txt": "a"}, "is a zip archive but no DOCX"),
-        (OLD, "is an Office file of the old kind"),
+        ({"mimetype": OPEN, "content.xml": "<a/>"}, "is a zip archive but not a DOCX"),
+        ({"a.txt": "a"}, "is a zip archive but not a DOCX"),
+        (OLD, "is an Office file in an old format"),
         (OLD + "EncryptedPackage".encode("utf-16-le"), "is a password-protected Office file"),
     ],
     ids=["xlsb", "xlsb called xlsx", "ods", "zip", "xls", "encrypted"],

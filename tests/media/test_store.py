@@ -121,7 +121,7 @@ def test_hash_is_cached_by_size_and_time(tmp_path):
 def test_non_local_file_uris_are_rejected(tmp_path):
     with pytest.raises(MediaError, match="another machine"):
         file_from_uri("file://elsewhere/x")
-    with pytest.raises(MediaError, match="is no local file"):
+    with pytest.raises(MediaError, match="is not a local file"):
         file_from_uri("https://example.com/x.png")
     with pytest.raises(MediaError, match="is a directory"):
         file_from_uri(str(tmp_path))

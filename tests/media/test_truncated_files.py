@@ -85,7 +85,7 @@ def test_truncated_videos_are_rejected(ending):
     table = bb.create_table("t", {"film": bb.Video})
     table.insert(film=data)
     for part in (0.6, 0.95):
-        with pytest.raises(MediaError, match=r"row 0: .*(cut short|cannot be read)"):
+        with pytest.raises(MediaError, match=r"row 0: .*(truncated|cannot be read)"):
             table.insert(film=data[: int(len(data) * part)])
 
 
@@ -109,7 +109,7 @@ def test_truncated_sounds_are_rejected(ending):
     data = Path(f"tone.{ending}").read_bytes()
     table = bb.create_table("t", {"sound": bb.Audio})
     table.insert(sound=data)
-    with pytest.raises(MediaError, match=r"row 0: .*is cut short: it should have"):
+    with pytest.raises(MediaError, match=r"row 0: .*is truncated: it should have"):
         table.insert(sound=data[: len(data) // 2])
     if ending == "wav":  # a file written to a pipe declares no length
         table.insert(sound=data[:4] + b"\xff" * 4 + data[8 : len(data) // 2])

@@ -65,10 +65,10 @@ def test_image_url_is_fetched(server):
 
 def test_image_url_on_a_private_network_is_not_fetched(server):
     client = client_of(server)
-    with pytest.raises(ModelError, match="cannot be fetched"):
+    with pytest.raises(ModelError, match="cannot be downloaded"):
         asyncio.run(client._fetch_image("http://10.0.0.1/x.png", "openai/x"))
     client = client_of(server, base="http://localhost:1/v1")
-    with pytest.raises(ModelError, match="cannot be fetched"):
+    with pytest.raises(ModelError, match="cannot be downloaded"):
         asyncio.run(client._fetch_image(f"{server.url}/pixel.png", "openai/x"))
 
 

@@ -76,7 +76,9 @@ def test_virtual_columns_are_inlined_recursively(films):
 
 def test_compile_needs_query_without_function_calls(films):
     assert "2000" in films.filter(films.year > 2000).compile()
-    with pytest.raises(bb.BarbuleError, match="calls functions is no single SQL statement"):
+    with pytest.raises(
+        bb.BarbuleError, match="calls functions does not compile to a single SQL statement"
+    ):
         films.select(louder(films.name)).compile()
 
 

@@ -163,7 +163,7 @@ def test_lock_timeout_names_process_that_holds_file(url):
     with session._engine.backend.use():
         output = _finish(_start(program, url))
     assert f"(pid {os.getpid()})" in output
-    assert "did not hand it over in 0.3 s" in output
+    assert "did not release it within 0.3 s" in output
     assert issubclass(LockedError, TimeoutError)
 
 

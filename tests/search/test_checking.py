@@ -133,7 +133,7 @@ def test_index_directory_that_is_a_file_is_reported(embed, tmp_path):
     assert top(chunks) == nearest(texts_of(ROWS), "query", 5)
     found = session.check()
     assert not found
-    assert "cannot be asked" in repr(found)
+    assert "is not available" in repr(found)
     assert "not all is well" in repr(found)
     assert stat.S_ISREG(folder.stat().st_mode)
 

@@ -267,22 +267,22 @@ def test_rerank_scores_best_keyword_matches(notes):
 
 def test_the_plan_names_the_search(notes):
     shown = str(notes.filter(notes.text.search("hook") > 0).explain())
-    assert "Keywords 0: the rows whose 'text' has words of 'hook'" in shown
+    assert "Keywords 0: rows whose 'text' contains words of 'hook'" in shown
 
 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda t: t.n.search("x"), "has no words to search"),
-        (lambda t: t.text.search(3), "cannot be searched for by its words"),
-        (lambda t: t.text.search("x", mode="fuzzy"), "no such mode"),
-        (lambda t: t.text.search("x", rerank="model"), "has to be a function"),
+        (lambda t: t.n.search("x"), "cannot be searched by words"),
+        (lambda t: t.text.search(3), "cannot be used in a search by words"),
+        (lambda t: t.text.search("x", mode="fuzzy"), "no such search mode"),
+        (lambda t: t.text.search("x", rerank="model"), "must be a function"),
         (lambda t: t.text.search("x", rerank=len, depth=0), "so many rows"),
         (lambda t: t.filter(t.text.search("x", mode="vector") > 0).collect(), "no embedding index"),
         (lambda t: t.filter(t.text.search("x", mode="hybrid") > 0).collect(), "no embedding index"),
         (
             lambda t: t.mutate(loud=t.text.upper()).filter(_.loud.search("x") > 0).collect(),
-            "no column of a table",
+            "needs a column of a table",
         ),
         (lambda t: t.add_computed_column(s=t.text.search("x")), "cannot be kept"),
     ],

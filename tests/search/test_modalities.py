@@ -259,7 +259,7 @@ def test_embedding_method_without_index_is_refused(session, embed):
         chunks.n.embedding()
     with pytest.raises(ColumnNotFoundError, match=r"'other'.*It has 'text_embed'"):
         chunks.text.embedding(idx="other")
-    with pytest.raises(ExpressionError, match="no column of a table"):
+    with pytest.raises(ExpressionError, match="needs a column of a table"):
         chunks.select(up=chunks.text.upper()).up.embedding()
     with pytest.raises(ExpressionError, match="the vectors of an index"):
         chunks.add_computed_column(v=chunks.text.embedding())
@@ -326,13 +326,17 @@ def test_query_of_unsupported_kind_is_refused(pictures, embed):
 def test_mismatched_embedding_functions_are_refused(pictures, embed):
     with pytest.raises(ExpressionError, match=r"takes string, not image"):
         pictures.add_embedding_index("img", embedding=embed)
-    with pytest.raises(ExpressionError, match=r"image needs an embedding.*string_embed= is for"):
+    with pytest.raises(
+        ExpressionError, match=r"image needs an embedding.*string_embed= embeds queries"
+    ):
         pictures.add_embedding_index("img", string_embed=embed)
     with pytest.raises(ExpressionError, match=rf"string_embed= gives vectors of {LENGTH} numbers"):
         pictures.add_embedding_index("img", image_embed=colour, string_embed=embed)
     with pytest.raises(ExpressionError, match=r"embedding= and image_embed= both embed"):
         pictures.add_embedding_index("img", embedding=colour, image_embed=colour)
-    with pytest.raises(ExpressionError, match=r"string needs an embedding.*image_embed= is for"):
+    with pytest.raises(
+        ExpressionError, match=r"string needs an embedding.*image_embed= embeds queries"
+    ):
         pictures.add_embedding_index("name", image_embed=colour)
     assert pictures.history()[0, "operation"] == "insert"
 
@@ -348,7 +352,7 @@ def test_embedding_class_must_be_instantiated(session):
 
     table = bb.create_table("t", {"text": bb.String})
     table.insert([{"text": "a"}, {"text": "long text"}])
-    with pytest.raises(ExpressionError, match=r"Make it first: give MyEmbedding"):
+    with pytest.raises(ExpressionError, match=r"Create an instance first: pass MyEmbedding"):
         table.add_embedding_index("text", string_embed=Embedder)
     table.add_embedding_index("text", string_embed=Embedder(2.0), metric="l2")
 

@@ -89,7 +89,7 @@ def test_plan_names_search_strategy_and_reason(strategy):
     query = vectors_of(1, seed=1)[0]
     said = {
         "memory": "compared exactly with vectors in memory: ",
-        "index": "asked of the index, ",
+        "index": "found by the index, ",
         "database": "",
     }[strategy]
     for searched in (table, table.where(table.share < 0.5)):
@@ -116,7 +116,7 @@ def test_rows_missing_from_index_are_found(tmp_path):
 
     assert top(table, query, 5)["n"] == [ROWS, *order[2:6].tolist()]
     shown = table.order_by(table.v.similarity(query), asc=False).limit(3).explain()
-    assert "asked of the index" in str(shown)
+    assert "found by the index" in str(shown)
 
 
 def test_vectors_in_memory_follow_the_table(session):
@@ -370,7 +370,7 @@ def test_nan_query_embedding_raises(strategy):
         ([float("nan"), 1.0], "ip", "holds NaN or an infinite number"),
         ([1.0, float("-inf")], "l2", "holds NaN or an infinite number"),
         ([0.0, 0.0], "cosine", "is zero and has no cosine"),
-        ([1e30, 1.0], "cosine", "holds far too large numbers"),
+        ([1e30, 1.0], "cosine", "holds numbers that are too large"),
     ],
 )
 def test_incomparable_query_raises_in_each_strategy(strategy, when, numbers, metric, message):
@@ -396,7 +396,9 @@ def test_incomparable_query_raises_in_each_strategy(strategy, when, numbers, met
 def test_nan_or_infinite_query_vector_is_refused(session, query):
     table = bb.create_table("points", {"v": bb.Vector(2)})
     table.add_embedding_index("v")
-    with pytest.raises(ExpressionError, match="NaN, an infinite or a far too large"):
+    with pytest.raises(
+        ExpressionError, match="NaN, an infinite number or a number that is too large"
+    ):
         table.v.similarity(query)
 
 

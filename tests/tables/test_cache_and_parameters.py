@@ -52,7 +52,7 @@ def test_cached_rows_are_stable_and_can_be_queried(table):
 def test_cached_rows_can_be_inserted_but_not_viewed(session, table):
     held = table.filter(_.id < 2).cache()
     assert session.create_table("copy", held).count().to_pyarrow().as_py() == 2
-    with pytest.raises(UnsupportedError, match="a view is made over tables of barbule"):
+    with pytest.raises(UnsupportedError, match="a view needs a query over barbule tables"):
         session.create_view("v", held)
 
 
@@ -130,7 +130,7 @@ def test_excel_file_round_trips(session, table, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("selec nope from things", "this SQL cannot be read"),
+        ("selec nope from things", "this SQL cannot be parsed"),
         ("select nope from things", "nope"),
         ("select * from elsewhere", "elsewhere"),
     ],

@@ -376,7 +376,7 @@ TWO = {
     "flatten": lambda t: t.aa.flatten(),
     "struct": lambda t: ibis.struct({"a": t.i, "b": t.s}),
     "map made": lambda t: ibis.map(ibis.array(["a"]), ibis.array([t.i])),
-    "array of texts": lambda t: ibis.array([t.s, t.w]),
+    "array of strings": lambda t: ibis.array([t.s, t.w]),
     "contains a column": lambda t: t.ai.contains(t.k),
     "text in text": lambda t: t.s.contains(t.w),
     "uuid text": lambda t: t.u.cast("string"),

@@ -105,7 +105,7 @@ def test_plain_column_in_aggregate_is_refused_by_name(t):
         lambda: t.group_by("name").agg(t.n),
     )
     for ask in calls:
-        with pytest.raises(ExpressionError, match="is one of each row") as caught:
+        with pytest.raises(ExpressionError, match="has one value for each row") as caught:
             ask()
         assert "object at" not in str(caught.value)
         assert caught.value.table == "t"

@@ -299,9 +299,9 @@ def test_join_error_names_table_without_column(table, raw):
     [
         (lambda t: t.filter(t.id), "'id' is int64.*Make it one: t.year > 2000"),
         (lambda t: t.filter(t.seen, _.name), "'name' is string"),
-        (lambda t: t.where([t.id + 1]), "a condition is true or false"),
-        (lambda t: t.filter(5), "a condition is true or false, and '5' is int8"),
-        (lambda t: t.filter(t.id.max()), "a condition is true or false"),
+        (lambda t: t.where([t.id + 1]), "a condition must be boolean"),
+        (lambda t: t.filter(5), "a condition must be boolean, but '5' is int8"),
+        (lambda t: t.filter(t.id.max()), "a condition must be boolean"),
         (lambda t: t.unnest("id"), "does not take column='id'"),
         (lambda t: t.union(t.select("id")), "schemas must be equal"),
         (lambda t: t.select(t.view().name), "column of another table.*Join the two"),

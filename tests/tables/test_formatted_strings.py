@@ -52,7 +52,7 @@ def test_string_formatted_from_expression_is_refused(session, t, name):
         (0, lambda: t.insert([{"m": {"q": [text]}}])),
         (1, lambda: session.create_table("made", [{"s": None}, {"s": text}])),
     ):
-        with pytest.raises(DataError, match="a column was written into a text") as caught:
+        with pytest.raises(DataError, match="a column was formatted into a string") as caught:
             ask()
         assert caught.value.row == row
         assert caught.value.column in {"s", "m"}
@@ -85,7 +85,7 @@ def test_formatted_string_of_another_process_is_stored(t, tmp_path):
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
-    assert " that has not run: " in done.stdout
+    assert " has not been executed: " in done.stdout
     t.insert(s=done.stdout)
     assert done.stdout in t.collect()["s"]
 
@@ -102,6 +102,6 @@ def test_number_of_remembered_strings_is_bounded(t):
     for n in range(200):
         assert format(t.n + n)
     assert len(formatted_strings._formatted) <= 64
-    with pytest.raises(DataError, match="a column was written into a text"):
+    with pytest.raises(DataError, match="a column was formatted into a string"):
         t.insert(s=f"{t.n + 199}")
     assert isinstance(f"{ibis._.n}", str)

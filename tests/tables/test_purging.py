@@ -235,5 +235,5 @@ def test_purge_of_view_or_old_version_is_refused(session, people):
     view = bb.create_view("all_of_them", people)
     with pytest.raises(UnsupportedError, match="the rows of a view follow those of its base"):
         view.delete(purge=True)
-    with pytest.raises(UnsupportedError, match="look at an old version"):
+    with pytest.raises(UnsupportedError, match="this is an old version"):
         people.at(1).delete(purge=True)

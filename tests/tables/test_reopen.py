@@ -119,7 +119,7 @@ def test_reopened_database_needs_functions_only_for_new_rows(saved_tables):
     assert "table 'my.films'" in message
     assert "the function 'reopen.shout' is not defined in this process" in message
     assert "Import the module 'reopen'" in message
-    assert "can be read all the same" in message
+    assert "can still be read" in message
     assert (actual["untouched"], actual["deleted"], actual["count"]) == (1, 1, 2)
     again = _run("import json\n" + SEES + DEFINED)
     assert again["inserted"] == 1

@@ -221,7 +221,7 @@ def test_excel_sheet_starts_with_column_names(session):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("x" * 32_768, "32,767 characters, and this text has 32,768"), ("a\x01b", r"U\+0001")],
+    [("x" * 32_768, "32,767 characters, and this string has 32,768"), ("a\x01b", r"U\+0001")],
 )
 def test_text_that_excel_cannot_store_is_refused(session, text, message):
     table = session.create_table("t", [{"n": 1, "s": "x"}, {"n": 2, "s": text}])
@@ -245,7 +245,7 @@ def test_binary_in_text_files_must_be_base64(session, name):
     pathlib.Path(name).write_text(text)
     with pytest.raises(DataError, match=r"column 'b', row 0: .*base64"):
         table.insert(name)
-    with pytest.raises(DataError, match="a text is no bytes"):
+    with pytest.raises(DataError, match="got str, not bytes"):
         table.insert(b="aG9va3M=")  # a row of Python has bytes
 
 

@@ -79,7 +79,7 @@ def test_string_slices_work_in_columns_and_views(texts):
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda t: t.s[::2], r"without leaving characters out.*reverse\(\)"),
+        (lambda t: t.s[::2], r"a slice of a string has no step.*reverse\(\)"),
         (lambda t: t.s * 1.5, r"\* cannot be computed of 's' \(string\) and 1.5"),
         (lambda t: t.s * True, r"\* cannot be computed of 's' \(string\) and True"),
         (lambda t: t.s * "a", r"\* cannot be computed of 's'"),
@@ -125,7 +125,7 @@ def test_slices_with_column_bounds_and_of_vectors(lists):
     assert rows["back"] == [[2.0, 1.0, float(i)] for i in range(5)]
     lists.add_computed_column(other=lists.a[::2], stored=True)
     assert lists.order_by("i").collect()["other"][3] == [3, 2, 9]
-    with pytest.raises(ExpressionError, match="a whole number other than zero"):
+    with pytest.raises(ExpressionError, match="must be an integer other than zero"):
         lists.a[::0]
 
 

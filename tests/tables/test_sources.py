@@ -176,7 +176,7 @@ def test_generator_error_propagates_with_row(library):
     assert next(batches).num_rows == 4
     with pytest.raises(ConnectionError, match="the line is down") as caught:
         list(batches)
-    assert "table 'films', where row 10 was to come" in caught.value.__notes__[0]
+    assert "table 'films', while it produced row 10" in caught.value.__notes__[0]
 
 
 def test_matching_arrow_is_not_copied(library):
@@ -456,7 +456,7 @@ def test_python_value_is_converted(value, kind, expected, library):
     [
         (True, bb.Int, "got bool"),
         (True, bb.Float, "got bool"),
-        (np.True_, bb.Int, "which is no number"),
+        (np.True_, bb.Int, "not a number"),
         ("1", bb.Int, "got str"),
         (math.inf, bb.Int, "inf is no whole number"),
         (2**70, bb.Int, "1180591620717411303424 too large, it takes -9223372036854775808"),
@@ -474,7 +474,7 @@ def test_python_value_is_converted(value, kind, expected, library):
         ({"a": float("nan")}, bb.Json, "not JSON compliant"),
         ([1.5], bb.Array(bb.Int), "item 0: this is no int64: 1.5 is no whole number"),
         ([[1], ["x"]], bb.Array(bb.Array(bb.Int)), "item 1: .*item 0: .*got str"),
-        ({"a": "x"}, bb.Struct({"a": bb.Int}), "in its field 'a' this is no int64: got str"),
+        ({"a": "x"}, bb.Struct({"a": bb.Int}), "its field 'a' this is no int64: got str"),
         (True, "decimal(6, 2)", "got bool"),
         ({"a": 1}, bb.Array(bb.Int), "a dict is no list"),
         (7, bb.UUID, "a int is no text"),
@@ -572,7 +572,7 @@ async def _async_rows():
         ([*ROWS, FilmRecord], "row 10: a row is a mapping of column names to values, not a type"),
         (iter([ROWS[0], None]), "row 1: a row is a mapping"),
         (np.zeros((2, 2)), r"array of shape \(2, 2\)"),
-        (np.zeros(2), "is no rows"),
+        (np.zeros(2), "cannot be inserted as rows"),
         (pl.Series([1, 2]), "this Series is one column, and no table"),
         (pd.DataFrame([[1, 2]], columns=["name", "name"]), "column 'name'.*twice"),
         (pa.table([[1], [2]], names=["year", "year"]), "column 'year'.*twice"),

@@ -194,12 +194,12 @@ def test_csv_field_is_converted(text, kind, expected, library):
         ("yes,", bb.Bool, "neither true nor false"),
         ("2024-02-30,", bb.Date, "day is out of range"),
         ("noon,", bb.Time, "Invalid isoformat"),
-        ("1.555,", "decimal(6, 2)", "data loss"),
+        ("1.555,", "decimal(6, 2)", "lose data"),
         ("nope,", bb.UUID, "badly formed"),
-        ("nope,", bb.Json, "no json"),
+        ("nope,", bb.Json, "not valid JSON"),
         ("nope,", bb.Vector(2), "Expecting value"),
         ("[1],", bb.Vector(2), "it has 1 items, not 2"),
-        ("x,", bb.Binary, "bytes are written as base64 in files"),
+        ("x,", bb.Binary, "must be base64 in files"),
     ],
 )
 def test_invalid_csv_field_is_refused(text, kind, message, library):
@@ -283,7 +283,8 @@ BROKEN = {
     "twice.csv": (lambda: b"name,name\n1,2\n", "column 'name': the column is there twice"),
     "long.csv": (lambda: b'name,year\n"a\nb",1\nx,2,3\n',
                  r"line 4 .* has 3 fields, .* has 2.*'x,2,3'"),
-    "short.csv": (lambda: b"name,year\na,1\nx\n", r"line 3 .* has 1 fields, the first line has 2"),
+    "short.csv": (lambda: b"name,year\na,1\nx\n",
+                  r"line 3 .* has 1 fields, but the first line has 2"),
     "latin.csv": (lambda: b"name\na\nb\ncaf\xe9\n", "is not UTF-8: byte 12, in line 4.*latin-1"),
     "header.csv": (lambda: b"nam\xe9\na\n", "is not UTF-8: byte 3, in line 1"),
     "wide.csv": (lambda: CSV.decode().encode("utf-16"), "is not UTF-8: byte 0, in line 1"),
@@ -300,9 +301,10 @@ BROKEN = {
     "lists.jsonl": (lambda: b'{"name": "a"}\n["b"]\n', "row 1: a row is a mapping .*not a list"),
     "mixed.json": (lambda: b'[{"year": 1}, {"year": "two"}]',
                    r"column 'year', row 1: .*got str.*\(in 'mixed.json', row 1\).*'two'"),
-    "nothing.xlsx": (lambda: _sheet([]), "first row of the first sheet does not name"),
-    "headless.xlsx": (lambda: _sheet([[None, None], ["a", 1]]), "does not name all columns"),
-    "gap.xlsx": (lambda: _sheet([["name", None, "year"], ["a", 2, 1]]), "does not name all"),
+    "nothing.xlsx": (lambda: _sheet([]), "first row of the first sheet does not have a name"),
+    "headless.xlsx": (lambda: _sheet([[None, None], ["a", 1]]),
+                      "does not have a name for each column"),
+    "gap.xlsx": (lambda: _sheet([["name", None, "year"], ["a", 2, 1]]), "does not have a name for"),
     "beyond.xlsx": (lambda: _sheet([["name"], ["a"], ["b", 7]]), "in a column that the first row"),
 }  # fmt: skip
 
@@ -421,7 +423,7 @@ def test_a_list_of_paths_is_read_in_its_order(tmp_path):
     assert films.insert([f"{tmp_path}/?.csv"]).rows == 20
     with pytest.raises(DataError, match=r"there is no file '.*none.csv'"):
         films.insert([tmp_path / "a.csv", tmp_path / "none.csv"])
-    with pytest.raises(DataError, match="a row is a mapping of column names to values"):
+    with pytest.raises(DataError, match="a row must be a mapping of column names to values"):
         films.insert(["Up", "Coco"])
     assert films.count().execute() == 40
 
@@ -434,7 +436,7 @@ def test_size_of_json_object_in_file_is_limited(session, tmp_path, name):
         for _ in range(66):
             file.write("a" * (1 << 20))
         file.write('"}\n')
-    with pytest.raises(DataError, match=rf"object in line 2 of '.*{name}' has more than"):
+    with pytest.raises(DataError, match=rf"object on line 2 of '.*{name}' has more than"):
         table.insert(tmp_path / name)
     assert table.count().to_pyarrow().as_py() == 0
 

@@ -101,7 +101,7 @@ def test_value_is_validated_even_if_unchanged(session):
     table.insert(key=1, x=1)
     with pytest.raises(DataError, match="column 'x'"):
         table.update({"x": None})
-    with pytest.raises(DataError, match="which is no number"):
+    with pytest.raises(DataError, match="not a number"):
         table.upsert([{"key": 1, "x": "one"}], on="key")
 
 

@@ -74,7 +74,7 @@ def test_timestamp_before_creation_of_table_raises(runs):
 @pytest.mark.parametrize("version", [7, -1, "nope", "1", 1.5, None, True, [1]])
 def test_unknown_version_error_lists_versions_and_labels(runs, version):
     runs.checkpoint("baseline")
-    with pytest.raises(VersionError, match=r"Versions go from 0 to 1; labels are: 'baseline'"):
+    with pytest.raises(VersionError, match=r"Versions are 0 to 1; labels are: 'baseline'"):
         runs.at(version)
 
 
@@ -82,7 +82,7 @@ def test_label_moves_only_with_if_exists_replace(runs):
     assert runs.checkpoint("best") == runs.checkpoint("best") == 1
     runs.update({"result": 9.0})
     message = (
-        r"table 'runs': the label 'best' stands for version 1.*one is 2.*if_exists=\"replace\""
+        r"table 'runs': the label 'best' already names version 1.*one is 2.*if_exists=\"replace\""
     )
     with pytest.raises(TableExistsError, match=message):
         runs.checkpoint("best")
@@ -99,7 +99,7 @@ def test_label_moves_only_with_if_exists_replace(runs):
 
 def test_invalid_label_is_refused(runs):
     for wrong in ("", "  ", 3, None):
-        with pytest.raises(SchemaError, match="a label is a text that is not empty"):
+        with pytest.raises(SchemaError, match="a label must be a non-empty string"):
             runs.checkpoint(wrong)
 
 

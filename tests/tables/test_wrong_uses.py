@@ -178,14 +178,17 @@ def test_unknown_notebook_function_error_suggests_running_cell(monkeypatch):
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda t: t.agg(x=t.n - t.n.sum()), r"an aggregate is one value.*'x' is one of each"),
-        (lambda t: t.agg(x=t.n), r"an aggregate is one value.*'x' is one of each"),
+        (
+            lambda t: t.agg(x=t.n - t.n.sum()),
+            r"an aggregate is one value.*'x' has one value for each",
+        ),
+        (lambda t: t.agg(x=t.n), r"an aggregate is one value.*'x' has one value for each"),
         (
             lambda t: t.group_by("n").agg(x=t.n + 1),
-            r"an aggregate is one value.*'x' is one of each",
+            r"an aggregate is one value.*'x' has one value for each",
         ),
-        (lambda t: t.select(x={"a": t.n}), r"is no expression itself.*ibis\.struct"),
-        (lambda t: t.select(x=[t.n, 1]), r"is no expression itself.*ibis\.array"),
+        (lambda t: t.select(x={"a": t.n}), r"is not an expression.*ibis\.struct"),
+        (lambda t: t.select(x=[t.n, 1]), r"is not an expression.*ibis\.array"),
         (lambda t: t.add_computed_column(x={"a": t.n}), r"no expression.*ibis\.struct"),
     ],
 )

@@ -99,7 +99,7 @@ def test_add_columns_that_conflicts_with_view_changes_no_schema(session, base):
     top = tower(session, base)
     before = {name: session.get_table(name).columns for name in session.list_tables()}
     top.add_computed_column(c=top.a + 1)
-    with pytest.raises(bb.BarbuleError, match="has a column of this name"):
+    with pytest.raises(bb.BarbuleError, match="has a column with this name"):
         base.add_columns({"c": bb.Int})
     after = {name: session.get_table(name).columns for name in session.list_tables()}
     assert after == {**before, f"v{LEVELS - 1}": ("a", "b", "c")}

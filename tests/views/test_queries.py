@@ -164,7 +164,7 @@ def test_iterator_over_aggregate_is_refused(films):
     def letters(text: str):
         return [{"letter": letter} for letter in text]
 
-    with pytest.raises(UnsupportedError, match="goes over the rows of one table"):
+    with pytest.raises(UnsupportedError, match="needs a query over one table"):
         bb.create_view("v", _totals(films), iterator=letters(_.genre))
 
 

@@ -125,7 +125,7 @@ def test_iterator_over_sample_query_is_refused(session, table):
     def count(upto: int):
         yield {"n": upto}
 
-    with pytest.raises(UnsupportedError, match="Make a view of the query, and one with"):
+    with pytest.raises(UnsupportedError, match="Create a view of the query, and a view with"):
         session.create_view("v", table.sample(0.5), iterator=count(table.a))
     sample = session.create_view("s", table.sample(0.5))
     view = session.create_view("v", sample, iterator=count(sample.a))

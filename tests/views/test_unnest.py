@@ -171,7 +171,7 @@ def test_functions_over_items_and_over_other_columns(session, table):
     assert sorted(direct.collect()["loud"]) == ["A", "B", "C", "D"]
     neighbour = some.select(loud=loud(some.k), item=some["items"].unnest())
     assert sorted(neighbour.select("loud").collect()["loud"]) == ["X", "X", "X", "Y"]
-    with pytest.raises(UnsupportedError, match="Select the items as a column too"):
+    with pytest.raises(UnsupportedError, match="Select the items as a column as well"):
         session.create_view("w", direct)
 
 
@@ -246,7 +246,7 @@ def test_iterator_over_unnest_query_needs_a_view(session, table):
         yield {"letter": text}
         yield {"letter": text}
 
-    with pytest.raises(UnsupportedError, match="Make a view of the query, and one with"):
+    with pytest.raises(UnsupportedError, match="Create a view of the query, and a view with"):
         session.create_view("v", _items(table), iterator=twice(_.item))
     items = session.create_view("items", _items(table.filter(_.n < 3)))
     view = session.create_view("v", items, iterator=twice(items.item))

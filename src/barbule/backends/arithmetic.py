@@ -27,9 +27,10 @@ def _check_encodable(value: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise DataError(
-            "a text holds half of a character, which no database takes.",
+            "a string holds half of a surrogate pair, which no database can store.",
             value=value,
-            hint="Decode it again, or replace the half: value.encode('utf-8', 'replace').decode().",
+            hint="Decode the source again, or replace the invalid character:  "
+            "value.encode('utf-8', 'replace').decode().",
         ) from None
 
 

@@ -335,13 +335,14 @@ def _adapter(url: str) -> Adapter:
         schemes = sorted({*_ADAPTERS, *extension_names(BACKENDS)})
         raise ConfigurationError(
             f"there is no backend for {scheme!r}.",
-            hint=f"Known are: {', '.join(schemes)}; for example duckdb:///data/app.duckdb.",
+            hint=f"Supported schemes: {', '.join(schemes)}; for example duckdb:///data/app.duckdb.",
         )
     if not isinstance(installed, Adapter):
         raise ConfigurationError(
-            f"the extension {scheme!r} of {BACKENDS!r} has no functions open_backend and "
-            "is_persistent.",
-            hint="Its entry point names a module, or an object, with both: see docs/extending.md.",
+            f"the extension {scheme!r} of {BACKENDS!r} does not have the functions open_backend "
+            "and is_persistent.",
+            hint="Its entry point must name a module or an object that has both; see "
+            "docs/extending.md.",
         )
     return installed
 
@@ -351,6 +352,5 @@ def type_mismatch(column: str, dtype: pa.DataType, reason: Exception) -> DataErr
     return DataError(
         f"a result does not fit {dtype}: {str(reason).splitlines()[0]}.",
         column=column,
-        hint="Cast what is computed with to a larger type: decimal(38, 0) for whole numbers, or "
-        "float64.",
+        hint="Cast the operands to a larger type: decimal(38, 0) for whole numbers, or float64.",
     )

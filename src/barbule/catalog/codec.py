@@ -140,14 +140,15 @@ class _Writer:
             name = type(node).__name__
             if isinstance(node, ops.ScalarParameter):
                 raise ExpressionError(
-                    f"a parameter of type {node.dtype} cannot be kept in a stored expression.",
-                    hint="Write its value there: columns and views are computed without params=.",
+                    f"a parameter of type {node.dtype} cannot be saved in a stored expression.",
+                    hint="Write the value instead: columns and views are computed without params=.",
                 )
             if _OPERATIONS.get(name) is not type(node):
                 raise ExpressionError(
-                    f"the operation {name} cannot be kept in a stored expression.",
-                    hint="Columns and views are stored as expressions over managed tables: insert "
-                    "in-memory data into a table first, and use @bb.udf for own functions.",
+                    f"the operation {name} cannot be saved in a stored expression.",
+                    hint="Columns and views are stored as expressions over managed tables: "
+                    "insert in-memory data into a table first, and use @bb.udf for your own "
+                    "functions.",
                 )
             written = {"$": "op", **self._arguments(node)}
         self.node_ids[node] = written["id"] = len(self.node_ids)
@@ -182,9 +183,9 @@ def _write_scalar(value: object) -> JSON:
     if hasattr(value, "tolist"):  # NumPy's, as Ibis keeps array literals
         return _Writer().write(value.tolist())
     raise ExpressionError(
-        f"a value of type {type(value).__name__} cannot be kept in a stored expression.",
+        f"a value of type {type(value).__name__} cannot be saved in a stored expression.",
         value=value,
-        hint="Use a text, number, date, list or dict.",
+        hint="Use a string, number, date, list or dict.",
     )
 
 
@@ -234,8 +235,10 @@ class _Reader:
         cls = _OPERATIONS.get(value["c"])
         if cls is None:
             raise ExpressionError(
-                f"the stored expression uses the operation {value['c']!r}, which is unknown here.",
-                hint="It was written by another version of barbule or Ibis; upgrade this one.",
+                f"the stored expression uses the operation {value['c']!r}, which this version "
+                "does not support.",
+                hint="It was written by another version of barbule or Ibis; upgrade this "
+                "installation.",
             )
         return cls(**arguments)
 
@@ -255,8 +258,8 @@ def _read_scalar(kind: str, value: dict[str, Any]) -> Any:
         return _ENUMS[value["c"]](value["v"])
     if kind not in _SCALARS:
         raise ExpressionError(
-            f"the stored expression holds a value of the unknown kind {kind!r}.",
-            hint="It was written by another version of barbule; upgrade this one.",
+            f"the stored expression holds a value of the unknown type {kind!r}.",
+            hint="It was written by another version of barbule; upgrade this installation.",
         )
     return _SCALARS[kind](value["v"])
 
@@ -307,8 +310,9 @@ def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.N
     document = json.loads(text)
     if document.get("format") != FORMAT:
         raise ExpressionError(
-            f"the stored expression has the format {document.get('format')!r}, known is {FORMAT}.",
-            hint="It was written by another version of barbule; upgrade this one.",
+            f"the stored expression has the format {document.get('format')!r}; the supported "
+            f"format is {FORMAT}.",
+            hint="It was written by another version of barbule; upgrade this installation.",
         )
     reader = _Reader(table)
     for part in document.get("parts", ()):

@@ -250,8 +250,8 @@ def _unreadable_commit(commit: int) -> Iterator[None]:
         raise ConfigurationError(
             f"commit {commit} of the catalog cannot be read ({type(error).__name__}: "
             f"{message_of(error)}).",
-            hint="The database is damaged: restore a copy of it; or a newer version of barbule "
-            "has written it: upgrade this one.",
+            hint="If a newer version of barbule wrote it, upgrade this installation. Otherwise "
+            "the database is damaged: restore a backup.",
         ) from error
 
 
@@ -267,8 +267,8 @@ def _check_gaps(head: int, following: list[int]) -> None:
     if missing:
         numbers = ", ".join(map(str, missing[:5])) + (" …" if missing[5:] else "")
         raise ConfigurationError(
-            f"{len(missing)} of the {following[-1]} commits of the catalog are missing in the "
+            f"{len(missing)} of the {following[-1]} commits of the catalog are missing from the "
             f"table bb_commits: {numbers}.",
-            hint="The database is damaged: restore a copy of it. Only barbule may delete rows of "
+            hint="The database is damaged: restore a backup. Only barbule may delete rows of "
             "tables whose names begin with bb_.",
         )

@@ -63,15 +63,15 @@ def check(meta: Mapping[str, str]) -> int:
     number = int(stored) if stored.isdecimal() else 0
     if number > FORMAT:
         raise ConfigurationError(
-            f"the database has the format {number}, and this version of barbule knows formats up "
-            f"to {FORMAT}.",
-            hint="A newer version of barbule has written it: upgrade this one.",
+            f"the database has the format {number}, and this version of barbule supports formats "
+            f"up to {FORMAT}.",
+            hint="A newer version of barbule wrote it: upgrade this installation.",
         )
     if number != FORMAT and number not in _STEPS:
         raise ConfigurationError(
             f"the database has the format {stored!r}, which this version of barbule cannot read.",
-            hint="It was written before version 0.1.0: export its tables by the version that wrote "
-            "it, and start a new database.",
+            hint="It was written before version 0.1.0: export its tables with the version that "
+            "wrote it, and create a new database.",
         )
     return number
 

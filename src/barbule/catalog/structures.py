@@ -64,7 +64,7 @@ class TableStructures(MetadataCache):
                 f"the table {name!r} has been dropped or replaced."
                 if records
                 else f"the table {name!r} did not exist at that version.",
-                hint="Get it again by bb.get_table(...).",
+                hint="Get it again with bb.get_table(...).",
             )
         if commit is not None and not history[-1][1].holds(commit):
             raise compacted_error(history[-1][1])
@@ -185,7 +185,8 @@ class TableStructures(MetadataCache):
 def compacted_error(record: TableRecord) -> VersionError:
     """Make the error about a version whose rows have been dropped."""
     return VersionError(
-        "the rows of this version have been dropped by drop_table() or compact().",
+        "the rows of this version were removed by drop_table() or compact().",
         table=record.name,
-        hint="Labels and snapshots hold versions; history() lists what is there.",
+        hint="Labels and snapshots protect versions from removal; history() lists the available "
+        "versions.",
     )

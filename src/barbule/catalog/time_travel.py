@@ -48,11 +48,11 @@ def timestamp_hint(value: object) -> str:
         if len(value) <= len("2026-01-05"):
             parsed = parsed.date()
     if isinstance(parsed, datetime.datetime) and as_timestamp(parsed) is not None:
-        return f"A moment is written datetime.datetime.fromisoformat({parsed.isoformat()!r})."
+        return f"Pass a point in time as datetime.datetime.fromisoformat({parsed.isoformat()!r})."
     if not isinstance(parsed, datetime.date) or isinstance(parsed, datetime.datetime):
         return ""
     end = parsed + datetime.timedelta(days=1)
     return (
-        f"datetime.datetime({parsed.year}, {parsed.month}, {parsed.day}) looks at the begin of "
-        f"that day, datetime.datetime({end.year}, {end.month}, {end.day}) looks at its end."
+        f"datetime.datetime({parsed.year}, {parsed.month}, {parsed.day}) is the start of that "
+        f"day, datetime.datetime({end.year}, {end.month}, {end.day}) is its end."
     )

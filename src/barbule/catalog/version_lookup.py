@@ -68,8 +68,8 @@ class VersionLookup(TableStructures):
         if not earlier:
             first = min((commit.at for commit in self._commits.values()), default=None)
             raise VersionError(
-                f"there was nothing yet at {timestamp.isoformat()}.",
-                hint=f"The first moment is {first.isoformat()}." if first else "Make a table.",
+                f"the database had no commit at {timestamp.isoformat()}.",
+                hint=f"The first commit is of {first.isoformat()}." if first else "Create a table.",
             )
         return max(earlier)
 
@@ -171,7 +171,7 @@ class VersionLookup(TableStructures):
             raise VersionError(
                 f"there is no version {version!r}.",
                 table=self._latest_record(table_id).name,
-                hint=f"Versions go from 0 to {versions[-1].version}; labels are: {labels}. "
+                hint=f"Versions are 0 to {versions[-1].version}; labels are: {labels}. "
                 f"{timestamp_hint(version)}".rstrip(),
             )
         return match
@@ -181,9 +181,9 @@ class VersionLookup(TableStructures):
         earlier = [version for version in versions if self._commits[version.commit].at <= timestamp]
         if not earlier:
             raise VersionError(
-                f"there was no version yet at {timestamp.isoformat()}.",
+                f"the table had no version at {timestamp.isoformat()}.",
                 table=self._latest_record(table_id).name,
-                hint=f"The first is of {self._commits[versions[0].commit].at.isoformat()}.",
+                hint=f"The first version is of {self._commits[versions[0].commit].at.isoformat()}.",
             )
         return earlier[-1]
 
@@ -200,9 +200,9 @@ class VersionLookup(TableStructures):
         )
         if number is None:
             raise VersionError(
-                f"there was no version yet when the snapshot {label!r} was taken.",
+                f"the table had no version when the snapshot {label!r} was taken.",
                 table=self._latest_record(table_id).name,
-                hint=f"Versions go from 0 to {versions[-1].version}.",
+                hint=f"Versions are 0 to {versions[-1].version}.",
             )
         return number
 

@@ -75,7 +75,7 @@ class Address(NamedTuple):
         path = self.path(text)
         if set("?#") & set(str(path)):
             raise self.invalid(
-                "leads to a path with '?' or '#', which end the path of a URL",
+                "leads to a path with '?' or '#', which end the path part of a URL",
                 "Choose a folder without them.",
             )
         return f"{scheme}://{path.as_posix()}"
@@ -169,7 +169,7 @@ def _vectors(address: Address) -> str:
         names = (*_VECTORS, *extension_names(INDEXES))
         raise address.invalid(problem, allowed_names("scheme", scheme, names))
     if scheme == "exact":
-        raise address.invalid("names a place, and an exact search has none", "Write 'exact:'.")
+        raise address.invalid("has a path or host, and exact search takes none", "Write 'exact:'.")
     if scheme == "chroma":
         if not location:
             raise address.invalid("names no folder", "Write e.g. 'chroma:///data/vectors'.")

@@ -55,8 +55,8 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-_TEXT: Final = _Rule("a string that is not empty", lambda v: isinstance(v, str) and v != "")
-_COUNT: Final = _Rule("a whole number above 0", lambda v: _is_whole(v) and v > 0)
+_TEXT: Final = _Rule("a non-empty string", lambda v: isinstance(v, str) and v != "")
+_COUNT: Final = _Rule("an integer above 0", lambda v: _is_whole(v) and v > 0)
 _SECONDS: Final = _Rule("a number of seconds above 0", lambda v: _is_number(v) and v > 0)
 _FLAG: Final = _Rule("true or false", lambda v: isinstance(v, bool))
 _ADDRESS_RULES: Final = dict.fromkeys(ADDRESS_NAMES, _TEXT)
@@ -78,17 +78,17 @@ _MEDIA_RULES: Final = {
     "max_seconds": _SECONDS,
 }
 _BUDGET_RULES: Final = {
-    "usd": _Rule("a number, 0 or above", lambda v: _is_number(v) and v >= 0),
-    "calls": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
-    "tokens": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "usd": _Rule("a number of 0 or above", lambda v: _is_number(v) and v >= 0),
+    "calls": _Rule("an integer of 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "tokens": _Rule("an integer of 0 or above", lambda v: _is_whole(v) and v >= 0),
 }
 _LEDGER_RULES: Final = {
     "max_age_days": _Rule("a number above 0", lambda v: _is_number(v) and v > 0),
-    "max_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "max_bytes": _Rule("an integer of 0 or above", lambda v: _is_whole(v) and v >= 0),
 }
 _SEARCH_RULES: Final = {
-    "max_matrix_bytes": _Rule("a whole number, 0 or above", lambda v: _is_whole(v) and v >= 0),
-    "m": _Rule("a whole number from 2 to 256", lambda v: _is_whole(v) and 2 <= v <= 256),  # noqa: PLR2004 - said
+    "max_matrix_bytes": _Rule("an integer of 0 or above", lambda v: _is_whole(v) and v >= 0),
+    "m": _Rule("an integer from 2 to 256", lambda v: _is_whole(v) and 2 <= v <= 256),  # noqa: PLR2004 - said
     "ef_construction": _COUNT,
     "ef_search": _COUNT,
 }
@@ -98,7 +98,7 @@ _PLAIN_RULES: Final = {
 }
 _PROVIDER_RULES: Final = {
     "api_base": _Rule(
-        "an address that begins with http:// or https://",
+        "a URL that starts with http:// or https://",
         lambda v: isinstance(v, str) and re.match(r"https?://[^/\s]", v) is not None,
         is_shown=False,
     ),
@@ -228,8 +228,8 @@ def _correction(fault: str) -> str:
         return "Correct it there."
     # The TOML error names neither; media is the only key that may be an address or a section.
     return (
-        "A name stands there twice, as a value or a section: keep one of them. With [media], the "
-        'address of the media moves into it: url = "...".'
+        "A name is defined twice, as a value or a section: keep one of them. If the file has a "
+        'section [media], write the URL of the media store in it: url = "...".'
     )
 
 
@@ -242,7 +242,7 @@ def _check_table(
     for key, value in checked.items():
         rule = rules[key]
         if not rule.accepts(value):
-            hint = None if rule.is_shown else "Its value is not shown: it may be a secret."
+            hint = None if rule.is_shown else "The value is not shown because it may be a secret."
             raise ConfigurationError(
                 f"{path}: {prefix}{key} must be {rule.allowed_names}.",
                 hint=hint,
@@ -256,7 +256,8 @@ def _table(value: object, path: Path, dotted: str) -> dict[str, Any]:
         return value
     # The value is not shown: it may be a key that was put here.
     raise ConfigurationError(
-        f"{path}: {dotted} must be a table.", hint=f"Write it as [{dotted}], its keys below."
+        f"{path}: {dotted} must be a table.",
+        hint=f"Write it as a section [{dotted}] with its keys below.",
     )
 
 
@@ -269,12 +270,12 @@ def _refuse_unknown(
             continue
         if _SECRET_KEY.fullmatch(key):
             raise ConfigurationError(
-                f"{path}: {prefix}{key} would keep a secret in a file.",
-                hint="Put it into an environment variable and name that variable: "
-                'api_key_env = "MY_KEY" in [models.<provider>].',
+                f"{path}: {prefix}{key} would store a secret in a file.",
+                hint="Put the secret into an environment variable and set the name of that "
+                'variable:  api_key_env = "MY_KEY" in [models.<provider>].',
             )
         raise ConfigurationError(
-            f"{path}: {prefix}{key} is not a known key.", hint=allowed_names("key", key, names)
+            f"{path}: {prefix}{key} is not a supported key.", hint=allowed_names("key", key, names)
         )
 
 

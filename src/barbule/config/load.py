@@ -191,7 +191,7 @@ def _from_environment(environ: Mapping[str, str], cwd: Path, user: Path) -> dict
             and not name.startswith(_TEST_PREFIX)
         ):
             raise ConfigurationError(
-                f"the environment variable {name} is not a known one.",
+                f"the environment variable {name} is not supported.",
                 hint=allowed_names("variable", name, variables),
             )
     return {

@@ -56,10 +56,11 @@ def check_trusted(
     if _is_owned_by_user(source, cwd) and source.parent in _project_folders(cwd):
         return
     raise ConfigurationError(
-        f"{source} says where the models of {providers[0]!r} are asked, to whom a key of the "
-        "environment is sent, and it is neither in the working directory nor in its project.",
-        hint=f"If it is yours, set the environment variable {TRUSTED_VARIABLE} to its path, or "
-        f"move it to {str(home)!r} or to the working directory.",
+        f"{source} sets the address of the provider {providers[0]!r}, to which an API key from "
+        "the environment is sent, but the file is neither in the working directory nor in its "
+        "project.",
+        hint=f"If you trust the file, set the environment variable {TRUSTED_VARIABLE} to its "
+        f"path, or move it to {str(home)!r} or to the working directory.",
     )
 
 

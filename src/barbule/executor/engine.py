@@ -370,8 +370,8 @@ class Engine:
         plan = self.planner.plan(expr)
         if plan.stages:
             raise UnsupportedError(
-                "an expression that calls functions is no single SQL statement.",
-                hint="See how it would run by explain().",
+                "an expression that calls functions does not compile to a single SQL statement.",
+                hint="Use explain() to see how it runs.",
             )
         return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)
 

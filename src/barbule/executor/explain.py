@@ -25,7 +25,7 @@ def explained(plan: Plan, plan_runner: PlanRunner, nearest: NearestRows) -> Plan
 
     def explained_stage(stage: Stage) -> Stage:
         if isinstance(stage, NearestStage):
-            return replace(stage, strategy="compared exactly with vectors in memory, all together")
+            return replace(stage, strategy="compared exactly with vectors in memory, all at once")
         if not isinstance(stage, CandidateStage):
             return stage
         rows = plan_runner.qualifying(stage, {})

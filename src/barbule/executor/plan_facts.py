@@ -156,7 +156,7 @@ class PlanFacts:
         scan_reason = self._scan_reason(leaf, record)
         is_ready = not scan_reason and self._nearest.is_ready(record, index)
         if not scan_reason and not is_ready:
-            scan_reason = "the vectors are too many to be kept in memory, and no index can be asked"
+            scan_reason = "there are too many vectors to keep in memory, and no index is available"
         return IndexedColumn(
             table_id=record.id,
             table=record.name,

@@ -134,9 +134,9 @@ class QueryRunner:
             columns = self._facts.record(leaf).columns
             if any(c.name == column and c.kind == "virtual" for c in columns):
                 return (
-                    f" The column is computed when rows are read: t.drop({column!r}) reads the "
-                    "others; update() or delete() such rows, or give add_computed_column() an "
-                    'expression that takes them, with if_exists="replace".'
+                    " The column is computed when rows are read. Read the other columns with "
+                    f"t.drop({column!r}); update() or delete() the rows that fail, or replace the "
+                    'expression with add_computed_column(..., if_exists="replace").'
                 )
         return ""
 

@@ -147,7 +147,7 @@ class StageCalls:
                 library = self._caller.resources.library
                 return self._storable(to_array(values, call.dtype, library), call.dtype)
             except BarbuleError as error:
-                error.message = f"{call.function} returned a wrong value: {error.message}"
+                error.message = f"{call.function} returned an invalid value: {error.message}"
                 function = lookup(call.function, call.version)
                 declared = call.on_error is None and function.on_error == "null"
                 operation = self._caller.operation
@@ -162,7 +162,8 @@ class StageCalls:
         """Return a column, if the database can store all of it."""
         if (row := self._backend.first_unstorable(column, dtype)) is not None:
             raise DataError(
-                f"{self._backend.name.title()} cannot keep a text with the character NUL (\\x00).",
+                f"{self._backend.name.title()} cannot store a string with the character NUL "
+                "(\\x00).",
                 row=row,
                 value=column[row].as_py(),
                 hint="Remove it, or return bytes.",

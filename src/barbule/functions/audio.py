@@ -144,9 +144,9 @@ def resample(
     from barbule.media.streams.editing.sound_tracks import Span, cut_sound
 
     if rate <= 0:
-        raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
+        raise ConfigurationError("rate must be a number of samples per second above 0.", value=rate)
     if channels not in {None, 1, 2}:
-        raise ConfigurationError("channels is 1 or 2.", value=channels)
+        raise ConfigurationError("channels must be 1 or 2.", value=channels)
     return cut_sound(audio, Span(0.0, None), format=format, rate=rate, channels=channels)
 
 

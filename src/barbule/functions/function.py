@@ -209,7 +209,8 @@ class Function(Versioned):
             return lambda decorated: self.overload(decorated, return_type=return_type)
         if self.make_overload is None:
             raise ExpressionError(
-                f"{self.name} takes no overloads.", hint="Functions that @bb.udf made take them."
+                f"{self.name} takes no overloads.",
+                hint="Only functions made with @bb.udf take overloads.",
             )
         added = self.make_overload(body, return_type)
         if [parameter.dtype for parameter in added.parameters] == [
@@ -288,9 +289,9 @@ class Function(Versioned):
                 generation.add(self)
             elif (other := generation.find(version)) is None or other.full_version != version:
                 raise ExpressionError(
-                    f"another function has taken the name {self.name!r} since this one was "
-                    "defined.",
-                    hint="Give each a name of its own, @bb.udf(name=...), or call the later one.",
+                    f"another function with the name {self.name!r} was defined after this one.",
+                    hint="Give each function its own name, @bb.udf(name=...), or call the later "
+                    "one.",
                 )
         generation.note_call(self, version)
         return version
@@ -343,7 +344,7 @@ def check_on_error(on_error: object) -> OnError:
         if policy == on_error:
             return policy
     raise ExpressionError(
-        "on_error is one of 'abort' and 'null'.", value=on_error, hint="Choose one of them."
+        "on_error must be 'abort' or 'null'.", value=on_error, hint="Choose one of them."
     )
 
 

@@ -98,9 +98,9 @@ def iterator(
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise ExpressionError(
-            "an iterator is a plain function or class.",
+            "an iterator must be a plain function or a class.",
             value=function,
-            hint="What has to wait is the business of an async @bb.udf, in a computed column.",
+            hint="Do asynchronous work in an async @bb.udf, in a computed column.",
         )
     is_class = inspect.isclass(function)
     hints = hints_of(vars(function).get("__init__", object) if is_class else function)
@@ -138,7 +138,7 @@ def _row_hint(function: Callable[..., Any], hints: Mapping[str, Any]) -> object:
     if inspect.isclass(function):
         if not hasattr(function, "__iter__") and not hasattr(function, "__next__"):
             raise ExpressionError(
-                "the class of an iterator has __iter__ or __next__.", value=function
+                "the class of an iterator must have __iter__ or __next__.", value=function
             )
         for method, is_generic in (("__next__", False), ("__iter__", True)):
             returns = hints_of(getattr(function, method, object)).get("return")
@@ -148,8 +148,8 @@ def _row_hint(function: Callable[..., Any], hints: Mapping[str, Any]) -> object:
     elif arguments := typing.get_args(hints.get("return")):
         return arguments[0]
     raise SchemaError(
-        f"the iterator {qualified_name(function)} does not say what its rows are.",
-        hint='Give return_type={"text": str}, or annotate it as Iterator[Row].',
+        f"the iterator {qualified_name(function)} does not declare the columns of its rows.",
+        hint='Pass return_type={"text": str}, or annotate the result as Iterator[Row].',
     )
 
 

@@ -173,7 +173,7 @@ def _prepare_classify(arguments: dict[str, Any]) -> dict[str, Any]:
         is_collection = isinstance(labels, Mapping | Sequence) and not isinstance(labels, str)
         if not is_collection or len(set(labels)) != len(labels) or not labels:
             raise ExpressionError(
-                "labels are a list of different texts.", value=labels, hint="['good', 'bad']."
+                "labels must be a list of distinct strings.", value=labels, hint="['good', 'bad']."
             )
     if not arguments.get("several"):
         arguments.pop("several", None)
@@ -304,9 +304,10 @@ def _prepare_filter(arguments: dict[str, Any]) -> dict[str, Any]:
         fields = message_content.statement_fields(condition)
     except ValueError as error:
         raise ExpressionError(
-            f"filter: the condition is no template: {error}.",
+            f"filter: the condition is not a valid template: {error}.",
             value=condition,
-            hint="Write places as {text}, and braces that are none twice.",
+            hint="Write placeholders as {text}, and double braces that are not placeholders: {{ "
+            "and }}.",
         ) from error
     names = [name for _, name in fields if name is not None]
     unmarked = {str(number): value for number, value in enumerate(positional)}
@@ -314,7 +315,7 @@ def _prepare_filter(arguments: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in names if name not in unmarked]
     if missing or len(unmarked) > len(set(names)):
         raise ExpressionError(
-            f"filter: the condition has the places {names}, and values are given for "
+            f"filter: the condition has the placeholders {names}, but values are given for "
             f"{list(unmarked)}.",
             value=condition,
             hint='Fill each of them: filter("{text} is long", text=t.text).',

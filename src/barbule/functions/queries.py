@@ -99,5 +99,5 @@ def _result_type(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
         return result.type()
     raise ExpressionError(
         f"the query {qualified_name(function)} returned a {type(result).__name__}.",
-        hint="A query function returns an expression, a table or a column of one.",
+        hint="A query function must return an expression: a table or a column of one.",
     )

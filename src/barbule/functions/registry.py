@@ -80,11 +80,11 @@ def lookup(name: str, version: str | None = None) -> Function:
     if function is None:
         several = len(generation) > 1
         raise UnknownFunctionError(
-            f"{'several functions are' if several else 'a function is'} called {name!r}, and "
-            f"{'none' if several else 'it'} is {'' if several else 'not '}that of this call: it "
-            "closed over something else, or said another version.",
-            hint="Run the code that made it, with the same values; or compute the column anew by "
-            'what there is: add_computed_column(..., if_exists="replace").',
+            f"{'several functions are' if several else 'a function is'} named {name!r}, but "
+            f"{'none' if several else 'it'} is {'' if several else 'not '}the function of this "
+            "call: it closes over other values, or has another version.",
+            hint="Run the code that defined it, with the same values; or recompute the column "
+            'with the current function: add_computed_column(..., if_exists="replace").',
         )
     return function
 
@@ -101,16 +101,19 @@ def _import(name: str) -> None:
 def _definition_hint(name: str) -> str:
     """Say where an unknown function can be found."""
     module, _, short_name = name.rpartition(".")
-    readable = "what it computed before can be read all the same."
+    readable = "Values that it computed before can still be read."
     is_interactive = module in MAIN  # a notebook, which nobody can import
     if short_name.startswith("<lambda"):
         owner = "this notebook or script" if is_interactive else repr(module)
-        return f"A lambda is found by its text: define the same one in {owner} first; {readable}"
+        return (
+            f"A lambda is identified by its source text: define the same one in {owner} "
+            f"first. {readable}"
+        )
     namesakes = sorted(other for other in GENERATIONS if other.rpartition(".")[2] == short_name)
     same = (
-        f" (or, if {namesakes[0]!r} is the same, give both that name by name=)" if namesakes else ""
+        (f" (or, if {namesakes[0]!r} is the same function, give both that name with name=)")
+        if namesakes
+        else ""
     )
-    step = "Run its cell, the one" if is_interactive else f"Import the module {module!r}"
-    return (
-        f"{step} that defines {short_name!r} (with @bb.udf or @bb.query), first{same}; {readable}"
-    )
+    step = "Run the notebook cell" if is_interactive else f"Import the module {module!r}"
+    return f"{step} that defines {short_name!r} (with @bb.udf or @bb.query) first{same}. {readable}"

@@ -106,7 +106,7 @@ def source_of(
     if isinstance(media, str | os.PathLike | Deferred):
         return media
     raise ExpressionError(
-        f"an iterator takes a column of type {kind()} as {name}, and this is a "
+        f"an iterator takes a column of type {kind()} as {name}, but this is a "
         f"{type(media).__name__}.",
-        hint=f"Give the column: {name}=t.{name}.",
+        hint=f"Pass the column: {name}=t.{name}.",
     )

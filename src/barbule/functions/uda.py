@@ -214,7 +214,7 @@ def uda(
     missing = [method for method in _METHODS if not callable(getattr(cls, method, None))]
     if not inspect.isclass(cls) or missing:
         raise ExpressionError(
-            f"an aggregate is a class with the methods {' and '.join(_METHODS)}.",
+            f"an aggregate must be a class with the methods {' and '.join(_METHODS)}.",
             value=cls,
             hint=f"It lacks {', '.join(missing)}." if missing else None,
         )
@@ -242,8 +242,8 @@ def _result_hint(cls: type[_Aggregate], return_type: object) -> object:
         hint = inspect.get_annotations(cls.value, eval_str=True).get("return")
     if hint is None:
         raise SchemaError(
-            f"the aggregate {cls.__qualname__} does not say what it gives.",
-            hint="Annotate the result of value(), or give return_type=.",
+            f"the aggregate {cls.__qualname__} does not declare its result type.",
+            hint="Annotate the result of value(), or pass return_type=.",
         )
     return hint
 

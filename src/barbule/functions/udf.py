@@ -213,7 +213,7 @@ def _declare(function: Any, options: Options, name: str | None) -> Function | St
     cls = function if inspect.isclass(function) else None
     if not callable(function) or (cls and "__call__" not in vars(cls)):
         raise ExpressionError(
-            "a udf is a function.",
+            "a udf must be a function.",
             value=function,
             hint="Decorate a function (def or async def), or a class that has __call__.",
         )
@@ -268,7 +268,9 @@ def _overload_maker(
         declared = _declare(body, own_options, f"{name}({dtypes})")
         if isinstance(declared, Stateful):
             raise ExpressionError(
-                "an overload is a function.", value=body, hint="Decorate a function, not a class."
+                "an overload must be a function.",
+                value=body,
+                hint="Decorate a function, not a class.",
             )
         return declared
 

@@ -32,9 +32,9 @@ def checked_ids(ids: npt.ArrayLike, *, name: str) -> npt.NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise VectorIndexError(
-            f"index {name!r}: ids are a flat array of integers, "
-            f"not {array.dtype} of shape {array.shape}.",
-            hint="Pass the row identities of the table.",
+            f"index {name!r}: ids must be a one-dimensional array of integers, not {array.dtype} "
+            f"of shape {array.shape}.",
+            hint="Pass the row ids of the table.",
         )
     return array.astype(np.int64, copy=False)
 
@@ -56,7 +56,7 @@ def checked_vectors(
     rows = _checked_rows(vectors, name=name, dimension=dimension)
     if len(keys) != len(rows):
         raise VectorIndexError(
-            f"index {name!r}: {len(keys)} ids came with {len(rows)} vectors.",
+            f"index {name!r}: {len(keys)} ids were passed with {len(rows)} vectors.",
             hint="Pass one vector for each id.",
         )
     _check_comparable(rows, metric, lambda index: f"index {name!r}: the vector of id {keys[index]}")
@@ -96,7 +96,7 @@ def _checked_rows(vectors: npt.ArrayLike, *, name: str, dimension: int) -> npt.N
             rows = np.ascontiguousarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise VectorIndexError(
-            f"index {name!r}: the vectors are not one rectangle of numbers.",
+            f"index {name!r}: the vectors are not a two-dimensional array of numbers.",
             hint=f"Pass float32 rows of {dimension} numbers.",
         ) from error
     if rows.size == 0 and rows.shape[0] == 0:
@@ -119,7 +119,8 @@ def _check_comparable(
     invalid = np.flatnonzero(~np.isfinite(squares))
     if invalid.size:
         raise VectorIndexError(
-            f"{subject(int(invalid[0]))} holds NaN, an infinite or a far too large number.",
+            f"{subject(int(invalid[0]))} holds NaN, an infinite number or a number that is too "
+            "large.",
             hint="Check what the embedding function returned for that row.",
         )
     # Below the smallest normal float32 rounding changes the direction, too.
@@ -127,5 +128,5 @@ def _check_comparable(
     if invalid.size:
         raise VectorIndexError(
             f"{subject(int(invalid[0]))} is zero and has no cosine distance.",
-            hint="Leave the row out (NULL), or use the metric 'l2' or 'ip'.",
+            hint="Set the cell to NULL, or use the metric 'l2' or 'ip'.",
         )

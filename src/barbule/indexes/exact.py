@@ -187,7 +187,7 @@ class ExactStore:
             raise VectorIndexError("the vector store is closed.", hint="Open a new one.")
         if dimension < 1:
             raise VectorIndexError(
-                f"index {name!r}: a vector has at least one number, not {dimension}.",
+                f"index {name!r}: the dimension must be 1 or more, not {dimension}.",
                 hint="Pass the dimension of the embedding function.",
             )
         index = self._indexes.get(name)

@@ -58,7 +58,7 @@ def open_store(url: str, graph: Graph | None = None) -> IndexStore:
         schemes = (*_OPENERS, *extension_names(INDEXES))
         allowed = ", ".join(f"{supported}:" for supported in schemes)
         raise ConfigurationError(
-            f"no vector store goes by the scheme {scheme + colon!r}.",
+            f"no vector store has the scheme {scheme + colon!r}.",
             hint=f"Use one of {allowed} as in 'chroma:///data/vectors'.",
         )
     return opener(location.removeprefix("//"), graph or Graph())
@@ -68,7 +68,7 @@ def _open_installed(opener: object, scheme: str, location: str, graph: Graph) ->
     if not callable(opener):
         raise ConfigurationError(
             f"the extension {scheme!r} of {INDEXES!r} cannot be called.",
-            hint="Its entry point names a function or class that opens a store: see "
+            hint="Its entry point must name a function or class that opens a store; see "
             "docs/extending.md.",
         )
     store: IndexStore = opener(location, graph)
@@ -90,7 +90,7 @@ def _open_chroma(location: str, graph: Graph) -> IndexStore:
 
     if not location:
         raise ConfigurationError(
-            "the vector store names no directory.", hint="Write 'chroma:///data/vectors'."
+            "the URL of the vector store has no directory.", hint="Write 'chroma:///data/vectors'."
         )
     return ChromaStore(location, graph)
 
@@ -113,7 +113,7 @@ def _open_server(location: str, graph: Graph, *, secure: bool) -> IndexStore:
         ) from error
     if not host or parts.path.strip("/") or parts.query:
         raise ConfigurationError(
-            "the Chroma server is named by a host and a port alone.", hint=hint, value=location
+            "the URL of the Chroma server takes only a host and a port.", hint=hint, value=location
         )
     return ChromaServerStore(host, port or (443 if secure else 8000), secure=secure, graph=graph)
 

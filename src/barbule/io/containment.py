@@ -56,7 +56,7 @@ class DataSetRoot:
         folder: str | os.PathLike[str] | None,
         label: str,
         root: str | os.PathLike[str] | None = None,
-        hint: str = "Give root= a folder that holds it, if you trust the data set.",
+        hint: str = "If you trust the data set, pass root= a folder that contains the file.",
     ) -> None:
         self._folder = None if folder is None else expand_user(folder).absolute()
         allowed = self._folder if root is None else expand_user(root)
@@ -130,8 +130,7 @@ class DataSetRoot:
     def _refusal(self, path: str, real: str | None = None) -> DataError:
         link = f", a link to {real!r}," if real is not None and real != path else ""
         return DataError(
-            f"{self._label} leads to a file of this machine that is not its own: "
-            f"{path!r}{link} is not read.",
+            f"{self._label} refers to a file outside its own folder: {path!r}{link} is not read.",
             hint=self._hint,
         )
 

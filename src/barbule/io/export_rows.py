@@ -79,11 +79,11 @@ def media_column(rows: ExportRows, column: str | None) -> str:
         return column
     names = ", ".join(map(repr, columns)) or "none"
     if column is not None:
-        raise SchemaError("it holds no media.", column=column, hint=f"Columns that do: {names}.")
-    if len(columns) != 1:
         raise SchemaError(
-            f"which column's media are meant? Those with media are: {names}.", hint="Give column=."
+            "it does not hold media files.", column=column, hint=f"Columns that do: {names}."
         )
+    if len(columns) != 1:
+        raise SchemaError(f"several columns hold media files: {names}.", hint="Give column=.")
     return columns[0]
 
 
@@ -138,8 +138,8 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     check_folder(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
-            f"{str(target)!r} is there already, and is not an empty folder.",
-            hint="Give a new folder: nothing is overwritten.",
+            f"{str(target)!r} already exists and is not an empty folder.",
+            hint="Pass a new folder: existing files are never overwritten.",
         )
     existed = target.exists()
     target.mkdir(parents=True, exist_ok=True)
@@ -211,10 +211,10 @@ class FileNames:
         )
         if name == "." or requested.endswith("/") or too_long or not _is_encodable(name):
             raise DataError(
-                "this is no name of a file.",
+                "this is not a valid file name.",
                 row=number,
                 value=requested,
-                hint=f"A name is a text of at most {_MAX_NAME_BYTES} bytes between its slashes.",
+                hint=f"A name is a string of at most {_MAX_NAME_BYTES} bytes between its slashes.",
             )
         return name
 
@@ -223,7 +223,7 @@ class FileNames:
         folders = {"/".join(parts[:end]) for end in range(1, len(parts))}
         if folders & self._used or name.lower() in self._folders:
             raise DataError(
-                "this is the name of a file and of a folder in which others are.",
+                "this is the name of both a file and a folder that contains other files.",
                 row=number,
                 value=name,
                 hint="Give it another name.",

@@ -97,9 +97,9 @@ class File:
 
     def missing(self) -> DataError:
         """Make the error of a missing file."""
-        hint = "Give the path, glob or URL of a file"
+        hint = "Pass the path, glob or URL of a file"
         if not re.search(r"[./\\]", self.label):
-            hint = "A text is taken for the path of a file; give values by name: insert(name=…)"
+            hint = "A string is read as the path of a file; pass values by name: insert(name=…)"
         return DataError(f"there is no file {self.label!r}.", hint=f"{hint}.")
 
     def not_utf8(self) -> DataError:
@@ -176,12 +176,13 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
         return [File(str(path), source)]
     if path.is_dir():
         raise DataError(
-            f"{source!r} is a folder.", hint=f"Give its files: {str(path / '*.parquet')!r}."
+            f"{source!r} is a folder.", hint=f"Pass its files: {str(path / '*.parquet')!r}."
         )
     if path.exists():
         raise DataError(
-            f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
-            hint="Write what it gives into a file first.",
+            f"{source!r} is not a regular file (it is a device, a pipe or a socket) and is not "
+            "read.",
+            hint="Write its content to a file first.",
         )
     if not _WILDCARD.search(source):
         raise File(source, source).missing()

@@ -37,7 +37,7 @@ def check_target(path: object) -> Path | None:
     'rows.csv'
     """
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise DataError("this is no path of a file.", value=path, hint='Write "rows.csv", say.')
+        raise DataError("this is not a path of a file.", value=path, hint='Write "rows.csv", say.')
     name = os.fspath(path)
     if _URL.match(str(name)):
         return None
@@ -45,7 +45,7 @@ def check_target(path: object) -> Path | None:
     if file.is_dir():
         raise DataError(
             f"{str(file)!r} is a folder.",
-            hint=f"Give the name of a file in it: {str(file / 'rows')!r}, with its ending.",
+            hint=f"Pass the name of a file in it: {str(file / 'rows')!r}, with its ending.",
         )
     _check_parent(file)
     if file.exists() and not os.access(file, os.W_OK):
@@ -67,7 +67,7 @@ def check_folder(path: Path) -> None:
     if not existing.is_dir():
         raise DataError(
             f"{str(existing)!r} is a file, so {str(path)!r} cannot be a folder.",
-            hint="Give another folder.",
+            hint="Pass another folder.",
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise _not_writable_error(existing)
@@ -78,13 +78,13 @@ def _check_parent(file: Path) -> None:
     if not folder.exists():
         raise DataError(
             f"there is no folder {str(folder)!r} for the file {file.name!r}.",
-            hint=f"Make it: pathlib.Path({str(folder)!r}).mkdir(parents=True); or check the path "
-            "and the working directory.",
+            hint=f"Create it with pathlib.Path({str(folder)!r}).mkdir(parents=True), or check the "
+            "path and the working directory.",
         )
     if not folder.is_dir():
         raise DataError(
             f"{str(folder)!r} is a file, so {file.name!r} cannot be written into it.",
-            hint="Give another folder.",
+            hint="Pass another folder.",
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _not_writable_error(folder)
@@ -92,8 +92,8 @@ def _check_parent(file: Path) -> None:
 
 def _not_writable_error(path: Path) -> DataError:
     return DataError(
-        f"this user may not write {str(path)!r}.",
-        hint="Give another folder, or have the permissions changed.",
+        f"the current user may not write {str(path)!r}.",
+        hint="Pass another folder, or change the permissions.",
     )
 
 

@@ -78,9 +78,9 @@ def _refuse_swollen(file: File, packed: int, member: tarfile.TarInfo, index: int
     empty = index > _MAX_MEMBERS_OF_ANY_SIZE and packed < _MIN_PACKED_BYTES * index
     if empty or is_swollen(packed, member.offset_data):
         raise DataError(
-            f"the file {file.label!r} unpacks to {member.offset_data} bytes and more in "
+            f"the file {file.label!r} unpacks to more than {member.offset_data} bytes in "
             f"{index + 1} files, from {packed}.",
-            hint="It is refused as an archive bomb; decompress it first if you trust it.",
+            hint="It is rejected as an archive bomb; decompress it first if you trust it.",
         )
 
 
@@ -138,5 +138,5 @@ def _explain_errors(file: File) -> Iterator[None]:
         reason = str(error).strip().rstrip(".") or "it ends in the middle"
         raise DataError(
             f"the file {file.label!r} cannot be read: {reason}.",
-            hint="It may be cut off or damaged, or no tar file.",
+            hint="It may be truncated or damaged, or not a tar file.",
         ) from error

@@ -97,9 +97,10 @@ def check_process(opened_by: int) -> None:
     """
     if opened_by != os.getpid():
         raise ConfigurationError(
-            f"the session was opened by the process {opened_by}, from which this one was forked.",
-            hint="A forked process opens a session of its own: get tables by bb.get_table(...), "
-            "or connect by bb.connect(...).",
+            f"the session was opened by the process {opened_by}, the parent of this forked "
+            "process.",
+            hint="A forked process needs its own session: get tables with bb.get_table(...), or "
+            "connect with bb.connect(...).",
         )
 
 

@@ -134,10 +134,11 @@ class Lease:
     def _timeout_error(self) -> LockedError:
         pid = self.holder()
         return LockedError(
-            f"another process has {self._folder.with_suffix('')} open"
-            f"{f' (pid {pid})' if pid else ''}, and did not hand it over in {self._timeout:g} s.",
-            hint="Wait until its work is done, raise lock_timeout, or use a Postgres backend, "
-            "which many processes can write at once.",
+            f"another process has {self._folder.with_suffix('')} "
+            f"open{f' (pid {pid})' if pid else ''} and did not release it within "
+            f"{self._timeout:g} s.",
+            hint="Wait until it has finished, raise lock_timeout, or use a Postgres backend, "
+            "which several processes can write to at the same time.",
         )
 
 

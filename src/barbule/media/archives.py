@@ -39,8 +39,8 @@ def check_member(name: str, archive: str) -> None:
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or parts[0].endswith(":"):
         raise MediaError(
-            f"{archive} holds a file whose name leads out of it: {name[:80]!r}.",
-            hint="Such archives are made to do harm: do not use it.",
+            f"{archive} holds a file whose name points outside the archive: {name[:80]!r}.",
+            hint="Such archives are malicious: do not use it.",
         )
 
 
@@ -96,5 +96,5 @@ def _check_members(members: Iterable[zipfile.ZipInfo], label: str) -> None:
     if unpacked > _MAX_UNPACKED_BYTES or is_swollen(packed, unpacked) or count > _MAX_MEMBERS:
         raise MediaError(
             f"{label} would unpack to {unpacked} bytes in {count} files, from {packed}.",
-            hint="It is refused as an archive bomb; save it again if you trust it.",
+            hint="It is rejected as an archive bomb; save it again if you trust it.",
         )

@@ -40,9 +40,9 @@ def struct_content(value: Mapping[str, object], kind: dt.DataType) -> object:
         if source is not None:
             return source
     raise MediaError(
-        f"a {type(value).__name__} is no {kind}.",
+        f"a value of type {type(value).__name__} cannot be used as {kind}.",
         value=list(value),
-        hint="Give a path, a URL or bytes; or a mapping with its content as 'bytes' and a 'path'.",
+        hint="Pass a path, a URL or bytes; or a mapping with the content as 'bytes' and a 'path'.",
     )
 
 

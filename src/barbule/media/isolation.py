@@ -161,8 +161,8 @@ def isolated(
 def _too_large(path: Path, limits: Limits, reason: str = "") -> MediaError:
     return MediaError(
         f"{path} cannot be read in {limits.memory:,} bytes of memory{reason}.",
-        hint="It may be damaged, or made to do harm; raise max_memory in [media] of the "
-        "configuration if you trust it.",
+        hint="It may be damaged or malicious; raise max_memory in [media] of the configuration "
+        "if you trust it.",
     )
 
 

@@ -289,8 +289,8 @@ class MediaLibrary:
         if isinstance(kind, Image):
             return self._store_image(value, computed=computed)
         raise MediaError(
-            f"a {type(value).__name__} is no {kind}.",
-            hint="Give a path, a URL or bytes.",
+            f"a value of type {type(value).__name__} cannot be used as {kind}.",
+            hint="Pass a path, a URL or bytes.",
         )
 
     def _store_file(self, file: TemporaryFile) -> str:

@@ -231,6 +231,6 @@ class ModelClient(Protocol):
 
     def _unsupported(self, verb: str, model: str) -> UnsupportedError:
         return UnsupportedError(
-            f"model {model!r}: {type(self).__name__} does not answer {verb!r} calls.",
-            hint="Ask through a client that does.",
+            f"model {model!r}: {type(self).__name__} does not support {verb!r} calls.",
+            hint="Use a client that supports them.",
         )

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["RESERVED", "unknown_parameter"]
 
 RESERVED = {
-    "api_key": "Keys are read from the environment: name the variable as api_key_env of "
-    "[models.{provider}].",
-    "api_base": "Set api_base of [models.{provider}].",
-    "base_url": "Set api_base of [models.{provider}].",
-    "client": "Set api_base and api_key_env of [models.{provider}].",
-    "stream": "Answers are stored whole: leave it out.",
-    "max_retries": "Set the number of retries where the function is called.",
-    "num_retries": "Set the number of retries where the function is called.",
+    "api_key": "Keys are read from the environment: set the name of the variable as api_key_env "
+    "in [models.{provider}].",
+    "api_base": "Set api_base in [models.{provider}].",
+    "base_url": "Set api_base in [models.{provider}].",
+    "client": "Set api_base and api_key_env in [models.{provider}].",
+    "stream": "Answers are stored complete: remove it.",
+    "max_retries": "Set the number of retries on the function call.",
+    "num_retries": "Set the number of retries on the function call.",
 }
 """Parameters that cannot be passed with a call, and what to do instead."""
 

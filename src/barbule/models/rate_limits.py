@@ -120,7 +120,7 @@ class Gate:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         if max_concurrency < 1:
-            raise ValueError(f"max_concurrency is {max_concurrency}, and must be 1 or more")
+            raise ValueError(f"max_concurrency is {max_concurrency} but must be 1 or more")
         self.max_concurrency = max_concurrency
         self.in_flight = 0
         self._unwritten = 0

@@ -109,7 +109,7 @@ def _encode(value: object, values: list[ops.Value]) -> JsonTree:
     raise ExpressionError(
         f"a {type(value).__name__} cannot be an argument of a stored call.",
         value=value,
-        hint="Pass columns, texts, numbers, images, or lists and dicts of these.",
+        hint="Pass columns, strings, numbers, images, or lists and dicts of these.",
     )
 
 

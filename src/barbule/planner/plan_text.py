@@ -90,7 +90,7 @@ def count_text(count: int, noun: str) -> str:
 def cost_text(usd: tuple[float, float, float] | None) -> str:
     """Write the expected cost, and the range where it is not certain."""
     if usd is None:
-        return "price not known"
+        return "price unknown"
     low, expected, high = (f"${amount:.4g}" for amount in usd)
     return expected if low == high else f"{expected} ({low} to {high})"
 

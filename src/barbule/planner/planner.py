@@ -154,7 +154,8 @@ def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = N
     for parameter in find_nodes(root, ops.ScalarParameter):
         raise ExpressionError(
             f"a parameter of type {parameter.dtype} has no value.",
-            hint="Give it to what runs the query, params={parameter: value}, or write the value.",
+            hint="Pass it when you run the query, params={parameter: value}, or write the value "
+            "in the query.",
         )
     root = promoted(root)
     builder = PlanBuilder(context)

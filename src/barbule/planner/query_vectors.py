@@ -96,15 +96,18 @@ def _type_error(index: IndexedColumn, kind: dt.DataType) -> ExpressionError:
     modality = _modality(kind)
     if not index.embeddings:
         return ExpressionError(
-            f"the index {index.name!r} is over vectors and cannot embed {modality}.",
-            hint="Search it with a vector, or add it with string_embed= or image_embed=.",
+            f"the index {index.name!r} is on vectors and cannot embed {modality}.",
+            hint="Search with a vector, or create the index with string_embed= or image_embed=.",
         )
     nouns = (_modality(embedded).split(" ", 1)[1] for embedded, _ in index.embeddings)
     accepted = " and ".join(f"{noun}s" for noun in nouns)
-    parameter = {"a text": "string_embed=", "an image": "image_embed="}.get(modality)
-    hint = f"Search it with what it takes, or with a vector{'.' if parameter is None else ''}"
+    parameter = {"a string": "string_embed=", "an image": "image_embed="}.get(modality)
+    hint = f"Search with a value that it takes, or with a vector{'.' if parameter is None else ''}"
     if parameter is not None:
-        hint += f"; or add it with {parameter} too, a function into the same vectors."
+        hint += (
+            f"; or create the index with {parameter} as well, a function that returns "
+            "vectors of the same space."
+        )
     return ExpressionError(f"the index {index.name!r} takes {accepted}, not {modality}.", hint=hint)
 
 
@@ -112,7 +115,7 @@ def _modality(kind: dt.DataType) -> str:
     nouns = {"Image": "an image", "Audio": "a sound", "Video": "a video", "Document": "a document"}
     if isinstance(kind, Media):
         return nouns.get(type(kind).__name__, "a file")
-    return "a text" if kind.is_string() else f"a {kind}"
+    return "a string" if kind.is_string() else f"a {kind}"
 
 
 def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
@@ -122,11 +125,11 @@ def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:
     if length and query.length != length:
         raise ExpressionError(
             f"the query vector has {query.length} numbers, the index {index.name!r} has {length}.",
-            hint="Use the embedding that the index uses.",
+            hint="Use the embedding function of the index.",
         )
     if index.metric == "cosine" and not query.numbers().any():
         raise ExpressionError(
-            "the query vector is zero and has no cosine.",
-            hint="Search with another vector, or by an index with the metric 'l2' or 'ip'.",
+            "the query vector is zero and has no cosine distance.",
+            hint="Search with another vector, or use an index with the metric 'l2' or 'ip'.",
         )
     return query

@@ -112,7 +112,7 @@ class Forecast:
 
     def __str__(self) -> str:
         if not self.exact:
-            return f"at most {count_text(self.calls, 'call')}, as answers decide"
+            return f"at most {count_text(self.calls, 'call')}, depending on answers"
         parts = [count_text(self.rows, "row"), f"{self.distinct:,} distinct"]
         parts += [f"{self.hits:,} in the ledger"] if self.hits else []
         lines = [f"{count_text(self.calls, 'call')}: {', '.join(parts)}"]
@@ -285,7 +285,7 @@ class KeywordStage:
 
     def __str__(self) -> str:
         title = stage_title(self.name)
-        return f"{title}: the rows whose {self.column!r} has words of {self.query!r}"
+        return f"{title}: rows whose {self.column!r} contains words of {self.query!r}"
 
 
 Stage: TypeAlias = CallStage | CandidateStage | KeywordStage | NearestStage

@@ -196,7 +196,7 @@ class _Process:
                 raise TimeoutError(f"it took more than {limits.seconds} s") from error
             raise FunctionError(
                 f"its process {_exit_text(code)}.",
-                hint="Look for a crash in what it calls, or for too little memory.",
+                hint="Check for a crash in the code that it calls, or for too little memory.",
             ) from error
 
     @contextlib.contextmanager
@@ -241,8 +241,8 @@ class _Process:
 
 def _exit_text(code: int) -> str:
     if code >= 0:
-        return f"ended with the code {code}"
+        return f"exited with the code {code}"
     try:
-        return f"was ended by {signal.Signals(-code).name}"
+        return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"was ended by the signal {-code}"
+        return f"was killed by the signal {-code}"

@@ -35,8 +35,8 @@ def engine_of(query: ir.Table) -> QueryEngine:
     engine: QueryEngine = query._find_backend(use_default=True)
     if not hasattr(engine, "collect"):
         raise ExpressionError(
-            "this query reads no table of barbule.",
-            hint="Use Ibis' own to_pyarrow() or to_pandas() for it.",
+            "this query reads no barbule table.",
+            hint="Use to_pyarrow() or to_pandas() of Ibis.",
         )
     return engine
 

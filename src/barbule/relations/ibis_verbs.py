@@ -104,7 +104,7 @@ def _lifted_join(function: Callable[..., Any]) -> Callable[..., Any]:
         """Join as Ibis does; the columns that both have may be given as `on` too."""
         if on is not None and predicates is not None:
             raise ExpressionError(
-                "a join takes predicates or on=, which are the same.", hint="Give one of them."
+                "a join takes either predicates or on=, not both.", hint="Pass one of them."
             )
         predicates = on if predicates is None else predicates
         keys = () if predicates is None else flat_keys(predicates)

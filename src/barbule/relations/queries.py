@@ -50,7 +50,7 @@ Metric: TypeAlias = ir.Value | Deferred | Sequence[ir.Value] | Callable[[ir.Tabl
 SortKey: TypeAlias = str | int | Metric
 RowCount: TypeAlias = int | ir.IntegerScalar | Deferred
 
-_NOT_RUN = "This is a query that has not run: .collect() returns its rows, .show() prints some."
+_NOT_RUN = "This query has not been executed: .collect() returns its rows, .show() prints some."
 
 
 @check_methods
@@ -74,15 +74,15 @@ class QueryVerbs(Formatted):
     def __bool__(self) -> bool:
         """Refuse: whether there are rows is not known before the query runs."""
         raise both_classes(ExpressionError, ValueError)(
-            "a query is neither true nor false before it runs.",
+            "a query has no truth value.",
             table=table_name(self),
-            hint="Write query.count().to_pyarrow().as_py() > 0 for whether it has rows.",
+            hint="Write query.count().to_pyarrow().as_py() > 0 to test whether it has rows.",
         )
 
     def __len__(self) -> NoReturn:
         """Refuse: how many rows there are is not known before the query runs."""
         raise both_classes(ExpressionError, IbisExpressionError)(
-            "a query has no length before it runs.",
+            "a query has no length before it is executed.",
             table=table_name(self),
             hint="Write query.count().to_pyarrow().as_py(), or len(query.collect()).",
         )
@@ -90,9 +90,10 @@ class QueryVerbs(Formatted):
     def __iter__(self) -> NoReturn:
         """Refuse: rows are there when the query has run."""
         raise ExpressionError(
-            "a query has no rows before it runs.",
+            "a query has no rows before it is executed.",
             table=table_name(self),
-            hint="Write `for row in query.collect():`; query.columns are the names of its columns.",
+            hint="Write `for row in query.collect():`; query.columns holds the names of its "
+            "columns.",
         )
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[ir.Value, ...]:
@@ -285,7 +286,7 @@ class QueryVerbs(Formatted):
         if len(backends) > 1:
             raise ExpressionError(
                 "this query reads tables of more than one database.",
-                hint="Insert the rows of the other one into a table here: "
+                hint="Insert the rows of the other database into a table of this one: "
                 "bb.create_table(name, schema).insert(expression).",
             )
         return backends, unbound

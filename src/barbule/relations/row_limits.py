@@ -50,25 +50,25 @@ def check_count(
         return value
     if isinstance(value, ir.Value):
         raise ExpressionError(
-            f"{parameter} takes one number, and {value.get_name()!r} is {value.type()}"
+            f"{parameter} takes one number, but {value.get_name()!r} is {value.type()}"
             f"{', with a value for each row' if isinstance(value, ir.Column) else ''}.",
             table=table_name(query),
-            hint="Write a whole number, 10, or one that is computed: t.limit(t.count() // 2).",
+            hint="Write an integer, 10, or a computed number: t.limit(t.count() // 2).",
         )
     number = None
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         with suppress(TypeError):
             number = operator.index(value)
     if number is None or number < 0:
-        all_rows = " None stands for all rows." if unlimited else ""
+        all_rows = " None means all rows." if unlimited else ""
         raise ExpressionError(
-            f"{parameter} takes a number of rows: a whole number that is zero or more.",
+            f"{parameter} takes a number of rows: an integer of zero or more.",
             table=table_name(query),
             value=value,
-            hint=f"Write 10, say; int() makes a whole number.{all_rows} The last rows are the "
-            "first in the other order: t.order_by(t.n.desc()).limit(3)."
+            hint=f"For example 10; int() converts a float to an integer.{all_rows} To get the "
+            "last rows, reverse the order: t.order_by(t.n.desc()).limit(3)."
             if number is not None
-            else f"Write 10, say; int() makes a whole number of a text or a float.{all_rows}",
+            else f"For example 10; int() converts a string or a float to an integer.{all_rows}",
         )
     return number
 
@@ -83,25 +83,25 @@ def check_sample(fraction: object, method: object, seed: object, query: ir.Table
     """
     if not _is_fraction(fraction):
         raise ExpressionError(
-            "sample() takes the fraction of the rows that is wanted, between 0 and 1.",
+            "sample() takes a fraction of the rows, between 0 and 1.",
             table=table_name(query),
             value=fraction,
-            hint="Write t.sample(0.1) for about a tenth of the rows; some at random are "
-            "t.order_by(ibis.random()).limit(3).",
+            hint="Write t.sample(0.1) for about a tenth of the rows, or "
+            "t.order_by(ibis.random()).limit(3) for a number of random rows.",
         )
     if method not in _METHODS:
         raise ExpressionError(
-            f"method= of sample() is one of {', '.join(map(repr, _METHODS))}.",
+            f"method= of sample() must be one of {', '.join(map(repr, _METHODS))}.",
             table=table_name(query),
             value=method,
-            hint="'row' chooses row by row, 'block' is faster and chooses stretches of rows.",
+            hint="'row' samples single rows; 'block' is faster and samples blocks of rows.",
         )
     if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__")):
         raise ExpressionError(
-            "seed= of sample() is a whole number.",
+            "seed= of sample() must be an integer.",
             table=table_name(query),
             value=seed,
-            hint="With the same one the same rows are chosen: t.sample(0.1, seed=42).",
+            hint="The same seed selects the same rows: t.sample(0.1, seed=42).",
         )
 
 
@@ -117,25 +117,25 @@ def check_index(key: object, query: ir.Table) -> None:
         whole_numbers = all(bound is None or _is_index(bound) for bound in (key.start, key.stop))
         if not whole_numbers or (key.step is not None and key.step != 1):
             raise ExpressionError(
-                "rows of a query are taken by whole numbers, one after the other.",
+                "a slice of a query takes integers and no step.",
                 table=table_name(query),
                 value=key,
-                hint="Write t[10:20], or t.limit(10, offset=10); of a result also "
+                hint="Write t[10:20] or t.limit(10, offset=10); a result also takes a step, "
                 "t.collect()[::2].",
             )
     elif isinstance(key, tuple) and any(isinstance(member, int) for member in key):
         raise ExpressionError(
-            "a query has no cells before it runs.",
+            "a query has no cells before it is executed.",
             table=table_name(query),
             hint='Write t.collect()[0, "name"].',
         )
     elif key is None or isinstance(key, bool | float | bytes):
         raise ExpressionError(
-            "columns are taken by name or place.",
+            "columns are selected by name or position.",
             table=table_name(query),
             value=key,
-            hint='Write t["name"], t[["name", "year"]] for some of them, t[0] for the first '
-            "column, or t[0:10] for the first rows.",
+            hint='Write t["name"], t[["name", "year"]] for several, t[0] for the first column, '
+            "or t[0:10] for the first rows.",
         )
 
 

@@ -98,7 +98,8 @@ def _provider_settings(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Pro
             if key not in allowed:
                 raise ConfigurationError(
                     f"models[{name!r}] has no setting {key!r}.",
-                    hint=f"It takes {', '.join(allowed)}; a key is named by api_key_env.",
+                    hint=f"Settings are {', '.join(allowed)}; api_key_env names the variable that "
+                    "holds the key.",
                 )
     return {name: ProviderSettings(**options) for name, options in models.items()}
 
@@ -123,9 +124,10 @@ def _reopen(inherited: Session) -> Session:
     """Open a session in a forked child, with the settings of its parent's default session."""
     if not is_persistent(inherited.settings.backend):
         raise ConfigurationError(
-            f"the database of the process {inherited.opened_by}, from which this one was forked, "
-            "is in its memory.",
-            hint="Connect to a file or a server before forking, or by bb.connect(...) here.",
+            f"the database is in the memory of the process {inherited.opened_by}, the parent of "
+            "this forked process.",
+            hint="Connect to a file or a server before you fork, or call bb.connect(...) in this "
+            "process.",
         )
     return Session(inherited.settings, on_close=_unset_default)
 

@@ -246,7 +246,7 @@ class Session(DataSetReaders, Maintenance):
             return None
         if record is None:
             raise TableNotFoundError(
-                "there is no table of this name.",
+                "there is no table with this name.",
                 table=name,
                 hint=one_of(str(name), map(repr, self.list_tables()), "There are:"),
             )
@@ -347,7 +347,8 @@ def _warn_of_shadowed_columns(table: Table) -> None:
     if shadowed:
         names = ", ".join(f"table[{name!r}]" for name in shadowed)
         warnings.warn(
-            f"table {table.get_name()!r}: columns with the name of a verb are reached by {names}.",
+            f"table {table.get_name()!r}: columns with the same name as a method must be written "
+            f"{names}.",
             UserWarning,
             stacklevel=4,  # the caller of the method, whose arguments are checked
         )

@@ -79,14 +79,14 @@ class RowVerbs(Query):
         if source is not None and values:
             wrong = next(iter(values))
             raise DataError(
-                f"insert takes rows, or the values of one row by name, and not both: {wrong!r} "
-                "stands beside rows.",
+                f"insert takes either rows or the values of one row by name: {wrong!r} was passed "
+                "together with rows.",
                 table=self.get_name(),
                 hint=did_you_mean(wrong, ["on_error"]) or 'insert([{"name": "Up"}]).',
             )
         if source is None and not values:
             raise DataError(
-                "insert takes rows, or the values of one row by name.",
+                "insert takes either rows or the values of one row by name.",
                 table=self.get_name(),
                 hint='insert([{"name": "Up"}]) or insert(name="Up").',
             )
@@ -127,10 +127,10 @@ class RowVerbs(Query):
         """
         if not isinstance(values, Mapping):
             raise DataError(
-                f"update takes new values by column, and not a {type(values).__name__}.",
+                f"update takes a mapping of columns to new values, not a {type(values).__name__}.",
                 table=self.get_name(),
-                hint='Write update({"n": 5}, where=table.k == 1); for rows that are found by their '
-                'key, batch_update(rows, on="k") or upsert(rows, on="k").',
+                hint='Write update({"n": 5}, where=table.k == 1); to update rows by key, use '
+                'batch_update(rows, on="k") or upsert(rows, on="k").',
             )
         named = {column_name(self, column): value for column, value in values.items()}
         return update(self, named, where)

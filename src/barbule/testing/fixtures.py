@@ -24,7 +24,7 @@ class BackendFixtures:
     @pytest.fixture
     def url(self) -> str:
         """Return the URL of a new database; override it."""
-        pytest.fail(f"{type(self).__name__} gives no url of a fresh database")
+        pytest.fail(f"{type(self).__name__} returns no URL of a new database")
 
     @pytest.fixture
     def connect(self, url: str) -> Iterator[Callable[..., Backend]]:

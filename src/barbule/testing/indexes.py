@@ -70,7 +70,7 @@ class IndexContract:
     @pytest.fixture
     def connect(self) -> Callable[[], IndexStore]:
         """Return a function that opens the store, the same one each time; override it."""
-        pytest.fail(f"{type(self).__name__} does not say how its store is opened")
+        pytest.fail(f"{type(self).__name__} does not define how its store is opened")
 
     @pytest.fixture
     def store(self, connect: Callable[[], IndexStore]) -> Iterator[IndexStore]:

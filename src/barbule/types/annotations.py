@@ -80,7 +80,9 @@ def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - w
 def _check_length(length: object, subject: str, example: str) -> None:
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise SchemaError(
-            f"the length of {subject} is a whole number from 1.", value=length, hint=f"{example}."
+            f"the length of {subject} must be an integer of 1 or more.",
+            value=length,
+            hint=f"{example}.",
         )
 
 
@@ -95,7 +97,9 @@ def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  #
     """
     if not isinstance(fields, Mapping):
         raise SchemaError(
-            "a struct has fields with names.", value=fields, hint='Struct({"label": String}).'
+            "the fields of a struct must have names.",
+            value=fields,
+            hint='Struct({"label": String}).',
         )
     return _struct_type(fields, (), nullable=nullable)
 
@@ -185,8 +189,8 @@ def _instance_of(kind: type[dt.DataType]) -> dt.DataType:
         return canonical(kind())
     except Exception as error:  # Ibis raises various errors
         raise SchemaError(
-            f"{kind.__name__} is a type of other types.",
-            hint="Say which: Array(String), Struct({...}), or an instance of it.",
+            f"{kind.__name__} needs a type parameter.",
+            hint="Write Array(String), Struct({...}), or an instance of it.",
         ) from error
 
 
@@ -206,7 +210,7 @@ def _from_name(name: str) -> dt.DataType:
         return canonical(dt.dtype(text))
     except Exception as error:
         raise SchemaError(
-            f"no type is called {name!r}.",
+            f"there is no type {name!r}.",
             hint=f"Use an Ibis type such as 'int64', or one of {', '.join(sorted(_TYPE_NAMES))}.",
         ) from error
 
@@ -217,7 +221,7 @@ def _type_of_annotation(kind: object, enclosing: EnclosingClasses) -> dt.DataTyp
         if data_type is not None:
             return data_type
     raise SchemaError(
-        "this is no type that a column can have.",
+        "this is not a supported column type.",
         value=kind,
         hint="Use a type such as bb.String, bb.Image or bb.Vector(384), or a Python type.",
     )
@@ -314,10 +318,10 @@ def _common_type(kinds: list[dt.DataType], annotation: object) -> dt.DataType:
     ):
         return dt.float64 if any(map(_is_float, nullable_kinds)) else dt.int64
     raise SchemaError(
-        "a column has one type, and this annotation allows "
+        "a column has a single type, but this annotation allows "
         + ("several." if nullable_kinds else "no value at all."),
         value=annotation,
-        hint="Choose one; bb.Json takes any mixture.",
+        hint="Choose one; bb.Json stores values of any type.",
     )
 
 
@@ -335,8 +339,8 @@ def _type_of_class(kind: object, enclosing: EnclosingClasses) -> dt.DataType | N
     if (fields := fields_of(kind)) is not None:
         if kind in enclosing:
             raise SchemaError(
-                f"{kind.__name__} holds itself, and a column has an end.",
-                hint="Use bb.Json for what is nested without end.",
+                f"{kind.__name__} is recursive, and column types cannot be recursive.",
+                hint="Use bb.Json for recursive data.",
             )
         if getattr(kind, "__pydantic_root_model__", False):
             return _type_of(fields["root"], (*enclosing, kind))
@@ -348,7 +352,10 @@ def _struct_type(
     fields: Mapping[str, Any], enclosing: EnclosingClasses, *, nullable: bool = True
 ) -> dt.Struct:
     if not fields:
-        raise SchemaError("a struct has at least one field.", hint="Use bb.Json for any record.")
+        raise SchemaError(
+            "a struct must have at least one field.",
+            hint="Use bb.Json for records with any fields.",
+        )
     # Required fields are not checked, so all fields are nullable.
     kinds = {name: _type_of(kind, enclosing) for name, kind in fields.items()}
     return dt.Struct(kinds, nullable=nullable)

@@ -80,8 +80,8 @@ def _type_hints(kind: Any) -> dict[str, Any]:
         return typing.get_type_hints(kind, include_extras=True)
     except NameError as error:
         raise SchemaError(
-            f"an annotation of {kind.__name__} names what is not known: {error}.",
-            hint="Import it in the module of the class, not within a function.",
+            f"an annotation of {kind.__name__} cannot be resolved: {error}.",
+            hint="Import it in the module of the class, not inside a function.",
         ) from error
 
 

@@ -55,7 +55,7 @@ def read_duration(text: str) -> datetime.timedelta:
     """
     match = _ISO.fullmatch(text)
     if match is None or not any(match.group(2, 3, 5, 6, 7)) or match[4] == "T":
-        raise ValueError(f"{text!r} is no duration of ISO 8601, which is like 'P1DT2H3M4.5S'")
+        raise ValueError(f"{text!r} is not an ISO 8601 duration such as 'P1DT2H3M4.5S'")
     weeks, days, hours, minutes, seconds = (int(match[group] or 0) for group in (2, 3, 5, 6, 7))
     length = datetime.timedelta(
         weeks=weeks,

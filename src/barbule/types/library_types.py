@@ -39,7 +39,7 @@ def of_library(kind: object) -> dt.DataType | None:
         return canonical(dt.dtype(kind))
     except Exception as error:  # Ibis raises various errors
         raise SchemaError(
-            "this is no type that a column can have.",
+            "this is not a supported column type.",
             value=kind,
             hint="Use bb.Vector(n) for arrays.",
         ) from error

@@ -50,17 +50,17 @@ def schema(columns: object) -> sch.Schema:
     fields = columns if isinstance(columns, Mapping) else fields_of(columns)
     if fields is None:
         raise SchemaError(
-            "a schema is a mapping of column names to types, a pydantic model or a dataclass.",
+            "a schema must be a mapping of column names to types, a pydantic model or a dataclass.",
             value=columns,
-            hint='For example {"name": bb.String, "revenue": bb.Float}; of a file give its rows, '
-            "as pandas.read_csv(path), or insert the file into a table that has a schema.",
+            hint='For example {"name": bb.String, "revenue": bb.Float}. For a file, pass its '
+            "rows, pandas.read_csv(path), or insert the file into a table that has a schema.",
         )
     required = _required_fields(columns, fields) if is_class else set()
     checked: dict[str, dt.DataType] = {}
     for name, kind in fields.items():
         if not isinstance(name, str) or not name:
             raise SchemaError(
-                "a column name is a text that is not empty.", value=name, hint="Name the column."
+                "a column name must be a non-empty string.", value=name, hint="Name the column."
             )
         try:
             data_type = dtype(kind)
@@ -82,10 +82,10 @@ def _is_values(kind: object) -> bool:
 
 def _no_columns_of_values(name: str, values: object) -> SchemaError:
     return SchemaError(
-        "a schema maps names to types, and this is a column of values.",
+        "a schema maps names to types, but this is a column of values.",
         column=name,
         value=values,
-        hint='Give rows, [{"n": 1}, {"n": 2}], or a data frame: pd.DataFrame({"n": [1, 2]}).',
+        hint='Pass rows, [{"n": 1}, {"n": 2}], or a data frame: pd.DataFrame({"n": [1, 2]}).',
     )
 
 
@@ -93,9 +93,9 @@ def _checked(columns: sch.Schema) -> sch.Schema:
     """Check that names differ in more than case, and that cells can have each type."""
     if (twins := _names_differing_in_case(columns.names)) is not None:
         raise SchemaError(
-            f"its name differs from that of {twins[0]!r} in upper and lower case alone.",
+            f"its name differs from {twins[0]!r} only in case.",
             column=twins[1],
-            hint="Databases take them for the same; give one another name.",
+            hint="Databases treat the two as the same name; rename one of them.",
         )
     for name, kind in columns.items():
         if refused := unsupported_reason(kind):
@@ -121,13 +121,13 @@ def unsupported_reason(kind: dt.DataType) -> tuple[str, str] | None:
     if isinstance(kind, dt.Struct):
         if (twins := _names_differing_in_case(kind.names)) is not None:
             return (
-                f"its fields {twins[0]!r} and {twins[1]!r} differ in upper and lower case alone.",
-                "Databases take them for the same; give one another name, or use bb.Json.",
+                f"its fields {twins[0]!r} and {twins[1]!r} differ only in case.",
+                "Databases treat the two as the same name; rename one of them, or use bb.Json.",
             )
         return next(filter(None, map(unsupported_reason, kind.fields.values())), None)
     if isinstance(kind, dt.Decimal) and (kind.precision or 0) > MAX_DIGITS:
         return (
-            f"a decimal has up to {MAX_DIGITS} digits, and {kind} has {kind.precision}.",
+            f"a decimal has up to {MAX_DIGITS} digits, but {kind} has {kind.precision}.",
             f"Use decimal({MAX_DIGITS}, {min(kind.scale or 0, MAX_DIGITS)}), or bb.String.",
         )
     if isinstance(kind, dt.Timestamp) and kind.timezone and not canonical_zone(kind.timezone):
@@ -137,19 +137,22 @@ def unsupported_reason(kind: dt.DataType) -> tuple[str, str] | None:
         )
     if isinstance(kind, dt.Interval) and kind.unit.short in VARIABLE_UNITS:
         return (
-            f"a column holds durations of a fixed length, and {kind} lasts as the calendar says.",
-            "Keep the count of months as bb.Int.",
+            (
+                f"a column holds durations of a fixed length, but the length of {kind} depends on "
+                "the calendar."
+            ),
+            "Store the number of months as bb.Int.",
         )
     if isinstance(kind, dt.GeoSpatial | dt.INET | dt.MACADDR):
         return (
-            f"a column holds no {kind}.",
-            "Keep places as text (WKT) or bytes (WKB), addresses of networks as bb.String.",
+            f"the type {kind} is not supported.",
+            "Store geometries as strings (WKT) or bytes (WKB), and network addresses as bb.String.",
         )
     if isinstance(kind, dt.Null | dt.Unknown):
         name = type(kind).__name__.lower()
         return (
-            f"a column holds no {name}.",
-            'Say its type: bb.String in a schema, ibis.null("string") in an expression.',
+            f"the type {name} is not supported.",
+            'Declare its type: bb.String in a schema, ibis.null("string") in an expression.',
         )
     return None
 
@@ -159,8 +162,8 @@ def _from_arrow(columns: object) -> sch.Schema:
 
     if not isinstance(columns, pa.Schema):
         raise SchemaError(
-            f"a {type(columns).__name__} of Arrow is no schema.",
-            hint="Give its .schema, a mapping of column names to types, or a class with fields.",
+            f"an Arrow {type(columns).__name__} is not a schema.",
+            hint="Pass its .schema, a mapping of column names to types, or a class with fields.",
         )
     if len(set(columns.names)) < len(columns.names):
         raise SchemaError(

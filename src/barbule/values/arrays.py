@@ -172,7 +172,7 @@ def _string_buffers(values: Sequence[str] | Sequence[bytes], content: bytes) -> 
     import pyarrow as pa
 
     if len(content) > _MAX_BYTES:
-        raise OverflowError("more than an array of texts holds")
+        raise OverflowError("more than an array of strings can hold")
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])
     return [pa.py_buffer(offsets), pa.py_buffer(content)]

@@ -131,7 +131,7 @@ def _convert_by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAc
 
 def _type_error(kind: dt.DataType, reason: str, row: int, value: object) -> DataError:
     return DataError(
-        f"this is no {kind}: {reason}.",
+        f"this is not a valid {kind}: {reason}.",
         row=row,
         value=value,
         hint="Correct the value, or give the column another type.",
@@ -150,7 +150,9 @@ def _first_misfit(
             arrow_array([value], target_type, nan_is_missing=True)
         except _CONVERSION_ERRORS as cause:
             return _type_error(kind, str(cause).rstrip("."), row, values[row])
-    return DataError(f"the values are no {kind}: {error}.", hint="Correct the values.")
+    return DataError(
+        f"the values cannot be converted to {kind}: {error}.", hint="Correct the values."
+    )
 
 
 def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) -> pa.Array:
@@ -169,7 +171,7 @@ def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) 
             fields.append(to_array(items, inner, library))
         except DataError as error:
             row = error.row or 0
-            reason = f"in its field {name!r} {error.message.rstrip('.')}"
+            reason = f"its field {name!r}: {error.message.rstrip('.')}"
             raise _type_error(kind, reason, row, values[row]) from error
     empty = arrow_array([record is None for record in records], pa.bool_())
     return pa.StructArray.from_arrays(fields, fields=list(arrow_type(kind)), mask=empty)
@@ -190,7 +192,7 @@ def _record_fields(value: object) -> dict[str, Any]:
         return values
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
-    raise TypeError(f"a {type(value).__name__} is no record")
+    raise TypeError(f"a {type(value).__name__} is not a record")
 
 
 def _list_array(
@@ -255,12 +257,14 @@ def _list_items(value: object, kind: dt.Array) -> list[Any] | None:
         return None
     items = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
-        raise TypeError(f"a {type(value).__name__} is no list")
+        raise TypeError(f"a {type(value).__name__} is not a list")
     items = items if isinstance(items, list) else list(items)
     if kind.length is not None and len(items) != kind.length:
         raise ValueError(f"it has {len(items)} items, not {kind.length}")
     if None in items and is_vector(kind):
-        raise ValueError(f"its item {items.index(None)} is missing, and nothing is like it then")
+        raise ValueError(
+            f"its item {items.index(None)} is NULL, so it cannot be compared by similarity"
+        )
     return items
 
 

@@ -68,6 +68,6 @@ def _refuse_duplicates(item: dict[Any, Any]) -> None:
         text = str.__str__(key) if isinstance(key, str) else json.dumps(key)
         if text in key_by_text:
             raise ValueError(
-                f"the keys {key_by_text[text]!r} and {key!r} of a dict are one key in JSON"
+                f"the keys {key_by_text[text]!r} and {key!r} of a dict are the same key in JSON"
             )
         key_by_text[text] = key

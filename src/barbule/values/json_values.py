@@ -24,7 +24,7 @@ def json_constant(value: object, kind: dt.DataType = dt.json) -> ops.Literal:
     try:
         check_keys(value)
     except ValueError as error:
-        raise ExpressionError(f"{error}.", value=value, hint="Write keys as texts.") from error
+        raise ExpressionError(f"{error}.", value=value, hint="Use strings as keys.") from error
     return ops.Literal(json.dumps(value), kind)
 
 

@@ -87,8 +87,8 @@ def _without_numpy(value: object) -> object:
         and type(value).__module__.split(".")[0] in _DATA_FRAME_LIBRARIES
     ):
         raise TypeError(  # item() would take a series of one row for its value
-            f"a {type(value).__name__} has values of rows, and a cell is one value: insert a data "
-            "frame, or a dict for each row"
+            f"a {type(value).__name__} holds values of several rows, but a cell takes one value: "
+            "insert a data frame, or a dict for each row"
         )
     return value.item()
 
@@ -99,21 +99,21 @@ def _to_string(value: object) -> str:
     elif isinstance(value, enum.Enum):
         value = value.value
     if not isinstance(value, str):
-        raise TypeError(f"a {type(value).__name__} is no text")
+        raise TypeError(f"got {type(value).__name__}, not a string")
     return value
 
 
 def _to_bool(value: object) -> bool:
     plain = _without_numpy(value)
     if not isinstance(plain, bool):
-        raise TypeError(f"a {type(value).__name__} is no bool")
+        raise TypeError(f"got {type(value).__name__}, not a bool")
     return plain
 
 
 def _to_number(value: object) -> int | float | decimal.Decimal:
     plain = _without_numpy(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float | decimal.Decimal):
-        raise TypeError(f"got {type(value).__name__}, which is no number")
+        raise TypeError(f"got {type(value).__name__}, not a number")
     return plain
 
 
@@ -123,11 +123,11 @@ def _integer_converter(kind: dt.Integer) -> Callable[[Any], int]:
     def convert(value: object) -> int:
         number = _to_number(value)
         if math.isnan(number) or math.isinf(number) or number != int(number):
-            raise ValueError(f"{value!r} is no whole number")
+            raise ValueError(f"{value!r} is not an integer")
         number = int(number)
         if not low <= number <= high:
             size = "large" if number > high else "small"
-            raise ValueError(f"{number} too {size}, it takes {low} to {high}")
+            raise ValueError(f"{number} is too {size}; the range is {low} to {high}")
         return number
 
     return convert
@@ -140,9 +140,9 @@ def _to_float(value: object) -> float:
 def _to_bytes(value: object) -> bytes:
     value = value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, str):
-        raise TypeError("a text is no bytes")
+        raise TypeError("got str, not bytes")
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError(f"a {type(value).__name__} is no bytes")
+        raise TypeError(f"got {type(value).__name__}, not bytes")
     return bytes(value)
 
 
@@ -155,9 +155,11 @@ def _decimal_converter(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
         try:
             number = decimal.Decimal(str(value if narrow else plain))
         except decimal.InvalidOperation:
-            raise ValueError(f"{value!r} is no number") from None
+            raise ValueError(f"{value!r} is not a number") from None
         if not number.is_finite():
-            raise ValueError(f"a decimal is finite, and {value!r} is not; write None for no value")
+            raise ValueError(
+                f"a decimal must be finite, but {value!r} is not; use None for a missing value"
+            )
         if integer_digits is not None:
             _check_digits(number, integer_digits, kind.scale)
         return number
@@ -174,10 +176,12 @@ def _check_digits(number: decimal.Decimal, integer_digits: int, scale: int) -> N
     _, digits, exponent = number.as_tuple()
     if number and number.adjusted() >= integer_digits:
         limit = f"at most {integer_digits} digits" if integer_digits > 0 else "no digits"
-        raise ValueError(f"{limit} before the point fit, and it has {number.adjusted() + 1}")
+        raise ValueError(
+            f"{limit} before the decimal point fit, but it has {number.adjusted() + 1}"
+        )
     if -int(exponent) > scale and any(digits[int(exponent) + scale :]):
         raise ValueError(
-            f"at most {scale} digits after the point fit, rounding would cause data loss"
+            f"at most {scale} digits after the decimal point fit; rounding would lose data"
         )
 
 
@@ -199,8 +203,8 @@ def _timestamp_converter(kind: dt.Timestamp, default: str) -> Callable[[Any], An
             return _to_timestamp(value, kind.timezone, default)
         if scale == _MICROSECOND_DIGITS:
             raise ValueError(
-                "it has nanoseconds, and the column keeps microseconds: declare it "
-                "as 'timestamp(9)', or round the value"
+                "it has nanoseconds, but the column stores microseconds: declare it as "
+                "'timestamp(9)', or round the value"
             )
         timestamp = _to_timestamp(value, None, default)
         if scale < _MICROSECOND_DIGITS:
@@ -225,7 +229,9 @@ def _nanoseconds(value: Any) -> int:
 def _to_timestamp(value: object, zone: str | None, default: str) -> datetime.datetime:
     """Read a timestamp with or without a zone; a date is midnight there."""
     if zone is not None and _has_nanoseconds(value):
-        raise ValueError("it has nanoseconds, and moments with a zone are kept in microseconds")
+        raise ValueError(
+            "it has nanoseconds, but timestamps with a time zone are stored in microseconds"
+        )
     plain = _without_numpy(value)
     if isinstance(plain, str):
         plain = datetime.datetime.fromisoformat(plain)
@@ -264,21 +270,21 @@ def _to_time(value: object) -> datetime.time:
 
 def _to_duration(value: object) -> datetime.timedelta:
     if getattr(value, "nanoseconds", 0):  # of pandas
-        raise ValueError(f"{value!r} has nanoseconds, and a duration counts microseconds")
+        raise ValueError(f"{value!r} has nanoseconds, but a duration is stored in microseconds")
     if isinstance(value, str):
         return read_duration(value)
     plain = value.to_pytimedelta() if hasattr(value, "to_pytimedelta") else _without_numpy(value)
     if not isinstance(plain, datetime.timedelta):
         raise TypeError(_mismatch_message(value, "duration"))
     if _is_numpy_datetime(value) and value != value.astype("m8[us]"):
-        raise ValueError(f"{value!r} is finer than a microsecond")
+        raise ValueError(f"{value!r} has a higher precision than microseconds")
     return plain
 
 
 def _mismatch_message(value: object, kind: str) -> str:
     if isinstance(value, int | float):  # which Arrow takes for a count since 1970
-        return f"{value!r} is a number, no {kind}"
-    return f"a {type(value).__name__} is no {kind}"
+        return f"{value!r} is a number, not a {kind}"
+    return f"got {type(value).__name__}, not a {kind}"
 
 
 def _to_uuid(value: object) -> str:

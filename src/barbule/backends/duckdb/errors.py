@@ -82,19 +82,20 @@ def translate_errors() -> Iterator[None]:
     except duckdb.InvalidInputException as error:
         raise DataError(
             f"the database cannot compute this: {first_line(error)}.",
-            hint="Correct the pattern or format, or filter out the values that it does not fit.",
+            hint="Correct the pattern or the format, or filter out the values that do not match "
+            "it.",
         ) from error
     except duckdb.ProgrammingError as error:
         raise UnsupportedError(
             f"DuckDB cannot run this expression: {first_line(error)}.",
-            hint="Correct the names and types that it is about.",
+            hint="Correct the names and types that the message mentions.",
         ) from error
     except duckdb.DataError as error:
         raise DataError(
             f"the database cannot compute this: {first_line(error)}.",
-            hint="Filter out such values first, or use try_cast() where cast() fails. What ceil(), "
-            "floor(), round() and // make of floats are whole numbers of 64 bits: "
-            "(t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x) keeps larger and infinite ones."
+            hint="Filter out such values first, or use try_cast() where cast() fails. ceil(), "
+            "floor(), round() and // of floats return 64-bit integers: (t.x.abs() < "
+            "2**53).ifelse(t.x.ceil(), t.x) keeps larger and infinite ones."
             if "INT64" in str(error)
             else "Filter out such values first, or use try_cast() where cast() fails.",
         ) from error
@@ -174,9 +175,9 @@ def _damaged_error(error: duckdb.Error, database: str) -> DiskError:
     reason = str(error).strip().splitlines()[0].rstrip(".!")
     return DiskError(
         f"{database} cannot be read: {reason}.",
-        hint="It is no database of DuckDB: check the path; or it is damaged: put back a copy of it."
+        hint="If it is not a DuckDB database, check the path. If it is damaged, restore a backup."
         if "not a valid duckdb database" in reason.lower()
-        else "Its file is damaged: put back a copy of it.",
+        else "Its file is damaged: restore a backup.",
     )
 
 
@@ -187,8 +188,8 @@ def read_only_error(path: Path | None) -> ConfigurationError:
 
 def _read_only_error(database: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{database} can only be read: its file or its folder may not be written.",
-        hint="Change their permissions, or copy it to where it may be written.",
+        f"{database} is read-only: the process may not write to its file or folder.",
+        hint="Change the permissions, or copy the database to a writable folder.",
     )
 
 
@@ -201,8 +202,8 @@ def _translated(error: duckdb.Error, database: str) -> BarbuleError | None:
         phrase in lowered for phrase in _OUT_OF_MEMORY
     ):
         return DiskError(
-            f"{database} has too little memory for this: {text}.",
-            hint="Do it in smaller parts, or with a machine that has more.",
+            f"{database} has too little memory for this operation: {text}.",
+            hint="Split the operation into smaller parts, or use a machine with more memory.",
         )
     about_disk = any(phrase in lowered for phrase in _DISK)
     if isinstance(error, duckdb.InvalidInputException) or not about_disk:

@@ -38,7 +38,7 @@ class DuckDBTransactions:
         if self._closed:
             raise ConfigurationError(
                 "the session is closed.",
-                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+                hint="Open one with bb.connect(...) and get its tables with bb.get_table(...).",
             )
         return self._database.use()
 

@@ -146,8 +146,8 @@ def _from_json_text(array: pa.Array, dtype: dt.DataType, target: pa.DataType) ->
         return pa.array(values, target)
     except (AttributeError, TypeError, ValueError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"a JSON value is no {dtype}: {error}",
-            hint="Take its parts by their paths, and cast those.",
+            f"a JSON value cannot be converted to {dtype}: {error}",
+            hint="Read its parts by their paths, and cast those.",
         ) from error
 
 

@@ -38,7 +38,7 @@ _MESSAGE = re.compile(r"ERROR:\s+(.*)")
 def nul_error() -> DataError:
     """Make the error about a string that Postgres cannot store."""
     return DataError(
-        "Postgres cannot keep a text with the character NUL (\\x00).",
+        "Postgres cannot store a string with the character NUL (\\x00).",
         hint="Remove it, or use a Binary column.",
     )
 
@@ -98,8 +98,8 @@ def translate_errors(
 def lost_connection(display_url: str) -> UnreachableError:
     """Make the error about a lost connection."""
     return UnreachableError(
-        f"the connection to {display_url} is lost, and with it what was not committed.",
-        hint="See that the server runs; the next use connects again.",
+        f"the connection to {display_url} was lost; uncommitted changes were rolled back.",
+        hint="Check that the server runs; the next operation reconnects.",
     )
 
 
@@ -117,9 +117,9 @@ def _translated(state: str, reason: str) -> BarbuleError | None:
     if state[:2] in {"21", "22", "23"}:
         return DataError(
             f"the database cannot compute this: {reason}.",
-            hint="Filter out such values first. What ceil(), floor(), round() and // make of "
-            "floats are whole numbers of 64 bits: (t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x) "
-            "keeps larger and infinite ones."
+            hint="Filter out such values first. ceil(), floor(), round() and // of floats return "
+            "64-bit integers: (t.x.abs() < 2**53).ifelse(t.x.ceil(), t.x) keeps larger and "
+            "infinite ones."
             if "bigint" in reason
             else "Filter out such values first.",
         )
@@ -127,12 +127,12 @@ def _translated(state: str, reason: str) -> BarbuleError | None:
         return _unsupported(reason)
     if state[:2] == "54":
         return UnsupportedError(
-            f"this is too large for Postgres: {reason}.",
-            hint="Use fewer or smaller columns, in several tables.",
+            f"a row or value is too large for Postgres: {reason}.",
+            hint="Use fewer or smaller columns, or split them over several tables.",
         )
     if state in {"55P03", "40P01"}:
         return LockedError(
-            f"another process keeps what this needs: {reason}.",
-            hint="Wait until its work is done, or raise lock_timeout.",
+            f"another process holds a lock that this operation needs: {reason}.",
+            hint="Wait until it has finished, or raise lock_timeout.",
         )
     return None

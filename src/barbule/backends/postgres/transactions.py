@@ -152,7 +152,7 @@ class PostgresTransactions:
     def _commit(self, connection: Connection, *, read_only: bool) -> None:
         if connection.failed:  # COMMIT would roll back silently
             raise DataError(
-                "a statement of this transaction has failed, so nothing of it is kept.",
+                "a statement of this transaction failed, so the transaction was rolled back.",
                 hint="See the error before this one.",
             )
         try:

@@ -99,7 +99,7 @@ class Budget:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ConfigurationError(
-                    f"{cap} is a number, 0 or above.", value=value, hint=f"budget({cap}=10)."
+                    f"{cap} must be a number of 0 or above.", value=value, hint=f"budget({cap}=10)."
                 )
         self.name = name
         self._spent: dict[str, float] = dict.fromkeys(CAPS, 0)
@@ -223,7 +223,8 @@ class Budget:
         spent = str(self)[1:-1]
         return BudgetError(
             f"{spent} spent; this call was not made.",
-            hint='Raise it, or compute what is left later: recompute(column, where="deferred").',
+            hint="Raise the budget, or compute the deferred cells later: recompute(column, "
+            'where="deferred").',
         )
 
 

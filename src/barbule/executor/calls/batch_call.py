@@ -280,7 +280,7 @@ class BatchCall:
         """Return the arguments of a function around which the planner puts no inner calls."""
         arguments = self.arguments(row)
         if arguments is None:
-            raise AssertionError(f"{self.function.name} is called around another call")
+            raise AssertionError(f"{self.function.name} takes the result of another call")
         return arguments
 
     @property
@@ -295,7 +295,7 @@ class BatchCall:
         try:
             return self._store_media(value)
         except BarbuleError as error:
-            error.message = f"{self.function.name} returned a wrong value: {error.message}"
+            error.message = f"{self.function.name} returned an invalid value: {error.message}"
             error.value = value if error.value is None else error.value
             raise
 
@@ -306,7 +306,7 @@ class BatchCall:
         return ReplayError(
             f"{self.function.name}: this call is not in the recording {str(recording.path)!r}.",
             value=row if len(row) != 1 else row[0],
-            hint="Record it, with the network, by: with bb.record(path).",
+            hint="Record it while the network is available: with bb.record(path): ...",
         )
 
     def failure(
@@ -352,7 +352,7 @@ class BatchCall:
             row=row,
             rows=rows,
             value=_row_arguments(self.template, self.rows[position]) if row_count == 1 else None,
-            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
+            hint="Fix the function or the value, or set on_error='null' to leave such cells NULL.",
         ) from error
 
     def leaves_cell_empty(self, error: Exception) -> bool:

@@ -85,5 +85,5 @@ class InnerFailure(Exception):  # noqa: N818 - it carries an error
         return FunctionError(
             f"{self._function_name} failed: {type(self.raised).__name__}: "
             f"{message_of(self.raised)}.",
-            hint="Mend the function or the value; on_error='null' leaves such cells empty.",
+            hint="Fix the function or the value, or set on_error='null' to leave such cells NULL.",
         )

@@ -68,8 +68,8 @@ class Gpus:
         """
         if share > self.count:
             raise UnsupportedError(
-                f"{function} needs {share:g} GPU, and this machine has {self.count}.",
-                hint="Call it where there are enough, or leave resources= out.",
+                f"{function} needs {share:g} GPU, but this machine has {self.count}.",
+                hint="Run it on a machine with enough GPUs, or remove resources=.",
             )
         with self._changed:
             self._changed.wait_for(lambda: self._held_share + share <= self.count + _ROUNDING_ERROR)

@@ -82,8 +82,9 @@ def query_html(source: QuerySource, query: ir.Table) -> str:
     if query.op().find(CALLING_NODES):
         return _framed(
             _head(query.schema()),
-            note="This query calls functions, so it is not run to be shown: <code>.collect()</code>"
-            " runs it, <code>.explain()</code> says what it asks.",
+            note="This query calls functions, so the preview does not run it. "
+            "<code>.collect()</code> runs it; <code>.explain()</code> shows the calls that "
+            "it would make.",
             escaped=True,
         )
     return rows_html(first_rows(source, query), source.library)

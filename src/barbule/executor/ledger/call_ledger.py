@@ -318,7 +318,7 @@ class CallLedger:
             with suppress(UnreachableError):
                 self.retry_writes()
         except BarbuleError as error:
-            _LOG.warning("answers that were computed are not in the call ledger: %s", error)
+            _LOG.warning("computed answers could not be written to the call ledger: %s", error)
         finally:
             self.writer.shutdown()
             self._backend.disconnect()

@@ -63,7 +63,7 @@ class Recording:
         elif self.replays:
             raise ReplayError(
                 f"there is no recording {str(self.path)!r}.",
-                hint="Make it, with the network, by: with bb.record(path).",
+                hint="Create it while the network is available: with bb.record(path): ...",
             )
         self._tokens.append(_CURRENT.set(self))
         return self
@@ -102,8 +102,8 @@ class Recording:
             rows = table.select(["key", "answer"]).to_pylist() and table.to_pylist()
         except (pa.ArrowException, KeyError, OSError) as error:
             raise ReplayError(
-                f"{str(self.path)!r} is no recording: {str(error).splitlines()[0]}",
-                hint="Give a file that bb.record(path) has written.",
+                f"{str(self.path)!r} is not a recording: {str(error).splitlines()[0]}",
+                hint="Pass a file that bb.record(path) wrote.",
             ) from error
         self._rows = {row["key"]: row for row in rows}
 

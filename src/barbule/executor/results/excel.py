@@ -95,18 +95,18 @@ def _checked(text: str, name: str, row: int | None) -> str:
     if invalid is None and len(text) <= _MAX_CHARACTERS:
         return text
     problem = (
-        f"a cell of Excel holds at most {_MAX_CHARACTERS:,} characters, and this text has "
+        f"an Excel cell holds at most {_MAX_CHARACTERS:,} characters, and this string has "
         f"{len(text):,}"
         if invalid is None
-        else f"Excel has no way to write the character U+{ord(invalid[0]):04X}"
+        else f"Excel cannot store the character U+{ord(invalid[0]):04X}"
     )
     raise DataError(
         f"{problem}.",
         column=name,
         row=row,
         value=text[:100],
-        hint="Leave the column out by drop(), shorten or replace its texts, or write "
-        "another form: to_parquet() takes all of them.",
+        hint="Remove the column with drop(), shorten or replace its strings, or write another "
+        "format: to_parquet() stores any string.",
     )
 
 

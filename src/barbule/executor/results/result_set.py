@@ -42,8 +42,8 @@ class _Row(dict[str, Any]):
 
     def _refuse(self, *_arguments: object, **_keywords: object) -> NoReturn:
         raise ExpressionError(
-            "a result does not change: the next look at the row would show what it was.",
-            hint="Change a copy, dict(rows[0]), or the table by update().",
+            "a result is read-only.",
+            hint="Change a copy, dict(rows[0]), or change the table with update().",
         )
 
     __setitem__ = __delitem__ = __ior__ = _refuse
@@ -61,12 +61,12 @@ class _Row(dict[str, Any]):
                 raise AttributeError(name)
             if name in self:
                 raise ColumnNotFoundError(
-                    f"the value of a column is no attribute of a row: {name!r}.",
+                    f"a column is not an attribute of a row: {name!r}.",
                     hint=f"Write row[{name!r}].",
                 )
             raise ColumnNotFoundError(
                 f"a row has no attribute {name!r}.",
-                hint=one_of(name, self, 'Its values are read by row["name"]; it has'),
+                hint=one_of(name, self, 'Read its values with row["name"]; its columns are'),
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -84,11 +84,11 @@ def _python_values(table: pa.Table, name: str, first: int) -> list[Any]:
                 value.as_py()
             except (OverflowError, ValueError) as error:
                 raise DataError(
-                    f"Python has no such {value.type}: {error}.",
+                    f"a {value.type} value does not fit in a Python object: {error}.",
                     column=name,
                     row=row,
-                    hint="Days and moments of Python lie in the years 1 to 9999: filter such rows "
-                    "out, or read them by .to_pyarrow().",
+                    hint="Python dates and datetimes cover the years 1 to 9999: filter such rows "
+                    "out, or read them with .to_pyarrow().",
                 ) from error
         raise
 
@@ -144,21 +144,22 @@ class ResultSet(Sequence[dict[str, Any]]):
             attributes = [name for name in dir(type(self)) if not name.startswith("_")]
             if name in _QUERY_METHODS:
                 raise ColumnNotFoundError(
-                    f"{name}() is a verb of queries, and a result has run.",
-                    hint=f"Ask the query for it, before .collect(): t.{name}(...). Rows of a "
-                    "result are rows[0] and rows[:10], and bb.create_table(name, rows) makes a "
-                    "table of them.",
+                    f"{name}() is a method of queries, not of results.",
+                    hint=f"Call it on the query, before .collect(): t.{name}(...). Read rows of a "
+                    "result with rows[0] or rows[:10]; bb.create_table(name, rows) creates "
+                    "a table from them.",
                 )
             if name in self.columns:
                 raise ColumnNotFoundError(
-                    f"a column is no attribute of a result: {name!r}.",
+                    f"a column is not an attribute of a result: {name!r}.",
                     hint=f"Write rows[{name!r}] for the list of its values, rows[0][{name!r}] for "
                     "the first.",
                 )
             raise ColumnNotFoundError(
                 f"a result has no attribute {name!r}.",
-                hint=f"{did_you_mean(name, [*attributes, *self.columns])} Columns are read by "
-                f'rows["name"], rows by rows[0]; it has {", ".join(self.columns)}.'.lstrip(),
+                hint=f"{did_you_mean(name, [*attributes, *self.columns])} Read columns with "
+                'rows["name"] and rows with rows[0]; its columns are '
+                f"{', '.join(self.columns)}.".lstrip(),
             )
 
     def __len__(self) -> int:
@@ -199,9 +200,9 @@ class ResultSet(Sequence[dict[str, Any]]):
             name = self.columns[name]
         if not hasattr(row, "__index__") or not isinstance(name, str):
             raise ExpressionError(
-                "a cell of a result has a row and a column.",
+                "the key of a cell must be a row number and a column name.",
                 value=key,
-                hint=f'Write rows[0, "name"]; it has {", ".join(self.columns)}.',
+                hint=f'Write rows[0, "name"]; the columns are {", ".join(self.columns)}.',
             )
         return row, name
 

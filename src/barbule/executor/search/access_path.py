@@ -45,7 +45,7 @@ class AccessPath:
     def __str__(self) -> str:
         descriptions = {
             "memory": "compared exactly with vectors in memory",
-            "index": f"asked of the index, {self.index_rows} rows",
+            "index": f"found by the index, {self.index_rows} rows",
             "database": "compared exactly by the database",
         }
         return f"{descriptions[self.name]}: {self.reason}"
@@ -85,8 +85,8 @@ def choose_access_path(
     if fits_in_memory and scan_ms <= max(_EXACTNESS_MS, index_ms):
         return AccessPath("memory", f"{size}, about {scan_ms:.1f} ms")
     if index_rows <= _MAX_INDEX_ROWS and has_index():
-        checked = "" if qualifying is None else ", each checked"
+        checked = "" if qualifying is None else ", each row checked"
         return AccessPath("index", f"{size}{checked}, about {index_ms:.1f} ms", index_rows)
     if fits_in_memory:
-        return AccessPath("memory", f"{size}, and the index cannot be asked for so many")
-    return AccessPath("database", f"{size}, which are too many to be kept in memory")
+        return AccessPath("memory", f"{size}, too many results for the index")
+    return AccessPath("database", f"{size}, too many vectors to keep in memory")

@@ -58,7 +58,8 @@ def index_over(
         return indexes[0]
     if indexes:
         raise ExpressionError(
-            f"it has several embedding indexes: {', '.join(index.name for index in indexes)}.",
+            "the column has several embedding indexes: "
+            f"{', '.join(index.name for index in indexes)}.",
             table=record.name,
             column=column,
             hint="Name one: similarity(query, index=...).",
@@ -66,19 +67,19 @@ def index_over(
     if name is not None:
         existing = [index.name for index in indexes_over(record, column, None, read)]
         raise ColumnNotFoundError(
-            f"it has no embedding index {name!r}.",
+            f"the column has no embedding index {name!r}.",
             table=record.name,
             column=column,
-            hint=f"It has {', '.join(map(repr, existing)) or 'none'}.",
+            hint=f"Its indexes: {', '.join(map(repr, existing)) or 'none'}.",
         )
     searched = record.column(column)
     is_vector = searched is not None and isinstance(searched.dtype, dt.Array)
     function = "" if is_vector else ", embedding=..."
     raise ExpressionError(
-        "it has no embedding index.",
+        "the column has no embedding index.",
         table=record.name,
         column=column,
-        hint=f'Make one by add_embedding_index("{column}"{function}).',
+        hint=f'Create one with add_embedding_index("{column}"{function}).',
     )
 
 

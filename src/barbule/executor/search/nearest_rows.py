@@ -329,15 +329,15 @@ def check_query_vector(vector: Vector, searched: SearchedIndex) -> None:
     if comparable(vector[None], searched.metric)[0]:  # type: ignore[arg-type]
         return
     if comparable(vector[None], "ip")[0]:
-        problem = "is zero and has no cosine"
+        problem = "is zero and has no cosine distance"
     elif np.isfinite(vector).all():
-        problem = "holds far too large numbers"
+        problem = "holds numbers that are too large"
     else:
         problem = "holds NaN or an infinite number"
     raise ExpressionError(
-        f"the vector of what is searched for {problem}.",
+        f"the query vector {problem}.",
         table=searched.table,
-        hint=f"Check the query, or what the function of the index {searched.index!r} "
+        hint=f"Check the query, or the vector that the function of the index {searched.index!r} "
         "returns for it.",
     )
 

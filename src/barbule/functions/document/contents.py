@@ -209,7 +209,8 @@ def page_image(document: File, page: int = 1, dpi: float = 150.0) -> object:
     format_name = validate_document(Path(document))
     if format_name != "pdf":
         raise UnsupportedError(
-            f"{document} is a {format_name.upper()} file, and only pages of PDFs can be drawn.",
+            f"{document} is a {format_name.upper()} file, and only the pages of PDF files can be "
+            "rendered.",
             hint="Save it as PDF.",
         )
     return draw_page(Path(document), page, dpi)

@@ -28,8 +28,8 @@ def check_encoding(encoding: object) -> None:
 
     if encoding is not None and (not isinstance(encoding, str) or codec_of(encoding) is None):
         raise ConfigurationError(
-            f"encoding {encoding!r} is not known.",
-            hint='Give the name of an encoding, such as "utf-8", "cp1252" or "shift_jis".',
+            f"the encoding {encoding!r} is not supported.",
+            hint='Pass the name of an encoding, such as "utf-8", "cp1252" or "shift_jis".',
         )
 
 
@@ -73,8 +73,8 @@ def readable(
     content = read_document(Path(path), ReadingOptions(bool(ocr), skip_tags, encoding))
     if ocr is None and not content.blocks and content.scanned:
         raise MediaError(
-            f"{path} is a scan: its pages are pictures without text.",
-            hint="Give ocr=True to recognise the text (it needs 'barbule[ocr]'), "
-            "or ocr=False to leave it without text.",
+            f"{path} is a scan: its pages are images without text.",
+            hint="Pass ocr=True to recognise the text (this needs 'barbule[ocr]'), or ocr=False "
+            "to return no text.",
         )
     return content

@@ -142,7 +142,7 @@ def _load_detector(source: ModelSource) -> tuple[Any, Any]:
     reader = transformers.AutoImageProcessor.from_pretrained(source.name, **source.options)
     if not hasattr(reader, "post_process_object_detection"):
         raise ModelError(
-            f"the model {source.name!r} finds no objects.",
+            f"the model {source.name!r} does not detect objects.",
             hint=f"Choose a detector, such as {_DETR!r}.",
         )
     return load_network("AutoModelForObjectDetection", source), reader

@@ -140,7 +140,7 @@ def _modality_error(body: Callable[..., Any], takes: str, actual: object) -> Exp
     return ExpressionError(
         f"huggingface.{body.__name__} takes {modalities}.",
         value=str(actual),
-        hint="Give it a column of these.",
+        hint="Pass a column of that type.",
     )
 
 
@@ -163,14 +163,15 @@ def _prepared(
                 raise _modality_error(body, takes, value.type())
         elif _varies(value):
             raise ExpressionError(
-                f"huggingface.{short_name}: {name} is the same for all rows.",
-                hint="Give a plain value, and make a column for each value where it differs.",
+                f"huggingface.{short_name}: {name} must be the same for all rows.",
+                hint="Pass a plain value; add one column for each value if you need several.",
             )
     prepared = {name: value for name, value in arguments.items() if value is not None}
     model_id = prepared.get("model_id")
     if not isinstance(model_id, str | Path) or not str(model_id):
         raise ExpressionError(
-            f"huggingface.{short_name}: model_id names a model of the hub or is a folder.",
+            f"huggingface.{short_name}: model_id must be the name of a model on the hub or a "
+            "folder.",
             value=model_id,
             hint="Give model_id='owner/name' or model_id='path/to/folder'.",
         )
@@ -189,7 +190,7 @@ def _check_labels(short_name: str, labels: object) -> None:
     )
     if not is_valid:
         raise ExpressionError(
-            f"huggingface.{short_name}: labels are a list of different texts.",
+            f"huggingface.{short_name}: labels must be a list of distinct strings.",
             value=labels,
             hint="['cat', 'dog'].",
         )
@@ -255,8 +256,8 @@ def load_network(
     ]
     if missing:
         raise ModelError(
-            f"the model {source.name!r} has no weights for this function: {missing[0]} and "
-            f"{len(missing) - 1} more are missing.",
-            hint="Choose a model that was trained for it.",
+            f"the model {source.name!r} does not have the weights that this function needs: "
+            f"{missing[0]} and {len(missing) - 1} more are missing.",
+            hint="Choose a model that was trained for this task.",
         )
     return model

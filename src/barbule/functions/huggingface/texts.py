@@ -116,8 +116,8 @@ def _tokenized(
 def _conversation(reader: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> str:
     if not reader.chat_template:
         raise ConfigurationError(
-            "the model was not made for conversations: it has no chat template.",
-            hint="Give texts, or choose an instruct model.",
+            "the model is not a chat model: it has no chat template.",
+            hint="Pass plain strings, or choose an instruct model.",
         )
     return reader.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
@@ -231,10 +231,10 @@ def _languages(
         token = None
     if token in {None, reader.unk_token_id}:
         raise ConfigurationError(
-            "the model does not know this language.",
+            "the model does not support this language.",
             value=target,
-            hint="Name it in the model's own words; its page lists them. A model for two "
-            "languages takes none.",
+            hint="Use the model's own name for the language; the model's page lists them. A "
+            "model for a single pair of languages takes no language.",
         )
     return texts, {"forced_bos_token_id": token}
 

@@ -52,8 +52,8 @@ def _sentence_type(arguments: Mapping[str, Any]) -> dt.DataType:
         length = next((config[name] for name in names if name in config), 0)
     if not length:
         raise ModelError(
-            f"the model {model_id!r} does not say how long its vectors are.",
-            hint="Choose a model of sentence-transformers, or a transformer for texts.",
+            f"the model {model_id!r} does not declare the length of its vectors.",
+            hint="Choose a sentence-transformers model, or a text transformer.",
         )
     return Vector(int(length))
 
@@ -198,7 +198,7 @@ def _layer(kind: str, source: ModelSource, folder: str) -> Callable[..., Any]:
     if kind == "Dense":
         return _dense(source, folder)
     raise UnsupportedError(
-        f"the model {source.name!r} has a part {kind!r}, which is not known here.",
+        f"the model {source.name!r} has a module {kind!r}, which is not supported.",
         hint="Write a @bb.udf class that loads it with sentence-transformers.",
     )
 
@@ -213,7 +213,7 @@ class _Pooling:
         self._modes = _pooling_modes(config)
         if unknown := set(self._modes) - set(_POOLING.values()):
             raise UnsupportedError(
-                f"the model pools its tokens by {unknown.pop()!r}, which is not known here.",
+                f"the model uses the pooling {unknown.pop()!r}, which is not supported.",
                 hint="Write a @bb.udf class that loads it with sentence-transformers.",
             )
 
@@ -254,7 +254,7 @@ def _dense(source: ModelSource, folder: str) -> Callable[..., Any]:
     activation = activation_path.rsplit(".", 1)[-1]
     if not isinstance(activation_class := getattr(torch.nn, activation, None), type):
         raise UnsupportedError(
-            f"the model {source.name!r} has an unknown activation {activation!r}.",
+            f"the model {source.name!r} has the activation {activation!r}, which is not supported.",
             hint="Write a @bb.udf class that loads it with sentence-transformers.",
         )
     from safetensors.torch import load_file
@@ -279,8 +279,8 @@ def _clip_type(arguments: Mapping[str, Any]) -> dt.DataType:
         length = text_config.get("projection_size") or text_config.get("hidden_size")
     if length is None:
         raise ModelError(
-            f"the model {arguments['model_id']!r} does not say how long its vectors are.",
-            hint="Choose a model that has texts and images in one space, such as "
+            f"the model {arguments['model_id']!r} does not declare the length of its vectors.",
+            hint="Choose a model that embeds text and images into one space, such as "
             "'openai/clip-vit-base-patch32'.",
         )
     return Vector(int(length))
@@ -338,8 +338,8 @@ def load_clip(source: ModelSource) -> tuple[Any, Any]:
     model = load_network("AutoModel", source)
     if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
         raise ModelError(
-            f"the model {source.name!r} ({model.config.model_type}) does not have texts and images "
-            "in one space.",
+            f"the model {source.name!r} ({model.config.model_type}) does not embed text and "
+            "images into one space.",
             hint="Choose a CLIP or SigLIP model.",
         )
     return model, transformers.AutoProcessor.from_pretrained(source.name, **source.options)
@@ -391,8 +391,8 @@ def _load_pairs(source: ModelSource) -> tuple[Any, Any]:
     model = load_network("AutoModelForSequenceClassification", source)
     if model.config.num_labels != 1:
         raise ModelError(
-            f"the model {source.name!r} tells {model.config.num_labels} classes apart; a score has "
-            "one output.",
+            f"the model {source.name!r} has {model.config.num_labels} output classes; a score "
+            "needs a model with one output.",
             hint="Choose a cross encoder, or huggingface.text_classification for classes.",
         )
     return model, transformers.AutoTokenizer.from_pretrained(source.name, **source.options)

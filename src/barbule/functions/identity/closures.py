@@ -91,13 +91,13 @@ class Closure:
     def _refusal(self, error: Unidentified) -> ExpressionError:
         kind = type(error.value)
         return ExpressionError(
-            f"the function {qualified_name(self._function)} closes over {error.path!r}, and "
-            f"what this is, of the type {kind.__module__}.{kind.__qualname__}, cannot be "
-            "identified: what the function computes could not be told from what another of its "
-            "name computes.",
-            hint='Say it by version="1", another one for each such function and whenever its '
-            "results change; or make it of what can be identified: texts, numbers, tables, "
-            "functions, and objects that hold these.",
+            f"the function {qualified_name(self._function)} closes over {error.path!r}, an object "
+            f"of type {kind.__module__}.{kind.__qualname__} that has no stable identity: results "
+            "of this function could not be distinguished from those of another function of the "
+            "same name.",
+            hint='Pass version="1", with a different version for each such function and whenever '
+            "its results change; or close over values with a stable identity: strings, "
+            "numbers, tables, functions, and objects that hold these.",
         )
 
 

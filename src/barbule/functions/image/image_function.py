@@ -105,7 +105,7 @@ def member(enumeration: type[E], value: object) -> E:
         return enumeration(value)
     members = {choice.name: choice for choice in enumeration}
     if value.upper() not in members:
-        raise ValueError(f"{value!r} is none of {', '.join(members)}")
+        raise ValueError(f"{value!r} is not one of {', '.join(members)}")
     return members[value.upper()]
 
 

@@ -110,7 +110,7 @@ def _filter_of(value: Any) -> Any:
     name, *options = value
     kind = getattr(ImageFilter, name, None)
     if kind is None or not hasattr(kind, "filter"):
-        raise ValueError(f"{name!r} is no filter of PIL.ImageFilter")
+        raise ValueError(f"{name!r} is not a filter of PIL.ImageFilter")
     return kind(**_options(kind, options[0])) if options else kind()
 
 
@@ -147,7 +147,7 @@ def enhance(image: Picture, enhancer: str, factor: float) -> Picture:
     from PIL import ImageEnhance
 
     if enhancer.capitalize() not in _ENHANCERS:
-        raise ValueError(f"{enhancer!r} is none of {', '.join(_ENHANCERS)}")
+        raise ValueError(f"{enhancer!r} is not one of {', '.join(_ENHANCERS)}")
     enhanced: Picture = getattr(ImageEnhance, enhancer.capitalize())(image).enhance(factor)
     return enhanced
 

@@ -91,8 +91,8 @@ def _prepare_chat(arguments: dict[str, Any]) -> dict[str, Any]:
     response_format = arguments.get("response_format")
     if structured_output.is_schema_class(response_format):
         if (count := arguments.get("n", 1)) != 1:
-            hint = "Leave n out."
-            raise ExpressionError("a structured answer is one answer.", value=count, hint=hint)
+            hint = "Remove n."
+            raise ExpressionError("structured output returns one answer.", value=count, hint=hint)
         arguments["response_format"] = structured_output.store_schema(response_format)
     return arguments
 

@@ -134,7 +134,7 @@ def _media_type(value: Any) -> str | None:
     if isinstance(dtype, dt.Array) and isinstance(dtype.value_type, Media):
         raise ExpressionError(
             "a list of media cannot be sent to a model.",
-            hint="Unnest the column, or name its items one by one.",
+            hint="Unnest the column, or pass its items one by one.",
         )
     return next((name for kind, name in _MEDIA_TYPES.items() if isinstance(dtype, kind)), None)
 
@@ -235,8 +235,8 @@ async def _part(
         return await asyncio.to_thread(_document_part, client, model, path, api)
     if api == "anthropic":
         raise UnsupportedError(
-            f"Anthropic's form of messages has no place for {media_type}.",
-            hint=f"Ask with chat_completions, and a model that takes {media_type}.",
+            f"Anthropic's message format does not support {media_type}.",
+            hint=f"Use chat_completions with a model that takes {media_type}.",
         )
     content = await asyncio.to_thread(path.read_bytes)
     encoded = base64.b64encode(content).decode()
@@ -296,8 +296,9 @@ def _document_part(client: ModelClient, model: str, path: Path, api: Api) -> dic
         document = read_document(path)
         if document.scanned and not document.blocks:
             raise MediaError(
-                f"{path} is a scan: its pages are pictures without text, and {model} takes no PDF.",
-                hint="Ask a model that takes PDFs, or about the recognised text: "
+                f"{path} is a scan: its pages are images without text, and {model} does not take "
+                "PDF files.",
+                hint="Use a model that takes PDF files, or send the recognised text: "
                 "bb.functions.document.text(t.doc, ocr=True), which needs 'barbule[ocr]'.",
             )
         return {"type": "text", "text": "\n\n".join(block.text for block in document.blocks)}

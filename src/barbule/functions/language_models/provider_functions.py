@@ -118,8 +118,8 @@ async def embeddings(
 
 def _no_vector(model: str) -> ModelError:
     return ModelError(
-        f"model {model!r}: it gave no vector for this text.",
-        hint="Look whether the text is empty, or longer than the model takes.",
+        f"model {model!r}: it returned no vector for this text.",
+        hint="Check whether the text is empty or longer than the model's limit.",
     )
 
 
@@ -130,9 +130,10 @@ def _vector_type(provider: Provider, arguments: Arguments) -> dt.DataType:
         length = vector_length(provider.qualified(model, "embed"))
     if length is None:
         raise ExpressionError(
-            "how long the vectors of this model are is not known.",
+            "the length of this model's vectors is unknown.",
             value=model,
-            hint="Say it with length=768, or ask the model for a length with dimensions=768.",
+            hint="Pass the length with length=768, or request a length from the model with "
+            "dimensions=768.",
         )
     return Vector(length)
 
@@ -268,7 +269,7 @@ def _prepare_image(arguments: dict[str, Any]) -> dict[str, Any]:
         raise ExpressionError(
             "a cell holds one image.",
             value=arguments["n"],
-            hint="Leave n out, and add a column for each image.",
+            hint="Remove n, and add a column for each image.",
         )
     return arguments
 
@@ -311,9 +312,9 @@ def _prepare_sound(arguments: dict[str, Any]) -> dict[str, Any]:
     if not message_content.is_marked(marked) or marked["media"] not in {"audio", "video"}:
         dtype = marked.type() if isinstance(marked, ir.Expr) else type(marked).__name__
         raise ExpressionError(
-            "a transcription is made of a sound.",
+            "a transcription takes an audio file.",
             value=str(dtype),
-            hint="Give a column of the type bb.Audio.",
+            hint="Pass a column of type bb.Audio.",
         )
     return {**arguments, "audio": marked}
 

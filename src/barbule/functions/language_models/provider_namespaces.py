@@ -35,10 +35,10 @@ _INPUTS = {
     "chat": "conversations",
     "embed": "texts to embed",
     "image": "prompts for images",
-    "transcribe": "sounds to write down",
-    "speak": "texts to read aloud",
-    "moderate": "texts to judge",
-    "rerank": "documents to order",
+    "transcribe": "audio to transcribe",
+    "speak": "texts to speak",
+    "moderate": "texts to moderate",
+    "rerank": "documents to rerank",
 }
 
 
@@ -179,9 +179,9 @@ def _prepare(
         prefix, _, model_name = model.partition("/")
         if not (prefix and model_name):
             raise ExpressionError(
-                f"{provider.name}.{name}: the model names no provider.",
+                f"{provider.name}.{name}: the model name has no provider prefix.",
                 value=model,
-                hint=f"Write it with its prefix, like 'openai/{model}'.",
+                hint=f"Write it with the prefix, for example 'openai/{model}'.",
             )
         target = provider_of(prefix) or provider
     if not target.answers(template.kind):
@@ -191,13 +191,14 @@ def _prepare(
             if other.answers(template.kind) and other.name != ANY_PROVIDER
         ]
         raise UnsupportedError(
-            f"{target.name} has no {name}: LiteLLM brings it no {_INPUTS[template.kind]}.",
+            f"{target.name} does not support {name}: LiteLLM does not send it "
+            f"{_INPUTS[template.kind]}.",
             hint=f"These have: {', '.join(names)}.",
         )
     if model is None:
         example = "openai/gpt-4o-mini" if provider.name == ANY_PROVIDER else "…"
         raise ExpressionError(
-            f"{provider.name}.{name}: which model is not said.", hint=f"Add model={example!r}."
+            f"{provider.name}.{name}: no model is given.", hint=f"Add model={example!r}."
         )
     prepared = {"model": model, **template.prepare(options)}
     _check_parameters(provider, target, name, template, prepared)
@@ -219,8 +220,7 @@ def _check_parameters(
     for parameter in extra:
         if parameter in RESERVED:
             raise ExpressionError(
-                f"{provider.name}.{name}: the parameter {parameter!r} cannot be passed with a "
-                "call.",
+                f"{provider.name}.{name}: the parameter {parameter!r} cannot be passed to a call.",
                 hint=RESERVED[parameter].format(provider=target.name),
             )
     model = prepared["model"]
@@ -233,5 +233,5 @@ def _check_parameters(
         raise ExpressionError(
             f"{provider.name}.{name}: {qualified or 'the model'} takes no parameter {parameter!r}.",
             hint=(f"Did you mean {suggestion!r}? " if suggestion else "")
-            + "What a server takes that LiteLLM does not know goes into extra_body={...}.",
+            + "Pass parameters that LiteLLM does not support in extra_body={...}.",
         )

@@ -66,18 +66,19 @@ async def ask(
         except BudgetError as error:
             # It is paid for, and would be again if the cell were only put off.
             raise ModelError(
-                f"model {model!r}: its answer is no {schema.name}: {fault}; and the budget has no "
-                "room for a second question.",
-                hint="Raise the budget, and then: recompute(column, errors_only=True).",
+                f"model {model!r}: its answer is not a valid {schema.name}: {fault}; the budget "
+                "does not allow a repair request.",
+                hint="Raise the budget, and run recompute(column, errors_only=True).",
             ) from error
         reply = Reply(second.value, _sum(reply.usage, second.usage), second.headers)
         try:
             return schema.parse(answer_text(reply, model)), reply
         except ValueError as error:
             failure = ModelError(
-                f"model {model!r}: after one repair its answer still is no {schema.name}: "
-                f"{_explain(error)}.",
-                hint="Say in the schema or the prompt what is expected, or take a stronger model.",
+                f"model {model!r}: after one repair request its answer is still not a valid "
+                f"{schema.name}: {_explain(error)}.",
+                hint="Describe the expected answer in the schema or the prompt, or use a "
+                "stronger model.",
             )
     raise failure
 
@@ -126,7 +127,7 @@ def answer_text(reply: Reply, model: str) -> str:
         When the model refused, or was cut off.
     """
     if not reply.value["choices"]:
-        raise _no_answer(model, "it gave no answer")
+        raise _no_answer(model, "it returned no answer")
     choice = reply.value["choices"][0]
     text = choice["message"]["content"] or ""
     if refusal := choice["message"].get("refusal"):
@@ -135,13 +136,13 @@ def answer_text(reply: Reply, model: str) -> str:
         )
     if choice["finish_reason"] == "content_filter":
         raise ModelError(
-            f"model {model!r}: the provider withheld the answer for its content.",
+            f"model {model!r}: the provider withheld the answer because of its content.",
             hint="Change the prompt: the provider refuses its content.",
         )
     if choice["finish_reason"] == "length":
         raise ModelError(
             f"model {model!r}: the answer was cut off after {len(text)} characters.",
-            hint="Raise max_tokens, or ask for less.",
+            hint="Raise max_tokens, or request a shorter answer.",
         )
     return text
 
@@ -163,16 +164,16 @@ def require_answer(reply: Reply, model: str) -> Reply:
     else:
         choices = reply.value["choices"]
         if not choices:
-            raise _no_answer(model, "it gave no answer (`choices` is empty)")
+            raise _no_answer(model, "it returned no answer (`choices` is empty)")
         if any(_has_content(choice["message"]) for choice in choices):
             return reply
         reason = choices[0]["finish_reason"]
     if reason in _CUT_OFF:
         raise ModelError(
             f"model {model!r}: the answer was cut off before its first character.",
-            hint="Raise max_tokens, or ask for less.",
+            hint="Raise max_tokens, or request a shorter answer.",
         )
-    ending = "" if reason is None else f", and ended with {reason!r}"
+    ending = "" if reason is None else f"; finish reason {reason!r}"
     raise _no_answer(model, f"its answer is empty (`content` is null{ending})")
 
 
@@ -186,7 +187,7 @@ def _has_content(message: Mapping[str, Any]) -> bool:
 def _no_answer(model: str, reason: str) -> ModelError:
     return ModelError(
         f"model {model!r}: {reason}.",
-        hint="Change the prompt or the model, or ask again: recompute(column, errors_only=True).",
+        hint="Change the prompt or the model, or call again: recompute(column, errors_only=True).",
     )
 
 

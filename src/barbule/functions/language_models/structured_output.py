@@ -89,7 +89,7 @@ class OutputSchema:
                 return self.read(candidate)
             except ValueError as error:  # pydantic's errors are ValueErrors
                 first_error = first_error or error
-        raise first_error or ValueError("there is no JSON in it")
+        raise first_error or ValueError("it contains no JSON")
 
 
 # -- Schemas in stored calls ----------------------------------------------------------------------
@@ -132,7 +132,7 @@ def store_schema(schema: Any) -> dict[str, Any]:
         return {"record": str(kind)}
     if not is_schema_class(schema):
         raise ExpressionError(
-            "a schema is a pydantic model, a dataclass, or a mapping of names to types.",
+            "a schema must be a pydantic model, a dataclass, or a mapping of names to types.",
             value=schema,
             hint='For example {"name": str, "total": float}.',
         )
@@ -178,9 +178,9 @@ def _check(cls: type) -> None:
 
 def _unanswerable(cls: type, reason: str) -> ExpressionError:
     return ExpressionError(
-        f"a model cannot be asked for a {cls.__name__}: {reason}.",
+        f"a model cannot return a {cls.__name__}: {reason}.",
         value=cls,
-        hint="Use texts, numbers, bools, dates, lists, and classes of these.",
+        hint="Use strings, numbers, bools, dates, lists, and classes of these.",
     )
 
 
@@ -211,15 +211,15 @@ def _class_of(name: str, fingerprint: str) -> type:
     short_name = name.rpartition(".")[2]
     if cls is None:
         is_interactive = name.partition(".")[0] in MAIN
-        step = "Run its cell, the one" if is_interactive else "Import the module"
+        step = "Run the notebook cell" if is_interactive else "Import the module"
         raise UnknownFunctionError(
             f"the class {name!r} is not defined in this process.",
-            hint=f"{step} that defines {short_name!r} first; what was computed before can "
-            "be read all the same.",
+            hint=f"{step} that defines {short_name!r} first. Values that were computed before can "
+            "still be read.",
         )
     if _fingerprint(cls) != fingerprint:
         raise UnknownFunctionError(
-            f"the class {name!r} is not what it was when the column was added.",
+            f"the class {name!r} has changed since the column was added.",
             hint="Add the column again, with if_exists='replace'.",
         )
     _CLASSES[name, fingerprint] = cls
@@ -308,7 +308,7 @@ def _python_type(kind: dt.DataType, name: str) -> Any:
         if isinstance(kind, dtype) and not isinstance(kind, types.Media):
             return python_type
     raise ExpressionError(
-        f"a model cannot answer a {kind}.", hint="Use texts, numbers, bools, dates and lists."
+        f"a model cannot return a {kind}.", hint="Use strings, numbers, bools, dates and lists."
     )
 
 

@@ -25,7 +25,7 @@ __all__ = ["check", "fill"]
 _MAX_WIDTH = 1000  # characters, or digits: templates may be data, and a field is a few characters
 _DIGITS = re.compile(r"\d+")
 _WIDTH_HINT = "Give a smaller width or precision."
-_BRACES_HINT = "Write braces that are no places twice, as {{ and }}."
+_BRACES_HINT = "Double braces that are not placeholders: {{ and }}."
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,20 @@ def check(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None
     try:
         fields = _fields(template)
     except ValueError as error:
-        raise _refused(template, f"the template is none: {error}", _BRACES_HINT) from error
+        raise _refused(template, f"the template is invalid: {error}", _BRACES_HINT) from error
     values = {**{str(position): value for position, value in enumerate(args)}, **kwargs}
     for field in fields:
         if field.name not in values:
             names = ", ".join(values) or "none"
-            reason = f"nothing fills the place {field}; values are given for {names}"
+            reason = f"the placeholder {field} has no value; values are given for {names}"
             raise _refused(template, reason, f"Give one. {_BRACES_HINT}")
         if (attribute := field.attribute) is not None:
-            hint = f"A field of a record is written {{{field.name}[{attribute}]}}."
-            raise _refused(template, f"the place {field} reads an attribute", hint)
+            hint = f"Write a field of a struct as {{{field.name}[{attribute}]}}."
+            raise _refused(template, f"the placeholder {field} reads an attribute", hint)
         if _is_wide(field.spec):
-            raise _refused(template, f"the place {field} is wider than {_MAX_WIDTH}", _WIDTH_HINT)
+            raise _refused(
+                template, f"the placeholder {field} is wider than {_MAX_WIDTH}", _WIDTH_HINT
+            )
         value = values[field.name]
         if not field.path and "{" not in field.spec and isinstance(value, ir.Value):
             _check_spec(template, field, value.type())
@@ -133,8 +135,8 @@ def _check_spec(template: str, field: _Field, dtype: dt.DataType) -> None:
     try:
         string.Formatter().vformat(str(replace(field, name="value")), (), {"value": sample})
     except (ValueError, TypeError) as error:
-        reason = f"the place {field} is filled with {dtype}: {error}"
-        raise _refused(template, reason, "Cast the column, or leave the format out.") from error
+        reason = f"the placeholder {field} is filled with {dtype}: {error}"
+        raise _refused(template, reason, "Cast the column, or remove the format.") from error
 
 
 class _MissingError(Exception):
@@ -151,7 +153,7 @@ class _PromptFormatter(string.Formatter):
 
     def format_field(self, value: object, format_spec: str) -> str:
         if _is_wide(format_spec):  # by a value of the row
-            raise _refused(format_spec, f"a place is wider than {_MAX_WIDTH}", _WIDTH_HINT)
+            raise _refused(format_spec, f"a placeholder is wider than {_MAX_WIDTH}", _WIDTH_HINT)
         return format(value, format_spec) if format_spec else text_of(value)
 
 

@@ -55,7 +55,7 @@ def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
     """
     if not isinstance(tools, Tools):
         raise ExpressionError(
-            "the first argument is the tools that the model was given.",
+            "the first argument must be the tools that were passed to the model.",
             value=tools,
             hint="invoke_tools(bb.tools(f, g), response).",
         )
@@ -79,8 +79,8 @@ async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
     for name, arguments in _requested_calls(response):
         if name not in tools_by_name:
             raise FunctionError(
-                f"the model asked for the tool {name!r}, which it was not given.",
-                hint=f"It was given {', '.join(tools_by_name)}.",
+                f"the model called the tool {name!r}, which was not passed to it.",
+                hint=f"Its tools are {', '.join(tools_by_name)}.",
             )
         tool = tools_by_name[name]
         function = lookup(tool["function"], tool["version"]).using(**tool["fixed"])
@@ -92,7 +92,7 @@ async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
             raise FunctionError(
                 f"the tool {name!r} failed: {type(error).__name__}: {message_of(error)}.",
                 value=arguments,
-                hint="Mend the tool, or let it return what is wrong, for the model to read.",
+                hint="Fix the tool, or return the problem as text for the model to read.",
             ) from error
         results[name] = [*(results[name] or []), _as_json(name, result)]
     return results
@@ -124,9 +124,9 @@ def _check_arguments(name: str, function: Function, arguments: object) -> dict[s
         model = arguments_model(function).model_validate(decoded or {})
     except json.JSONDecodeError as error:
         raise FunctionError(
-            f"the arguments for the tool {name!r} are no JSON: {error}.",
+            f"the arguments for the tool {name!r} are not valid JSON: {error}.",
             value=arguments,
-            hint="Ask again, or a better model.",
+            hint="Call again, or use a stronger model.",
         ) from error
     except pydantic.ValidationError as error:
         faults = [
@@ -134,9 +134,10 @@ def _check_arguments(name: str, function: Function, arguments: object) -> dict[s
             for detail in error.errors()
         ]
         raise FunctionError(
-            f"the arguments for the tool {name!r} do not fit it: {'; '.join(faults[:5])}.",
+            f"the arguments for the tool {name!r} do not match its parameters: "
+            f"{'; '.join(faults[:5])}.",
             value=decoded,
-            hint="Say more in the docstring of the tool, or ask a better model.",
+            hint="Describe the parameters in the docstring of the tool, or use a stronger model.",
         ) from error
     return {field: getattr(model, field) for field in type(model).model_fields}
 
@@ -174,8 +175,8 @@ def _as_json(name: str, result: object) -> object:
         return to_jsonable_python(result, inf_nan_mode="null")
     except PydanticSerializationError as error:
         raise FunctionError(
-            f"what the tool {name!r} returned is nothing that JSON can say: {error}.",
-            hint="A tool returns texts, numbers, and lists and records of these.",
+            f"the result of the tool {name!r} cannot be written as JSON: {error}.",
+            hint="A tool must return strings, numbers, or lists and dicts of these.",
         ) from error
 
 

@@ -109,7 +109,8 @@ class Tools(Sequence[dict[str, Any]]):
         """
         if (tool is not None) + required + auto != 1:
             raise ExpressionError(
-                "one choice is made.", hint="Give one of auto=True, required=True and tool=."
+                "only one choice is possible.",
+                hint="Pass one of auto=True, required=True and tool=.",
             )
         if tool is None:
             return "auto" if auto else "required"
@@ -117,9 +118,9 @@ class Tools(Sequence[dict[str, Any]]):
             if tool in (member.name, member.function):
                 return {"type": "function", "function": {"name": member.name}}
         raise ExpressionError(
-            "it is none of these tools.",
+            "it is not one of these tools.",
             value=tool,
-            hint=f"There are {', '.join(tool.name for tool in self.members)}.",
+            hint=f"The tools are {', '.join(tool.name for tool in self.members)}.",
         )
 
 
@@ -155,16 +156,17 @@ def tool(
     declared = function if isinstance(function, Function) else udf(function)
     if not isinstance(declared, Function) or declared.kind == "model":
         raise ExpressionError(
-            "a tool is a function of your own.",
+            "a tool must be one of your own functions.",
             value=function,
-            hint="Give what @bb.udf or @bb.query made; of a class, what calling it gives.",
+            hint="Pass a function made with @bb.udf or @bb.query; for a class, pass the function "
+            "that calling it returns.",
         )
     tool_name = name or declared.name.rpartition(".")[2]
     if not _NAME.fullmatch(tool_name):
         raise ExpressionError(
-            "this is no name for a tool.",
+            "this is not a valid name for a tool.",
             value=tool_name,
-            hint="Give one of letters, digits, _ and -: bb.tool(function, name=...).",
+            hint="Use letters, digits, _ and -: bb.tool(function, name=...).",
         )
     text, _ = parse_docstring(declared.__doc__)
     arguments_model(declared)  # refuses parameters that no model can give
@@ -207,7 +209,7 @@ def tools(*functions: Function | Tool | Callable[..., Any]) -> Tools:
     members = [tool(function) for function in functions]
     names = [member.name for member in members]
     if not members:
-        raise ExpressionError("no tool is given.", hint="bb.tools(function, ...).")
+        raise ExpressionError("no tool was passed.", hint="bb.tools(function, ...).")
     for name in names:
         if names.count(name) > 1:
             raise ExpressionError(
@@ -247,7 +249,7 @@ def arguments_model(function: Function) -> type[pydantic.BaseModel]:
     except pydantic.PydanticUserError as error:
         raise ExpressionError(
             f"{function.name}: {error.message.splitlines()[0]}",
-            hint="A tool takes texts, numbers, and lists and records of these.",
+            hint="A tool takes strings, numbers, and lists and dicts of these.",
         ) from error
     return model
 
@@ -265,7 +267,7 @@ def _python_type(function: Function, name: str, hint: Any) -> Any:
     else:
         return hint
     if isinstance(dtype, types.Media):
-        raise _parameter_error(function, name, f"takes {dtype}, which no model gives")
+        raise _parameter_error(function, name, f"takes {dtype}, which no model returns")
     if isinstance(dtype, dt.Array):
         item: Any = _python_type(function, name, dtype.value_type)
         return list[item]
@@ -276,7 +278,8 @@ def _python_type(function: Function, name: str, hint: Any) -> Any:
 def _parameter_error(function: Function, name: str, reason: str) -> ExpressionError:
     return ExpressionError(
         f"{function.name} cannot be a tool: its parameter {name!r} {reason}.",
-        hint="Fix it by function.using(...), or take texts, numbers, lists and records of these.",
+        hint="Bind the parameter with function.using(...), or use strings, numbers, lists and "
+        "dicts of these.",
     )
 
 

@@ -87,14 +87,14 @@ def _keywords_parameter(function: _Callee, parameters: Mapping[str, Parameter]) 
 def _fit(function: _Callee, parameter: Parameter, value: object) -> tuple[object, int]:
     value = value.to_expr() if isinstance(value, ops.Value) else _storable(value)
     if isinstance(value, ir.Table):
-        raise _misfit(function, parameter, "a table", value, hint="Give a column of it.")
+        raise _misfit(function, parameter, "a table", value, hint="Pass a column of that type.")
     if function.kind == "batch" and not parameter.batched and isinstance(value, ir.Column):
         raise _misfit(
             function,
             parameter,
-            "one value for a whole batch, and this is a column",
+            "one value for the whole batch, but this is a column",
             value,
-            hint="Annotate it as a list for a value of each row, or give a constant.",
+            hint="Annotate it as a list to take a value for each row, or pass a constant.",
         )
     if parameter.dtype is None:
         return value, _ANY
@@ -132,9 +132,9 @@ def _fit_expression(
         raise _misfit(
             function,
             parameter,
-            f"{target}, and {value.get_name()!r} is {source}",
+            f"{target}, but {value.get_name()!r} is {source}",
             value,
-            hint=f"Convert it, or annotate {parameter.name!r} otherwise.",
+            hint=f"Convert it, or change the annotation of {parameter.name!r}.",
         )
     if type(target) is dt.String and isinstance(source, Image):
         return ops.Cast(value.op(), Document()).to_expr(), cost  # which arrives as a local path
@@ -221,15 +221,15 @@ def _fit_constant(
     if value is None:
         if parameter.nullable:
             return None, _WIDER
-        hint = f"Annotate {parameter.name!r} as optional (… | None), or give a value."
-        raise _misfit(function, parameter, f"{target}, and this is None", value, hint=hint)
+        hint = f"Annotate {parameter.name!r} as optional (… | None), or pass a value."
+        raise _misfit(function, parameter, f"{target}, but this is None", value, hint=hint)
     if isinstance(target, Media):
         return _media_constant(target, value), _WIDER
     if isinstance(target, dt.JSON):
         return value, _ANY
     cost = _constant_distance(value, target)
     if cost is None:
-        hint = f"Give another value, or annotate {parameter.name!r} otherwise."
+        hint = f"Pass another value, or change the annotation of {parameter.name!r}."
         raise _misfit(function, parameter, str(target), value, hint=hint)
     return value, cost
 

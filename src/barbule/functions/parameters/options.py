@@ -35,7 +35,7 @@ class Options:
         """Refuse numbers that make no sense."""
         for name, number in (("batch_size", self.batch_size), ("concurrency", self.concurrency)):
             if number is not None and number < 1:
-                raise ExpressionError(f"{name} is a whole number from 1.", value=number)
+                raise ExpressionError(f"{name} must be an integer of 1 or more.", value=number)
 
     @property
     def is_batched(self) -> bool:
@@ -63,9 +63,9 @@ class Options:
         is_number = isinstance(share, int | float) and not isinstance(share, bool) and share >= 0
         if resources or not is_number:
             raise ExpressionError(
-                "resources says how many GPUs a call needs.",
+                "resources must be the number of GPUs that a call needs.",
                 value=self.resources,
-                hint='resources={"gpu": 1}, or {"gpu": 0.5} where two calls fit on one.',
+                hint='Write resources={"gpu": 1}, or {"gpu": 0.5} if two calls fit on one GPU.',
             )
         return float(share)
 
@@ -81,7 +81,9 @@ def import_path_of(function: Callable[..., Any], processes: bool | int) -> tuple
     called = vars(function)["__call__"] if inspect.isclass(function) else function
     if not isinstance(processes, int) or processes < 1:
         raise ExpressionError(
-            "processes is True, or a whole number from 1.", value=processes, hint="processes=4."
+            "processes must be True or an integer of 1 or more.",
+            value=processes,
+            hint="processes=4.",
         )
     has_name = (
         inspect.isfunction(function)
@@ -90,21 +92,22 @@ def import_path_of(function: Callable[..., Any], processes: bool | int) -> tuple
     )
     if not has_name:
         raise ExpressionError(
-            f"{qualified_name(function)} cannot be found by another process: it is no function "
-            "that a module defines.",
-            hint="Define one with def that calls it, at the top of a module.",
+            f"{qualified_name(function)} cannot be imported by another process: it is not a "
+            "function that a module defines.",
+            hint="Define a function with def that calls it, at the top level of a module.",
         )
     module, name = function.__module__, function.__qualname__
     if inspect.iscoroutinefunction(called):
         raise ExpressionError(
-            f"{name} is asynchronous: it waits, and other processes would not help.",
-            hint="Leave processes out, or write it as a plain function.",
+            f"{name} is asynchronous: it waits for I/O, and other processes would not make it "
+            "faster.",
+            hint="Remove processes=, or write it as a plain function.",
         )
     if module == "__main__" or "<" in name:
         raise ExpressionError(
-            f"{name} cannot be found by another process: it is defined in "
+            f"{name} cannot be imported by another process: it is defined in "
             + ("a script or notebook." if module == "__main__" else "another function."),
-            hint="Put it at the top of a module, a file of its own, and import it from there; or "
-            "run it in threads, with concurrency=.",
+            hint="Define it at the top level of a module (a separate file) and import it from "
+            "there; or run it in threads with concurrency=.",
         )
     return module, name

@@ -36,7 +36,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
         return inspect.get_annotations(function, eval_str=True)
     except NameError as error:
         raise SchemaError(
-            f"an annotation of {qualified_name(function)} names something unknown: {error}.",
+            f"an annotation of {qualified_name(function)} cannot be resolved: {error}.",
             hint="Import what the annotation names before the function is defined.",
         ) from error
 
@@ -70,7 +70,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     except ValueError as error:
         name = qualified_name(function)
         raise ExpressionError(
-            f"the parameters of {name} are not known: Python does not tell its signature.",
+            f"the parameters of {name} are unknown: Python has no signature for it.",
             hint=f"Wrap it: lambda value: {name.rpartition('.')[2]}(value).",
         ) from error
 
@@ -125,8 +125,8 @@ def return_type_of(hint: object, declared: object, *, batched: bool) -> dt.DataT
         return dtype
     if not isinstance(dtype, dt.Array):
         raise SchemaError(
-            "a batch function returns a list, one result for each row.",
+            "a batch function must return a list with one result for each row.",
             value=returns,
-            hint="Annotate it as list[...], or give return_type=bb.Array(...).",
+            hint="Annotate the result as list[...], or pass return_type=bb.Array(...).",
         )
     return dtype.value_type

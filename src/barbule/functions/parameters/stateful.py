@@ -47,8 +47,9 @@ class Stateful:
             short_name = self.name.rpartition(".")[2]
             parameters = ", ".join(self._signature.parameters)
             raise ExpressionError(
-                f"{self.name} is a class, which is made of plain values; a column was given to it.",
-                hint="Make its function first, and give the column to that: "
+                f"{self.name} is a class, whose __init__ takes plain values; a column was passed "
+                "to it.",
+                hint="Create an instance first, and pass the column to that: "
                 f"{short_name}({parameters})(t.text).",
             )
         try:
@@ -66,9 +67,10 @@ def init_parameters(cls: type) -> list[inspect.Parameter]:
     for parameter in parameters:
         if parameter.kind in _VARIADIC or parameter.name in call_parameters:
             raise ExpressionError(
-                f"{cls.__qualname__}.__init__ has the parameter {parameter}, which cannot be told "
-                "from those of __call__.",
-                hint="Name the parameters of __init__ one by one, and otherwise.",
+                f"{cls.__qualname__}.__init__ has the parameter {parameter}, which cannot be "
+                "distinguished from those of __call__.",
+                hint="Name each parameter of __init__ explicitly, with other names than those of "
+                "__call__.",
             )
     return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
 

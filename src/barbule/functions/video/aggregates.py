@@ -47,7 +47,7 @@ class _MakeVideo:
         from barbule.errors import ConfigurationError
 
         if not fps > 0:
-            raise ConfigurationError("fps is a number above 0.", value=fps)
+            raise ConfigurationError("fps must be a number above 0.", value=fps)
         self._frame_rate = Fraction(fps).limit_denominator(1001)
         self._writer: VideoWriter | None = None
         self._count = 0

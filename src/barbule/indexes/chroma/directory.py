@@ -95,7 +95,7 @@ class Directory:
         if reason is not None:
             raise VectorIndexError(
                 f"the vector store is not usable: {reason}",
-                hint="Searches go on exactly in the database meanwhile.",
+                hint="Until then searches are exact, in the database.",
             )
 
     def save(self, state: states.StoreState) -> None:
@@ -106,7 +106,7 @@ class Directory:
             raise VectorIndexError(
                 f"the state of the vector store {self.root} cannot be written: "
                 f"{error.strerror or error}.",
-                hint="Free the disk or restore the directory; the indexes are rebuilt.",
+                hint="Free disk space or restore the directory; the indexes are then rebuilt.",
             ) from error
         self.state = state
 

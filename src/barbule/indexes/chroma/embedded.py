@@ -109,8 +109,9 @@ class ChromaIndex:
             self._collection()
             if self._directory.failed(self.name):
                 raise VectorIndexError(
-                    f"index {self.name!r}: a write failed, so commit {watermark} may not be in.",
-                    hint="Open the index again and repeat what follows its watermark.",
+                    f"index {self.name!r}: a write failed, so commit {watermark} may be "
+                    "incomplete.",
+                    hint="Open the index again and repeat the changes after its watermark.",
                 )
             highest = max(self.watermark, watermark)
             self._directory.save_watermark(self.name, highest, self.count())
@@ -176,7 +177,8 @@ class ChromaStore:
     def _open_directory(self) -> Directory:
         if self._closed:
             raise VectorIndexError(
-                f"the vector store {self._root} is closed.", hint="Open the store again by its URL."
+                f"the vector store {self._root} is closed.",
+                hint="Open the store again with its URL.",
             )
         return self._directory
 
@@ -194,7 +196,7 @@ class ChromaStore:
         """Open an index, empty if it is new, was damaged, or had another shape."""
         if dimension < 1:
             raise VectorIndexError(
-                f"index {name!r}: a vector has at least one number, not {dimension}.",
+                f"index {name!r}: the dimension must be 1 or more, not {dimension}.",
                 hint="Pass the dimension of the embedding function.",
             )
         directory = self._open_directory()

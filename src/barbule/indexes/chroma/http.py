@@ -37,7 +37,7 @@ def open_client(host: str, port: int, *, secure: bool) -> ClientAPI:
         raise opening.error
     client = opening.client
     if client is None:
-        raise httpx.ConnectError("the client was not made")
+        raise httpx.ConnectError("the client could not be created")
     client._server._session.event_hooks = {"request": [_set_timeout]}
     return client
 

@@ -215,7 +215,7 @@ class ChromaServerStore:
             if self._client is None and self.reason is not None:
                 raise VectorIndexError(
                     f"the vector store is not usable: {self._unavailable_reason}",
-                    hint="Start the server; searches go on exactly in the database meanwhile.",
+                    hint="Start the server; until then searches are exact, in the database.",
                 )
             return self._client
 
@@ -243,7 +243,7 @@ class ChromaServerStore:
         """Open an index, empty if it is new or had another shape."""
         if dimension < 1:
             raise VectorIndexError(
-                f"index {name!r}: a vector has at least one number, not {dimension}.",
+                f"index {name!r}: the dimension must be 1 or more, not {dimension}.",
                 hint="Pass the dimension of the embedding function.",
             )
         collection, generation = self.find(name, dimension, metric)

@@ -116,8 +116,8 @@ def _least(number: int) -> int:
 
 def _damaged() -> DataError:
     return DataError(
-        "the file cannot be read: the head of a message is damaged.",
-        hint="It may be cut off, or no Arrow file.",
+        "the file cannot be read: a message header is damaged.",
+        hint="It may be truncated, or not an Arrow file.",
     )
 
 

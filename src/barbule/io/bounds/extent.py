@@ -71,7 +71,7 @@ class Extent:
         if self._values > self._max_values:
             self._refuse(f"holds {self._values:,} values")
         if is_swollen(self._packed, self._unpacked):
-            self._refuse(f"unpacks to {self._unpacked:,} bytes")
+            self._refuse(f"decompresses to {self._unpacked:,} bytes")
         if self._decoded > self._max_bytes:
             self._refuse(f"holds {self._decoded:,} bytes of values")
 
@@ -84,11 +84,11 @@ class Extent:
             When it is more than honest files have.
         """
         if is_swollen(self._packed, most):
-            self._refuse(f"holds lists of long values that are repeated, of {most:,} bytes")
+            self._refuse(f"holds lists of repeated long values, of {most:,} bytes")
 
     def _refuse(self, excess: str) -> None:
         raise DataError(
             f"the file {self._label!r} {excess} and more, in {self._packed:,} bytes.",
-            hint="It is refused as a bomb; if you trust it, read it with pyarrow or another "
-            "library and insert that.",
+            hint="It is rejected as a decompression bomb. If you trust it, read it with pyarrow "
+            "or another library and insert the result.",
         )

@@ -294,6 +294,6 @@ def _widest(stream: pa.NativeFile, page: _Page, compression: str) -> int:
 
 def _damaged(label: str) -> DataError:
     return DataError(
-        f"the file {label!r} cannot be read: the header of a page is damaged.",
-        hint="It may be cut off, or no Parquet file.",
+        f"the file {label!r} cannot be read: a page header is damaged.",
+        hint="It may be truncated, or not a Parquet file.",
     )

@@ -60,7 +60,7 @@ def read_coco(
     path = expand_user(annotations)
     folder = expand_user(images) if images is not None else path.parent
     if not folder.is_dir():
-        raise DataError(f"there is no folder {str(folder)!r}.", hint="Give images= the folder.")
+        raise DataError(f"there is no folder {str(folder)!r}.", hint="Pass the folder as images=.")
     document = _parse(path)
     labels = _labels(document, path)
     boxes: dict[Any, list[dict[str, Any]]] = {}
@@ -75,9 +75,9 @@ def read_coco(
     }
     if unknown_ids := boxes.keys() - image_ids:
         raise DataError(
-            f"{str(path)!r} has annotations of images that are not in it: "
+            f"{str(path)!r} has annotations for images that are not in the file: "
             f"{', '.join(map(str, list(unknown_ids)[:5]))}.",
-            hint="Add the images, or leave out their annotations.",
+            hint="Add the images, or remove their annotations.",
         )
 
     containment = DataSetRoot(folder, f"the file {str(path)!r}", root)
@@ -106,14 +106,16 @@ def _records(document: dict[str, Any], name: str, path: Path) -> list[dict[str, 
     records = document.get(name) or []
     if isinstance(records, list) and all(isinstance(record, dict) for record in records):
         return records
-    raise DataError(f"{name!r} of {str(path)!r} is no list of objects.", hint="Correct the file.")
+    raise DataError(
+        f"{name!r} of {str(path)!r} is not a list of objects.", hint="Correct the file."
+    )
 
 
 def _id(value: object, subject: str, path: Path) -> int | float | str | None:
     if value is None or isinstance(value, int | float | str):
         return value
     raise DataError(
-        f"the id of {subject} of {str(path)!r} is no number and no text.",
+        f"the id of {subject} of {str(path)!r} is neither a number nor a string.",
         value=value,
         hint="Correct the file.",
     )
@@ -126,12 +128,12 @@ def _parse(path: Path) -> dict[str, Any]:
         raise DataError(f"there is no file {str(path)!r}.", hint="Check the path.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
-            f"the file {str(path)!r} cannot be read: {error}.", hint="It may be cut off."
+            f"the file {str(path)!r} cannot be read: {error}.", hint="It may be truncated."
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise DataError(
-            f"the file {str(path)!r} is no COCO file: it has no list of images.",
-            hint='Give the file with {"images": …, "annotations": …, "categories": …}.',
+            f"the file {str(path)!r} is not a COCO file: it has no list of images.",
+            hint='Pass the file with {"images": …, "annotations": …, "categories": …}.',
         )
     return document
 
@@ -144,7 +146,7 @@ def _labels(document: dict[str, Any], path: Path) -> dict[Any, str]:
         }
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"a category of {str(path)!r} has no id or name.", hint="Correct the file."
+            f"a category of {str(path)!r} has no id or no name.", hint="Correct the file."
         ) from error
 
 
@@ -225,9 +227,9 @@ def _check_boxes(rows: ExportRows, boxes: str) -> None:
     inner = kind.value_type if isinstance(kind, dt.Array) else None
     if not isinstance(inner, dt.Struct) or required - set(inner.names):
         raise SchemaError(
-            "boxes are a list of structs with label, x, y, width and height.",
+            "boxes must be a list of structs with label, x, y, width and height.",
             column=boxes,
-            hint="Give boxes= such a column; read_coco() makes one.",
+            hint="Pass such a column as boxes=; read_coco() returns one.",
         )
 
 

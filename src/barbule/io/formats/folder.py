@@ -63,7 +63,7 @@ def read_folder(
     file_columns |= {"modified": Timestamp("UTC"), "media_type": dt.string}
     if name in file_columns:
         raise SchemaError(
-            "this column tells of the file.", column=name, hint="Give column= another name."
+            "this column describes the file.", column=name, hint="Give column= another name."
         )
 
     folder = None if _URL.match(source) else expand_user(source)
@@ -73,7 +73,7 @@ def read_folder(
     metadata_columns = metadata.columns()
     if name in metadata_columns:
         raise SchemaError(
-            f"{METADATA} has a column of this name.",
+            f"{METADATA} has a column with this name.",
             column=name,
             hint="Give column= another name for the files.",
         )
@@ -107,7 +107,7 @@ def _media_kind(
         media_kind = dtype(kind)
         if not isinstance(media_kind, Media):
             raise SchemaError(
-                "files are images, sounds, videos or documents.",
+                "files must be images, audio, videos or documents.",
                 value=kind,
                 hint="kind=bb.Image, bb.Audio, bb.Video or bb.Document.",
             )
@@ -125,7 +125,7 @@ def _media_kind(
     )
     raise DataError(
         f"the files of {source!r} are of several types: {summary}.",
-        hint='Narrow the pattern ("photos/**/*.jpg"), or say what they are: kind=bb.Image.',
+        hint='Narrow the pattern ("photos/**/*.jpg"), or pass their type: kind=bb.Image.',
     )
 
 
@@ -149,8 +149,9 @@ def _local_files(source: str, containment: DataSetRoot) -> Iterator[_File]:
         names = _walk(path)
     elif path.exists():
         raise DataError(
-            f"{source!r} is no regular file (a device, a pipe or a socket), and is not read.",
-            hint="Write what it gives into a file first.",
+            f"{source!r} is not a regular file (it is a device, a pipe or a socket) and is not "
+            "read.",
+            hint="Write its content to a file first.",
         )
     elif _WILDCARD.search(source):
         names = iter(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - "**", absolute

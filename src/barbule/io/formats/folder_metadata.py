@@ -85,9 +85,9 @@ class FolderMetadata:
             try:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
-                raise _invalid_line(file, line_number, f"is no JSON: {error}") from error
+                raise _invalid_line(file, line_number, f"is not valid JSON: {error}") from error
             if not isinstance(record, dict):
-                raise _invalid_line(file, line_number, "is no JSON object")
+                raise _invalid_line(file, line_number, "is not a JSON object")
             name = record.pop(FILE_NAME, None)
             if name is None:
                 self.unassigned.append(record)
@@ -96,9 +96,7 @@ class FolderMetadata:
             if self._containment is not None and "\0" not in str(name):
                 self._containment.check(Path(os.path.normpath(path)))
             if not path.is_file():
-                raise _invalid_line(
-                    file, line_number, f"is about {name!r}, and there is no such file"
-                )
+                raise _invalid_line(file, line_number, f"describes {name!r}, which does not exist")
             self.by_path[os.path.normpath(path)] = record
 
 
@@ -114,5 +112,5 @@ def _type_of(values: list[Any]) -> dt.DataType:
 def _invalid_line(file: Path, line: int, problem: str) -> DataError:
     return DataError(
         f"line {line} of {str(file)!r} {problem}.",
-        hint=f'Each line is like {{"{FILE_NAME}": "a.png", "label": 1}}.',
+        hint=f'Each line must look like {{"{FILE_NAME}": "a.png", "label": 1}}.',
     )

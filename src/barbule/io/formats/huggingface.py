@@ -52,14 +52,14 @@ def read_huggingface(dataset: object) -> Rows:
     """Read a data set as rows; see `Session.read_huggingface`."""
     if not is_dataset(dataset):
         raise DataError(
-            f"a {type(dataset).__name__} is no data set of Hugging Face's datasets.",
-            hint="Give what datasets.load_dataset(...) returns.",
+            f"a {type(dataset).__name__} is not a Hugging Face data set.",
+            hint="Pass the result of datasets.load_dataset(...).",
         )
     if not isinstance(dataset, dict):
         kinds = _column_types(dataset)
         return Rows(kinds, lambda: ((None, row) for row in _rows(dataset)), _described(dataset))
     if not dataset:
-        raise DataError("the data set has no splits.", hint="Give one with rows.")
+        raise DataError("the data set has no splits.", hint="Pass a data set with rows.")
     kinds = {_SPLIT: dt.string, **_column_types(next(iter(dataset.values())))}
 
     def read() -> Iterator[tuple[str | None, dict[str, Any]]]:
@@ -80,7 +80,8 @@ def _features(dataset: Dataset | IterableDataset) -> Features:
         features = dataset._resolve_features().features
     if features is None:
         raise DataError(
-            "the data set does not tell its features.", hint="Give one that has .features."
+            "the data set does not declare its features.",
+            hint="Pass a data set that has .features.",
         )
     return features
 

@@ -135,7 +135,7 @@ def _explain_errors(file: File) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"the file {file.label!r} cannot be read: {str(error).splitlines()[0].rstrip('.')}.",
-            hint="It may be cut off or damaged, or no Parquet file.",
+            hint="It may be truncated or damaged, or not a Parquet file.",
         ) from error
 
 

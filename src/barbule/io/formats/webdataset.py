@@ -48,7 +48,7 @@ _TEXT_SUFFIXES = frozenset(("txt", "text", "transcript"))
 _COUNT_SUFFIXES = frozenset(("cls", "cls2", "index", "count", "inx", "id"))
 _JSON_SUFFIXES = frozenset(("json", "jsn"))
 
-_ARCHIVE_HINT = "Put it into the archive, as a member of its sample."
+_ARCHIVE_HINT = "Add it to the archive as a member of its sample."
 
 _Sample = dict[str, bytes]
 MemberType: TypeAlias = dt.DataType | type[Media]
@@ -69,7 +69,8 @@ def read_webdataset(source: str | os.PathLike[str], library: MediaLibrary) -> Ro
         kind = _member_kind(member, [sample[member] for _, sample in first if member in sample])
         if column == KEY or kinds.setdefault(column, kind) != kind:
             raise DataError(
-                f"two kinds of members are the column {column!r} in {files[0].label!r}.",
+                f"members with different suffixes map to the same column {column!r} in "
+                f"{files[0].label!r}.",
                 hint="Rename the members of the samples.",
             )
 
@@ -164,8 +165,8 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
             key = current_key
             if suffix in sample:
                 raise DataError(
-                    f"{member.name!r} is twice in {file.label!r}.",
-                    hint="The members of a sample stand together, each once.",
+                    f"{member.name!r} occurs twice in {file.label!r}.",
+                    hint="The members of a sample must be adjacent, and each must occur once.",
                 )
             content = archive.extractfile(member)
             sample[suffix] = b"" if content is None else content.read()
@@ -201,8 +202,8 @@ def _member_value(data: bytes, member: str, kind: MemberType | None, location: s
         return int(text) if kind is dt.int64 and "." not in text else json.loads(text)
     except ValueError as error:
         raise DataError(
-            f"the member {location!r} is not what those before it are: {error}.",
-            hint="Correct it, or leave it out.",
+            f"the member {location!r} has another type than those before it: {error}.",
+            hint="Correct it, or remove it.",
         ) from error
 
 
@@ -222,7 +223,8 @@ def write_webdataset(
         first = pattern % 0 if numbered else pattern
     except (TypeError, ValueError):
         raise DataError(
-            f"{pattern!r} has no place for one number.", hint='Write it as "shard-%06d.tar".'
+            f"{pattern!r} must have exactly one place for a number.",
+            hint='For example "shard-%06d.tar".',
         ) from None
     members = _member_writers(rows, key)
     written: list[str] = []
@@ -261,9 +263,9 @@ def _member_writers(
             continue
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", column):
             raise SchemaError(
-                "the name cannot be that of a member of a tar file.",
+                "this is not a valid name for a member of a tar file.",
                 column=column,
-                hint="Select it under another name: letters, digits, '_' and '-'.",
+                hint="Select it under another name, with letters, digits, '_' and '-'.",
             )
         writers[column] = _writer(column, kind, rows.library)
     return writers
@@ -312,11 +314,11 @@ def _sample_key(row: dict[str, Any], key: str | None, number: int, used_keys: se
     check_member(name, f"row {number}")
     if not name or "." in name.rpartition("/")[2] or name in used_keys:
         raise DataError(
-            "the key of a sample is a text without dots, that no other has.",
+            "the key of a sample must be a unique string without dots.",
             column=key or KEY,
             row=number,
             value=value,
-            hint="Give key= another column, or leave it out: rows are numbered then.",
+            hint="Pass another column as key=, or leave key= out to number the rows.",
         )
     used_keys.add(name)
     return name

@@ -74,8 +74,8 @@ def chunking_options(
     if isinstance(separators, str):
         if chunk_size is not None:
             raise ConfigurationError(
-                "chunk_size goes with a list of separators, not with names of parts.",
-                hint='Give separators="…,char_limit" and limit=, or a list of separators.',
+                "chunk_size requires a list of separators, not a string of names.",
+                hint='Pass separators="…,char_limit" and limit=, or a list of separators.',
             )
         names = _names(separators, limit)
         size_limit = None
@@ -86,8 +86,8 @@ def chunking_options(
         return ChunkingOptions(None, names, None, repeated, size_limit)
     if limit is not None:
         raise ConfigurationError(
-            "limit goes with separators given as a string of names.",
-            hint='Give chunk_size=, or separators="char_limit".',
+            "limit requires separators as a string of names.",
+            hint='Pass chunk_size=, or separators="char_limit".',
         )
     return ChunkingOptions(_valid_separators(separators), frozenset(), chunk_size, repeated)
 
@@ -104,7 +104,7 @@ def check_metadata(metadata: Sequence[str] | str) -> None:
     for name in (name.strip() for name in names):
         if name and name not in _METADATA_NAMES:
             raise ConfigurationError(
-                f"metadata {name!r} is not known.", hint=f"Allowed: {_quoted(_METADATA_NAMES)}."
+                f"metadata {name!r} is not supported.", hint=f"Allowed: {_quoted(_METADATA_NAMES)}."
             )
 
 
@@ -120,11 +120,11 @@ def _check_size(name: str, value: int | None) -> None:
 def _valid_overlap(overlap: int | None, chunk_size: int | None, limit: int | None) -> int:
     overlap = 0 if overlap is None else overlap
     if not isinstance(overlap, int) or isinstance(overlap, bool) or overlap < 0:
-        raise ConfigurationError(f"overlap must be an integer from 0, not {overlap!r}.")
+        raise ConfigurationError(f"overlap must be an integer of 0 or more, not {overlap!r}.")
     name, size = ("limit", limit) if chunk_size is None else ("chunk_size", chunk_size)
     if overlap and size is None:
         raise ConfigurationError(
-            "overlap needs a size.", hint="Give chunk_size= or limit= with it."
+            "overlap requires a size.", hint="Pass chunk_size= or limit= as well."
         )
     if size is not None and overlap >= size:
         raise ConfigurationError(f"overlap must be less than {name}={size}, not {overlap}.")
@@ -136,8 +136,8 @@ def _valid_separators(separators: Sequence[str] | None) -> tuple[str, ...]:
     for separator in strings:
         if not isinstance(separator, str) or not separator:
             raise ConfigurationError(
-                f"separators must be strings that are not empty, not {separator!r}.",
-                hint="Leave it out: what is longer than chunk_size is cut further anyhow.",
+                f"separators must be non-empty strings, not {separator!r}.",
+                hint="Remove it: chunks longer than chunk_size are split in any case.",
             )
     return strings
 
@@ -148,8 +148,9 @@ def _names(separators: str, limit: int | None) -> frozenset[str]:
     unknown = sorted(names.difference(allowed))
     if unknown:
         raise ConfigurationError(
-            f"separators {_quoted(unknown)} are not known.",
-            hint=f"Allowed in a string: {_quoted(allowed)}; to cut at other strings give a list.",
+            f"separators {_quoted(unknown)} are not supported.",
+            hint=f"Allowed in a string: {_quoted(allowed)}; to split at other strings, pass a "
+            "list.",
         )
     for exclusive in (_LIMIT_NAMES, _STRATEGIES):
         if len(names.intersection(exclusive)) > 1:
@@ -161,7 +162,7 @@ def _names(separators: str, limit: int | None) -> frozenset[str]:
         raise ConfigurationError(f"separators with {_quoted(sorted(limited_names))} need limit=.")
     if limit is not None and not limited_names:
         raise ConfigurationError(
-            "limit needs 'char_limit' or 'token_limit' among the separators.",
+            "limit requires 'char_limit' or 'token_limit' among the separators.",
             hint=f'Give separators="{separators},char_limit".',
         )
     return names
@@ -173,7 +174,7 @@ def _model(encoding: str | None, target: str | None) -> str:
     model = _MODEL_BY_ENCODING.get(encoding or "cl100k_base")
     if model is None:
         raise ConfigurationError(
-            f"tiktoken_encoding {encoding!r} is not known.",
+            f"tiktoken_encoding {encoding!r} is not supported.",
             hint=f"Allowed: {_quoted(_MODEL_BY_ENCODING)}.",
         )
     return model
@@ -185,6 +186,6 @@ def _check_model(size_limit: SizeLimit, target: str | None) -> None:
             size_limit.fits("a" * (size_limit.limit + 1))
         except Exception as error:
             raise ConfigurationError(
-                f"tiktoken_target_model {target!r} is not known.",
-                hint="Name a model of OpenAI, or give tiktoken_encoding=.",
+                f"tiktoken_target_model {target!r} is not supported.",
+                hint="Pass the name of an OpenAI model, or pass tiktoken_encoding=.",
             ) from error

@@ -35,7 +35,7 @@ __all__ = [
     "read_head",
 ]
 
-RETRY_HINT = "Fetch or export the file again and check that it opens."
+RETRY_HINT = "Download or export the file again, and check that it opens."
 _FORMATS_BY_EXTENSION = {
     ".md": "markdown",
     ".markdown": "markdown",
@@ -105,7 +105,7 @@ def read_head(path: Path) -> bytes:
             f"{path} does not exist.", hint="Check the path and the working directory."
         ) from None
     except IsADirectoryError:
-        raise MediaError(f"{path} is a directory.", hint="Name a file in it.") from None
+        raise MediaError(f"{path} is a directory.", hint="Pass a file in it.") from None
     except OSError as error:
         raise MediaError(
             f"{path} cannot be read: {error.strerror}.", hint="Check its permissions."
@@ -131,7 +131,9 @@ def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
             f"{path} is damaged: its content is not {extension[1:].upper()}.", hint=RETRY_HINT
         )
     if head.startswith(b"{\\rtf") or not is_text(head):
-        raise MediaError(f"{path} is of no known document format.", hint=f"Give {_FORMAT_NAMES}.")
+        raise MediaError(
+            f"{path} is not in a supported document format.", hint=f"Give {_FORMAT_NAMES}."
+        )
     name = _text_format(extension, markup_of(head))
     return (
         "text"
@@ -175,7 +177,7 @@ def _ole_error(path: Path) -> MediaError:
             hint="Save a copy without the password and use that.",
         )
     return MediaError(
-        f"{path} is an Office file of the old kind (DOC, PPT, XLS).",
+        f"{path} is an Office file in an old format (DOC, PPT, XLS).",
         hint="Save it as DOCX, PPTX, XLSX or PDF.",
     )
 
@@ -219,7 +221,7 @@ def _archive_format(path: Path, *, verify: bool) -> str:
         )
     if name is None:
         raise MediaError(
-            f"{path} is a zip archive but no DOCX, PPTX, XLSX or EPUB.",
+            f"{path} is a zip archive but not a DOCX, PPTX, XLSX or EPUB file.",
             hint=f"Give {_FORMAT_NAMES}.",
         )
     return name

@@ -39,7 +39,8 @@ def read_installed_format(name: str, path: Path) -> DocumentText:
     if not callable(reader):
         raise ConfigurationError(
             f"the extension {name!r} of {READERS!r} cannot be called.",
-            hint="Its entry point names a function from a path to a DocumentText.",
+            hint="Its entry point must name a function that takes a path and returns a "
+            "DocumentText.",
         )
     try:
         document = reader(path)

@@ -234,8 +234,8 @@ def read_source(path: Path, encoding: str | None = None) -> str:
     name = validate_document(path)
     if name not in {*_BYTES_READERS, "html"}:
         raise UnsupportedError(
-            f"{path} is a {name.upper()} file, which is no text as it stands.",
-            hint="Ask for its text().",
+            f"{path} is a {name.upper()} file, which is not a plain text file.",
+            hint="Use text() to extract its text.",
         )
     data = path.read_bytes()
     if name in {"html", "xml"}:

@@ -55,7 +55,7 @@ def bucket_errors(label: str, deadline: Deadline) -> Iterator[None]:
 def timeout_error(label: str, deadline: Deadline) -> MediaError:
     """Return the error of a file that took longer than its deadline."""
     return MediaError(
-        f"{label} was not there in {deadline.seconds:g} s.",
+        f"{label} was not downloaded within {deadline.seconds:g} s.",
         hint="Raise time_limit in [media] of the configuration.",
     )
 

@@ -227,14 +227,14 @@ class Fetcher:
 
         label, deadline = redact_uri(uri), Deadline(self._time_limit)
         if "::" in uri:
-            raise MediaError(f"{label} chains URLs.", hint="Name the object itself.")
+            raise MediaError(f"{label} chains URLs.", hint="Pass the URL of the object itself.")
         with bucket_errors(label, deadline):
             fs, path = fsspec.core.url_to_fs(uri)
             info = LimitedFiles(fs, deadline.remaining).info(path)
             # An object may be replaced under its name; its state is part of the key.
             key = f"{uri}\n{deadline.call(fs.ukey, path)}"
         if info.get("type") == "directory":
-            raise MediaError(f"{label} is a directory.", hint="Name a file in it.")
+            raise MediaError(f"{label} is a directory.", hint="Pass a file in it.")
         if (info.get("size") or 0) > self._max_bytes:
             raise self._too_large(label)
         cached = self._cached_file(key)
@@ -280,7 +280,7 @@ class Fetcher:
                 return result
             hop = result
         raise MediaError(
-            f"{label} redirects more than {_MAX_REDIRECTS} times.", hint="Give the final URL."
+            f"{label} redirects more than {_MAX_REDIRECTS} times.", hint="Pass the final URL."
         )
 
     def _http_error(self, error: httpx.HTTPError, label: str, deadline: Deadline) -> MediaError:
@@ -289,9 +289,9 @@ class Fetcher:
         if deadline.passed:
             return timeout_error(label, deadline)
         if isinstance(error, httpx.ConnectTimeout):
-            return fetch_error(f"{label}: no connection in {self._timeout:g} s.")
+            return fetch_error(f"{label}: no connection within {self._timeout:g} s.")
         if isinstance(error, httpx.TimeoutException):
-            return fetch_error(f"{label}: no answer in {self._timeout:g} s (timeout).")
+            return fetch_error(f"{label}: no answer within {self._timeout:g} s (timeout).")
         return fetch_error(f"{label} is unreachable ({type(error).__name__}).", retryable=True)
 
     def _request(
@@ -308,7 +308,7 @@ class Fetcher:
 
         if url.scheme not in {"http", "https"} or not url.host:
             raise MediaError(
-                f"{label} leads to a URL that is not http or https.", hint="Give the final URL."
+                f"{label} redirects to a URL that is not http or https.", hint="Pass the final URL."
             )
         addresses = self._addresses(url, label)
         address = addresses[attempt % len(addresses)]
@@ -343,7 +343,9 @@ class Fetcher:
             return str(url.join(response.headers["Location"]))
         if status >= _CLIENT_ERROR:
             retryable = status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
-            error = fetch_error(f"{label}: the server answered {status}.", retryable=retryable)
+            error = fetch_error(
+                f"{label}: the server returned status {status}.", retryable=retryable
+            )
             error.gone = status in _GONE_STATUSES
             raise error
         declared = response.headers.get("Content-Length", "")
@@ -363,11 +365,13 @@ class Fetcher:
         try:
             addresses = host_addresses(host, url.port)
         except (OSError, UnicodeError):
-            raise fetch_error(f"{label}: the host {host} is not known.", retryable=True) from None
+            raise fetch_error(
+                f"{label}: the host {host} cannot be resolved.", retryable=True
+            ) from None
         allowed = self._allow_private or host in self._private_hosts
         if not allowed and not all(map(is_public, addresses)):
             raise MediaError(
-                f"{label} is refused: {host} is on a private or reserved address.",
+                f"{label} is blocked: {host} has a private or reserved address.",
                 hint="Set allow_private = true in [media] of the configuration to allow it.",
             )
         return addresses

@@ -127,6 +127,6 @@ def _ended(deadline: Deadline, function: Callable[..., Any], *args: Any, **optio
         if not deadline.passed:
             raise
         raise TimeoutError(
-            f"there was no whole answer in {deadline.seconds:g} s, the time_limit in [media] of "
-            "the configuration"
+            f"no complete answer arrived within {deadline.seconds:g} s, the time_limit in [media] "
+            "of the configuration"
         ) from None

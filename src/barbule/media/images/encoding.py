@@ -163,7 +163,8 @@ def encode_image(
     Image.init()
     if name not in Image.SAVE:
         raise MediaError(
-            f"images cannot be written as {format!r}.", hint="Use PNG, JPEG, WEBP, GIF or TIFF."
+            f"images cannot be written in the format {format!r}.",
+            hint="Use PNG, JPEG, WEBP, GIF or TIFF.",
         )
     if getattr(img, "is_animated", False):
         img = img.copy()  # some writers would go on to its other frames

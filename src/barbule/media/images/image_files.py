@@ -31,7 +31,7 @@ __all__ = [
     "validate_image",
 ]
 
-_RETRY_HINT = "Fetch or export the file again and check that it opens in a viewer."
+_RETRY_HINT = "Download or export the file again, and check that it opens in a viewer."
 _FORMATS = "PNG, JPEG, WEBP, GIF, TIFF, BMP, AVIF or HEIC"
 _SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEIF": "heic"}
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
@@ -152,7 +152,7 @@ def _refuse_many_scans(image: Any, max_pixels: int) -> None:
     if scans * image.width * image.height > _MAX_SCANS * max_pixels:
         raise MediaError(
             f"the JPEG of {image.width} x {image.height} pixels has {scans:,} scans.",
-            hint="Write it again: a progressive JPEG has about ten.",
+            hint="Save it again: a progressive JPEG normally has about ten scans.",
         )
 
 
@@ -166,8 +166,7 @@ def _refuse_large(image: Image, max_pixels: int) -> None:
     width, height = _icon_size(image) if image.format == "ICO" else image.size
     if width * height > allowed:
         raise MediaError(
-            f"its {width} x {height} pixels are more than the {allowed:,} that are allowed in "
-            f"{image.format}.",
+            f"its {width} x {height} pixels exceed the limit of {allowed:,} for {image.format}.",
             hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
         )
     if "progression" in image.info:
@@ -258,8 +257,8 @@ def to_image(value: Any) -> Image:
         value = image_from_array(value)
     if not hasattr(value, "save"):
         raise MediaError(
-            f"a {type(value).__name__} is no image.",
-            hint="Give a PIL image, a NumPy array, bytes, a path or a URL.",
+            f"a {type(value).__name__} is not an image.",
+            hint="Pass a PIL image, a NumPy array, bytes, a path or a URL.",
         )
     try:
         value.load()
@@ -284,12 +283,12 @@ def decoding_errors(path: Path, source: str | None = None) -> Iterator[None]:
             f"{name} does not exist.", hint="Check the path and the working directory."
         ) from None
     except IsADirectoryError:
-        raise MediaError(f"{name} is a directory.", hint="Name a file in it.") from None
+        raise MediaError(f"{name} is a directory.", hint="Pass a file in it.") from None
     except PermissionError:
         raise MediaError(f"{name} cannot be read.", hint="Check its permissions.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise MediaError(
-            f"{name} has more pixels than are allowed ({Image.MAX_IMAGE_PIXELS}).",
+            f"{name} has more pixels than the limit ({Image.MAX_IMAGE_PIXELS}).",
             hint="Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it.",
         ) from error
     except UnidentifiedImageError as error:
@@ -331,7 +330,7 @@ def image_bytes_suffix(data: bytes) -> str:
     except Exception as error:  # Pillow raises nearly anything on damaged data
         raise MediaError(
             f"the {len(data)} bytes are not an image that can be read.",
-            hint=f"Give the content of a {_FORMATS} file.",
+            hint=f"Pass the content of a {_FORMATS} file.",
         ) from error
     return _SUFFIXES.get(name, name.lower())
 
@@ -370,7 +369,7 @@ def image_from_array(array: np.ndarray[Any, Any]) -> Image:
     if channels not in _ARRAY_CHANNELS or 0 in pixels.shape:
         raise MediaError(
             f"an array of shape {array.shape} is not an image.",
-            hint="Give (height, width) or (height, width, 1 to 4 channels).",
+            hint="Pass the shape (height, width) or (height, width, 1 to 4 channels).",
         )
     if pixels.dtype == np.uint16 and channels == 1:
         return Image.fromarray(np.ascontiguousarray(pixels))
@@ -388,11 +387,12 @@ def _to_bytes(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         # NaN fails the comparison too.
         if not bool(((pixels >= 0) & (pixels <= 1)).all()):
             raise MediaError(
-                "an array of floats is an image only from 0 to 1.", hint="Scale or clip it first."
+                "an array of floats is an image only if its values are from 0 to 1.",
+                hint="Scale or clip it first.",
             )
         scaled: np.ndarray[Any, Any] = np.rint(pixels * 255).astype(np.uint8)
         return scaled
     raise MediaError(
         f"an array of {pixels.dtype} is not an image.",
-        hint="Give uint8, bool, floats from 0 to 1, or one plane of uint16.",
+        hint="Pass uint8, bool, floats from 0 to 1, or one plane of uint16.",
     )

@@ -215,7 +215,7 @@ class MediaStore:
             raise StoreError(
                 f"{ref_or_uri} cannot be copied from the media store {self._files.name} to "
                 f"{self._copies.folder}: {error_reason(error)}.",
-                hint="Make room there, or give the cache another folder by home=.",
+                hint="Free disk space, or set another folder for the cache with home=.",
             ) from error
 
     def sha256(self, ref_or_uri: str) -> str:
@@ -384,7 +384,7 @@ class MediaStore:
     def _missing(self, ref: str) -> MediaError:
         error = MediaError(
             f"{ref} is not in the media store {self._files.name}.",
-            hint="Check that the session uses the store into which it was put.",
+            hint="Check that the session uses the media store that the file was added to.",
         )
         error.gone = True
         return error

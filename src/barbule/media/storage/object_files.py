@@ -63,7 +63,8 @@ class ObjectFiles:
         except (ImportError, ValueError) as error:
             raise ConfigurationError(
                 f"media store {self.name} cannot be opened: {type(error).__name__}.",
-                hint="Check the URL's scheme; s3:// needs s3fs, gs:// gcsfs, az:// adlfs.",
+                hint="Check the scheme of the URL; s3:// needs s3fs, gs:// needs gcsfs, az:// "
+                "needs adlfs.",
             ) from error
         self._root = str(path).rstrip("/")
         self.is_local = "file" in _protocols(fs)
@@ -198,7 +199,7 @@ class ObjectFiles:
                 raise
             raise StoreError(
                 f"the media store {self.name} cannot be {verb}: {error_reason(error)}.",
-                hint="Check that it is reached, has room and may be written, and try again.",
+                hint="Check that it is reachable, has free space and is writable, and try again.",
             ) from error
 
 

@@ -114,7 +114,7 @@ def normalized_suffix(suffix: str) -> str:
     normalized = suffix.removeprefix(".").lower()
     if not _SUFFIX.fullmatch(normalized):
         raise MediaError(
-            f"{suffix!r} is not a file suffix.", hint="Give letters and digits, like 'png'."
+            f"{suffix!r} is not a file suffix.", hint="Use letters and digits, for example 'png'."
         )
     return normalized
 
@@ -132,7 +132,7 @@ def object_name(ref: str) -> str:
         raise MediaError(
             "the media reference is malformed.",
             value=ref,
-            hint="A reference is media:<64 hex digits>.<suffix>, as the store gave it.",
+            hint="A reference is media:<64 hex digits>.<suffix>, as the media store returns it.",
         )
     return ref.removeprefix("media:")
 
@@ -140,5 +140,5 @@ def object_name(ref: str) -> str:
 def display_name(reference: str) -> str | None:
     """Return the name of a file in messages, if it is another than its path."""
     if reference.startswith("media:"):
-        return f"what was given as content, and is kept as {reference},"
+        return f"the content that is stored as {reference}"
     return redact_uri(reference) if ":" in reference[:12] else None

@@ -54,7 +54,7 @@ def refuse_claimed_samples(path: str) -> None:
     if (claimed := _claimed(path, state.st_mtime_ns, state.st_size)) > state.st_size:
         raise MediaError(
             f"{path} claims {claimed:,} samples in {state.st_size:,} bytes.",
-            hint="It is damaged, or made to do harm: export it again.",
+            hint="It is damaged or malicious: export it again.",
         )
 
 

@@ -64,7 +64,7 @@ def split_reference(reference: str) -> tuple[str, int, int]:
         raise MediaError(
             "the reference of a frame is malformed.",
             value=reference,
-            hint="Use what FrameIterator gave.",
+            hint="Use a reference that FrameIterator returned.",
         )
     return match[3], int(match[1]), int(match[2])
 
@@ -87,18 +87,18 @@ def check_selection(
     choices += ["keyframes_only"] if keyframes_only else []
     if len(choices) > 1:
         raise ConfigurationError(
-            f"frames are chosen in one way, not by {' and '.join(choices)}.",
-            hint="Give one of them.",
+            f"{' and '.join(choices)} cannot be combined to choose frames.",
+            hint="Pass one of them.",
         )
     for name, value in numbers.items():
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ConfigurationError(
-                f"{name} is a number above 0.", value=value, hint=f"{name}=1, for example."
+                f"{name} must be a number above 0.", value=value, hint=f"{name}=1, for example."
             )
         if name == "num_frames" and not isinstance(value, int):
-            raise ConfigurationError("num_frames is a whole number.", value=value)
+            raise ConfigurationError("num_frames must be an integer.", value=value)
 
 
 def select_frames(

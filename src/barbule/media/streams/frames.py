@@ -158,7 +158,7 @@ class _Decoder:
         if frame is None:
             raise MediaError(
                 f"{os.fspath(self._path)} has no frame at {stamp} that can be decoded.",
-                hint="The video is damaged, or was replaced by a shorter one.",
+                hint="The video is damaged, or was replaced with a shorter one.",
             )
         return frame
 
@@ -280,7 +280,9 @@ def frame_at(path: PathLike, seconds: float) -> PIL.Image.Image | None:
         When the video is damaged.
     """
     if not seconds >= 0:
-        raise ConfigurationError("timestamp is a number of seconds from 0.", value=seconds)
+        raise ConfigurationError(
+            "timestamp must be a number of seconds of 0 or more.", value=seconds
+        )
     with opened(path) as container:
         stream = video_stream(container)
         base, rate, start = stream.time_base, stream.average_rate, stream.start_time

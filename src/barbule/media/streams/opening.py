@@ -37,7 +37,7 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 
-_RETRY_HINT = "Fetch or export the file again and check that it plays."
+_RETRY_HINT = "Download or export the file again, and check that it plays."
 # FFmpeg's names. Left out are its readers of playlists, scripts, devices and single images.
 _CONTAINERS = (
     "aac,ac3,aiff,amr,ape,apng,asf,au,avi,caf,dts,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,"
@@ -123,7 +123,7 @@ def open_container(path: PathLike) -> InputContainer:
             )
         except av.error.ArgumentError as error:  # FFmpeg knows it, but it is not on the list
             raise MediaError(
-                f"{name} cannot be read: it is no audio or video file.", hint=_RETRY_HINT
+                f"{name} cannot be read: it is not an audio or video file.", hint=_RETRY_HINT
             ) from error
 
 
@@ -158,13 +158,13 @@ def video_stream(container: InputContainer) -> VideoStream:
     stream = first_video(container)
     if stream is None or stream.codec_context is None:
         raise MediaError(
-            f"{container.name} has no pictures that can be decoded.",
-            hint="Give a video file; sound belongs in a column of bb.Audio.",
+            f"{container.name} has no video frames that can be decoded.",
+            hint="Pass a video file; store audio files in a column of type bb.Audio.",
         )
     if stream.width * stream.height > _MAX_PIXELS:
         raise MediaError(
-            f"the pictures of {container.name} are {stream.width} x {stream.height} pixels.",
-            hint=f"Scale the video down; up to {_MAX_PIXELS} pixels are decoded.",
+            f"the frames of {container.name} are {stream.width} x {stream.height} pixels.",
+            hint=f"Scale the video down; the limit is {_MAX_PIXELS} pixels per frame.",
         )
     # Each thread of a decoder keeps pictures of its own.
     stream.thread_type = "AUTO" if stream.width * stream.height <= _THREADED_PIXELS else "NONE"
@@ -184,7 +184,7 @@ def audio_stream(container: InputContainer, index: int = 0) -> AudioStream:
     if stream is None:
         raise MediaError(
             f"{container.name} has no sound that can be decoded.",
-            hint="Give a file with a sound track.",
+            hint="Pass a file with a sound track.",
         )
     return stream
 
@@ -215,8 +215,8 @@ def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
             samples += getattr(frame, "samples", 0)  # which pictures have none
             if samples > max_samples:
                 raise MediaError(
-                    f"{container.name} has more than {max_samples:,} samples of sound.",
-                    hint="It is made to do harm, or silent: cut it into shorter files.",
+                    f"{container.name} has more than {max_samples:,} audio samples.",
+                    hint="It may be malicious, or silent: split it into shorter files.",
                 )
             yield frame
 
@@ -261,7 +261,7 @@ def _check_length(path: Path) -> None:
     declared, actual = declared_length(path), path.stat().st_size
     if declared is not None and declared > actual + 1:  # a byte that fills up is often left out
         raise MediaError(
-            f"{path} is cut short: it should have {declared:,} bytes, and has {actual:,}.",
+            f"{path} is truncated: it should have {declared:,} bytes but has {actual:,}.",
             hint=_RETRY_HINT,
         )
 
@@ -269,7 +269,7 @@ def _check_length(path: Path) -> None:
 def _check_first(container: InputContainer, stream: Any) -> None:
     if next(decode_frames(container, stream), None) is None:
         raise MediaError(
-            f"{container.name} holds nothing that can be decoded: it is damaged or cut short.",
+            f"{container.name} holds nothing that can be decoded: it is damaged or truncated.",
             hint=_RETRY_HINT,
         )
 

@@ -279,9 +279,9 @@ def _build_timeline(
     longest = float(max(int(np.diff(stamps).max(initial=0)), step) * base)
     if longest > _MAX_FRAME_SECONDS:
         raise MediaError(
-            f"{os.fspath(path)} has a frame that is shown for {longest:,.0f} seconds: "
-            "its times are damaged.",
-            hint="Write the video anew, so that its frames follow each other.",
+            f"{os.fspath(path)} has a frame that is shown for {longest:,.0f} seconds: its "
+            "timestamps are damaged.",
+            hint="Re-encode the video so that its timestamps are continuous.",
         )
     return Timeline(stamps, keys, base, int(stamps[-1]) + step, has_timestamps=has_timestamps)
 

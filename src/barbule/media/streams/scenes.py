@@ -52,9 +52,11 @@ class _Cuts:
 
 def _check_options(fps: float | None, min_scene_len: int) -> None:
     if fps is not None and not fps > 0:
-        raise ConfigurationError("fps is a number above 0.", value=fps)
+        raise ConfigurationError("fps must be a number above 0.", value=fps)
     if min_scene_len < 0:
-        raise ConfigurationError("min_scene_len is a number of frames from 0.", value=min_scene_len)
+        raise ConfigurationError(
+            "min_scene_len must be a number of frames of 0 or more.", value=min_scene_len
+        )
 
 
 def _pictures(path: PathLike, timeline: Timeline, fps: float | None) -> Iterator[tuple[int, Any]]:
@@ -108,7 +110,7 @@ class _FrameDifference:
         self._weights = (0.0, 0.0, 1.0) if luma_only else weights
         self._previous: np.ndarray | None = None
         if not sum(map(abs, self._weights)) > 0:
-            raise ConfigurationError("one of delta_hue, delta_sat and delta_lum is above 0.")
+            raise ConfigurationError("one of delta_hue, delta_sat and delta_lum must be above 0.")
 
     def __call__(self, frame: Any) -> float:
         import numpy as np
@@ -154,7 +156,9 @@ def detect_adaptive(  # noqa: PLR0913 - each is an option of users
     """Cut where a difference stands out from those of the pictures around it."""
     _check_options(fps, min_scene_len)
     if window < 1:
-        raise ConfigurationError("window_width is a number of frames from 1.", value=window)
+        raise ConfigurationError(
+            "window_width must be a number of frames of 1 or more.", value=window
+        )
     timeline, stamps, scores = _measure_frames(path, fps, _FrameDifference(weights, luma_only))
     hits = []
     for index in range(window, len(scores) - window):
@@ -179,9 +183,9 @@ def detect_by_threshold(
     """Cut between a fade-out and the fade-in that follows it."""
     _check_options(fps, min_scene_len)
     if method not in {"floor", "ceiling"}:
-        raise ConfigurationError("method is 'floor' or 'ceiling'.", value=method)
+        raise ConfigurationError("method must be 'floor' or 'ceiling'.", value=method)
     if not -1 <= bias <= 1:
-        raise ConfigurationError("fade_bias is from -1 to 1.", value=bias)
+        raise ConfigurationError("fade_bias must be from -1 to 1.", value=bias)
     timeline, stamps, means = _measure_frames(path, fps, _brightness)
     faded = [mean < limit if method == "floor" else mean >= limit for mean in means]
     hits, fade_start = [], 0 if faded and faded[0] else None
@@ -209,7 +213,7 @@ def detect_by_histogram(
 
     _check_options(fps, min_scene_len)
     if not 1 <= bins <= 256:  # noqa: PLR2004 - the values of a byte
-        raise ConfigurationError("bins is from 1 to 256.", value=bins)
+        raise ConfigurationError("bins must be from 1 to 256.", value=bins)
 
     def measure(frame: VideoFrame) -> np.ndarray:
         gray = frame.to_ndarray(format="gray")
@@ -242,7 +246,9 @@ def detect_by_hash(
 
     _check_options(fps, min_scene_len)
     if size < 2 or lowpass < 1:  # noqa: PLR2004 - a hash of one bit tells nothing
-        raise ConfigurationError("size is from 2 and lowpass from 1.", value=(size, lowpass))
+        raise ConfigurationError(
+            "size must be 2 or more, and lowpass 1 or more.", value=(size, lowpass)
+        )
     side = size * lowpass
     waves = np.cos(np.pi / side * np.outer(np.arange(size), np.arange(side) + 0.5))
 

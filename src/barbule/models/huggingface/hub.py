@@ -93,8 +93,8 @@ def model_source(model_id: str) -> ModelSource:
     if folder.is_absolute() or model_id.startswith((".", "~")) or "\\" in model_id:
         raise ModelError(
             f"there is no folder {str(folder)!r} with a model.",
-            hint="Check the path; model.save_pretrained(path) and processor.save_pretrained(path) "
-            "make such a folder.",
+            hint="Check the path; model.save_pretrained(path) and "
+            "processor.save_pretrained(path) create such a folder.",
         )
     name, _, revision = model_id.partition("@")
     return ModelSource(name, revision or None)
@@ -146,7 +146,7 @@ def configuration(model_id: str, file: str = "config.json", *, required: bool = 
         return None
     raise ModelError(
         f"the folder {source.name!r} holds no model: it has no {file}.",
-        hint="Give the folder that save_pretrained() wrote.",
+        hint="Pass the folder that save_pretrained() wrote.",
     )
 
 
@@ -208,29 +208,29 @@ def _class_names(error: BaseException | None) -> str:
 
 
 _OFFLINE_HINT = (
-    "Run once where there is a network, or give the path of a folder with the model "
-    "(hf download NAME --local-dir FOLDER makes one)."
+    "Run once with network access, or pass the path of a folder with the model (hf download NAME "
+    "--local-dir FOLDER creates one)."
 )
 _REASONS = (
     (
         "GatedRepoError",
-        "its owner asks for consent first",
+        "its owner requires you to accept terms first",
         "Accept the terms on its page, and set HF_TOKEN to a token of your account.",
     ),
     (
         "RevisionNotFoundError",
         "it has no such revision",
-        "Check what stands after the @.",
+        "Check the revision after the @.",
     ),
     (
         "RepositoryNotFoundError",
         "the hub has no model of this name, or it is private",
-        "Check the name; for a private model set HF_TOKEN. A folder is given by its path.",
+        "Check the name; for a private model set HF_TOKEN. To use a folder, pass its path.",
     ),
     (
         "HFValidationError",
-        "this is neither a name at the hub nor a folder",
-        "Give a name such as 'openai/clip-vit-base-patch32', or the path of a folder.",
+        "this is neither the name of a model on the hub nor a folder",
+        "Pass a name such as 'openai/clip-vit-base-patch32', or the path of a folder.",
     ),
     (
         "LocalEntryNotFoundError OfflineModeIsEnabled ConnectError ConnectTimeout ConnectionError",

@@ -157,10 +157,10 @@ def device() -> torch.device:
             torch.empty(1, device=device_name)
         except Exception as error:
             raise ConfigurationError(
-                f"{DEVICE_VARIABLE} names a device that cannot be used here: "
+                f"{DEVICE_VARIABLE} names a device that is not available: "
                 f"{str(error).splitlines()[0].rstrip('.')}.",
                 value=device_name,
-                hint="Set it to 'cpu', 'cuda', 'cuda:1', 'mps' …, or leave it out.",
+                hint="Set it to 'cpu', 'cuda', 'cuda:1', 'mps' …, or unset it.",
             ) from error
         return torch.device(device_name)
     if torch.cuda.is_available():

@@ -105,8 +105,9 @@ class LiteLLMClient(ModelClient):
         prefix, slash, name = model.partition("/")
         if not (prefix and slash and name):
             raise ConfigurationError(
-                f"the model {model!r} names no provider.",
-                hint=f"Write it with its prefix, like {'openai/' + (prefix or 'gpt-4o-mini')!r}.",
+                f"the model name {model!r} has no provider prefix.",
+                hint="Write it with the prefix, for example "
+                f"{'openai/' + (prefix or 'gpt-4o-mini')!r}.",
             )
         provider = provider_of(prefix)
         names = (prefix, provider.name, *provider.aliases) if provider else (prefix,)
@@ -227,8 +228,8 @@ class LiteLLMClient(ModelClient):
         if reply.value is None and url:
             reply = Reply(await self._fetch_image(url, model), reply.usage, reply.headers)
         if reply.value is None:
-            hint = "Check that the model makes images, and that the prompt asks for one."
-            raise responses.invalid_answer(model, "no image came back", hint)
+            hint = "Check that the model generates images, and that the prompt requests one."
+            raise responses.invalid_answer(model, "no image was returned", hint)
         return _without_unknown_cost(reply, model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
@@ -283,7 +284,7 @@ class LiteLLMClient(ModelClient):
         endpoint = self.endpoint(model)
         for name in RESERVED.keys() & params.keys():
             raise ConfigurationError(
-                f"model {model!r}: the parameter {name!r} cannot be passed with a call.",
+                f"model {model!r}: the parameter {name!r} cannot be passed to a call.",
                 hint=RESERVED[name].format(provider=endpoint.provider),
             )
         key = _api_key(endpoint)
@@ -326,8 +327,8 @@ class LiteLLMClient(ModelClient):
         if urlsplit(url).scheme.lower() not in _FETCHABLE_SCHEMES:
             raise responses.invalid_answer(
                 model,
-                f"it says that the image is at {redact_uri(url)!r}, which is not on the web",
-                "Ask for response_format='b64_json'.",
+                f"it returned the image URL {redact_uri(url)!r}, which is not an HTTP URL",
+                "Pass response_format='b64_json'.",
             )
         base = self.endpoint(model).api_base
         own_host = urlsplit(base).hostname if base else None
@@ -348,8 +349,8 @@ class LiteLLMClient(ModelClient):
         except MediaError as error:
             raise responses.invalid_answer(
                 model,
-                f"the image that it made cannot be fetched ({error.message.rstrip('.')})",
-                "Ask for response_format='b64_json'.",
+                f"the image that it generated cannot be downloaded ({error.message.rstrip('.')})",
+                "Pass response_format='b64_json'.",
             ) from None
 
 
@@ -365,8 +366,8 @@ def _api_key(endpoint: Endpoint) -> str | None:
         if key := os.environ.get(endpoint.api_key_env):
             return key
         raise ConfigurationError(
-            f"the environment variable {endpoint.api_key_env!r}, which [models."
-            f"{endpoint.provider}] names as its key, is not set.",
+            f"the environment variable {endpoint.api_key_env!r}, which "
+            f"[models.{endpoint.provider}] names in api_key_env, is not set.",
             hint=f"Set {endpoint.api_key_env}, or correct api_key_env.",
         )
     provider = provider_of(endpoint.provider)

@@ -46,13 +46,11 @@ _FAILURE_KINDS = {
         False, "Check the model's name, and that the provider offers it to you."
     ),
     "provider": _FailureKind(
-        False, "Write the model as 'provider/name' with a prefix LiteLLM knows."
+        False, "Write the model as 'provider/name' with a prefix that LiteLLM supports."
     ),
     "context": _FailureKind(False, "Shorten the prompt, or choose a model with a longer context."),
     "policy": _FailureKind(False, "Change the prompt: the provider refuses its content."),
-    "params": _FailureKind(
-        False, "Leave the parameter out, or name it in allowed_openai_params=[…]."
-    ),
+    "params": _FailureKind(False, "Remove the parameter, or name it in allowed_openai_params=[…]."),
     "request": _FailureKind(
         False, "Correct the model, the messages or the parameters of the call."
     ),
@@ -61,12 +59,14 @@ _FAILURE_KINDS = {
         True, "Set rpm or a lower max_concurrency in [models.{provider}], or wait."
     ),
     "timeout": _FailureKind(
-        True, "Raise timeout in [models.{provider}], or ask for a shorter answer."
+        True, "Raise timeout in [models.{provider}], or request a shorter answer."
     ),
     "connection": _FailureKind(True, "{reach}"),
     "malformed": _FailureKind(True, "Check that {where} speaks the provider's protocol."),
-    "misfit": _FailureKind(False, "Say in the prompt what is expected, or take a stronger model."),
-    "server": _FailureKind(True, "The fault is on the provider's side: try again later."),
+    "misfit": _FailureKind(
+        False, "Describe the expected answer in the prompt, or use a stronger model."
+    ),
+    "server": _FailureKind(True, "The error is on the provider's side: try again later."),
 }
 
 _LASTING_KINDS = {"auth", "quota", "missing", "provider", "package"}

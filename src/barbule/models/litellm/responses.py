@@ -204,8 +204,8 @@ def embedding(response: LiteLLMObject, model: str, count: int) -> Reply:
     if indexes != list(range(count)):
         raise invalid_answer(
             model,
-            f"{count} texts were sent, and the vectors that came back are numbered {indexes[:10]}",
-            "Send fewer texts at once, or check that the model makes embeddings.",
+            f"{count} texts were sent, but the returned vectors have the indexes {indexes[:10]}",
+            "Send fewer texts at once, or check that the model is an embedding model.",
         )
     vectors = [
         vector and list(map(float, vector)) for vector in (item["embedding"] for item in items)
@@ -280,7 +280,7 @@ def ranking(response: LiteLLMObject, model: str, count: int) -> Reply:
     if any(not 0 <= item["index"] < count for item in ranked):
         raise invalid_answer(
             model,
-            f"{count} documents were sent, and others came back",
+            f"{count} documents were sent, but others were returned",
             "Check that the model is a reranker.",
         )
     ranked.sort(key=lambda item: -item["relevance_score"])

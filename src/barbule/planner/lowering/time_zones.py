@@ -118,9 +118,9 @@ def _strftime(node: ops.Strftime, default_zone: str) -> ops.Value:
     pieces = _split_pattern(pattern)
     if "%Z" in pieces:
         raise UnsupportedError(
-            "no database writes the name of a zone.",
+            "databases cannot format the name of a time zone.",
             value=pattern,
-            hint="Write how far it is from UTC, by %z, or the name itself into the pattern.",
+            hint="Use %z for the offset from UTC, or write the name itself in the pattern.",
         )
     if "%z" not in pieces:
         return node.copy(arg=local_time)

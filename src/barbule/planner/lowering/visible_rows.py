@@ -72,7 +72,7 @@ def _branch_rows(
 ) -> ops.Relation:
     """Read the rows of a branch: its own, and those of its origin that it has no state of."""
     if record.origin is None:
-        raise ValueError(f"{record.name} is no branch")
+        raise ValueError(f"{record.name} is not a branch")
     if leaf.commit is None:
         context.track_rows_read(leaf.table_id)
     origin = managed_table("origin", context, record.origin.table, commit=record.origin.commit)

@@ -77,7 +77,8 @@ def _with_companions(
             exposed = expose(parent, column_origin[0], str(own_column), companion.arg, in_base)
         if not exposed:
             raise UnsupportedError(
-                f"what is kept beside a column cannot be read inside {type(relation).__name__}.",
+                "the companion columns of a column cannot be read inside "
+                f"{type(relation).__name__}.",
                 hint="Read them with mutate() or select() first.",
             )
         parent, names[companion] = exposed

@@ -64,7 +64,7 @@ def _with_call_column(join: ops.JoinChain, call: ops.Value) -> ops.JoinChain:
     """Let a join read a call of its predicates from a column of the side that it is over."""
     if len(call.relations) != 1:
         raise UnsupportedError(
-            f"{call.name} takes columns of both sides of a join in its condition.",
+            f"{call.name} takes columns of both sides of the join in the join condition.",
             hint="Join on plain columns first and filter by the call afterwards.",
         )
     (side,) = call.relations

@@ -169,7 +169,7 @@ def _with_scores(
         exposed = parent and expose(parent, column_origin[0], RID, path)
         if not exposed:
             raise UnsupportedError(
-                f"a search cannot be asked inside {type(relation).__name__}.",
+                f"a search cannot be used inside {type(relation).__name__}.",
                 hint="Compute its score with mutate() first.",
             )
         parent, rid = exposed
@@ -205,8 +205,8 @@ def _searched_column(score: Score) -> ColumnOrigin:
     column_origin = origin(score.arg)
     if column_origin is None:
         raise ExpressionError(
-            "a search is asked of a value that is no column of a table.",
-            hint="Ask it of a column: t.text.search(...).",
+            "search() needs a column of a table.",
+            hint="Call it on a column: t.text.search(...).",
         )
     return column_origin
 

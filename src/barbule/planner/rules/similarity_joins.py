@@ -75,8 +75,8 @@ def _search_side(join: NearestRows, context: RewriteContext) -> _SearchSide | No
     column_origin = origin(join.arg)
     if column_origin is None:
         raise ExpressionError(
-            "the nearest are asked of a value that is no column of a table.",
-            hint="Ask them of a column with an embedding index: t.text.nearest(...).",
+            "nearest() needs a column of a table.",
+            hint="Call it on a column with an embedding index: t.text.nearest(...).",
         )
     leaf, column = column_origin
     index = context.index_of(leaf, column, join.index)

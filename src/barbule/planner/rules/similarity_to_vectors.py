@@ -97,12 +97,10 @@ def _indexed_column(index_value: IndexValue) -> tuple[ManagedTable, str]:
     column_origin = origin(index_value.arg)
     if column_origin is not None:
         return column_origin
-    is_similarity = isinstance(index_value, Similarity)
-    subject = "similarity is" if is_similarity else "a stored vector is"
-    verb = "similarity" if is_similarity else "embedding"
+    verb = "similarity" if isinstance(index_value, Similarity) else "embedding"
     raise ExpressionError(
-        f"{subject} asked of a value that is no column of a table.",
-        hint=f"Ask it of a column with an embedding index: t.text.{verb}(...).",
+        f"{verb}() needs a column of a table.",
+        hint=f"Call it on a column with an embedding index: t.text.{verb}(...).",
     )
 
 
@@ -123,9 +121,11 @@ def _scan_note(relation: ops.Relation, similarity: Similarity, index: IndexedCol
     if index.scan_reason:
         reason = index.scan_reason
     elif similarity.query.relations:
-        reason = "each row is compared with a value of its own"
+        reason = "each row is compared with a different value"
     elif not isinstance(relation, ops.Sort):
-        reason = "all rows are asked for; order_by(..., asc=False).limit(k) looks for the nearest"
+        reason = (
+            "the query requests all rows; order_by(..., asc=False).limit(k) finds only the nearest"
+        )
     else:
-        reason = "the rows that are sorted, or their number, are not known beforehand"
+        reason = "the sorted rows, or their number, are not known in advance"
     return f"Similarity by the index {index.name!r}: compared exactly by the database: {reason}"

@@ -100,8 +100,8 @@ class ManagedColumn(CheckedValue):
         column_origin = origin(self.op())
         if column_origin is None:
             raise ExpressionError(
-                "a stored vector is asked of a value that is no column of a table.",
-                hint="Ask it of a column with an embedding index: t.text.embedding().",
+                "embedding() needs a column of a table.",
+                hint="Call it on a column with an embedding index: t.text.embedding().",
             )
         leaf, column = column_origin
         kind = leaf.source.index_of(leaf, column, index or idx).kind

@@ -117,15 +117,15 @@ def _parsed(text: str, kind: dt.DataType, column: ir.Column) -> Temporal:
     except ValueError as error:
         noun, example = _EXAMPLES[type(kind)]
         raise ExpressionError(
-            f"this text is no {noun}: {error}.",
+            f"this string is not a valid {noun}: {error}.",
             column=column.get_name(),
             value=text,
-            hint=f"Write it as ISO 8601 does: {example!r}.",
+            hint=f"Write it in ISO 8601: {example!r}.",
         ) from error
 
 
 _EXAMPLES = {
-    dt.Timestamp: ("moment", "2026-01-31T09:30:00+02:00"),
-    dt.Date: ("day", "2026-01-31"),
+    dt.Timestamp: ("timestamp", "2026-01-31T09:30:00+02:00"),
+    dt.Date: ("date", "2026-01-31"),
     dt.Time: ("time of day", "09:30:00"),
 }

@@ -63,8 +63,8 @@ _STRUCTURAL = {"op", "get_name", "equals", "type", "compile", "visualize", "pipe
 _ARGUMENT_ERRORS = (*REFUSALS, TypeError, ValueError, NotImplementedError)
 
 _NOT_RUN = (
-    "This is an expression that has not run: t.select(x=...).collect() returns its values with the "
-    "rows of a query, .to_pyarrow() computes it alone."
+    "This expression has not been executed: t.select(x=...).collect() returns its values as part "
+    "of a query, and .to_pyarrow() executes it alone."
 )
 
 
@@ -79,11 +79,11 @@ class CheckedValue(Formatted):
     def __bool__(self) -> bool:
         """Refuse: there is a value for each row, and none before the query runs."""
         raise both_classes(ExpressionError, ValueError)(
-            "an expression is neither true nor false before it is computed, as `and`, `or`, "
-            "`not`, `in`, `if`, `max` and chained comparisons would have it.",
+            "an expression has no truth value before it is executed, so `and`, `or`, `not`, "
+            "`in`, `if`, `max` and chained comparisons cannot be used.",
             **location(self),
-            hint="Write (t.a > 1) & (t.b < 2), each comparison in parentheses; | for or, ~ for "
-            "not; t.a.isin([1, 2]) for in; t.a.between(1, 5) for 1 <= t.a <= 5; "
+            hint="Write (t.a > 1) & (t.b < 2), with each comparison in parentheses; | for or, ~ "
+            "for not; t.a.isin([1, 2]) for in; t.a.between(1, 5) for 1 <= t.a <= 5; "
             "condition.ifelse(x, y) for if; ibis.greatest(t.a, t.b) for max.",
         )
 
@@ -92,12 +92,12 @@ class CheckedValue(Formatted):
         kind = self.type()
         holds = kind.is_string() or kind.is_array() or kind.is_map() or kind.is_json()
         raise ExpressionError(
-            "`in` has one answer, and this expression has one for each row.",
+            "`in` returns a single value, but this expression has one value for each row.",
             **location(self),
-            hint="Write t.a.contains(x) for whether the value of a row has x in it."
+            hint="Write t.a.contains(x) to test whether the value of a row contains x."
             if holds
-            else "Write t.a.isin([1, 2]) for whether the value of a row is one of several, and "
-            "(t.a == x).any() for whether any row has x.",
+            else "Write t.a.isin([1, 2]) to test whether the value of a row is one of several, "
+            "and (t.a == x).any() to test whether any row has x.",
         )
 
     def __repr__(self) -> str:
@@ -131,7 +131,7 @@ class ScalarMethods:
     def collect(self, *_: object, **__: object) -> NoReturn:
         """Refuse: the method of columns that makes one list of all values."""
         raise ExpressionError(
-            "a scalar is one value, which has not been computed.",
+            "a scalar expression is a single value that has not been executed.",
             **location(self),
             hint=table_verb_hint(self, "collect"),
         )
@@ -261,9 +261,9 @@ def _unary_operator(name: str) -> Callable[..., Any]:
         method = getattr(type(self), name.strip("_"), None)
         if method is None or name not in {"__abs__", "__round__"}:
             raise ExpressionError(
-                f"{_UNARY[name]} cannot be computed of {described(self)}.",
+                f"{_UNARY[name]} is not supported for {described(self)}.",
                 **location(self),
-                hint="Numbers have a sign, and conditions are negated by ~; convert it by "
+                hint="Use - on numbers and ~ on conditions; convert the value with "
                 ".cast('float64').",
             )
         return method(self, *digits)
@@ -277,9 +277,9 @@ def _refuse_iteration(self: ir.Value) -> NoReturn:
     """Refuse: an expression has no values before it is computed."""
     name = self.get_name() if isinstance(self.op(), ops.Field) else "a"
     raise ExpressionError(
-        "an expression is not iterable: it has no values before it is computed.",
+        "an expression is not iterable: it has no values before it is executed.",
         **location(self),
-        hint=f"Write t.select(x=t.{name}).collect()['x'] for the list of its values.",
+        hint=f"Use t.select(x=t.{name}).collect()['x'] to get the list of its values.",
     )
 
 

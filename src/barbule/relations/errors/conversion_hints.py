@@ -26,35 +26,40 @@ _SORTS: tuple[tuple[Any, type[dt.DataType], str], ...] = (
     (list | tuple, dt.Array, "list"),
 )
 _CONCATENATION = (
-    "Texts are put together with texts: t.n.cast('string') of a column, str(x) of a value."
+    "Concatenate strings with strings: convert a column with t.n.cast('string'), a value "
+    "with str(x)."
 )
 _ADDITION_HINTS = (
     (
         {"text", "number"},
-        f"{_CONCATENATION} Numbers in texts are added by .cast('float64') of the text.",
+        f"{_CONCATENATION} To add numbers that are stored as strings, use .cast('float64').",
     ),
     (
         {"text", "time"},
         (
-            f"{_CONCATENATION} A moment is written by .strftime('%Y-%m-%d') too; what is added to "
-            "it is a datetime.timedelta(days=1)."
+            f"{_CONCATENATION} .strftime('%Y-%m-%d') also formats a timestamp or a date; add a "
+            "datetime.timedelta(days=1) to it."
         ),
     ),
     (
         {"text", "duration"},
-        f"{_CONCATENATION} What is added to a duration is another, datetime.timedelta(hours=1).",
+        f"{_CONCATENATION} Add a duration to a duration: datetime.timedelta(hours=1).",
     ),
-    ({"text", "list"}, "Put the items of a list of texts together first: t.tags.join(', ')."),
-    ({"text", "file"}, "A file is no text; t.img.uri() is the text that refers to it."),
-    ({"file"}, "A file is no text; t.img.uri() is the text that refers to it."),
+    ({"text", "list"}, "Join the items of a list of strings first: t.tags.join(', ')."),
+    (
+        {"text", "file"},
+        ("A media file is not a string; t.img.uri() is the string that refers to it."),
+    ),
+    ({"file"}, "A media file is not a string; t.img.uri() is the string that refers to it."),
 )
 _COMPARISON_HINTS = (
     (
         {"time", "number"},
         (
-            "Write a moment: datetime.date(2026, 1, 31), or the text '2026-01-31'. A column of "
-            "numbers such as 20260131 is read by t.n.cast('string').as_date('%Y%m%d'), one of "
-            "seconds since 1970 by t.n.as_timestamp('s')."
+            "Write a date or a timestamp: datetime.date(2026, 1, 31), or the string "
+            "'2026-01-31'. Convert a column of numbers such as 20260131 with "
+            "t.n.cast('string').as_date('%Y%m%d'), and a column of seconds since 1970 with "
+            "t.n.as_timestamp('s')."
         ),
     ),
 )
@@ -62,8 +67,8 @@ _CONVERSION_HINTS = (
     (
         {"time", "number"},
         (
-            "Write a length of time: datetime.timedelta(days=1), ibis.interval(days=1), or "
-            "t.n.as_interval('D') of whole numbers."
+            "Write an interval: datetime.timedelta(days=1), ibis.interval(days=1), or "
+            "t.n.as_interval('D') for a column of integers."
         ),
     ),
     (
@@ -73,30 +78,37 @@ _CONVERSION_HINTS = (
     ({"duration", "text"}, "Write a duration: datetime.timedelta(hours=1)."),
     (
         {"duration", "time"},
-        "A duration is added to a moment or subtracted from it, and compared with durations.",
+        "A duration can be added to or subtracted from a timestamp, and compared with durations.",
     ),
     (
         {"duration"},
-        "Durations are added, subtracted, compared and divided; one is multiplied by a number.",
+        (
+            "Durations can be added, subtracted, compared and divided; multiply a duration by a "
+            "number."
+        ),
     ),
     (
         {"time", "text"},
         (
-            "Write datetime.datetime(2026, 1, 31), or convert a column of texts by "
-            ".cast('timestamp'); .try_cast('timestamp') gives no value where there is no moment."
+            "Write datetime.datetime(2026, 1, 31), or convert a column of strings with "
+            ".cast('timestamp'); .try_cast('timestamp') returns NULL for strings that are not "
+            "timestamps."
         ),
     ),
     (
         {"text", "number"},
         (
-            "Convert one of them: .cast('float64') of the text, .try_cast('float64') where some "
-            "texts are no numbers, or .cast('string') of the number."
+            "Convert one of them: the string with .cast('float64') (.try_cast('float64') if some "
+            "strings are not numbers), or the number with .cast('string')."
         ),
     ),
-    ({"truth", "number"}, "Count what is true: t.ok.cast('int64') is 1 or 0."),
-    ({"truth"}, "Count what is true: t.ok.cast('int64') is 1 or 0; & and | combine conditions."),
-    ({"text"}, "Convert texts to numbers: .cast('float64'), or .try_cast('float64')."),
-    ({"time"}, "A moment is subtracted from another; what is added is a datetime.timedelta."),
+    ({"truth", "number"}, "Count true values with t.ok.cast('int64'), which is 1 or 0."),
+    (
+        {"truth"},
+        ("Count true values with t.ok.cast('int64'), which is 1 or 0; & and | combine conditions."),
+    ),
+    ({"text"}, "Convert strings to numbers: .cast('float64'), or .try_cast('float64')."),
+    ({"time"}, "Subtract a timestamp from a timestamp; add a datetime.timedelta."),
 )
 
 
@@ -129,7 +141,7 @@ def conversion(left: object, right: object, symbol: str) -> str:
     if symbol == "+" and "text" in sorts:
         return _CONCATENATION
     if "list" in sorts:
-        return "A list is compared with isin(), and t.tags.contains(x) looks into one."
+        return "Compare with a list by isin(); t.tags.contains(x) tests whether a list contains x."
     return "Convert one of them, with .cast('float64') or .cast('string')."
 
 

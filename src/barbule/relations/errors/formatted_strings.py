@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Formatted", "formatted_row"]
 
-_MARK = " that has not run: "  # which the representation of every expression has
+_MARK = " that has not been executed: "  # which the representation of every expression has
 _MAX_STRINGS = 64
 _MAX_CHARACTERS = 20_000  # of longer ones the begin is compared
 _formatted: collections.deque[str] = collections.deque(maxlen=_MAX_STRINGS)
@@ -33,8 +33,8 @@ class Formatted:
         """Write the definition, which has no values to be formatted."""
         if spec:
             raise both_classes(ExpressionError, TypeError)(
-                f"an expression has no value yet that {spec!r} could format.",
-                hint='Fill it row by row: bb.functions.string.format("{0:.2f}", t.price).',
+                f"an expression has no value before it is executed, so {spec!r} cannot format it.",
+                hint='Format it row by row: bb.functions.string.format("{0:.2f}", t.price).',
             )
         text = str(self)
         if _MARK in text:

@@ -66,10 +66,10 @@ def explained(error: Exception, query: ir.Table, arguments: tuple[object, ...]) 
             return _missing_column(match[1], query, arguments, type(error))
     if isinstance(error, IntegrityError) and counted_elsewhere(query, list(arguments)):
         return both_classes(ExpressionError, type(error))(
-            "it counts the rows of another query beside those of this one.",
+            "it counts the rows of another query, not of this one.",
             table=table_name(query),
-            hint="Write ibis._.count() for the rows of this query; all rows of a table are one "
-            "value, t.count().as_scalar().",
+            hint="Write ibis._.count() to count the rows of this query; t.count().as_scalar() is "
+            "the number of rows of a table.",
         )
     if isinstance(error, IntegrityError) and "another relation" in text:
         return both_classes(ExpressionError, type(error))(
@@ -79,23 +79,24 @@ def explained(error: Exception, query: ir.Table, arguments: tuple[object, ...]) 
         )
     if isinstance(error, SqlglotError):
         return both_classes(ExpressionError, type(error))(
-            f"this SQL cannot be read: {_COLORS.sub('', text)}.",
+            f"this SQL cannot be parsed: {_COLORS.sub('', text)}.",
             table=table_name(query),
             hint="Write one SELECT statement, in the dialect of the database or of dialect=.",
         )
     text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
     if text.startswith("Unable to infer datatype of value"):
         return both_classes(ExpressionError, type(error))(
-            "a list or dict in which expressions stand is no expression itself.",
+            "a list or dict of expressions is not an expression.",
             table=table_name(query),
-            hint='ibis.struct({"a": t.a}) makes a record, ibis.array([t.a, 1]) a list, and '
-            "ibis.literal(...) a constant.",
+            hint='Use ibis.struct({"a": t.a}) for a struct, ibis.array([t.a, 1]) for a list, and '
+            "ibis.literal(...) for a constant.",
         )
     kind = UnsupportedError if isinstance(error, TranslationError) else ExpressionError
     return both_classes(kind, type(error))(
         f"{text.rstrip('.')}.",
         table=table_name(query),
-        hint="See the columns and their types by .schema(), and what the verb takes by help().",
+        hint=".schema() shows the columns and their types; help() shows the parameters of the "
+        "method.",
     )
 
 
@@ -142,29 +143,29 @@ def no_name(query: ir.Table, name: str) -> ColumnNotFoundError:
     """Say that there is neither a column nor a verb of a name."""
     verbs = [verb for verb in dir(type(query)) if not verb.startswith("_")]
     return ColumnNotFoundError(
-        f"there is no column or verb {name!r}.",
+        f"there is no column or method {name!r}.",
         table=table_name(query),
         hint=_OTHER_LIBRARIES.get(name) or _name_hint(query, name, verbs),
     )
 
 
-_OFFSET_HINT = "t.limit(None, offset=10) passes over the first 10 rows."
+_OFFSET_HINT = "t.limit(None, offset=10) skips the first 10 rows."
 # Verbs of other libraries.
 _OTHER_LIBRARIES = {
     "offset": _OFFSET_HINT,
     "skip": _OFFSET_HINT,
-    "tail": "The last rows are the first in the other order: t.order_by(t.n.desc()).limit(3).",
-    "iloc": "t[10:20] are rows, t[0] is the first column; t.collect()[0] is a row.",
-    "loc": "t.filter(t.n > 1) keeps rows; t.collect()[0] is a row.",
+    "tail": "To get the last rows, reverse the order: t.order_by(t.n.desc()).limit(3).",
+    "iloc": "t[10:20] selects rows, t[0] is the first column; t.collect()[0] is the first row.",
+    "loc": "t.filter(t.n > 1) filters rows; t.collect()[0] is the first row.",
     "sort_values": "t.order_by(t.n.desc()) sorts.",
     "sort": "t.order_by(t.n.desc()) sorts.",
     "groupby": "t.group_by(t.name).agg(n=ibis._.count()) aggregates.",
     "assign": "t.mutate(m=t.n + 1) adds columns to the query.",
     "with_columns": "t.mutate(m=t.n + 1) adds columns to the query.",
-    "to_list": "t.collect() returns the rows, and list() makes a list of them.",
-    "to_dicts": "t.collect() returns the rows, and list() makes a list of them.",
-    "iterrows": "for row in t.collect(): goes over the rows.",
-    "itertuples": "for row in t.collect(): goes over the rows.",
+    "to_list": "t.collect() returns the rows; list() converts them to a list.",
+    "to_dicts": "t.collect() returns the rows; list() converts them to a list.",
+    "iterrows": "Iterate over the rows with: for row in t.collect().",
+    "itertuples": "Iterate over the rows with: for row in t.collect().",
 }
 
 
@@ -174,7 +175,7 @@ def no_group_verb(grouped: GroupedTable, name: str) -> ColumnNotFoundError:
     verbs = ("agg", "having", "order_by", "mutate", "select", "count", "over")
     suggestion = did_you_mean(name, [*query.columns, *verbs])
     return ColumnNotFoundError(
-        f"a grouped query has no column or verb {name!r}.",
+        f"a grouped query has no column or method {name!r}.",
         table=table_name(query),
         hint=f"{suggestion} Aggregate it first: t.group_by(t.name).agg(n=ibis._.count()).".lstrip(),
     )
@@ -198,17 +199,18 @@ def _argument_error(
             if not kind.is_boolean():
                 hint = "t.meta.flag.bool." if kind.is_json() else "t.year > 2000."
                 return ExpressionError(
-                    f"a condition is true or false, and {argument_text(value)} is {kind}.",
+                    f"a condition must be boolean, but {argument_text(value)} is {kind}.",
                     table=table_name(query),
-                    hint=f"Make it one: {hint}",
+                    hint=f"Write a condition: {hint}",
                 )
     if verb == "aggregate":
         for name in _column_metrics(error):
             return ExpressionError(
-                f"an aggregate is one value of many rows, and {name!r} is one of each row.",
+                f"an aggregate is one value for many rows, but {name!r} has one value for each "
+                "row.",
                 table=table_name(query),
-                hint="Compute one: t.n.sum(), t.n.max(), t.n.collect() for a list of all; what "
-                "groups have in common is given by group_by() or by=.",
+                hint="Aggregate it: t.n.sum(), t.n.max(), or t.n.collect() for a list of all "
+                "values; pass grouping columns to group_by() or by=.",
             )
     refused = [
         f"{name}={argument_text(value)}" for name, value, _ in error.errors if name != "parent"
@@ -216,7 +218,7 @@ def _argument_error(
     return ExpressionError(
         f"{verb} does not take {', '.join(refused) or 'these arguments'}.",
         table=table_name(query),
-        hint="See the types of the columns by .schema().",
+        hint=".schema() shows the types of the columns.",
     )
 
 

@@ -35,10 +35,11 @@ def refuse_plain(predicate: object, query: ir.Table) -> None:
     """
     if isinstance(predicate, bool) or type(predicate).__name__ in {"bool_", "bool"}:
         raise ExpressionError(
-            f"a condition is asked of each row, and this one is {predicate} before.",
+            "a condition must be evaluated for each row, but this one is the constant "
+            f"{predicate}.",
             table=table_name(query),
-            hint='Compare a column: t["count"] == 3, where count is a verb too; all rows need no '
-            "condition.",
+            hint='Compare a column: t["count"] == 3, if count is also the name of a method. To '
+            "select all rows, remove the condition.",
         )
     refuse_masks(predicate, query)
     if isinstance(predicate, list | tuple):
@@ -50,11 +51,11 @@ def refuse_masks(predicate: object, query: ir.Table) -> None:
     """Refuse a mask of pandas or NumPy: it has a value for each position, and rows have none."""
     if (kind := _mask(predicate)) is not None:
         raise ExpressionError(
-            f"a condition is asked of each row, and this {kind} has values by place, which rows of "
-            "a table have not.",
+            f"a condition must be evaluated for each row, but this {kind} has values by position, "
+            "and rows of a table have no position.",
             table=table_name(query),
-            hint="Write the condition over the columns, t.n > 1; or choose rows by what they "
-            "hold: t.key.isin(frame.loc[mask, 'key'].tolist()).",
+            hint="Write the condition with columns, t.n > 1; or select rows by value: "
+            "t.key.isin(frame.loc[mask, 'key'].tolist()).",
         )
 
 
@@ -81,12 +82,12 @@ def refuse_methods(arguments: tuple[object, ...], query: ir.Table | GroupedTable
                 continue
             name = value.__name__
             if isinstance(owner, ir.StructValue) and name in owner.names:
-                hint = f'The field of that name is written column["{name}"].'
+                hint = f'Write column["{name}"] for the field of that name.'
             else:
                 hint = f"Call it: column.{name}(...)."
             table = query.table.to_expr() if isinstance(query, GroupedTable) else query
             raise ExpressionError(
-                f".{name} of this {owner.type()} is a method, no value.",
+                f".{name} of this {owner.type()} is a method, not a value.",
                 table=table_name(table),
                 hint=hint,
             )
@@ -113,11 +114,12 @@ def refuse_formatted(arguments: object) -> None:
             match = match if not columns or match[1] in _column_names(columns) else None
         if match is not None:
             raise ExpressionError(
-                "a column was written into a text, which holds its definition now and not its "
+                "a column was formatted into a string, which holds its definition instead of its "
                 "values.",
                 value=text[max(0, match.start() - _CONTEXT_CHARACTERS) :],
-                hint='Fill it row by row: bb.functions.string.format("Answer: {0}", t.question). '
-                "A text that only looks so is passed as ibis.literal(text).",
+                hint='Format it row by row: bb.functions.string.format("Answer: {0}", '
+                "t.question). If the string only looks like a definition, pass "
+                "ibis.literal(text).",
             )
 
 
@@ -147,13 +149,15 @@ def check_select(query: object, dialect: str | None) -> None:
     from sqlglot.errors import SqlglotError
 
     if not isinstance(query, str):
-        raise ExpressionError("sql() takes a text.", value=query, hint='Write .sql("SELECT ...").')
+        raise ExpressionError(
+            "sql() takes a string.", value=query, hint='Write .sql("SELECT ...").'
+        )
     try:
         statements = sqlglot.parse(query, read=dialect)
     except SqlglotError as error:
         reason = str(error).splitlines()[0].rstrip(". ")
         raise ExpressionError(
-            f"this SQL cannot be read: {reason}.", value=query, hint="Correct the statement."
+            f"this SQL cannot be parsed: {reason}.", value=query, hint="Correct the statement."
         ) from error
     if len(statements) != 1 or not isinstance(statements[0], sqlglot.exp.Query):
         names = [
@@ -161,7 +165,7 @@ def check_select(query: object, dialect: str | None) -> None:
         ]
         content = f"{len(names)} statements" if len(names) > 1 else (names or ["nothing"])[0]
         raise ExpressionError(
-            f"sql() takes one SELECT, and this is {content}.",
+            f"sql() takes one SELECT, but this is {content}.",
             value=query,
-            hint="Tables are changed by insert(), update() and delete().",
+            hint="Change tables with insert(), update() and delete().",
         )

@@ -42,8 +42,8 @@ _TABLE_VERBS = {name for name in dir(ir.Table) if not name.startswith("_")} | {
     "show",
     "where",
 }
-_METHOD_HINT = "help() of the method says what it takes; cast() makes a value of another type."
-_TYPES_HINT = "Types are bb.Int, bb.Float, bb.String and the like, or 'int64', 'float64', 'string'."
+_METHOD_HINT = "help() shows the parameters of the method; cast() converts a value to another type."
+_TYPES_HINT = "Types are bb.Int, bb.Float, bb.String and so on, or 'int64', 'float64', 'string'."
 _METHOD_HINTS = {"cast": _TYPES_HINT, "try_cast": _TYPES_HINT}
 _COMPARING_METHODS = {"between", "isin", "notin", "fill_null", "nullif", "identical_to"}
 
@@ -70,23 +70,26 @@ def no_attribute(value: ir.Value, name: str) -> ExpressionError:
         if name in _TABLE_VERBS:
             hint = table_verb_hint(value, name)
         else:
-            hint = did_you_mean(name, methods) or f"dir() of it lists those of {kind}."
+            hint = did_you_mean(name, methods) or f"dir() lists the methods of {kind}."
         return error(f"{kind} has no method {name!r}.", **location(value), hint=hint)
     return error(
         f"there is no field or method {name!r}.",
         **location(value),
         hint=f"{did_you_mean(name, [*kind.names, *methods])} Fields are {', '.join(kind.names)}; "
-        'column["name"] reads any of them, also one that is called like a method.'.lstrip(),
+        'column["name"] reads any of them, even if a method has the same name.'.lstrip(),
     )
 
 
 def table_verb_hint(value: ir.Value, verb: str) -> str:
     """Say how a verb of tables is applied to a value."""
     if isinstance(value, ir.Scalar):
-        return "It is one value: .to_pyarrow().as_py() computes it, t.agg(x=...).collect() a row."
+        return (
+            "It is a single value: .to_pyarrow().as_py() computes it, and "
+            "t.agg(x=...).collect() returns a row."
+        )
     is_field = isinstance(value.op(), ops.Field)
     column = f'"{value.get_name()}"' if is_field else "x=..."
-    return f"It is a verb of tables: t.select({column}).{verb}()."
+    return f"It is a method of tables: t.select({column}).{verb}()."
 
 
 def no_field(value: ir.StructValue, name: object) -> ExpressionError:
@@ -128,12 +131,12 @@ def not_a_text(value: ir.Value, method: str, argument: object) -> ExpressionErro
     """Say that a method of texts takes texts."""
     several = isinstance(argument, list | tuple | set)
     return ExpressionError(
-        f".{method}() of {described(value)} takes texts, not {argument_text(argument)}.",
+        f".{method}() of {described(value)} takes strings, not {argument_text(argument)}.",
         **location(value),
-        hint="Look for one of several by t.s.isin(['a', 'b']), or by t.s.re_search('a|b') within "
-        "the text."
+        hint="To match one of several, use t.s.isin(['a', 'b']), or t.s.re_search('a|b') to "
+        "search within the string."
         if several
-        else f"Write a text, {str(argument)!r}.",
+        else f"Write a string, {str(argument)!r}.",
     )
 
 
@@ -150,7 +153,7 @@ def no_operator(
     value = next(operand for operand in (left, right) if isinstance(operand, ir.Value))
     symbol = OPERATOR_SYMBOLS[operator]
     return _error_class(ibis_error)(
-        f"{symbol} cannot be computed of {described(left)} and {described(right)}.",
+        f"{symbol} is not supported between {described(left)} and {described(right)}.",
         **location(value),
         hint=_operator_hint(symbol, left, right),
     )
@@ -160,7 +163,10 @@ def _operator_hint(symbol: str, left: object, right: object) -> str:
     values = [operand for operand in (left, right) if isinstance(operand, ir.Value)]
     logical = any(isinstance(value.op(), _LOGICAL_NODES) for value in values)
     if symbol in {"&", "|", "^"} or logical:
-        return "Put comparisons in parentheses, as & and | go before them: (t.a > 1) & (t.b < 2)."
+        return (
+            "Put comparisons in parentheses, because & and | bind more tightly: (t.a > 1) "
+            "& (t.b < 2)."
+        )
     return conversion(left, right, symbol)
 
 

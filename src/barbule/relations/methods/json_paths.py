@@ -89,13 +89,13 @@ class JsonValue(ir.JSONValue):
         unwrap = unwrapper_of(name)
         if unwrap is None:
             raise ExpressionError(
-                f"{name!r} is no method of texts or numbers.",
-                hint="A name in a path into Json is a key of it, and keys cannot be called.",
+                f"{name!r} is not a method of strings or numbers.",
+                hint="A name in a Json path is a key, and keys cannot be called.",
             )
         owner = unwrap(op.arg).to_expr()
         method = getattr(owner, str(name), None)
         if method is None:  # of columns, say, and this is a single value
-            raise ExpressionError(f"{name!r} is no method of a single value.")
+            raise ExpressionError(f"{name!r} is not a method of a single value.")
         return method(*(unwrapped(owner, args) or args), **kwargs)
 
     def cast(self, target_type: object, /) -> ir.Value:
@@ -252,8 +252,8 @@ class JsonItemsValue(ir.ArrayValue):
     def __call__(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Refuse: say how a method of the items is called."""
         raise ExpressionError(
-            "the items of a list have no methods together.",
-            hint="Call them for each: t.meta.boxes.array.map(lambda box: box.label.upper()).",
+            "methods cannot be called on all items of a list at once.",
+            hint="Call them on each item: t.meta.boxes.array.map(lambda box: box.label.upper()).",
         )
 
 
@@ -292,7 +292,7 @@ def _is_table(argument: object, name: str | None) -> bool:
 
 def _unordered(name: str) -> ExpressionError:
     return ExpressionError(
-        f"{name}() has to know what it compares, and Json may hold anything.",
+        f"{name}() needs the type of the values, and Json may hold any type.",
         hint=f"Say it: t.meta.score.float.{name}(), t.meta.lang.str.{name}().",
     )
 

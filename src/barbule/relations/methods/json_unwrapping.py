@@ -68,7 +68,7 @@ def unwrapped_like(value: ir.JSONValue, other: object) -> ir.Value:
     """Unwrap Json to the type of another operand; beside other Json it stays Json."""
     if isinstance(other, list | tuple | dict | set):
         raise ExpressionError(
-            f"Json is not compared with a {type(other).__name__}.",
+            f"Json cannot be compared with a {type(other).__name__}.",
             value=other,
             hint="Compare its items: t.meta.tags[0] == 'a'.",
         )

@@ -120,9 +120,9 @@ def _reference(value: object) -> object:
         return reference_to(path) if isinstance(path, str) and path else path
     if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):
         raise ExpressionError(
-            f"a medium is compared by its reference, and a {type(value).__name__} is content.",
-            hint="Give a path or a URL, or compare the content: "
-            "t.img.sha256() == hashlib.sha256(data).hexdigest().",
+            f"a media column is compared by reference, and a {type(value).__name__} is content.",
+            hint="Pass a path or a URL, or compare the content: t.img.sha256() == "
+            "hashlib.sha256(data).hexdigest().",
         )
     return value
 

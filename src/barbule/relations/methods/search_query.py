@@ -70,9 +70,9 @@ def query_value(query: object, column: ir.Value) -> ops.Value:
     if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
         return _vector_literal(numbers)
     raise ExpressionError(
-        f"a {type(query).__name__} cannot be searched for.",
+        f"a {type(query).__name__} cannot be used as a search query.",
         value=query,
-        hint="Search with a text, an image (PIL, path or URL), a vector or a column.",
+        hint="Search with a string, an image (PIL, path or URL), a vector or a column.",
     )
 
 
@@ -92,8 +92,8 @@ def _as_image(query: Any, kind: dt.DataType) -> object:
         return Image.fromarray(query)
     except TypeError as error:
         raise ExpressionError(
-            f"an array of {query.dtype} and shape {query.shape} is no image.",
-            hint="Give uint8 pixels: height x width, or height x width x 3.",
+            f"an array of {query.dtype} with the shape {query.shape} is not an image.",
+            hint="Pass uint8 pixels: height x width, or height x width x 3.",
         ) from error
 
 
@@ -149,7 +149,7 @@ def _vector_literal(numbers: Any) -> VectorLiteral:
         vector = np.asarray(numbers, np.float32)
     if not np.isfinite(vector).all():
         raise ExpressionError(
-            "the query vector holds NaN, an infinite or a far too large number.",
-            hint="Check what the embedding gave.",
+            "the query vector holds NaN, an infinite number or a number that is too large.",
+            hint="Check the vector that the embedding function returned.",
         )
     return VectorLiteral(base64.b64encode(vector.tobytes()).decode(), len(vector))

@@ -39,7 +39,7 @@ def search(
     """Make the value that scores a column by a query."""
     if mode not in get_args(Mode):
         raise ExpressionError(
-            "there is no such mode of search.",
+            "there is no such search mode.",
             value=mode,
             hint=f"Modes are {', '.join(get_args(Mode))}.",
         )
@@ -63,15 +63,15 @@ def _keyword_score(column: ir.Column, query: object) -> ir.FloatingValue:
     kind = column.type()
     if not kind.is_string() or isinstance(kind, Media):
         raise ExpressionError(
-            f"a column of {kind} has no words to search.",
+            f"a column of type {kind} cannot be searched by words.",
             column=column.get_name(),
-            hint='Search a text column, or by mode="vector".',
+            hint='Search a string column, or use mode="vector".',
         )
     if not isinstance(query, str):
         raise ExpressionError(
-            f"a {type(query).__name__} cannot be searched for by its words.",
+            f"a {type(query).__name__} cannot be used in a search by words.",
             value=query,
-            hint='Search with a text, or by mode="vector". For a query of each row, write a '
+            hint='Search with a string, or use mode="vector". For a query of each row, write a '
             "function with @bb.query and call it with the column.",
         )
     return nodes.KeywordScore(column, query).to_expr()
@@ -96,7 +96,7 @@ def _best_texts(
     """Return the texts of the best rows, as many as may be reranked, and null elsewhere."""
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ExpressionError(
-            "so many rows cannot be scored anew.", value=depth, hint="depth= is 1 or more."
+            "this number of rows cannot be reranked.", value=depth, hint="depth= must be 1 or more."
         )
     is_best = matches & (nodes.RowRank(score).to_expr() < depth)
     return ibis.ifelse(is_best, column, ibis.null(column.type()))
@@ -105,15 +105,15 @@ def _best_texts(
 def _reranked(query: object, candidate: ir.Value, rerank: Any) -> ir.FloatingValue:
     if isinstance(query, ir.Expr):
         raise ExpressionError(
-            "the best are scored anew for one query at a time.",
+            "rerank= works for one query at a time.",
             hint="For a query of each row, write a function with @bb.query.",
         )
     if not callable(rerank):
         raise ExpressionError(
-            "what scores anew has to be a function.",
+            "rerank= must be a function.",
             value=rerank,
-            hint="Give a @bb.udf of a query and a text that returns a number, or the rerank "
-            "function of a provider: cohere.rerank.using(model=...).",
+            hint="Pass a @bb.udf that takes a query and a text and returns a number, or the "
+            "rerank function of a provider: cohere.rerank.using(model=...).",
         )
     if hasattr(rerank, "of_single_items"):
         rerank = rerank.of_single_items()
@@ -121,8 +121,8 @@ def _reranked(query: object, candidate: ir.Value, rerank: Any) -> ir.FloatingVal
     if not isinstance(score, ir.NumericValue):
         kind = score.type() if isinstance(score, ir.Expr) else type(score).__name__
         raise ExpressionError(
-            f"scoring anew has to give a number for each text, not {kind}.",
+            f"the rerank function must return a number for each text, not {kind}.",
             value=getattr(rerank, "name", rerank),
-            hint="Give a @bb.udf of a query and a text that returns a float.",
+            hint="Pass a @bb.udf that takes a query and a text and returns a float.",
         )
     return score.cast("float64")

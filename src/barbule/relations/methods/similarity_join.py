@@ -21,21 +21,24 @@ def nearest(
     """Make the relation of the rows that are most like those of another one."""
     if not isinstance(query, ir.Column) or len(query.op().relations) != 1:
         raise ExpressionError(
-            "the nearest rows are found for each row of another table.",
+            "nearest() takes a column of another table.",
             value=None if isinstance(query, ir.Expr) else query,
-            hint="Give a column of that table; for one query, order_by(t.text.similarity(query)).",
+            hint="Pass a column of that table; for a single query, use "
+            "order_by(t.text.similarity(query)).",
         )
     if isinstance(k, bool) or not isinstance(k, int) or k < 0:
-        raise ExpressionError("so many rows cannot be found.", value=k, hint="k= is 0 or more.")
+        raise ExpressionError(
+            "this number of rows is not possible.", value=k, hint="k= must be 0 or more."
+        )
     if not isinstance(column.op(), ops.Field):
         raise ExpressionError(
-            "the nearest are asked of a value that is no column of a table.",
-            hint="Ask them of a column with an embedding index: t.text.nearest(...).",
+            "nearest() needs a column of a table.",
+            hint="Call it on a column with an embedding index: t.text.nearest(...).",
         )
     (left,) = query.op().relations
     if name in left.schema:
         raise ExpressionError(
-            f"there is a column {name!r} already.", hint="Give the score another name by name=."
+            f"there is a column {name!r} already.", hint="Give the score another name with name=."
         )
     searched = column.op()
     return wrap(

@@ -34,9 +34,9 @@ class TextSlices:
             return self.reverse()  # type: ignore[attr-defined]
         if key.step is not None and not _is_number(key.step, 1):
             raise ExpressionError(
-                "a text is taken without leaving characters out.",
+                "a slice of a string has no step.",
                 value=key,
-                hint="t.text[1:5], or t.text.reverse() for t.text[::-1].",
+                hint="Write t.text[1:5], or t.text.reverse() for t.text[::-1].",
             )
         if all(bound is None or _is_from_zero(bound) for bound in (key.start, key.stop)):
             if _is_empty(key):
@@ -126,7 +126,7 @@ def stepped(values: ir.ArrayValue, key: slice) -> ir.ArrayValue:
     """
     if not isinstance(key.step, int) or isinstance(key.step, bool) or not key.step:
         raise ExpressionError(
-            "the step of a slice is a whole number other than zero.",
+            "the step of a slice must be an integer other than zero.",
             value=key.step,
             hint="t.tags[::2], t.tags[::-1].",
         )

@@ -48,25 +48,27 @@ def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
     window_nodes = value.find(LOOKS_AROUND, filter=ops.Value)
     if value.find(StoredVector, filter=ops.Value):
         raise ExpressionError(
-            "a column is not computed from the vectors of an index, which may be dropped.",
+            "a computed column cannot use the vectors of an index, because the index may be "
+            "dropped.",
             table=table.get_name(),
             column=name,
-            hint="Call the embedding function itself: embed(t.text). The ledger has its answers.",
+            hint="Call the embedding function itself: embed(t.text). The call ledger already "
+            "holds its answers.",
         )
     if window_nodes or value.find(Similarity, filter=ops.Value):
         raise ExpressionError(
-            "a computed column is computed from the values of its own row.",
+            "a computed column can use only the values of its own row.",
             table=table.get_name(),
             column=name,
-            hint="Use a query, or a view over one, for what looks at other rows; "
-            "@bb.query for what searches.",
+            hint="Use a query, or a view over a query, to read other rows; use @bb.query to "
+            "search.",
         )
     if changes_row_count(value):
         raise ExpressionError(
-            "a computed column has one value for each row, and unnest() makes rows.",
+            "a computed column has one value for each row, but unnest() creates rows.",
             table=table.get_name(),
             column=name,
-            hint=f"Make a view of the items: create_view(name, table.select({name}=...)).",
+            hint=f"Create a view of the items: create_view(name, table.select({name}=...)).",
         )
     return value
 
@@ -99,10 +101,10 @@ def new_column(
     calls = bool(calls_in(value))
     if stored is False and calls:
         raise ExpressionError(
-            "a column that calls a function is stored.",
+            "a column that calls a function must be stored.",
             table=record.name,
             column=name,
-            hint="Leave out stored=False, or call the function in queries.",
+            hint="Remove stored=False, or call the function in queries.",
         )
     impure_nodes = value.find((ops.Impure,), filter=ops.Value)
     is_stored = calls or bool(impure_nodes) if stored is None else stored

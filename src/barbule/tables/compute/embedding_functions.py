@@ -63,10 +63,10 @@ def resolve_embedding(table: ir.Table, column: str, functions: Mapping[str, Func
     vectors = _is_vector(dtype) or _is_float64_vector(dtype)
     if not (dtype.is_string() or vectors):
         raise ExpressionError(
-            f"a column of {dtype} cannot be indexed.",
+            f"a column of type {dtype} cannot be indexed.",
             **location,
-            hint="Index texts, images, documents, sounds, videos or vectors of a known length "
-            "(bb.Vector(n)); of other values make a text first, by a computed column.",
+            hint="Index strings, images, documents, audio, videos or vectors of a known length "
+            "(bb.Vector(n)); convert other values to strings first, with a computed column.",
         )
     own_roles = [
         role for role in functions if role == "embedding" or _is_same_type(_ROLES[role], dtype)
@@ -74,13 +74,15 @@ def resolve_embedding(table: ir.Table, column: str, functions: Mapping[str, Func
     if len(own_roles) > 1:
         raise ExpressionError(
             f"{' and '.join(f'{role}=' for role in own_roles)} both embed the values of the "
-            "column: an index has one embedding function for them.",
+            "column, but an index has one embedding function.",
             **location,
-            hint="Give one of them, or add two indexes.",
+            hint="Pass one of them, or add two indexes.",
         )
     if not own_roles and not vectors:
         raise ExpressionError(
-            f"a column of {dtype} needs an embedding of its values.", **location, hint=_hint(dtype)
+            f"a column of type {dtype} needs an embedding function for its values.",
+            **location,
+            hint=_hint(dtype),
         )
     calls = {
         role: _embedding_call(function, _argument(table, column, role, own_roles))
@@ -95,10 +97,10 @@ def resolve_embedding(table: ir.Table, column: str, functions: Mapping[str, Func
     for role, call in calls.items():
         if _vector_length(call.dtype) != vector_length:
             raise ExpressionError(
-                f"{role}= gives vectors of {_vector_length(call.dtype)} numbers, the index has "
-                f"{vector_length}.",
+                f"{role}= returns vectors of length {_vector_length(call.dtype)}, but the index "
+                f"has vectors of length {vector_length}.",
                 **location,
-                hint="What is searched for has to be embedded into the same vectors as the values.",
+                hint="Queries must be embedded into the same space as the values.",
             )
     query_calls = [codec.dump(call) for role, call in calls.items() if role not in own_roles]
     return Embedding(value, functions[own_roles[0]] if own_roles else None, tuple(query_calls))
@@ -137,15 +139,15 @@ def _vector_length(dtype: dt.DataType) -> int | None:
 
 def _hint(dtype: dt.DataType) -> str:
     if isinstance(dtype, types.Image):
-        return "Give embedding= or image_embed=; string_embed= is for what is searched for."
+        return "Pass embedding= or image_embed=; string_embed= embeds queries only."
     if isinstance(dtype, types.Document):
         return (
-            "Give embedding= a function of a document; or split it into texts by "
-            "bb.functions.DocumentSplitter and index those."
+            "Pass embedding= a function that takes a document; or split the documents into texts "
+            "with bb.functions.DocumentSplitter and index those."
         )
     if isinstance(dtype, types.Media):
-        return "Give embedding= a function of such a file."
-    return "Give embedding= or string_embed=; image_embed= is for what is searched for."
+        return "Pass embedding= a function that takes such a file."
+    return "Pass embedding= or string_embed=; image_embed= embeds queries only."
 
 
 def _embedding_call(function: object, value: ir.Value) -> FunctionCall:
@@ -155,8 +157,11 @@ def _embedding_call(function: object, value: ir.Value) -> FunctionCall:
             "Decorate it with @bb.udf(batch_size=32) and annotate its result as list[bb.Vector(n)]."
         )
         if isinstance(function, Stateful):
-            hint = "Make it first: give MyEmbedding(...) with the arguments of its __init__."
-        raise ExpressionError("an embedding is a function of barbule.", value=function, hint=hint)
+            hint = (
+                "Create an instance first: pass MyEmbedding(...) with the arguments of "
+                "its __init__."
+            )
+        raise ExpressionError("an embedding must be a barbule function.", value=function, hint=hint)
     free_parameters = [
         parameter
         for parameter in function.parameters
@@ -166,7 +171,7 @@ def _embedding_call(function: object, value: ir.Value) -> FunctionCall:
     if parameter_dtype is not None and not _accepts(parameter_dtype, value.type()):
         raise ExpressionError(
             f"{function.name} takes {parameter_dtype}, not {value.type()}.",
-            hint="Give a function whose first parameter is annotated as that type.",
+            hint="Pass a function whose first parameter is annotated with that type.",
         )
     return function.of(value, cached=True).op()
 
@@ -185,7 +190,7 @@ def _check_returns_vectors(call: FunctionCall, function: Function, **location: A
     if isinstance(call, FunctionCall) and _is_vector(call.dtype):
         return
     raise ExpressionError(
-        f"{function.name} gives {call.dtype}, not vectors of a known length.",
+        f"{function.name} returns {call.dtype}, not vectors of a known length.",
         **location,
         hint="Annotate its result as bb.Vector(n), in a batch function list[bb.Vector(n)].",
     )

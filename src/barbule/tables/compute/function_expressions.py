@@ -54,12 +54,12 @@ def resolve_expression(
     """
     if isinstance(expression, type | dt.DataType):
         raise ExpressionError(
-            "this is a type, and no expression.",
+            "this is a type, not an expression.",
             table=table.get_name(),
             column=column,
             value=expression,
-            hint='An expression is made of columns, t.a + 1; add_columns({"name": type}) of the '
-            "table itself adds a column that takes data.",
+            hint='Write an expression with columns, t.a + 1; add_columns({"name": type}) adds a '
+            "data column to the table.",
         )
     if not isinstance(expression, _FUNCTION_TYPES):
         return expression
@@ -70,10 +70,10 @@ def resolve_expression(
         raise
     except Exception as error:
         raise ExpressionError(
-            f"the function that is to make the expression failed: {type(error).__name__}: "
+            f"the function that returns the expression failed: {type(error).__name__}: "
             f"{str(error).rstrip('.')}.",
             table=table.get_name(),
             column=column,
-            hint="It is called once, with the table: lambda t: t.a + 1. What is called with the "
-            "values of a row is declared by @bb.udf.",
+            hint="It is called once, with the table: lambda t: t.a + 1. Use @bb.udf for a "
+            "function that is called with the values of a row.",
         ) from error

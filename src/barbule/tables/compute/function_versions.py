@@ -219,11 +219,11 @@ def _warn(record: TableRecord, column: Column | None, call: FunctionCall, curren
     subject = f"column {_display_name(record, column)!r}" if column else "rows of its iterator"
     warnings.warn(
         f"table {record.name!r}, {subject}: the function {call.function!r} that this process "
-        f"defines (version {current}) is not the one by which the others were computed (version "
-        f"{call.version}); new ones are computed by it. If it is the same function, changed: "
-        'recompute(where="stale") computes the others again, and version= says that results are '
-        "the same. If it is another function, as of another notebook, give each a name of its "
-        'own: @bb.udf(name="...").',
+        f"defines (version {current}) differs from the one that computed the existing cells "
+        f"(version {call.version}); new cells use the current one. If you changed the function, "
+        'recompute(where="stale") recomputes the existing cells, or set version= if the results '
+        "are the same. If it is a different function, for example from another notebook, give "
+        'each its own name: @bb.udf(name="...").',
         MixedVersionsWarning,
         stacklevel=_stack_level(),
     )

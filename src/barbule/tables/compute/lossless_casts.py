@@ -112,7 +112,7 @@ def cast_without_loss(
     except BarbuleError as error:
         raise _lossy_error(error.message, error.value, column, table) from error.__cause__
     if _missing_count(cast_cells) > _missing_count(cells):  # NaN, which is read as missing
-        raise _lossy_error("NaN is no value of the column.", float("nan"), column, table)
+        raise _lossy_error("NaN cannot be stored in the column.", float("nan"), column, table)
     return cast_cells
 
 
@@ -132,6 +132,6 @@ def _lossy_error(message: str, value: object, column: Column, table: str) -> Dat
         table=table,
         column=column.name,
         value=value,
-        hint=f"Round, cut or cast it in the expression, .cast({str(column.dtype)!r}), or give the "
-        "column another type.",
+        hint=f"Round, truncate or cast it in the expression, .cast({str(column.dtype)!r}), or "
+        "give the column another type.",
     )

@@ -119,7 +119,7 @@ _KIND_DESCRIPTIONS = {
     "data": "takes data",
     "stored": "computed when rows are written",
     "virtual": "computed when it is read",
-    "base": "of the base of the view",
+    "base": "from the base of the view",
     "iterator": "from the iterator of the view",
     "query": "from the query of the view",
 }

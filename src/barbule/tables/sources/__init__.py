@@ -134,12 +134,13 @@ def _refuse_formatted_expressions(rows: pa.Table) -> None:
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if (row := formatted_row(column)) is not None:
             raise DataError(
-                "a column was written into a text, which holds its definition and not its values.",
+                "a column was formatted into a string, which holds its definition instead of its "
+                "values.",
                 column=name,
                 row=row,
                 value=column[row].as_py(),
-                hint='Compute the text: t.update({"s": t.name + "!"}), or insert a query, '
-                't.insert(t.select(s=t.name + "!")). A definition is stored as it is by '
+                hint='Compute the string: t.update({"s": t.name + "!"}), or insert a query, '
+                't.insert(t.select(s=t.name + "!")). To store the definition itself, use '
                 'f"{t.name!r}".',
             )
 

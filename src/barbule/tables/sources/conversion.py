@@ -281,10 +281,10 @@ def _refuse_nanoseconds(column: pa.ChunkedArray) -> None:
     has_nanoseconds = pc.fill_null(pc.not_equal(nanoseconds, microseconds), False).to_pylist()
     if True in has_nanoseconds:
         raise DataError(
-            "it has nanoseconds, and times of day are kept in microseconds.",
+            "it has nanoseconds, but times of day are stored in microseconds.",
             row=(row := has_nanoseconds.index(True)),
             value=str(column[row]),
-            hint="Round it before.",
+            hint="Round it first.",
         )
 
 
@@ -293,8 +293,8 @@ def _python_values(column: pa.ChunkedArray) -> list[Any]:
         return column.to_pylist()
     except (ValueError, OverflowError) as error:
         raise DataError(
-            f"the column of type {column.type} holds what Python cannot read: {error}.",
-            hint="Cast the column before it is inserted.",
+            f"the column of type {column.type} holds values that Python cannot read: {error}.",
+            hint="Cast the column before you insert it.",
         ) from error
 
 

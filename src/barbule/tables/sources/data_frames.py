@@ -54,10 +54,10 @@ def _check_index(levels: list[str], target: Target) -> None:
     """Refuse an index whose names are no columns: its values would be lost."""
     if levels:
         raise DataError(
-            "the index of the data frame has the name of no column.",
+            "the name of the data frame's index is not a column of the table.",
             table=target.table,
             column=levels[0],
-            hint="Rename it, or leave it out: frame.reset_index(drop=True).",
+            hint="Rename it, or drop the index: frame.reset_index(drop=True).",
         )
 
 
@@ -74,8 +74,8 @@ def _check_labels(index: pd.Index, target: Target) -> None:
                 "would be lost.",
                 table=target.table,
                 value=labels[0],
-                hint='Make it a column, frame.rename_axis("label").reset_index(), or leave it '
-                "out: frame.reset_index(drop=True).",
+                hint='Make it a column, frame.rename_axis("label").reset_index(), or drop the '
+                "index: frame.reset_index(drop=True).",
             )
 
 
@@ -162,7 +162,8 @@ def read_array(array: npt.NDArray[np.void], target: Target, size: int) -> Iterat
     names = array.dtype.names
     if not names or array.ndim != 1:
         raise DataError(
-            f"a NumPy array of shape {array.shape} and type {array.dtype} is no rows.",
+            f"a NumPy array of shape {array.shape} and type {array.dtype} cannot be inserted as "
+            "rows.",
             table=target.table,
             hint="Insert a structured array, whose fields have the names of columns, or a dict "
             "for each row.",

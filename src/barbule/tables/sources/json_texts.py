@@ -59,11 +59,11 @@ def _check_json(text: str | None, row: int) -> None:
         json.loads("null" if text is None else text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise DataError(
-            f"this is no json: {error}.",
+            f"this is not valid JSON: {error}.",
             row=row,
             value=text,
-            hint="Texts of data frames and files are read as JSON; write a plain text as "
-            "json.dumps does.",
+            hint="Strings from data frames and files are parsed as JSON; encode a plain string "
+            "with json.dumps.",
         ) from error
 
 

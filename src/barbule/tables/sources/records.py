@@ -53,7 +53,8 @@ def as_mappings(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
         reader = readers[type(record)]
         if reader is None or isinstance(record, type):
             raise DataError(
-                f"a row is a mapping of column names to values, not a {type(record).__name__}.",
+                "a row must be a mapping of column names to values, not a "
+                f"{type(record).__name__}.",
                 row=row,
                 value=record,
                 hint=series_hint(record) or 'For example {"name": "Up"}.',

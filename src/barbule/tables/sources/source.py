@@ -125,7 +125,9 @@ def _from_frames(source: object, target: Target, size: int) -> Iterator[Chunk] |
     """Read a data frame or array of a library that is loaded; None for other sources."""
     if hint := series_hint(source):
         name = type(source).__name__
-        raise DataError(f"this {name} is one column, and no table.", table=target.table, hint=hint)
+        raise DataError(
+            f"this {name} is a single column, not a table.", table=target.table, hint=hint
+        )
     pandas, polars, numpy = (sys.modules.get(name) for name in ("pandas", "polars", "numpy"))
     if pandas is not None and isinstance(source, pandas.DataFrame):
         return read_pandas(source, target, size)
@@ -171,8 +173,8 @@ def _with_row_notes(source: Iterable[Any], target: Target) -> Iterator[Any]:
             return
         except Exception as error:
             error.add_note(
-                f"This was raised by the source of an insert into table {target.table!r}, where "
-                f"row {row} was to come; nothing was inserted."
+                f"This was raised by the source of an insert into table {target.table!r}, while "
+                f"it produced row {row}; nothing was inserted."
             )
             raise
         yield item
@@ -199,7 +201,7 @@ def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
             return iter([pa.Table.from_batches([pa.record_batch(source)])])
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(
-            f"a {type(source).__name__} does not give a table: {error}.",
+            f"a {type(source).__name__} cannot be read as a table: {error}.",
             hint="Insert a table with named columns.",
         ) from error
     return None
@@ -228,7 +230,7 @@ def _reader_tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         raise
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"the Arrow data cannot be read: {error}.", hint="Correct what it is read from."
+            f"the Arrow data cannot be read: {error}.", hint="Check the source of the data."
         ) from error
 
 

@@ -52,11 +52,11 @@ def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], n
     row = pc.index(wrong, True).as_py()
     if row >= 0:
         raise DataError(
-            "the column takes other values.",
+            "the value is not allowed in this column.",
             column=name,
             row=row,
             value=cells[row].as_py(),
-            hint=f"It takes {', '.join(map(repr, choices))}.",
+            hint=f"Allowed values: {', '.join(map(repr, choices))}.",
         )
 
 
@@ -152,7 +152,9 @@ class Target:
             duplicate = next(
                 name for position, name in enumerate(names) if name in names[:position]
             )
-            raise DataError("the column is there twice.", column=duplicate, hint="Leave out one.")
+            raise DataError(
+                "the column is given twice.", column=duplicate, hint="Remove one of them."
+            )
         for name in names:
             if name not in self.schema:
                 raise self._unknown(name)
@@ -170,13 +172,13 @@ class Target:
     def _unknown(self, name: str, row: int | None = None) -> DataError:
         if name in self.rules.computed:
             return DataError(
-                "the column is computed, and takes no data.",
+                "the column is computed and takes no data.",
                 column=name,
                 row=row,
-                hint="Leave it out; its value is made from those of other columns.",
+                hint="Remove it; its value is computed from other columns.",
             )
         return DataError(
-            "the table has no such column that takes data.",
+            "the table has no such data column.",
             column=name,
             row=row,
             hint=one_of(str(name), self.schema.names, "It takes"),
@@ -296,18 +298,18 @@ class Target:
                 continue
             row, path = missing
             if path:
-                subject = f"its field {'.'.join(path)!r} is required, and this row"
+                subject = f"its field {'.'.join(path)!r} is required, but this row"
             elif dtype.nullable:
-                subject = "its items are required, and this row"
+                subject = "its items are required, but this row"
             else:
-                subject = "the column is required, and this row"
+                subject = "the column is required, but this row"
             raise DataError(
                 f"{subject} has no value for it.",
                 column=name,
                 row=row,
                 hint="Give a value, or make the column nullable."
                 if not dtype.nullable
-                else "Give a value, or leave out the whole.",
+                else "Give a value, or remove the enclosing value.",
             )
 
     def _check_media(self, rows: pa.Table, failures: _Failures) -> None:

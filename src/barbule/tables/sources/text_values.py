@@ -57,7 +57,9 @@ def read_value(value: Any, row: int, dtype: dt.DataType, read: Reader) -> Any:
         return read(value)
     except (ValueError, ArithmeticError, TypeError) as error:
         raise DataError(
-            f"this is no {dtype}: {error}." if str(error) else f"this is no {dtype}.",
+            f"this is not a valid {dtype}: {error}."
+            if str(error)
+            else f"this is not a valid {dtype}.",
             row=row,
             value=value,
             hint=_HINT,
@@ -151,14 +153,12 @@ def _parse_bytes(value: Any) -> Any:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(
-            f"bytes are written as base64 in files, and it is none ({error})"
-        ) from error
+        raise ValueError(f"bytes in files must be base64 ({error})") from error
 
 
 def _parse_number(text: str) -> int | float:
     if "_" in text or not text.isascii():
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     try:
         return int(text)
     except ValueError:
@@ -166,14 +166,14 @@ def _parse_number(text: str) -> int | float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
 
 
 def _parse_decimal(text: str) -> decimal.Decimal:
     try:
         return decimal.Decimal(text)
     except decimal.InvalidOperation:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
 
 
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}

@@ -134,5 +134,5 @@ def single_pass_source(engine: Engine, source: object, table: str, since: int) -
             f"{stale} while rows were read from a source that can be read only once. Nothing "
             "was written.",
             table=table,
-            hint="Make the source again and repeat the operation.",
+            hint="Create the source again and repeat the operation.",
         ) from None

@@ -278,9 +278,11 @@ def undo_on_failure(engine: Engine) -> Iterator[None]:
                 engine, (f"{_MEDIA_PREFIX}{name}" for name in names), since=first_commit
             )
         except (ConfigurationError, DiskError, StoreError) as error:
-            _LOG.warning("media of a failed change stay until collect_media(): %s", error)
+            _LOG.warning("media files of a failed change remain until collect_media(): %s", error)
         except Exception:  # noqa: BLE001 - what made the operation fail is what its caller has to know
-            _LOG.warning("media of a failed change stay until collect_media()", exc_info=True)
+            _LOG.warning(
+                "media files of a failed change remain until collect_media()", exc_info=True
+            )
 
     with engine.library.undo.rollback_on_error(take_back):
         yield
@@ -366,13 +368,14 @@ def collect_unused(
     """
     if not isinstance(grace, datetime.timedelta) or grace < datetime.timedelta(0):
         raise MediaError(
-            "a grace period is a length of time.", value=grace, hint="Give a datetime.timedelta."
+            "a grace period must be a duration.", value=grace, hint="Pass a datetime.timedelta."
         )
     others = _other_users(engine)
     if others and not shared:
         raise UnsupportedError(
-            f"other databases keep media in this store too: {', '.join(others)}.",
-            hint="Their media would be taken for garbage. If they are gone, say shared=True.",
+            f"other databases also store media files in this media store: {', '.join(others)}.",
+            hint="Their media files would be deleted as garbage. If those databases no longer "
+            "exist, pass shared=True.",
         )
     newest_unused = datetime.datetime.now(datetime.UTC) - grace
     # Listed before references are read: what is committed in between is found by these.

@@ -56,7 +56,9 @@ def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
     """Check the value of an `if_exists=` and the like."""
     if value not in allowed:
         raise ConfigurationError(
-            f"{name} is one of {', '.join(map(repr, allowed))}.", value=value, hint="Choose one."
+            f"{name} must be one of {', '.join(map(repr, allowed))}.",
+            value=value,
+            hint="Choose one.",
         )
 
 
@@ -70,10 +72,10 @@ def check_storable(name: str, subject: str, table: str | None = None) -> None:
     """
     if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
         raise SchemaError(
-            f"{subject} holds a NUL or half of a character, which databases do not take.",
+            f"{subject} contains NUL or half of a surrogate pair, which databases cannot store.",
             table=table,
             value=name,
-            hint="Give it another one.",
+            hint="Choose another name.",
         )
 
 
@@ -88,22 +90,24 @@ def check_names(names: Iterable[Any], table: str, existing: Iterable[str] = ()) 
     names_by_lower = {name.lower(): name for name in existing}
     for name in names:
         if not isinstance(name, str) or not name:
-            raise SchemaError("a column has a name, a text.", table=table, value=name)
+            raise SchemaError(
+                "the name of a column must be a non-empty string.", table=table, value=name
+            )
         check_storable(name, "the name of a column", table)
         if name in _RESERVED_COLUMNS or name.lower().startswith("bb_"):
             raise SchemaError(
-                "this name is kept for barbule.",
+                "this name is reserved for barbule.",
                 table=table,
                 column=name,
-                hint="Names that begin with bb_, and _rid, _base, _from, _to are not available.",
+                hint="Names that start with bb_, and _rid, _base, _from and _to, are reserved.",
             )
         existing_name = names_by_lower.setdefault(name.lower(), name)
         if existing_name != name:
             raise SchemaError(
-                f"its name differs from that of {existing_name!r} in upper and lower case alone.",
+                f"its name differs from {existing_name!r} only in case.",
                 table=table,
                 column=name,
-                hint="Databases take them for the same; give it another name.",
+                hint="Databases treat the two as the same name; choose another name.",
             )
 
 
@@ -111,9 +115,9 @@ def current_record(leaf: ManagedTable) -> TableRecord:
     """Return the structure of a table, which has to be the table itself, not a look back."""
     if leaf.commit is not None:
         raise UnsupportedError(
-            "this is a look at an old version, which cannot be changed.",
+            "this is an old version of the table, which is read-only.",
             table=leaf.name,
-            hint="Transaction the table itself, or revert it to that version.",
+            hint="Change the table itself, or revert it to that version.",
         )
     return leaf.source.catalog.record(leaf.table_id)
 
@@ -131,17 +135,17 @@ def own_column(record: TableRecord, name: str, visible: Iterable[str] = ()) -> C
         return column
     if name in visible:
         raise UnsupportedError(
-            "the view shows this column of its base.",
+            "the view takes this column from its base.",
             table=record.name,
             column=name,
-            hint="Transaction the base table.",
+            hint="Change the base table.",
         )
     names = [column.name for column in record.columns if not column.hidden]
     raise ColumnNotFoundError(
         "there is no such column.",
         table=record.name,
         column=name,
-        hint=one_of(name, names, "It has" if names else "Of its own it has"),
+        hint=one_of(name, names, "It has" if names else "Its own columns are"),
     )
 
 
@@ -164,10 +168,10 @@ def column_name(table: ir.Table, column: ColumnLike) -> str:
     if source is None or source[0].table_id != leaf.table_id or source[0].source is not leaf.source:
         label = repr(value.get_name()) if isinstance(value, ir.Value) else "this"
         raise ExpressionError(
-            f"{label} is no column of the table.",
+            f"{label} is not a column of the table.",
             table=leaf.name,
             value=None if isinstance(column, ir.Expr) else column,
-            hint='Give its name, "a", or the column itself, t.a.',
+            hint='Pass its name, "a", or the column itself, t.a.',
         )
     return source[1]
 
@@ -197,16 +201,18 @@ def existing_table(engine: Engine, name: str, if_exists: IfExists) -> TableRecor
     check_policy(if_exists, IF_EXISTS, "if_exists")
     if not isinstance(name, str) or not all(part.strip() for part in name.split(".")):
         raise SchemaError(
-            "a table has a name, with dots between folders.", value=name, hint='"docs.reports".'
+            "the name of a table must be a non-empty string, with dots between folders.",
+            value=name,
+            hint='"docs.reports".',
         )
     check_storable(name, "the name of a table")
     _check_folders(engine, name)
     existing = engine.catalog.find(name)
     if existing is not None and if_exists == "error":
         raise TableExistsError(
-            "the name is taken.",
+            "a table with this name already exists.",
             table=name,
-            hint='Choose another name, or give if_exists="ignore" or "replace".',
+            hint='Choose another name, or pass if_exists="ignore" or "replace".',
         )
     return existing if if_exists == "ignore" else None
 
@@ -216,19 +222,19 @@ def _check_folders(engine: Engine, name: str) -> None:
     for other in engine.catalog.tables():
         if other.name != name and other.name.lower() == name.lower():
             raise TableExistsError(
-                f"its name differs from that of {other.name!r} in upper and lower case alone.",
+                f"its name differs from {other.name!r} only in case.",
                 table=name,
-                hint="Databases take them for the same; give it another name.",
+                hint="Databases treat the two as the same name; choose another name.",
             )
         if name.startswith(f"{other.name}."):
             raise TableExistsError(
-                f"the folder it would be in is the table {other.name!r}.",
+                f"the folder that would contain it is the table {other.name!r}.",
                 table=name,
                 hint="Choose another name.",
             )
         if other.name.startswith(f"{name}."):
             raise TableExistsError(
-                f"there is a folder of this name, with the table {other.name!r}.",
+                f"there is a folder with this name, which contains the table {other.name!r}.",
                 table=name,
                 hint="Choose another name.",
             )

@@ -42,7 +42,7 @@ class MutationResult(VerbResult):
         The cells that stayed empty because a budget was spent.
     """
 
-    _reading: ClassVar[str] = "Rows are asked of the table: t.collect()."
+    _reading: ClassVar[str] = "Read rows from the table: t.collect()."
 
     rows: int
     errors: int
@@ -71,8 +71,8 @@ def warn_of_empty_cells(table: str, tally: Tally) -> None:
     """Warn of cells that a mutation of a table left empty: by errors, or by a budget."""
     if tally.model_error:
         _LOG.warning(
-            "%s: %d cell%s failed, the first because %s t.errors() lists them; "
-            "recompute(..., errors_only=True) tries them again.",
+            "%s: %d cell%s failed; the first error: %s t.errors() lists them; recompute(..., "
+            "errors_only=True) retries them.",
             table,
             tally.errors,
             "" if tally.errors == 1 else "s",
@@ -80,8 +80,8 @@ def warn_of_empty_cells(table: str, tally: Tally) -> None:
         )
     if tally.deferred:
         _LOG.warning(
-            "%s: %d cell%s deferred, as the budget is spent; "
-            'recompute(..., where="deferred") goes on.',
+            "%s: %d cell%s deferred because the budget is spent; recompute(..., "
+            'where="deferred") continues.',
             table,
             tally.deferred,
             " was" if tally.deferred == 1 else "s were",

@@ -118,7 +118,7 @@ class CheckResult(VerbResult):
         return not self.media and all(check.ok or check.repaired for check in self.indexes)
 
     def __repr__(self) -> str:
-        lines = [f"  {check}" for check in self.indexes] or ["  no index is kept beside a table"]
+        lines = [f"  {check}" for check in self.indexes] or ["  no index of a table"]
         lines += [f"  {check}" for check in self.media]
         title = "all is well" if self.ok else "repaired" if self else "not all is well"
         return "\n".join([f"Check: {title}", *lines])
@@ -158,8 +158,8 @@ def _compare_index(engine: Engine, record: TableRecord, index: Index) -> IndexCh
     index_store = engine.indexing.usable(record, index)
     if index_store is None:
         index_error = engine.indexing.errors.get(record.id)
-        reason = engine.indexing.store.reason or index_error or "it is not filled"
-        return replace(result, missing=len(rids), problem=f"it cannot be asked: {reason}")
+        reason = engine.indexing.store.reason or index_error or "it is not complete"
+        return replace(result, missing=len(rids), problem=f"it is not available: {reason}")
     try:
         index_rids = index_store.ids()
         unfound = _unfound_count(index_store, sample, vectors)

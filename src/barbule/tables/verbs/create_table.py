@@ -58,7 +58,7 @@ def create_table(
         raise error.at(table=name) from error.__cause__
     check_names(schema.names, name)
     if not schema.names:
-        raise SchemaError("a table has at least one column.", table=name)
+        raise SchemaError("a table must have at least one column.", table=name)
     class_defaults = {} if holds_rows else types.defaults_of(columns)
     choices = {} if holds_rows else types.choices_of(columns)
     stored = stored_defaults(engine, schema, defaults, name, class_defaults)
@@ -95,9 +95,9 @@ def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:
     """Return the leaf of what has the name already, which must be a table."""
     if existing.view is not None:
         raise TableExistsError(
-            "there is a view of this name, and no table.",
+            "there is a view with this name, not a table.",
             table=existing.name,
-            hint="Choose another name, or get it by get_table().",
+            hint="Choose another name, or get the view with get_table().",
         )
     return engine.leaf(existing.id)
 
@@ -108,8 +108,8 @@ def _materialized_rows(columns: SchemaLike | RowSource, name: str) -> SchemaLike
         columns = list(columns)
     if isinstance(columns, list | tuple) and not columns:
         raise SchemaError(
-            "there is no row, so that no types are told.",
+            "there are no rows to infer types from.",
             table=name,
-            hint='Give the schema, {"name": bb.String}, and insert() the rows.',
+            hint='Pass a schema, {"name": bb.String}, and insert() the rows.',
         )
     return columns

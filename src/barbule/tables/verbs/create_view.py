@@ -104,7 +104,7 @@ def _check_base_stays(dropped_ids: set[int], view_query: ViewQuery, view: str) -
     """Check that a view does not replace a table from which it is computed."""
     if dropped_ids & {view_query.base, *view_query.bases}:
         raise TableExistsError(
-            "a view cannot take the place of what it is computed from.",
+            "a view cannot replace a table that it reads.",
             table=view,
             hint="Choose another name.",
         )
@@ -124,15 +124,16 @@ def _check_iterated(view_query: ViewQuery, view: str) -> None:
     """Check that an iterator can go over the rows of a query."""
     if view_query.bases:
         raise UnsupportedError(
-            "an iterator goes over the rows of one table.",
+            "an iterator needs a query over one table.",
             table=view,
-            hint="Make a view over the join or aggregate, and one with the iterator over that.",
+            hint="Create a view over the join or aggregate, and a view with the iterator over "
+            "that view.",
         )
     if view_query.rows is not None:
         raise UnsupportedError(
-            "an iterator goes over rows that stay, and the query unnests or is random.",
+            "an iterator needs a query with stable rows, but this query unnests or is random.",
             table=view,
-            hint="Make a view of the query, and one with the iterator over that.",
+            hint="Create a view of the query, and a view with the iterator over that view.",
         )
 
 
@@ -156,16 +157,16 @@ def _check_same_view(
     view = existing.view
     if view is None:
         raise TableExistsError(
-            "there is a table of this name, and no view.",
+            "there is a table with this name, not a view.",
             table=existing.name,
             hint="Choose another name.",
         )
     if (view.base, view.bases) != (base, bases):
         base_names = [engine.catalog.record(base_id).name for base_id in view.bases or (view.base,)]
         raise TableExistsError(
-            f"there is a view of this name already, over {', '.join(map(repr, base_names))}.",
+            f"a view with this name already exists, over {', '.join(map(repr, base_names))}.",
             table=existing.name,
-            hint='Choose another name, or give if_exists="replace".',
+            hint='Choose another name, or pass if_exists="replace".',
         )
 
 
@@ -174,10 +175,10 @@ def _check_view_names(names: list[str], query: ir.Table, view: str) -> None:
     for name in names:
         if name in query.columns:
             raise SchemaError(
-                "the iterator gives a column that the base has already.",
+                "the iterator returns a column that the base already has.",
                 table=view,
                 column=name,
-                hint="Leave it out of the base: create_view(name, table.select(...)).",
+                hint="Exclude it from the base: create_view(name, table.select(...)).",
             )
 
 
@@ -188,7 +189,8 @@ def _with_computed_columns(
     engine = transaction.engine
     if not isinstance(computed, Mapping):
         raise ExpressionError(
-            f"computed_columns maps names to expressions, and this is a {type(computed).__name__}.",
+            "computed_columns must map names to expressions, but this is a "
+            f"{type(computed).__name__}.",
             table=record.name,
             hint='For example computed_columns={"double": table.n * 2}.',
         )
@@ -196,7 +198,7 @@ def _with_computed_columns(
     for column, expr in computed.items():
         if column in query.columns or record.column(column):
             raise SchemaError(
-                "the view has a column of this name already.",
+                "the view already has a column with this name.",
                 table=record.name,
                 column=column,
                 hint="Give the computed column another name.",

@@ -76,13 +76,16 @@ def _managed_leaf(engine: Engine, table: object) -> ManagedTable | None:
     leaf = table.op() if isinstance(table, ir.Table) else None
     if not isinstance(leaf, ManagedTable):
         raise ExpressionError(
-            "this is no table that can be dropped.",
+            "this is not a table that can be dropped.",
             value=table,
-            hint="Give the name of a table or view, or what create_table() and get_table() return.",
+            hint="Pass the name of a table or view, or the table that create_table() or "
+            "get_table() returned.",
         )
     if leaf.source is not engine:
         raise ExpressionError(
-            "the table is of another session.", table=leaf.name, hint="Drop it there."
+            "the table belongs to another session.",
+            table=leaf.name,
+            hint="Drop it in that session.",
         )
     return leaf
 
@@ -91,9 +94,9 @@ def _find_record(engine: Engine, name: str) -> TableRecord:
     record = engine.catalog.find(name)
     if record is None:
         raise TableNotFoundError(
-            "there is no table of this name.",
+            "there is no table with this name.",
             table=name,
-            hint="bb.list_tables() lists them; if_not_exists='ignore' passes over it.",
+            hint="bb.list_tables() lists them; if_not_exists='ignore' skips missing tables.",
         )
     return record
 
@@ -118,7 +121,7 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
             return
         existing = ", ".join(map(repr, list_folders(engine))) or "none"
         raise TableNotFoundError(
-            "there is no folder of this name.", table=name, hint=f"There are: {existing}."
+            "there is no folder with this name.", table=name, hint=f"There are: {existing}."
         )
 
     def prepare(transaction: Transaction) -> None:
@@ -127,9 +130,9 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
         ]
         if not cascade:
             raise DependencyError(
-                f"the folder holds {', '.join(repr(record.name) for record in records)}.",
+                f"the folder contains {', '.join(repr(record.name) for record in records)}.",
                 table=name,
-                hint="Drop them first, or give cascade=True.",
+                hint="Drop them first, or pass cascade=True.",
             )
         dropped: dict[int, TableRecord] = {}
         for record in records:

@@ -31,7 +31,7 @@ def replace_existing(transaction: Transaction, name: str, if_exists: IfExists) -
         return []
     if if_exists in {"error", "ignore"}:
         raise TableExistsError(
-            "the name has just been taken.", table=name, hint="Choose another name."
+            "another transaction has just taken the name.", table=name, hint="Choose another name."
         )
     force = 'if_exists="replace_force"'
     forced = if_exists == "replace_force"
@@ -66,7 +66,7 @@ def tables_dropped_with(
         raise DependencyError(
             f"it is the base of {', '.join(dependents)}.",
             table=record.name,
-            hint=f"Drop them first, or give {force}.",
+            hint=f"Drop them first, or pass {force}.",
         )
     dropped: dict[int, TableRecord] = {}
     _add_dependents(engine, record, dropped)

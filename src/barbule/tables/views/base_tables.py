@@ -91,18 +91,20 @@ class ViewQuery:
         value = self.calls[name].replace(own_fields, filter=ops.Value)
         if changes_row_count(value):
             raise UnsupportedError(
-                "the call unnests an array, whose items the view does not show.",
+                "the call unnests an array whose items are not a column of the view.",
                 table=view,
                 column=name,
-                hint="Select the items as a column too, and call the function with that.",
+                hint="Select the items as a column as well, and call the function with that "
+                "column.",
             )
         for field_read in value.find(ops.Field, filter=ops.Value):
             if field_read.rel != leaf:
                 raise UnsupportedError(
-                    f"the call reads {field_read.name!r}, which the view does not show.",
+                    f"the call reads {field_read.name!r}, which is not a column of the view.",
                     table=view,
                     column=name,
-                    hint=f"Select {field_read.name!r} too: the call is made again when it changes.",
+                    hint=f"Select {field_read.name!r} as well: the call is repeated when it "
+                    "changes.",
                 )
         return value
 
@@ -131,12 +133,11 @@ def check_query(query: object, name: str) -> None:
         hint = "Write the query itself: t.filter(t.n > 1)."
     else:
         hint = (
-            "A view follows tables. Make a table of data, bb.create_table(name, data), and the "
-            "view over that; rows that .collect() gave were asked by a query that can be the "
-            "view's."
+            "A view reads tables. Create a table from the data, bb.create_table(name, data), and "
+            "a view over that; if the rows come from .collect(), use its query for the view."
         )
     raise ExpressionError(
-        f"a view is made of a query over tables, and this is {description}.", table=name, hint=hint
+        f"a view needs a query over tables, but this is {description}.", table=name, hint=hint
     )
 
 
@@ -163,15 +164,15 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     leaves = relation.find(ManagedTable)
     if not leaves:
         raise UnsupportedError(
-            "a view is made over tables of barbule, and this reads none.",
+            "a view needs a query over barbule tables, but this reads none.",
             table=name,
             hint="Insert the data into a table first.",
         )
     if any(leaf.commit is not None for leaf in leaves):
         raise UnsupportedError(
-            "a view follows its base, and this is a look at an old version of it.",
+            "a view needs the current version of a table, but this is an old version.",
             table=name,
-            hint="Make the view over the table itself.",
+            hint="Create the view over the table itself.",
         )
     has_calls = bool(relation.find(FunctionCall))
     if len(leaves) == 1 and with_rid(relation) is not None and not _reads_other_rows(relation):
@@ -180,10 +181,10 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
         return ViewQuery(relation, leaves[0].table_id)
     if has_calls:
         raise UnsupportedError(
-            "its query calls functions and puts rows together.",
+            "its query calls functions and combines rows.",
             table=name,
-            hint="Make a view, or a computed column, with the call, and this view over that: "
-            "then it is called for new rows alone.",
+            hint="Create a view or a computed column with the call, and this view over that: "
+            "then the function is called only for new rows.",
         )
     bases = tuple(sorted({leaf.table_id for leaf in leaves}))
     # Of the columns that the tables have now: they may get others, or other names.
@@ -249,10 +250,10 @@ def _row_view_query(relation: ops.Relation, name: str) -> ViewQuery:
     base_values = {column: value for column, value in values.items() if column not in calls}
     if not base_values:
         raise UnsupportedError(
-            "it shows nothing but calls.",
+            "all its columns are calls.",
             table=name,
-            hint="Select the columns too that the calls read: they are made again when those "
-            "change.",
+            hint="Select the columns that the calls read as well: the calls are repeated when "
+            "those change.",
         )
     reproducible = {
         column: value for column, value in base_values.items() if not _is_materialized(value)

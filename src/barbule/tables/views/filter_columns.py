@@ -43,5 +43,8 @@ def name_filter_column(
             continue
         names = {field.name for field in predicates[failing].find(ops.Field, filter=ops.Value)}
         error.column = names.pop() if len(names) == 1 else None
-        error.hint = f"{error.hint or ''} It is a filter of the view: nothing was changed.".lstrip()
+        error.hint = (
+            f"{error.hint or ''} The function is called in a filter of the view: "
+            "nothing was changed."
+        ).lstrip()
         return

@@ -155,7 +155,7 @@ def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
     import pyarrow as pa
 
     if record.view is None:
-        raise ValueError(f"{record.name} is no view")
+        raise ValueError(f"{record.name} is not a view")
     engine = transaction.engine
     query = engine.expression(record.view.query, None)
     relations: dict[int, ops.Relation] = {}
@@ -172,7 +172,8 @@ def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
         error.table = record.name
         bases = (engine.catalog.record(base_id).name for base_id in record.view.bases)
         error.hint = (
-            f"{error.hint} It is a view over {', '.join(map(repr, bases))}: nothing was changed."
+            f"{error.hint} The error occurred in a view over {', '.join(map(repr, bases))}: "
+            "nothing was changed."
         )
         raise
     data = [column for column in record.columns if column.kind == "data"]

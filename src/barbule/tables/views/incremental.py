@@ -81,7 +81,7 @@ def iterator_query(
     """
     if on_error not in {None, "abort", "null"}:
         raise ExpressionError(
-            "on_error is one of 'abort' and 'null'.",
+            "on_error must be 'abort' or 'null'.",
             table=name,
             value=on_error,
             hint="Choose one of them.",
@@ -90,19 +90,19 @@ def iterator_query(
     dtype = items.schema[ITEMS]
     if not isinstance(dtype, dt.Array) or not isinstance(dtype.value_type, dt.Struct):
         raise ExpressionError(
-            f"the iterator gives {dtype}, not rows.",
+            f"the iterator returns {dtype}, not rows.",
             table=name,
             hint="Use bb.functions.DocumentSplitter.create(...) or a @bb.iterator.",
         )
     calls = calls_in(items.values[ITEMS])
     if not calls:
-        raise ExpressionError("the iterator is no call of an iterator function.", table=name)
+        raise ExpressionError("the iterator is not a call of an iterator function.", table=name)
     policies = {call.on_error or lookup(call.function, call.version).on_error for call in calls}
     if on_error == "abort" and "null" in policies:
         raise ExpressionError(
-            "the iterator leaves its errors where they are, by on_error='null'.",
+            "the iterator is declared with on_error='null'.",
             table=name,
-            hint="Declare it with on_error='abort', or leave on_error= out here.",
+            hint="Declare it with on_error='abort', or remove on_error= here.",
         )
     if on_error != "null" and "null" not in policies:
         return items
@@ -268,7 +268,7 @@ def _compute_view_rows(
     engine = transaction.engine
     view = record.view
     if view is None:
-        raise ValueError(f"{record.name} is no view")
+        raise ValueError(f"{record.name} is not a view")
     columns_by_name = materialized_columns(engine, record)
     names = (RID, ITEMS, ITEMS_ERROR) if view.items else (RID, *columns_by_name)
     query = _query_over_base(engine, record, view.items or view.rows or view.query, names)

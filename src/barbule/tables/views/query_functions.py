@@ -51,8 +51,8 @@ def check_query_functions(engine: Engine, dropped: Sequence[TableRecord], force:
             raise DependencyError(
                 f"a @bb.query reads it for {', '.join(map(repr, queried))}.",
                 table=record.name,
-                hint=f"Drop the column first, or give {force}: what the column holds stays, and "
-                "rows cannot be inserted beside it any more.",
+                hint=f"Drop the column first, or pass {force}: the values of the column remain, "
+                "but rows can no longer be inserted.",
             )
 
 

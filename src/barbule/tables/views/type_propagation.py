@@ -49,7 +49,7 @@ def refusing_type_change(record: TableRecord, column: str | None, subject: str) 
             f"{subject} cannot be computed from columns of these types{reason}.",
             table=record.name,
             column=column,
-            hint="Drop it first, or add a computed column with .cast(...) and leave this one.",
+            hint="Drop it first, or add a computed column with .cast(...) and keep this one.",
         ) from error
 
 
@@ -145,7 +145,7 @@ def _retype_row_view(transaction: Transaction, view: TableRecord, changed: set[s
     for name, column in materialized_columns(engine, view).items():
         dtype = engine.expression(str(view.view.rows), None).schema[name]
         if not is_wider(dtype, column.dtype):
-            raise SchemaError(f"it keeps {column.name!r} as {column.dtype}, not {dtype}.")
+            raise SchemaError(f"it stores {column.name!r} as {column.dtype}, not {dtype}.")
     return names | _retype_computed(transaction, view, names)
 
 

@@ -39,22 +39,22 @@ def series_hint(source: object) -> str:
     """
     library, name = type(source).__module__.split(".")[0], type(source).__name__
     if library == "pyarrow" and name.endswith("Array"):
-        return 'An array is one column: give pyarrow.table({"n": array}).'
+        return 'An array is a single column: pass pyarrow.table({"n": array}).'
     if library == "pandas" and name.endswith("Index"):
-        return 'An index is one column: give index.to_frame(name="n").'
+        return 'An index is a single column: pass index.to_frame(name="n").'
     if library not in {"pandas", "polars"} or name != "Series":
         return ""
-    row = ", or series.to_dict() where it is a row" if library == "pandas" else ""
-    return f'A series is one column: give series.to_frame("n"){row}.'
+    row = ", or series.to_dict() if it is a row" if library == "pandas" else ""
+    return f'A series is a single column: pass series.to_frame("n"){row}.'
 
 
 def no_rows_error(source: object) -> SchemaError:
     """Make the error of a value from which no schema can be inferred."""
     return SchemaError(
-        "no schema can be read from this.",
+        "a schema cannot be inferred from this.",
         value=source,
         hint=series_hint(source)
-        or "Give a list of mappings or objects, a data frame, an Arrow table or an Ibis table.",
+        or "Pass a list of mappings or objects, a data frame, an Arrow table or an Ibis table.",
     )
 
 

@@ -62,7 +62,7 @@ def infer(source: object) -> sch.Schema:
         if mapping is None:
             name = type(source[row]).__name__
             raise SchemaError(
-                f"a row is a mapping of column names to values, not a {name}.",
+                f"a row must be a mapping of column names to values, not a {name}.",
                 row=row,
                 value=source[row],
                 hint=series_hint(source[row]) or 'For example {"name": "Up"}.',
@@ -122,9 +122,7 @@ def _of_records(rows: Sequence[Any], records: Sequence[Mapping[str, Any]]) -> sc
         return schema(only)
     names = dict.fromkeys(name for record in records for name in record)
     if not names:
-        raise SchemaError(
-            "there is no row with a column.", hint="Give rows, or the schema: {name: type}."
-        )
+        raise SchemaError("no row has a column.", hint="Pass rows, or a schema: {name: type}.")
     return schema(
         {name: type_of_column(name, [record.get(name) for record in records]) for name in names}
     )

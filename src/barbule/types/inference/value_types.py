@@ -38,7 +38,8 @@ def type_of_column(name: str, values: Sequence[Any]) -> dt.DataType:
         raise SchemaError(
             f"it holds values of several types: {data_type}.",
             column=name,
-            hint=f"Make them alike, or say its type: {{{name!r}: bb.Json}} takes any mixture.",
+            hint=f"Convert them to one type, or declare the type: {{{name!r}: bb.Json}} stores "
+            "values of any type.",
         )
     return canonical(data_type)
 
@@ -46,9 +47,9 @@ def type_of_column(name: str, values: Sequence[Any]) -> dt.DataType:
 def no_value_error(name: str) -> SchemaError:
     """Make the error of a column without values, whose type is unknown."""
     return SchemaError(
-        "it holds no value, so its type cannot be told.",
+        "it holds only NULL, so its type cannot be inferred.",
         column=name,
-        hint=f"Say it: {{{name!r}: bb.String}} in a schema.",
+        hint=f"Declare the type, for example {{{name!r}: bb.String}} in a schema.",
     )
 
 

@@ -40,13 +40,14 @@ def check_path(path: Path) -> None:
     if not path.parent.exists():
         raise ConfigurationError(
             f"there is no folder {str(path.parent)!r} for the database {path.name!r}.",
-            hint="Check the path (an absolute one has three slashes, duckdb:///data/app.duckdb)"
-            f", or make the folder: pathlib.Path({str(path.parent)!r}).mkdir(parents=True).",
+            hint="Check the path (an absolute one has three slashes, duckdb:///data/app.duckdb), "
+            f"or create the folder: pathlib.Path({str(path.parent)!r}).mkdir(parents=True).",
         )
     if path.exists() and not (path.is_file() or path.is_dir()):
         # DuckDB would wait for the other end of a pipe.
         raise ConfigurationError(
-            f"the database {str(path)!r} is no regular file (a device, a pipe or a socket).",
+            f"the database {str(path)!r} is not a regular file (it is a device, a pipe or a "
+            "socket).",
             hint="Check the path.",
         )
 
@@ -69,8 +70,8 @@ def check_format(path: Path) -> None:
         return
     if magic == _SQLITE_MAGIC:
         raise ConfigurationError(
-            f"'{path}' is a database of SQLite, not of DuckDB.",
-            hint="Check the path, or give another one to make a database there.",
+            f"'{path}' is a SQLite database, not a DuckDB database.",
+            hint="Check the path, or pass the path of a new database.",
         )
 
 

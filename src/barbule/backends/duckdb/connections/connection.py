@@ -63,7 +63,7 @@ def connect(
             if time.monotonic() > deadline:
                 raise LockedError(
                     f"another program has {path} open: {text.splitlines()[0]}.",
-                    hint="Close it there, or raise lock_timeout.",
+                    hint="Close it in that program, or raise lock_timeout.",
                 ) from error
             time.sleep(_RETRY_SECONDS)
         else:

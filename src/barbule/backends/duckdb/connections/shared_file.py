@@ -154,10 +154,11 @@ class DuckDBFile:
             return
         raise DiskError(
             f"the file of the database '{self.path}' was "
-            f"{'deleted' if identity is None else 'replaced by another'} while it was in use: what "
-            "is written now would be lost.",
-            hint="Put it back by a rename, or close the session and connect again. Until it is "
-            "closed rows can usually still be read, and kept by to_parquet().",
+            f"{'deleted' if identity is None else 'replaced by another'} while it was in use; new "
+            "writes would be lost.",
+            hint="Move the original file back (by a rename), or close the session and connect "
+            "again. Until you close it, rows can usually still be read and exported with "
+            "to_parquet().",
         )
 
     @contextlib.contextmanager
@@ -254,15 +255,15 @@ class DuckDBFile:
         if self._closed:
             raise ConfigurationError(
                 "the session is closed.",
-                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+                hint="Open one with bb.connect(...) and get its tables with bb.get_table(...).",
             )
         if self._connection is not None:
             return
         if self.path in _inherited_paths:  # DuckDB would return the parent's, without a lock
             raise ConfigurationError(
                 f"this process was forked while a thread of its parent used {self.path}.",
-                hint="Fork when no operation runs, start processes by spawn or forkserver, or use "
-                "Postgres.",
+                hint="Fork only while no operation runs, start processes with spawn or "
+                "forkserver, or use Postgres.",
             )
         if self.path is None:
             self._connection = connect_in_memory()

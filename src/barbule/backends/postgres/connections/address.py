@@ -90,7 +90,7 @@ def read_address(url: str, lock_timeout: float) -> Address:
     except ValueError:
         # The error itself may quote the password.
         raise ConfigurationError(
-            "the URL of the Postgres database cannot be read.",
+            "the URL of the Postgres database is invalid.",
             hint="Write e.g. postgres://user:password@host:5432/database, and %40 for an @ "
             "in the password.",
         ) from None
@@ -123,7 +123,7 @@ def _parse_seconds(text: str, display_url: str) -> float:
         seconds = math.nan
     if not 0 <= seconds < 1_000_000:  # noqa: PLR2004 - Postgres' largest timeout
         raise ConfigurationError(
-            f"{display_url}: lock_timeout is a number of seconds.",
+            f"{display_url}: lock_timeout must be a number of seconds.",
             value=text,
             hint="For example ?lock_timeout=30.",
         )

@@ -50,10 +50,10 @@ def is_committed(transaction: tuple[int, int] | None, connections: ConnectionPoo
             return status == "committed"
         time.sleep(_RETRY_SECONDS)
     raise UnreachableError(
-        f"the connection to {connections.address.display_url} was lost while a change was "
-        "committed, and whether it was made is not known.",
-        hint="See that the server runs, and look what is there before the change is repeated: "
-        "history() lists the versions of a table.",
+        f"the connection to {connections.address.display_url} was lost during a commit; whether "
+        "the change was committed is unknown.",
+        hint="Check that the server runs. Before you repeat the change, check whether it was "
+        "committed: history() lists the versions of a table.",
     )
 
 

@@ -44,7 +44,8 @@ class ConnectionPool:
             raise ConfigurationError(
                 f"the database {self.address.display_url} cannot be opened: "
                 f"{server_message(str(error))}",
-                hint="Check that the server runs, and the user, password and database of the URL.",
+                hint="Check that the server runs, and check the user, password and database in "
+                "the URL.",
             ) from None
 
     def acquire_for_thread(self) -> Connection:
@@ -80,7 +81,7 @@ class ConnectionPool:
         if self._closed:
             raise ConfigurationError(
                 "the session is closed.",
-                hint="Open one by bb.connect(...), and get its tables by bb.get_table(...).",
+                hint="Open one with bb.connect(...) and get its tables with bb.get_table(...).",
             )
 
     def _connect(self) -> Connection:
@@ -89,7 +90,7 @@ class ConnectionPool:
         except adbc_driver_manager.Error as error:
             raise UnreachableError(
                 f"{self.address.display_url} accepts no connection: {server_message(str(error))}.",
-                hint="See that the server runs, and that it has not too many connections.",
+                hint="Check that the server runs and has free connections.",
             ) from None
 
     def release(self, connection: Connection) -> None:

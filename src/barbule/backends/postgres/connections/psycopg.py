@@ -36,7 +36,7 @@ def connect(address: Address) -> psycopg.Connection[Any]:
         reason = str(error).splitlines()[0]
         raise UnreachableError(
             f"{address.display_url} accepts no connection: {reason}.",
-            hint="See that the server runs, and that it has not too many connections.",
+            hint="Check that the server runs and has free connections.",
         ) from None
 
 

@@ -59,7 +59,7 @@ def _timeout_error(connections: ConnectionPool) -> LockedError:
         holder = f" (pid {pid})"
     address = connections.address
     return LockedError(
-        f"another one writes to {address.display_url}{holder}, and did not finish in "
+        f"another process{holder} is writing to {address.display_url} and did not finish within "
         f"{address.lock_timeout:g} s.",
-        hint="Wait until its work is done, or raise lock_timeout.",
+        hint="Wait until it has finished, or raise lock_timeout.",
     )

@@ -115,7 +115,7 @@ def _parse_interval(text: str) -> datetime.timedelta:
         return datetime.timedelta(microseconds=int(text.removesuffix(" microseconds")))
     parts = _INTERVAL.fullmatch(text)
     if parts is None:
-        raise ValueError(f"{text!r} is no interval")
+        raise ValueError(f"{text!r} is not an interval")
     days = sum(int(parts[name] or 0) * length for name, length in _DAYS_PER_UNIT.items())
     clock = datetime.timedelta(
         hours=int(parts["hours"] or 0),

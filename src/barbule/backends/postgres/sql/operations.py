@@ -53,7 +53,7 @@ def _pattern(node: ops.Value) -> sge.Expression:
         When a part of the pattern has no counterpart there.
     """
     if not isinstance(node, ops.Literal):
-        raise com.UnsupportedOperationError("a pattern of a date that is not written as a text")
+        raise com.UnsupportedOperationError("a date pattern that is not a string literal")
     pattern = ""
     for part in _DIRECTIVE.findall(node.value):
         if not part.startswith("%") or part == "%%":
@@ -62,7 +62,7 @@ def _pattern(node: ops.Value) -> sge.Expression:
         elif part in _PATTERNS:
             pattern += _PATTERNS[part]
         else:
-            raise com.UnsupportedOperationError(f"{part!r} in the pattern of a date")
+            raise com.UnsupportedOperationError(f"{part!r} in a date pattern")
     return sge.convert(pattern)
 
 
@@ -170,7 +170,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
             return {}
         if order or window["start"] is not None or window["end"] is not None:
             raise com.UnsupportedOperationError(
-                "an aggregate over a window in another order than the window's"
+                "an aggregate over a window whose order differs from the window's"
             )
         return {"order_by": keys, "how": "rows"}  # all rows of the partition, as before
 
@@ -305,7 +305,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     ) -> sge.Expression:
         """Convert a number since 1970 to a timestamp."""
         if unit.short not in _UNIT_INTERVALS:
-            raise com.UnsupportedOperationError(f"moments counted in {unit.name.lower()}s")
+            raise com.UnsupportedOperationError(f"timestamps in units of {unit.name.lower()}s")
         step = sge.Cast(
             this=sge.convert(_UNIT_INTERVALS[unit.short]),
             to=sge.DataType(this=sge.DataType.Type.INTERVAL),

@@ -92,7 +92,7 @@ class AsyncRunner:
             if current is None or current.cancelling():
                 raise
             # Not this task, but something that the function waits for was cancelled.
-            failure = RuntimeError("something that it waited for was cancelled")
+            failure = RuntimeError("a task that it awaited was cancelled")
             failure.__cause__ = error
         finally:
             self._batch_call.meter.done()

@@ -156,7 +156,8 @@ class _ModelBatches:
         reply, attempts = await call_with_retries(request, gate, retries=self.retries)
         if len(reply.value) != len(positions):
             raise ModelError(
-                f"model {model!r}: {len(reply.value)} answers came for {len(positions)} rows.",
-                hint="Check that the model does what the function asks of it.",
+                f"model {model!r}: {len(reply.value)} answers were returned for {len(positions)} "
+                "rows.",
+                hint="Check that the model supports this function.",
             )
         return reply, attempts

@@ -171,7 +171,7 @@ class ThreadedRunner:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                raise RuntimeError("something that it waited for was cancelled") from error
+                raise RuntimeError("a task that it awaited was cancelled") from error
 
         return self._batch_call.resources.loop.run(limited())
 
@@ -320,7 +320,7 @@ class ThreadedRunner:
         if len(values) != row_count:
             raise FunctionError(
                 f"{self._function.name} returned {len(values)} results for {row_count} rows.",
-                hint="A batch function returns one result for each row.",
+                hint="A batch function must return one result for each row.",
             )
         if not self._batch_call.gives_media:
             return values
@@ -351,7 +351,7 @@ class ThreadedRunner:
         raise FunctionError(
             f"{self._function.name} returned {_with_article(type(returned).__name__)} for a batch "
             f"of {row_count} rows.",
-            hint="A batch function returns a list, one result for each row, in their order.",
+            hint="A batch function must return a list with one result for each row, in row order.",
         )
 
     def _batch_arguments(self, start: int, rows: list[Row]) -> list[object]:

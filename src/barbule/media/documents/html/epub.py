@@ -68,7 +68,7 @@ def read_epub(path: Path, hint: str) -> DocumentText:
         _check_protection(archive, names, path)
         package = _package_path(archive)
         if package not in names:
-            raise DamagedTreeError("its package is not there")
+            raise DamagedTreeError("its package file is missing")
         book = _PackageDocument()
         parse_xml(archive.read(package), book)
         folder = posixpath.dirname(package)

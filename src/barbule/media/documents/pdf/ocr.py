@@ -106,6 +106,6 @@ def _recogniser() -> RapidOCR:
 
 def _missing() -> UnsupportedError:
     return UnsupportedError(
-        "text in scanned pages is recognised by the package rapidocr-onnxruntime.",
-        hint="pip install 'barbule[ocr]', or leave ocr=True out.",
+        "text recognition in scanned pages needs the package rapidocr-onnxruntime.",
+        hint="pip install 'barbule[ocr]', or remove ocr=True.",
     )

@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 # PDFium may not be called from two threads at once, not even for different files.
 _PDFIUM_LOCK = threading.Lock()
-_DAMAGED_HINT = "Fetch or export the file again and check that it opens in a viewer."
+_DAMAGED_HINT = "Download or export the file again, and check that it opens in a viewer."
 _OCR_DPI = 200
 _POINTS_PER_INCH = 72
 _MAX_PIXELS = 40_000_000

@@ -38,12 +38,14 @@ def check_times(start: float, end: float | None, duration: float | None) -> Span
         When they are below zero, both given, or leave nothing.
     """
     if end is not None and duration is not None:
-        raise ConfigurationError("a clip has an end or a duration.", hint="Give one of them.")
+        raise ConfigurationError(
+            "a clip takes either an end or a duration.", hint="Pass one of them."
+        )
     for name, value in {"start": start, "end": end, "duration": duration}.items():
         if value is not None and not math.isfinite(value):
-            raise ConfigurationError(f"{name} is a number of seconds.", value=value)
+            raise ConfigurationError(f"{name} must be a number of seconds.", value=value)
     if start < 0:
-        raise ConfigurationError("start is a number of seconds from 0.", value=start)
+        raise ConfigurationError("start must be a number of seconds of 0 or more.", value=start)
     if duration is not None:
         end = start + duration
     if end is not None and end <= start:
@@ -67,7 +69,7 @@ def check_mode(mode: str) -> None:
     """Make sure that there is such a mode of cutting."""
     if mode not in {"fast", "accurate"}:
         raise ConfigurationError(
-            "mode is 'fast' (copied from key frame to key frame) or 'accurate' (encoded anew).",
+            "mode must be 'fast' (copied from key frame to key frame) or 'accurate' (re-encoded).",
             value=mode,
         )
 

@@ -104,9 +104,9 @@ def _limited_spans(path: PathLike, timeline: Timeline, part_spans: Iterator[Span
     limited = list(itertools.islice(part_spans, max_parts + 1))
     if len(limited) > max_parts:
         raise MediaError(
-            f"{os.fspath(path)} is not cut into more than {max_parts:,} parts: it has {frames:,} "
-            f"frames in {float(timeline.length):,.0f} seconds.",
-            hint="Check that the file plays, or cut it into longer parts.",
+            f"{os.fspath(path)} cannot be split into more than {max_parts:,} parts: it has "
+            f"{frames:,} frames in {float(timeline.length):,.0f} seconds.",
+            hint="Check that the file plays, or split it into longer parts.",
         )
     return limited
 
@@ -156,10 +156,10 @@ def resample(
     """
     options = {"fps": fps, "width": width, "height": height}
     if all(value is None for value in options.values()):
-        raise ConfigurationError("a video is resampled to fps, width or height.")
+        raise ConfigurationError("resampling a video requires fps, width or height.")
     for name, value in options.items():
         if value is not None and not value > 0:
-            raise ConfigurationError(f"{name} is a number above 0.", value=value)
+            raise ConfigurationError(f"{name} must be a number above 0.", value=value)
 
     def scale(frame: VideoFrame) -> VideoFrame:
         new_width = width or max(1, round(frame.width * (height or frame.height) / frame.height))

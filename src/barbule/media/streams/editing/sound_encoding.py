@@ -65,7 +65,8 @@ def sound_format(name: str) -> SoundFormat:
     """
     if name not in FORMATS:
         raise ConfigurationError(
-            f"no sound is written as {name!r}.", hint=f"Choose one of {', '.join(FORMATS)}."
+            f"the audio format {name!r} is not supported.",
+            hint=f"Choose one of {', '.join(FORMATS)}.",
         )
     return FORMATS[name]
 
@@ -197,15 +198,16 @@ def write_samples(samples: ArrayLike, rate: int, *, format: str) -> TemporaryFil
     data = np.atleast_2d(np.asarray(samples, dtype=np.float32))
     if data.ndim != _STEREO or data.shape[0] not in {1, _STEREO}:
         raise ConfigurationError(
-            f"samples have the shape {data.shape}.", hint="Give (n,), (1, n) or (2, n) numbers."
+            f"samples have the shape {data.shape}.",
+            hint="Pass an array of shape (n,), (1, n) or (2, n).",
         )
     if not np.isfinite(data).all():
         raise ConfigurationError(
-            "samples are numbers, and one is missing, NaN or infinite.",
-            hint="Give 0.0 where there is no sound.",
+            "samples must be numbers; one is missing, NaN or infinite.",
+            hint="Use 0.0 for silence.",
         )
     if rate <= 0:
-        raise ConfigurationError("rate is a number of samples a second above 0.", value=rate)
+        raise ConfigurationError("rate must be a number of samples per second above 0.", value=rate)
     file = TemporaryFile(kind.suffix)
     layout = "mono" if data.shape[0] == 1 else "stereo"
     with av.open(str(file), "w", format=kind.container) as out:

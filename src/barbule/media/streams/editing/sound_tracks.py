@@ -87,14 +87,14 @@ def check_spans(duration: float, overlap: float, min_duration: float) -> None:
         When they cannot.
     """
     if not duration > 0:
-        raise ConfigurationError("duration is a number of seconds above 0.", value=duration)
+        raise ConfigurationError("duration must be a number of seconds above 0.", value=duration)
     if not 0 <= overlap < duration:
         raise ConfigurationError(
-            f"overlap is from 0 to below the duration of {duration} s.", value=overlap
+            f"overlap must be at least 0 and less than the duration of {duration} s.", value=overlap
         )
     if not 0 <= min_duration <= duration:
         raise ConfigurationError(
-            f"min_duration is from 0 to the duration of {duration} s.", value=min_duration
+            f"min_duration must be from 0 to the duration of {duration} s.", value=min_duration
         )
 
 
@@ -130,16 +130,18 @@ def check_cuts(
     """
     if (duration is None) == (segment_times is None):
         raise ConfigurationError(
-            f"{subject} is cut by duration or by segment_times.", hint="Give one of them."
+            f"{subject} is split either by duration or by segment_times.", hint="Pass one of them."
         )
     if duration is not None:
         check_spans(duration, overlap, min_duration)
         return
     times = list(segment_times or ())
     if overlap:
-        raise ConfigurationError("overlap goes with duration, not with segment_times.")
+        raise ConfigurationError("overlap can be used with duration, not with segment_times.")
     if any(not math.isfinite(time) or time <= 0 for time in times) or times != sorted(set(times)):
-        raise ConfigurationError("segment_times are seconds above 0 that rise.", value=times)
+        raise ConfigurationError(
+            "segment_times must be increasing numbers of seconds above 0.", value=times
+        )
 
 
 def cut_sound(
@@ -233,7 +235,7 @@ def _cut_track(
         if cutter.sample_count == 0 and not has_sought:
             raise MediaError(
                 f"{os.fspath(path)} has no sound that can be decoded.",
-                hint="Fetch or export the file again and check that it plays.",
+                hint="Download or export the file again, and check that it plays.",
             )
     return cutter
 

@@ -32,7 +32,7 @@ def border_widths(widths: Sequence[int] | None) -> tuple[int, int, int, int]:
     """
     sides = [0] if widths is None else list(widths)
     if not 1 <= len(sides) <= 4:  # noqa: PLR2004 - a box has four sides
-        raise ConfigurationError("box_border is one to four numbers of pixels.", value=sides)
+        raise ConfigurationError("box_border must be one to four numbers of pixels.", value=sides)
     top = sides[0]
     right = sides[1] if len(sides) > 1 else top
     bottom = sides[2] if len(sides) > 2 else top  # noqa: PLR2004
@@ -77,23 +77,26 @@ class TextOverlay:
         from PIL import ImageColor
 
         if self.size <= 0:
-            raise ConfigurationError("font_size is a number of pixels above 0.", value=self.size)
+            raise ConfigurationError(
+                "font_size must be a number of pixels above 0.", value=self.size
+            )
         for name in ("opacity", "box_opacity"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigurationError(f"{name} is from 0 to 1.", value=getattr(self, name))
+                raise ConfigurationError(f"{name} must be from 0 to 1.", value=getattr(self, name))
         for (side, allowed), alignment in zip(_SIDES.items(), self.align, strict=True):
             if alignment not in allowed:
                 raise ConfigurationError(
-                    f"{side}_align is one of {', '.join(allowed)}.", value=alignment
+                    f"{side}_align must be one of {', '.join(allowed)}.", value=alignment
                 )
         if min(*self.margin, *self.border) < 0:
-            raise ConfigurationError("margins and borders are pixels from 0.")
+            raise ConfigurationError("margins and borders must be 0 pixels or more.")
         for name in ("color", "box_color"):
             try:
                 ImageColor.getrgb(getattr(self, name))
             except ValueError as error:
                 raise ConfigurationError(
-                    f"{name} is no colour: {error}.", hint="'white' or '#ff8800', for example."
+                    f"{name} is not a valid colour: {error}.",
+                    hint="'white' or '#ff8800', for example.",
                 ) from None
         self._cached_overlay: Any = None
 
@@ -149,7 +152,7 @@ class TextOverlay:
         except OSError as error:
             raise ConfigurationError(
                 f"the font {self.font!r} cannot be opened: {error}.",
-                hint="Give the path of a font file, or leave font out.",
+                hint="Pass the path of a font file, or remove font.",
             ) from None
         measure = ImageDraw.Draw(PIL.Image.new("L", (1, 1)))
         x0, y0, x1, y1 = measure.multiline_textbbox((0, 0), self.text, font=font)

@@ -225,9 +225,9 @@ class _Segment:
 
     def _no_pictures_error(self) -> MediaError:
         return MediaError(
-            f"{os.fspath(self._path)} has no pictures between {float(self._start):g} and "
+            f"{os.fspath(self._path)} has no frames between {float(self._start):g} and "
             f"{float(self._end):g} s that can be decoded.",
-            hint="Fetch or export the file again and check that it plays.",
+            hint="Download or export the file again, and check that it plays.",
         )
 
     def send(self, writer: VideoWriter, offset: Fraction, pace: _FramePacer) -> None:
@@ -315,7 +315,7 @@ def join(paths: Sequence[PathLike]) -> TemporaryFile:
             raise MediaError(
                 f"{os.fspath(path)} is {size[0]} x {size[1]}, the first video "
                 f"{sizes[0][0]} x {sizes[0][1]}.",
-                hint="Videos that are joined have one size.",
+                hint="All videos that are joined must have the same size.",
             )
     sound = next((parameters for path in paths if (parameters := _sound_parameters(path))), None)
     with opened(paths[0]) as first:
@@ -337,8 +337,8 @@ def _frame_size(path: PathLike) -> tuple[int, int]:
         first = next(decode_frames(container, video_stream(container)), None)
         if first is None:
             raise MediaError(
-                f"{os.fspath(path)} has no pictures that can be decoded.",
-                hint="Fetch or export the file again and check that it plays.",
+                f"{os.fspath(path)} has no frames that can be decoded.",
+                hint="Download or export the file again, and check that it plays.",
             )
         return upright_size(first)
 

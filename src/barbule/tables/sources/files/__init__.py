@@ -111,9 +111,9 @@ def _reader(file: File) -> Reader:
         return _READERS[suffix[0]]
     suffixes_read = ", ".join(f".{suffix_name}" for suffix_name in _READERS)
     raise DataError(
-        f"the format of {file.label!r} is not known by its name.",
-        hint=f"The names of files end with one of {suffixes_read}; text formats also with "
-        f"{', '.join(f'.{compression}' for compression in COMPRESSIONS)} behind that.",
+        f"the file name {file.label!r} has no supported suffix.",
+        hint=f"Supported suffixes are {suffixes_read}; text formats may also end with "
+        f"{', '.join(f'.{compression}' for compression in COMPRESSIONS)} after that.",
     )
 
 
@@ -136,7 +136,8 @@ def _naming_file(file: File) -> Iterator[None]:
         raise file.missing() from error
     except PermissionError as error:
         raise DataError(
-            f"the file {file.label!r} may not be read.", hint="Check its permissions."
+            f"the file {file.label!r} cannot be read: permission denied.",
+            hint="Check its permissions.",
         ) from error
     except UnicodeDecodeError as error:
         raise file.not_utf8() from error
@@ -147,5 +148,5 @@ def _naming_file(file: File) -> Iterator[None]:
         reason = str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else "it ends"
         raise DataError(
             f"the file {file.label!r} cannot be read: {reason}.",
-            hint="It may be cut off or damaged, or have another format than its name says.",
+            hint="It may be truncated or damaged, or in another format than its suffix.",
         ) from error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["read_feather", "read_parquet"]
 
 _OUTSIDE_HINT = (
-    "Insert read_parquet(…, root=folder) with a folder that holds it, if you trust the file."
+    "If you trust the file, insert read_parquet(…, root=folder) with a folder that contains it."
 )
 
 

@@ -58,12 +58,11 @@ def _header(file: File, delimiter: str) -> list[str]:
         names = next(csv.reader(_bounded_lines(lines), delimiter=delimiter), None)
     if not names:
         raise DataError(
-            "the file is empty.", hint="Its first line names the columns; rows may be none."
+            "the file is empty.",
+            hint="The first line must contain the column names; rows are optional.",
         )
     if blank := [position for position, name in enumerate(names) if not name.strip()]:
-        raise DataError(
-            f"column {blank[0] + 1} has no name in the first line.", hint="Give it one."
-        )
+        raise DataError(f"column {blank[0] + 1} has no name in the first line.", hint="Add a name.")
     return names
 
 
@@ -73,7 +72,7 @@ def _bounded_lines(lines: io.TextIOWrapper) -> Iterator[str]:
         if len(line) == _BLOCK_BYTES:
             raise DataError(
                 f"the first line has more than {_BLOCK_BYTES:,} characters.",
-                hint="It names the columns.",
+                hint="The first line must contain only the column names.",
             )
         yield line
 
@@ -119,8 +118,8 @@ def _bad_line_error(file: File, delimiter: str, width: int, error: Exception) ->
                 for row in rows:
                     if row and len(row) != width:
                         return DataError(
-                            f"line {rows.line_num} of {file.label!r} has {len(row)} fields, the "
-                            f"first line has {width}.",
+                            f"line {rows.line_num} of {file.label!r} has {len(row)} fields, but "
+                            f"the first line has {width}.",
                             value=delimiter.join(row),
                             hint="Correct the line, or quote the field that holds the separator.",
                         )

@@ -72,8 +72,8 @@ def _counted(rows: Iterable[tuple[Any, ...]], extent: Extent) -> Iterator[tuple[
     for number, row in enumerate(rows, 1):
         if number > _MAX_ROWS:
             raise DataError(
-                f"the sheet has a row behind row {_MAX_ROWS:,}, the last that there can be.",
-                hint="It is damaged, or made to do harm: save it again.",
+                f"the sheet has a row after row {_MAX_ROWS:,}, the maximum.",
+                hint="It is damaged or malicious: save it again.",
             )
         extent.add(values=len(row) + _ROW_WEIGHT)
         yield row
@@ -103,8 +103,8 @@ def _header(cells: Sequence[Any]) -> list[str]:
         names.pop()
     if not names or None in names:
         raise DataError(
-            "the first row of the first sheet does not name all columns.",
-            hint="Write the names of the columns into it, one above each column.",
+            "the first row of the first sheet does not have a name for each column.",
+            hint="Write a column name into the first row above each column.",
         )
     return [str(name) for name in names]
 

@@ -72,16 +72,16 @@ def _in_chunks(values: Iterator[Any], file: File, size: int) -> Generator[Chunk]
 def _parse_error(file: File, line: int, error: ValueError) -> DataError:
     reason = getattr(error, "msg", str(error))
     return DataError(
-        f"line {line} of {file.label!r} is no JSON: {reason}.",
-        hint="The file may be cut off; it holds a list of objects, or one object a line.",
+        f"line {line} of {file.label!r} is not valid JSON: {reason}.",
+        hint="The file may be truncated; it must hold a list of objects, or one object per line.",
     )
 
 
 def _too_long_error(file: File, line: int) -> DataError:
     return DataError(
-        f"the object in line {line} of {file.label!r} has more than {_MAX_RECORD_CHARACTERS:,} "
+        f"the object on line {line} of {file.label!r} has more than {_MAX_RECORD_CHARACTERS:,} "
         "characters.",
-        hint="Keep large values in files of their own, and give their paths.",
+        hint="Store large values in separate files, and write their paths.",
     )
 
 

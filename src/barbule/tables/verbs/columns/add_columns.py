@@ -59,9 +59,9 @@ def add_columns(
     record = current_record(leaf)
     if record.view:
         raise SchemaError(
-            "a view takes no data.",
+            "a view cannot have data columns.",
             table=record.name,
-            hint="Add the column to its base, or a computed one.",
+            hint="Add the column to its base, or add a computed column.",
         )
     schema = types.schema(columns)
     check_names(schema.names, record.name, table.columns)
@@ -78,10 +78,10 @@ def add_columns(
         for name, dtype in new_columns.items():
             if not dtype.nullable and name not in stored and rids.num_rows:
                 raise SchemaError(
-                    "a required column needs a default for the rows that are there.",
+                    "a required column needs a default for the existing rows.",
                     table=record.name,
                     column=name,
-                    hint="Give defaults=, or make it nullable.",
+                    hint="Pass defaults=, or make it nullable.",
                 )
             column = data_column(record.next_column, name, dtype, stored, validated, choices)
             record = record.with_columns(column)
@@ -115,10 +115,10 @@ def _existing_names(
     existing = [name for name in names if name in columns]
     if existing and if_exists == "error":
         raise SchemaError(
-            "the column exists already.",
+            "the column already exists.",
             table=record.name,
             column=existing[0],
-            hint='Choose another name, or give if_exists="ignore".',
+            hint='Choose another name, or pass if_exists="ignore".',
         )
     return existing
 

@@ -97,14 +97,14 @@ def _refuse_options(record: TableRecord, name: str, expr: object) -> None:
     """Refuse what looks like an argument of the verb, of which it would make a column."""
     if expr is None or isinstance(expr, str | bytes | bool | list | tuple | dict | set):
         raise ExpressionError(
-            "the column is to be computed, and this is no expression.",
+            "a computed column needs an expression.",
             table=record.name,
             column=name,
             # Expressions in it would be shown as plans.
             value=None if isinstance(expr, list | tuple | dict | set) else expr,
-            hint="There is no such argument; an expression is made of columns, t.a + 1, and a "
-            'constant by ibis.literal(...); ibis.struct({"a": t.a}) makes a record of columns, and '
-            "ibis.array([t.a, 1]) a list.",
+            hint="If you meant an argument, it does not exist. Write an expression with columns, "
+            't.a + 1; use ibis.literal(...) for a constant, ibis.struct({"a": t.a}) for a '
+            "struct, and ibis.array([t.a, 1]) for a list.",
         )
 
 
@@ -117,12 +117,12 @@ def _is_to_add(table: ir.Table, record: TableRecord, name: str, if_exists: IfExi
     if if_exists == "replace" and column is not None and column.kind != "data":
         return True
     raise SchemaError(
-        "the column exists already."
+        "the column already exists."
         if if_exists == "error"
-        else "only a computed column of the table itself can be replaced by another.",
+        else "only a computed column of the table itself can be replaced.",
         table=record.name,
         column=name,
-        hint='Choose another name, or give if_exists="replace" for a computed column.',
+        hint='Choose another name, or pass if_exists="replace" for a computed column.',
     )
 
 
@@ -166,7 +166,7 @@ def _refuse_cycle(
     cycle = names_read & {name, *(column.name for column in downstream)}
     if cycle:
         raise ExpressionError(
-            f"the column would be computed from itself, by way of {', '.join(sorted(cycle))}.",
+            f"the column would depend on itself, through {', '.join(sorted(cycle))}.",
             table=record.name,
             column=name,
             hint="Compute it from other columns.",

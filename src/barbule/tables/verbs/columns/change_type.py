@@ -101,14 +101,14 @@ def _check_wider(
     """Check that a column takes data, and that a type takes all of its values."""
     if record.view is not None:
         raise SchemaError(
-            "a view has the types that it is computed with.",
+            "the types of a view's columns follow from its query.",
             table=record.name,
             column=column.name,
-            hint="Cast in the query or the function that the view is made of.",
+            hint="Cast in the query or the function of the view.",
         )
     if column.kind != "data" or not is_wider(column.dtype, dtype):
         raise SchemaError(
-            f"{column.dtype} cannot become {dtype}: only wider types take all values as they are."
+            f"{column.dtype} cannot become {dtype}: only a wider type keeps all values unchanged."
             if column.kind == "data"
             else "the column is computed.",
             table=record.name,
@@ -117,11 +117,11 @@ def _check_wider(
         )
     if choices and not (column.choices and set(choices) >= set(column.choices)):
         raise SchemaError(
-            "it may hold other values than these already.",
+            "it may already hold other values.",
             table=record.name,
             column=column.name,
             value=choices,
-            hint="Give all values that it takes now, or a type that takes all.",
+            hint="Include all values that are allowed now, or use a type without choices.",
         )
 
 

@@ -48,7 +48,7 @@ def stored_defaults(
     }.items():
         if name not in schema:
             raise SchemaError(
-                "there is a default for a column that is not there.",
+                "there is a default for a column that does not exist.",
                 table=table,
                 column=name,
                 hint=f"Columns are {', '.join(schema.names)}.",
@@ -63,7 +63,7 @@ def _by_column(options: object, argument: str, table: str) -> dict[str, Any]:
     if options is None or isinstance(options, Mapping):
         return dict(options or {})
     raise ConfigurationError(
-        f"{argument} is by column, a mapping, and this is a {type(options).__name__}.",
+        f"{argument} must be a mapping of columns to values, not a {type(options).__name__}.",
         table=table,
         value=options,
         hint=f'For example {argument}={{"name": ...}}.',
@@ -101,14 +101,14 @@ def check_validation(
     for name, value in {"": default, **by_column}.items():
         if value not in {"on_write", "on_read"}:
             raise ConfigurationError(
-                "media_validation is one of 'on_write', 'on_read'.", table=table, value=value
+                "media_validation must be 'on_write' or 'on_read'.", table=table, value=value
             )
         if name and (name not in schema or not holds_media(schema[name])):
             raise SchemaError(
-                "media_validation is of columns with media.",
+                "media_validation applies only to media columns.",
                 table=table,
                 column=name,
-                hint="Give one for all, or names of such columns.",
+                hint="Pass one value for all, or name media columns.",
             )
     return frozenset(
         name

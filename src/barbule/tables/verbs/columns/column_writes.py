@@ -80,11 +80,9 @@ def check_names_in_views(engine: Engine, record: TableRecord, names: Iterable[st
         }
         if conflicts := [name for name in visible if name.lower() in other_names]:
             other = other_names[conflicts[0].lower()]
-            case_note = (
-                "" if other == conflicts[0] else f", but for upper and lower case: {other!r}"
-            )
+            case_note = "" if other == conflicts[0] else f" that differs only in case: {other!r}"
             raise SchemaError(
-                f"the view {view.name!r} has a column of this name{case_note}.",
+                f"the view {view.name!r} has a column with this name{case_note}.",
                 table=record.name,
                 column=conflicts[0],
                 hint="Choose another name.",

@@ -112,9 +112,9 @@ def _names_dropped_with(
     dependencies += [f"the view {view.name!r}" for view in views]
     if dependencies and not cascade:
         raise DependencyError(
-            f"it is needed by {', '.join(dependencies)}.",
+            f"it is used by {', '.join(dependencies)}.",
             table=record.name,
             column=column.name,
-            hint="Drop them first, or give cascade=True.",
+            hint="Drop them first, or pass cascade=True.",
         )
     return names

@@ -69,7 +69,7 @@ def add_embedding_index(
             return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
         if if_exists == "error":
             raise TableExistsError(
-                f"there is an embedding index {index_name!r} already.",
+                f"an embedding index {index_name!r} already exists.",
                 table=record.name,
                 column=column,
                 hint='Give it another name=, or if_exists="replace".',
@@ -133,7 +133,7 @@ def drop_embedding_index(
         if len(matching) != 1:
             names = ", ".join(repr(index.name) for index in matching or record.indexes) or "none"
             raise ColumnNotFoundError(
-                "there is no such embedding index." if not matching else "several indexes fit.",
+                "there is no such embedding index." if not matching else "several indexes match.",
                 table=record.name,
                 column=column,
                 hint=f"Name one of: {names}.",

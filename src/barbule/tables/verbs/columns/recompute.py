@@ -128,10 +128,10 @@ def _check_stored(record: TableRecord, names: Iterable[str], visible: Iterable[s
     for name in names:
         if own_column(record, name, visible).kind != "stored":
             raise ExpressionError(
-                "the values of this column are not computed and kept.",
+                "this is not a stored computed column.",
                 table=record.name,
                 column=name,
-                hint="Data is changed by update(); what is inlined is always up to date.",
+                hint="Change data with update(); virtual columns are always up to date.",
             )
 
 

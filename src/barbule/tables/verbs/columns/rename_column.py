@@ -40,7 +40,7 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
     check_names([new], record.name, [name for name in table.columns if name != old])
     if new in table.columns:
         raise SchemaError(
-            "there is a column of this name already.",
+            "a column with this name already exists.",
             table=record.name,
             column=new,
             hint="Choose another name.",
@@ -84,7 +84,7 @@ def rename_in_expressions(
         conflicts = [name for name in renamed.values() if name.lower() in own_names]
         if conflicts:
             raise SchemaError(
-                f"the view {view.name!r} has a column of this name.",
+                f"the view {view.name!r} has a column with this name.",
                 table=record.name,
                 column=conflicts[0],
                 hint="Choose another name.",

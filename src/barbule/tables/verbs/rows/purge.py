@@ -95,8 +95,8 @@ def purge(table: ir.Table, where: Condition | None) -> PurgeResult:
         files = delete_unreferenced(engine, references)
     except StoreError as error:
         error.hint = (
-            "The rows are removed, of their files some may be left: when the store is back, "
-            "collect_media(grace=datetime.timedelta(0)) removes them."
+            "The rows are removed, but some of their media files may remain. When the media "
+            "store is available again, collect_media(grace=datetime.timedelta(0)) removes them."
         )
         raise
     return replace(removed, media=files, media_kept=len(references) - files)

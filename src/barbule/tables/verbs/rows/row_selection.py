@@ -27,7 +27,7 @@ __all__ = ["bind_values", "is_row_local", "rebind", "row_identities", "selected_
 
 def _missing_condition(table: ir.Table, hint: str) -> ExpressionError:
     return ExpressionError(
-        "the condition is None, and not one of each row.", table=table.get_name(), hint=hint
+        "the condition is None instead of an expression.", table=table.get_name(), hint=hint
     )
 
 
@@ -36,7 +36,9 @@ def selected_rows(table: ir.Table, where: Condition | None) -> ir.Table:
     refuse_plain(where, table)
     original, where = where, resolve_expression(table, where)
     if where is None and original is not None:
-        raise _missing_condition(table, "Let the function return it: lambda t: t.n > 3.")
+        raise _missing_condition(
+            table, "Return the condition from the function: lambda t: t.n > 3."
+        )
     leaf = table.op()
     hidden = leaf.copy(hidden=True)
     if isinstance(where, ir.BooleanColumn) and is_row_local(where.op(), leaf):
@@ -59,7 +61,7 @@ def bind_values(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.
     for name, value in bound.items():
         if changes_row_count(value):
             raise ExpressionError(
-                "a new value is one for each row, and unnest() makes rows.",
+                "a new value must be one value for each row, but unnest() creates rows.",
                 table=table.get_name(),
                 column=name,
                 hint="Choose one item: t.items[0].",

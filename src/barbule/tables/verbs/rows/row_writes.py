@@ -48,7 +48,7 @@ def writable_record(leaf: ManagedTable) -> TableRecord:
         raise UnsupportedError(
             "the rows of a view follow those of its base.",
             table=record.name,
-            hint="Transaction the rows of the base table.",
+            hint="Change the rows of the base table.",
         )
     return record
 

@@ -74,7 +74,7 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Condition | None) 
     record = writable_record(leaf)
     if not values:
         raise ExpressionError(
-            "update takes at least one column.", table=record.name, hint='update({"a": 1}).'
+            "update needs at least one column.", table=record.name, hint='update({"a": 1}).'
         )
 
     def prepare(transaction: Transaction) -> int | None:
@@ -111,7 +111,7 @@ def _assigned_value(
             "the column is computed.",
             table=record.name,
             column=name,
-            hint="Update what it is computed from, or replace its expression by "
+            hint="Update the columns that it is computed from, or replace its expression with "
             "add_computed_column(..., if_exists='replace').",
         )
     if isinstance(value, ir.Expr) or hasattr(value, "__ibis_deferred__"):

@@ -80,7 +80,7 @@ def write_by_key(
     engine.backend.check_writable()  # before media are put
     keys = [on] if isinstance(on, str) else list(on)
     if not keys:
-        raise DataError("no key is given.", table=record.name, hint='on="name".')
+        raise DataError("no key columns were passed.", table=record.name, hint='on="name".')
     for name in keys:
         own_column(record, name)
     with single_pass_source(engine, source, record.name, since):
@@ -150,7 +150,7 @@ def _read_group(
         missing = [name for name in keys if name not in column_names]
         if missing:
             raise DataError(
-                "the key is not among the given columns.", table=record.name, column=missing[0]
+                "the key column is missing from the rows.", table=record.name, column=missing[0]
             )
         known_columns = {name: schema[name] for name in schema.names if name in column_names}
         unknown = [name for name in column_names if name not in schema]
@@ -177,22 +177,22 @@ def _check_keys(groups: list[pa.Table], keys: list[str], record: TableRecord) ->
         for row, key in enumerate(key_rows):
             if None in key:
                 raise DataError(
-                    "a key is missing, so it names no row.",
+                    "a key value is NULL, so it identifies no row.",
                     table=record.name,
                     column=keys[key.index(None)],
                     row=row,
                     value=key if len(key) > 1 else None,
-                    hint="Fill it, leave such rows out, or insert() them: they would be new "
-                    "each time.",
+                    hint="Fill it, leave such rows out, or add them with insert(): a row without "
+                    "a key would be new each time.",
                 )
             if _hashable(key) in seen_keys:
                 raise DataError(
-                    "the key is given twice.",
+                    "the key occurs twice.",
                     table=record.name,
                     column=", ".join(keys),
                     row=row,
                     value=key if len(key) > 1 else key[0],
-                    hint="Give each key once.",
+                    hint="Pass each key once.",
                 )
             seen_keys.add(_hashable(key))
 
@@ -226,7 +226,7 @@ def _write_group(
             column=", ".join(keys),
             row=first,
             value=key if len(key) > 1 else key[0],
-            hint='Give if_not_exists="insert" or "ignore", or use upsert().',
+            hint='Pass if_not_exists="insert" or "ignore", or use upsert().',
         )
     updated = _update_rows(transaction, record, rows, pairs, keys) if pairs.num_rows else 0
     if len(new_positions) and if_missing == "insert":

@@ -31,23 +31,23 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
     if (existing := existing_table(engine, name, if_exists)) is not None:
         if existing.origin is None or existing.origin.table != leaf.table_id:
             raise TableExistsError(
-                "there is a table of this name already, and no branch of this one.",
+                "a table with this name already exists and is not a branch of this table.",
                 table=name,
                 hint="Choose another name.",
             )
         return existing.id
     if engine.catalog.record(leaf.table_id).view:
         raise UnsupportedError(
-            "a view has no rows of its own to branch.",
+            "a view cannot be branched.",
             table=leaf.name,
-            hint="Branch its base table, and make a view over the branch.",
+            hint="Branch its base table, and create a view over the branch.",
         )
 
     def prepare(transaction: Transaction) -> int:
         catalog = engine.catalog
         if leaf.table_id in {table.id for table in replace_existing(transaction, name, if_exists)}:
             raise TableExistsError(
-                "a branch cannot take the place of what it branches off.",
+                "a branch cannot replace the table that it is made from.",
                 table=name,
                 hint="Choose another name.",
             )

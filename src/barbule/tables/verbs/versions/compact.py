@@ -36,7 +36,9 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
     record = current_record(leaf)
     if record.view and not record.view.bases:
         raise UnsupportedError(
-            "a view is compacted with its base.", table=record.name, hint="Compact the base table."
+            "a view is compacted together with its base.",
+            table=record.name,
+            hint="Compact the base table.",
         )
     catalog = engine.catalog
     target = catalog.latest(record.id) if before is None else catalog.resolve(record.id, before)

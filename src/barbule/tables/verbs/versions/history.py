@@ -57,12 +57,12 @@ def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoin
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     if not isinstance(label, str) or not label.strip():
         raise SchemaError(
-            "a label is a text that is not empty.", table=leaf.name, value=label, hint='"baseline".'
+            "a label must be a non-empty string.", table=leaf.name, value=label, hint='"baseline".'
         )
     check_storable(label, "the label", leaf.name)
     if leaf.commit is not None:
         raise UnsupportedError(
-            "this is a look at an old version, and a checkpoint labels the current one.",
+            "this is an old version of the table, and a checkpoint labels the current version.",
             table=leaf.name,
             hint="Call checkpoint on the table itself.",
         )
@@ -73,10 +73,10 @@ def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoin
         labelled = engine.catalog.labels(leaf.table_id).get(label)
         if labelled not in {None, version} and if_exists == "error":
             raise TableExistsError(
-                f"the label {label!r} stands for version {labelled}, and the current one is "
+                f"the label {label!r} already names version {labelled}; the current version is "
                 f"{version}.",
                 table=leaf.name,
-                hint='Choose another label, or move this one: give if_exists="replace".',
+                hint='Choose another label, or move this one with if_exists="replace".',
             )
         if labelled is not None and if_exists == "ignore":
             return Checkpoint(labelled, label)

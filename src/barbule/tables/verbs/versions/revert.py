@@ -88,9 +88,9 @@ def _previous_version(engine: Engine, record: TableRecord) -> int:
         version_shown = int(operations[version_shown].removeprefix(_REVERT_PREFIX))
     if version_shown == 0:
         raise VersionError(
-            "there is no version before the one that it shows.",
+            "there is no version before the current one.",
             table=record.name,
-            hint="history() lists the versions; revert(to=...) goes to any of them.",
+            hint="history() lists the versions; revert(to=...) reverts to any of them.",
         )
     return version_shown - 1
 
@@ -125,8 +125,8 @@ def _check_views_readable(engine: Engine, record: TableRecord, lost: set[str], c
     )
     if readers:
         raise DependencyError(
-            f"columns that there were not at that version ({', '.join(sorted(lost))}) are needed "
-            f"by {', '.join(f'the view {view.name!r}' for view in readers)}.",
+            f"columns that did not exist at that version ({', '.join(sorted(lost))}) are used by "
+            f"{', '.join(f'the view {view.name!r}' for view in readers)}.",
             table=record.name,
             hint="Drop the views first.",
         )

@@ -59,7 +59,7 @@ class Snapshot(VerbResult):
         if record is None:
             existing = ", ".join(map(repr, self.list_tables())) or "none"
             raise TableNotFoundError(
-                f"there was no table of this name at {self.name!r}.",
+                f"there was no table with this name at {self.name!r}.",
                 table=name,
                 hint=f"There were: {existing}.",
             )
@@ -71,7 +71,7 @@ def create_snapshot(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     if not isinstance(name, str) or not name.strip():
         raise SchemaError(
-            "the name of a snapshot is a text that is not empty.", value=name, hint='"release-1".'
+            "the name of a snapshot must be a non-empty string.", value=name, hint='"release-1".'
         )
     check_storable(name, "the name of a snapshot")
     with engine.backend.write_lock():
@@ -79,8 +79,8 @@ def create_snapshot(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
         commits = engine.catalog.labels(ALL_TABLES)
         if name in commits and if_exists == "error":
             raise TableExistsError(
-                f"there is a snapshot {name!r} already.",
-                hint='Choose another name, or give if_exists="replace".',
+                f"a snapshot {name!r} already exists.",
+                hint='Choose another name, or pass if_exists="replace".',
             )
         if name not in commits or if_exists == "replace":
             engine.catalog.add_label(Label(ALL_TABLES, name, engine.catalog.head))
@@ -96,10 +96,10 @@ def get_snapshot(engine: Engine, snapshot: str | datetime.datetime) -> Snapshot:
         return Snapshot(snapshot.isoformat(), engine, engine.catalog.commit_at(timestamp))
     if not isinstance(snapshot, str):
         raise VersionError(
-            "all tables together are looked at by the name of a snapshot, or a moment.",
+            "at() of the whole database takes the name of a snapshot or a datetime.",
             value=snapshot,
             hint=timestamp_hint(snapshot)
-            or "Numbers of versions belong to one table: table.at(3).",
+            or "Version numbers belong to a single table: table.at(3).",
         )
     return Snapshot(snapshot, engine, engine.catalog.snapshot(snapshot))
 
