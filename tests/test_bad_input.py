@@ -105,11 +105,11 @@ def test_unreachable_model_server_is_reported(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("backed = 'duckdb://'", "backed is not a known key"),
+        ("backed = 'duckdb://'", "backed is not a supported key"),
         ("backend = 3", "backend must be"),
-        ("[media]\nmax_byte = 1", "media.max_byte is not a known key"),
+        ("[media]\nmax_byte = 1", "media.max_byte is not a supported key"),
         ("[media]\nallow_private = 'yes'", "media.allow_private must be"),
-        ("[models.openai]\napi_bas = 'http://x'", "models.openai.api_bas is not a known key"),
+        ("[models.openai]\napi_bas = 'http://x'", "models.openai.api_bas is not a supported key"),
         ("[models.openai]\napi_key = 'sk-1'", "would store a secret"),
         ("backend = ", "is not valid TOML"),
         ("vectors = 'pinecone://x'", "vectors"),

@@ -364,7 +364,7 @@ def test_settings_are_frozen(load):
         ("[media]\nmax_bytes = -5", "media.max_bytes", "(value: -5)"),
         ("[media]\nurl = 1", "media.url", "a string"),
         ("[budget]\nusd = -0.5", "budget.usd", "0 or above"),
-        ("[budget]\ncalls = 1.0", "budget.calls", "a whole number, 0 or above"),
+        ("[budget]\ncalls = 1.0", "budget.calls", "an integer of 0 or above"),
         ("backend = ''", "backend", "a non-empty string"),
         ("home = 3", "home", "(value: 3)"),
         ("vectors = ['exact:']", "vectors", "a non-empty string"),
@@ -459,7 +459,7 @@ def test_unreadable_file_is_reported(load, project):
 
 def test_unknown_variables_are_rejected(load):
     text = refusal(load, env={"BARBULE_BACKENDS": SECRET})
-    assert text.startswith("the environment variable BARBULE_BACKENDS is not a known one.")
+    assert text.startswith("the environment variable BARBULE_BACKENDS is not supported.")
     assert "Did you mean 'BARBULE_BACKEND'?" in text
     assert "BARBULE_HOME, BARBULE_BACKEND, BARBULE_VECTORS, BARBULE_MEDIA" in text
 

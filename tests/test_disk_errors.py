@@ -51,7 +51,7 @@ def test_full_database_disk_is_reported(tmp_path):
             pytest.raises(DiskError, match=r"app\.duckdb' cannot be written: .*too large") as e,
         ):
             table.insert(rows(600_000))
-        assert "Make room" in e.value.hint
+        assert "Free disk space" in e.value.hint
         assert table.collect()["a"] == [1]
         table.insert(a=2)
         assert table.collect()["a"] == [1, 2]

@@ -84,7 +84,7 @@ def test_read_only_database_can_be_queried(tmp_path, folder_too):
     assert lines[1] == "['1X', '2X']"
     assert lines[2] == "['a longer one'] ['a longer one']"
     assert len(lines) == 9
-    assert all("app.duckdb' can only be read" in line for line in lines[3:8])
+    assert all("app.duckdb' is read-only" in line for line in lines[3:8])
     assert lines[8] == "[1, 2]"
 
 
@@ -168,7 +168,7 @@ WRITING = """
         try:
             print(name, "wrote", write())
         except bb.errors.ConfigurationError as error:
-            if "app.duckdb' can only be read" not in error.message:
+            if "app.duckdb' is read-only" not in error.message:
                 print(name, error)
         except Exception as error:
             print(name, type(error), error)

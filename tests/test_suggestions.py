@@ -78,14 +78,14 @@ def test_misspelt_keyword_gets_a_suggestion(session, call, wrong, meant):
     table = bb.create_table("t", {"n": bb.Int})
     with pytest.raises(ExpressionError, match=rf"takes no argument '{wrong}'\.") as caught:
         call(table)
-    assert f"Did you mean '{meant}'? It is called as " in caught.value.hint
+    assert f"Did you mean '{meant}'? Its signature is " in caught.value.hint
     assert bb.list_tables() == ["t"]
     assert len(table.history()) == 1
 
 
 def test_invalid_arguments_show_the_signature(session):
     table = bb.create_table("t", {"n": bb.Int})
-    with pytest.raises(ExpressionError, match=r"history\(\): too many .*called as history\(\)"):
+    with pytest.raises(ExpressionError, match=r"history\(\): too many .*signature is history\(\)"):
         table.history(5)
     with pytest.raises(ExpressionError, match=r"checkpoint\(\): missing .*'label'.*\(label, "):
         table.checkpoint()
@@ -93,7 +93,9 @@ def test_invalid_arguments_show_the_signature(session):
         table.set_budget(5)
     with pytest.raises(ExpressionError, match=r"create_table\(\): multiple values .*'schema'"):
         bb.create_table("u", {"n": bb.Int}, schema={"n": bb.Int})
-    with pytest.raises(DataError, match=r"'on_eror' stands beside rows\. Did you mean 'on_error'"):
+    with pytest.raises(
+        DataError, match=r"'on_eror' was passed together with rows\. Did you mean 'on_error'"
+    ):
         table.insert([{"n": 1}], on_eror="null")
     assert len(table.history()) == 1
 

@@ -1,10 +1,10 @@
 """Multimodal AI work that feels like a dataframe.
 
-One table holds text, images, documents, audio, video, vectors and model outputs; you say what
-each column is, as an Ibis expression, and barbule keeps it computed, incremental, versioned and
+One table holds text, images, documents, audio, video, vectors and model outputs. You define each
+computed column as an Ibis expression, and barbule keeps it computed, incremental, versioned and
 searchable.
 
-Names are loaded when they are first used: `import barbule` stays light.
+Names are loaded on first use: `import barbule` stays light.
 """
 
 from __future__ import annotations
@@ -184,9 +184,9 @@ _DEFINING_MODULES = {
 
 
 def _load(name: str) -> object:
-    """Return a name of the package when it is first used."""
+    """Return a name of the package on first use."""
     if name in _DEFINING_MODULES:
-        # A type named before anything else is one of columns that have methods.
+        # A type that is used before any other name needs the column methods to be registered.
         importlib.import_module("barbule.functions")
         value: object = getattr(importlib.import_module(_DEFINING_MODULES[name]), name)
         globals()[name] = value
@@ -202,7 +202,7 @@ def _load(name: str) -> object:
     raise no_attribute("barbule", name, __all__)
 
 
-if not TYPE_CHECKING:  # type checkers know the names from above
+if not TYPE_CHECKING:  # Type checkers know the names from the imports above.
     __getattr__ = _load
 
 

@@ -55,7 +55,7 @@ class BarbuleError(Exception):
     table, column, row, value
         Where it went wrong; each is shown if given. `value` is shortened.
     rows
-        The number of rows from `row` on, one of which is meant: that of a batch.
+        The number of rows, starting at `row`, one of which failed: those of a batch.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class BarbuleError(Exception):
         row: int | None = None,
         rows: int = 1,
     ) -> BarbuleError:
-        """Fill in the location of the error as far as it is missing; return self."""
+        """Fill in the missing parts of the error's location; return self."""
         self.rows = self.rows if self.row is not None else rows
         self.table = self.table if self.table is not None else table
         self.column = self.column if self.column is not None else column
@@ -123,14 +123,14 @@ class BarbuleError(Exception):
 
 
 def _with_our_type_names(text: str) -> str:
-    """Use barbule's names of types: Ibis writes bb.Duration as interval('us')."""
+    """Use barbule's type names: Ibis writes bb.Duration as interval('us')."""
     return _DURATION.sub("duration", text) if "interval(" in text else text
 
 
 def printable(text: str) -> str:
-    r"""Escape the control characters of a text, so that no terminal interprets them.
+    r"""Escape the control characters of a string, so that no terminal interprets them.
 
-    Tabs and line ends stay.
+    Tabs and line breaks stay.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def printable(text: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of an exception, also of one whose `__str__` fails.
+    """Return the message of an exception, even if its `__str__` fails.
 
     Examples
     --------
@@ -168,33 +168,33 @@ def _short(value: object) -> str:
 
 
 class ConfigurationError(BarbuleError, ValueError):
-    """A configuration key or value is wrong, or what it names cannot be reached."""
+    """A configuration key or value is wrong, or the resource that it names cannot be reached."""
 
 
 class UnreachableError(ConfigurationError):
-    """The server of the database went away, or does not answer; the next use connects again."""
+    """The database server is unreachable or does not answer; the next use reconnects."""
 
     retryable = True
 
 
 class SchemaError(BarbuleError, ValueError):
-    """A schema cannot be what it was asked to be."""
+    """A schema or type is not possible as requested."""
 
 
 class ColumnNotFoundError(BarbuleError, AttributeError, KeyError):
-    """A column that was named does not exist."""
+    """A named column does not exist."""
 
 
 class TableNotFoundError(BarbuleError, KeyError):
-    """A table, view or folder that was named does not exist."""
+    """A named table, view or folder does not exist."""
 
 
 class TableExistsError(BarbuleError, ValueError):
-    """The name of a table, view or folder is taken."""
+    """A table, view or folder with this name already exists."""
 
 
 class DependencyError(BarbuleError, ValueError):
-    """Others depend on what is to be dropped or replaced."""
+    """Other objects depend on the one that is to be dropped or replaced."""
 
 
 class DataError(BarbuleError, ValueError):
@@ -202,18 +202,18 @@ class DataError(BarbuleError, ValueError):
 
 
 class DiskError(BarbuleError, OSError):
-    """A disk is full, or what is on it cannot be written, or is damaged."""
+    """A disk is full, or a file on it cannot be written or is damaged."""
 
     @classmethod
     def of(cls, subject: str, error: OSError) -> DiskError:
-        """Say that something cannot be written.
+        """Return the error for something that cannot be written.
 
         Parameters
         ----------
         subject
             The file, folder or database, as it may be shown.
         error
-            What the system says.
+            The error message of the operating system.
 
         Examples
         --------
@@ -238,40 +238,41 @@ _DISK_FULL_CODES = frozenset(
 
 
 class LockedError(BarbuleError, TimeoutError):
-    """Another process keeps the database for longer than this one waits."""
+    """Another process holds the database for longer than this process waits."""
 
     retryable = True
 
 
 class ConflictError(BarbuleError, RuntimeError):
-    """Others have changed meanwhile what an operation went by, and it cannot be begun anew."""
+    """Other processes have changed data that an operation has read, and it cannot be retried."""
 
     retryable = True
 
 
 class MediaError(BarbuleError, ValueError):
-    """A media file is missing, unreadable, refused or of another format.
+    """A media file is missing, unreadable, refused or in another format.
 
     Attributes
     ----------
     gone
-        Whether there is no such file, as far as whoever has it says.
+        Whether the file does not exist, according to the server or file system.
     """
 
     gone: bool = False
 
 
 class StoreError(BarbuleError, OSError):
-    """The media store cannot be reached, has no room or may not be written.
+    """The media store cannot be reached, is full or is not writable.
 
-    It is of no cell: it ends an operation also where cells that fail are left empty.
+    The error does not belong to a cell, so it ends an operation even if failing cells are set to
+    NULL.
     """
 
     retryable = True
 
 
 class FunctionError(BarbuleError, RuntimeError):
-    """A user's function failed, or returned what it did not promise."""
+    """A user's function failed, or returned a value that does not match its declaration."""
 
 
 class UnknownFunctionError(BarbuleError, LookupError):
@@ -284,18 +285,18 @@ class ModelError(BarbuleError, RuntimeError):
     Parameters
     ----------
     retryable
-        Whether asking again may help.
+        Whether a retry may succeed.
     retry_after
-        Seconds that the provider asked to wait, if it did.
+        The number of seconds that the provider asked to wait, if any.
     lasting
-        Whether every question to the model would fail so: a wrong key, a spent quota, no such
-        model.
+        Whether every request to the model would fail in the same way: a wrong key, a spent quota,
+        an unknown model.
     charged
-        Whether the provider may have done its work all the same, and charge it: the answer came
-        too late, or could not be read, or the connection broke.
+        Whether the provider may have processed the request and may charge for it: the answer came
+        too late or could not be read, or the connection broke.
     sent
-        Whether the question went out. It did not where nobody could be reached, or where a key
-        was missing.
+        Whether the request was sent. It was not if the server could not be reached or a key was
+        missing.
     """
 
     def __init__(
@@ -318,15 +319,15 @@ class ModelError(BarbuleError, RuntimeError):
 
 
 class BudgetError(BarbuleError, RuntimeError):
-    """A call was not made because what may be spent is spent."""
+    """A call was not made because the budget is spent."""
 
 
 class ReplayError(BarbuleError, LookupError):
-    """A call was not recorded in the file that answers all calls."""
+    """A call is missing in the recording that replays all calls."""
 
 
 class UnsupportedError(BarbuleError, NotImplementedError):
-    """An expression holds something that barbule or the backend cannot run."""
+    """An expression contains an operation that barbule or the backend cannot run."""
 
 
 class ExpressionError(BarbuleError, TypeError):
@@ -334,7 +335,7 @@ class ExpressionError(BarbuleError, TypeError):
 
 
 def unpicklable(subject: str) -> ExpressionError:
-    """Make the error of pickling what belongs to the connections of this process."""
+    """Return the error for pickling an object that belongs to the connections of this process."""
     return ExpressionError(
         f"{subject} cannot be pickled: it belongs to a session of this process.",
         hint="Send the rows that .collect() or .to_pyarrow() returns, or open the database again "
@@ -343,7 +344,7 @@ def unpicklable(subject: str) -> ExpressionError:
 
 
 class VersionError(BarbuleError, LookupError):
-    """A version, label or moment that was named does not exist."""
+    """A named version, label or timestamp does not exist."""
 
 
 class VectorIndexError(BarbuleError, RuntimeError):
@@ -351,8 +352,8 @@ class VectorIndexError(BarbuleError, RuntimeError):
 
 
 class MixedVersionsWarning(UserWarning):
-    """A function of this process computes new values of a column whose others another computed.
+    """New values of a column come from another version of the function than the existing ones.
 
-    It is given before anything is computed: `warnings.simplefilter("error",
-    barbule.errors.MixedVersionsWarning)` makes it an error that ends the operation.
+    The warning is issued before anything is computed: `warnings.simplefilter("error",
+    barbule.errors.MixedVersionsWarning)` turns it into an error that ends the operation.
     """

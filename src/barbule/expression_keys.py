@@ -1,10 +1,10 @@
-"""Expressions as keys of what several threads look up.
+"""Expressions as keys of lookups that several threads share.
 
-Owns how nodes are compared there. Ibis caches of each two nodes that it compares whether they are
-equal, by their addresses in memory and in one dictionary for all threads; a node that is freed
-removes its entries. Where two threads do so at once, an entry may be missing (Python prints
-`Exception ignored in … Comparable.__del__ … KeyError`), or be left for the next node at that
-address. So nodes that threads share are compared here, and nothing is cached.
+Owns how such nodes are compared. Ibis caches for each pair of nodes that it compares whether they
+are equal, by their memory addresses and in one dictionary for all threads; a node that is freed
+removes its entries. If two threads do so at the same time, an entry may be missing (Python prints
+`Exception ignored in … Comparable.__del__ … KeyError`), or remain for the next node at that
+address. Nodes that threads share are therefore compared here, without a cache.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ExpressionKey:
     Parameters
     ----------
     node
-        The node or tuple. Columns in another order are another key, which to Ibis they are not.
+        The node or tuple. Columns in another order are a different key; for Ibis they are equal.
     """
 
     __slots__ = ("_hash", "node")
@@ -47,9 +47,10 @@ class ExpressionKey:
 
 
 def equal(one: object, other: object) -> bool:
-    """Whether two nodes are made of the same parts.
+    """Whether two nodes consist of the same parts.
 
-    Each two parts are compared once, without recursion: expressions may be deep, and share parts.
+    Each pair of parts is compared once, without recursion: expressions may be deep, and share
+    parts.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def equal(one: object, other: object) -> bool:
 
 
 def _part_pairs(left: Any, right: Any) -> Iterable[tuple[object, object]] | None:
-    """Pair what has to be equal for two values of one type to be so; None where they are not."""
+    """Return the pairs that must be equal for two values to be equal; None if they differ."""
     if isinstance(left, Concrete):
         same = hash(left) == hash(right)
         return zip(left.__args__, right.__args__, strict=True) if same else None
@@ -83,6 +84,6 @@ def _part_pairs(left: Any, right: Any) -> Iterable[tuple[object, object]] | None
     if isinstance(left, Mapping):
         same = tuple(left) == tuple(right)
         return zip(left.values(), right.values(), strict=True) if same else None
-    # -0.0 equals 0.0, and is another value.
+    # -0.0 equals 0.0 but is a different value.
     same = repr(left) == repr(right) if isinstance(left, float) else left == right
     return () if same else None

@@ -1,7 +1,7 @@
 """Extension points: adapters that installed packages declare as entry points.
 
-Owns how an adapter is found by its name and loaded, and the errors of those that cannot be. What
-an adapter has to do is defined where it is used: `backends.base`, `indexes.base` and
+Owns how an adapter is found by name and loaded, and the errors of adapters that cannot be loaded.
+The interface of an adapter is defined where it is used: `backends.base`, `indexes.base` and
 `media.documents.reader`.
 """
 
@@ -26,7 +26,7 @@ READERS: Group = "barbule.readers"
 
 @functools.cache
 def _declared(group: Group) -> dict[str, list[EntryPoint]]:
-    """Return the entry points of a group by name: installed packages are listed once a process."""
+    """Return the entry points of a group by name; packages are listed once per process."""
     declared: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group):
         if entry not in declared.setdefault(entry.name.lower(), []):
@@ -58,12 +58,12 @@ def extension(group: Group, name: str) -> object | None:
     Returns
     -------
     object or None
-        What the entry point names; None where no package declares one.
+        The object that the entry point names; None if no package declares one.
 
     Raises
     ------
     ConfigurationError
-        When two packages declare the name, or the adapter cannot be imported.
+        If two packages declare the name, or the adapter cannot be imported.
 
     Examples
     --------

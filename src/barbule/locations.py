@@ -1,7 +1,7 @@
 """Paths and URIs: local files, URIs without secrets, and atomic writes.
 
-Owns which local file a path or URI names, which parts of a URI may be displayed, and writing a file
-completely or not at all. Nothing is fetched here.
+Owns which local file a path or URI names, which parts of a URI may be displayed, and atomic writes
+of files. Nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def file_from_uri(uri: str) -> Path:
     Raises
     ------
     MediaError
-        If it is no file of this machine, or does not exist.
+        If it is not a file on this machine, or does not exist.
     """
     label = redact_uri(uri)
     scheme = _SCHEME.match(uri)
@@ -82,7 +82,7 @@ def expand_user(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     MediaError
-        When there is no such user.
+        If there is no such user.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def expand_user(path: str | os.PathLike[str]) -> Path:
 
 
 def reference_to(location: str | os.PathLike[str]) -> str:
-    """Return the reference by which a cell holds a path or a URL: a local path is absolute.
+    """Return the reference that a cell holds for a path or a URL: a local path is absolute.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def reference_to(location: str | os.PathLike[str]) -> str:
 
 
 def redact_uri(uri: str) -> str:
-    """Return a URI without what may be secret: user, password, query and inline data.
+    """Return a URI without parts that may be secret: user, password, query and inline data.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def redact_uri(uri: str) -> str:
     Returns
     -------
     str
-        What may be written into a message or a log.
+        The string for a message or a log.
 
     Examples
     --------
@@ -146,17 +146,17 @@ def redact_uri(uri: str) -> str:
 
 @contextmanager
 def write_errors(description: str) -> Iterator[None]:
-    """Turn errors of the operating system on writing into a `DiskError`.
+    """Convert write errors of the operating system to a `DiskError`.
 
     Parameters
     ----------
     description
-        What is written, as errors call it.
+        The thing that is written, for error messages.
 
     Raises
     ------
     DiskError
-        When the system refuses it: the disk is full, or the path not to be written.
+        If the system refuses the write: the disk is full, or the path is not writable.
     """
     try:
         yield
@@ -168,7 +168,7 @@ def write_errors(description: str) -> Iterator[None]:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears under its name completely, or not at all.
+    """Open a file for writing that is published under its name completely, or not at all.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     Yields
     ------
     typing.BinaryIO
-        Where to write.
+        The path to write to.
     """
-    if path.exists() and not path.is_file():  # a device or a pipe stays what it is
+    if path.exists() and not path.is_file():  # a device or a pipe keeps its type
         with path.open("wb") as file:
             yield file
         return

@@ -1,6 +1,6 @@
 """Suggestions for misspelt names: attributes of modules and keyword arguments.
 
-Finds the name that is most similar, and replaces Python's own errors by errors that suggest it.
+Finds the most similar name, and replaces Python's own errors with errors that suggest it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ C = TypeVar("C", bound=type)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a question with the most similar name; "" where none is similar, or the name exists.
+    """Return a question with the most similar name; "" if none is similar, or the name exists.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def one_of(name: str, names: Iterable[str], lead: str) -> str:
 
 
 def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:
-    """Make Python's error of a missing attribute of a module, with a suggestion.
+    """Return Python's error for a missing attribute of a module, with a suggestion.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
 
 
 def suggesting_getattr(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
-    """Make a module's `__getattr__` that suggests one of the names."""
+    """Return a module's `__getattr__` that suggests one of the names."""
 
     def __getattr__(name: str) -> NoReturn:  # noqa: N807 - what Python calls it
         raise no_attribute(module, name, names)
@@ -95,12 +95,12 @@ _CALL_ERROR: Any = type(
 
 
 class VerbResult:
-    """A result of a verb that is no query; its errors say so where a verb of queries is used."""
+    """The result of a verb that is not a query; its errors say so if a query method is used."""
 
     __slots__ = ()
     _reading: ClassVar[str] = ""  # how rows are read instead
 
-    if not TYPE_CHECKING:  # which knows the attributes there are
+    if not TYPE_CHECKING:  # which has its own list of attributes
 
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):
@@ -130,7 +130,7 @@ class FunctionNamespace:
 
 
 def check_arguments(function: F) -> F:
-    """Replace a function's errors of wrong arguments by ones that list its parameters.
+    """Replace a function's argument errors with errors that list its parameters.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def check_methods(cls: C) -> C:
 def call_argument_error(
     name: str, signature: inspect.Signature, kwargs: Mapping[str, Any], reason: TypeError
 ) -> ExpressionError:
-    """Make the error of arguments that do not fit a function, with a suggestion.
+    """Return the error for arguments that do not fit a function, with a suggestion.
 
     Examples
     --------
@@ -206,7 +206,7 @@ def call_argument_error(
 def _argument_error(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> ExpressionError | None:
-    """Make the error of arguments that a function does not accept; None where it does."""
+    """Return the error for arguments that a function does not accept; None if it accepts them."""
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **kwargs)

@@ -1,7 +1,7 @@
-"""Threads for functions that are not asynchronous.
+"""Threads for synchronous functions.
 
-Owns how items of work are spread over threads, which of their errors is raised, and how a call
-gets a time limit. What is computed is decided by the caller.
+Owns how work items are distributed over threads, which of their errors is raised, and how a call
+gets a time limit. The caller decides what is computed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ T = TypeVar("T")
 
 
 def cores() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[int], None], count: int, threads: int) -> None:
-    """Call `work(0)` to `work(count - 1)`, begun in this order, the calling thread among others.
+    """Call `work(0)` to `work(count - 1)`, started in this order, in several threads.
 
-    After a failure no further call is begun. The error that is raised is that of a loop: all
-    calls before the first failure are made, and its error is raised.
+    After a failure no further call is started. The raised error is the same as in a loop: all calls
+    before the first failure are made, and its error is raised.
     """
     if threads <= 1 or count <= 1:
         for index in range(count):
@@ -55,7 +55,7 @@ def in_threads(work: Callable[[int], None], count: int, threads: int) -> None:
         helper.start()
     try:
         work_queue.run()
-    finally:  # an interrupt too ends the helpers
+    finally:  # an interrupt ends the helpers as well
         work_queue.stop()
         for helper in helpers:
             helper.join()
@@ -64,7 +64,7 @@ def in_threads(work: Callable[[int], None], count: int, threads: int) -> None:
 
 
 class _WorkQueue:
-    """Calls by their index, of which each thread takes the next as soon as it is free."""
+    """Calls by index; each thread takes the next one as soon as it is free."""
 
     def __init__(self, work: Callable[[int], None], count: int) -> None:
         self._work = work
@@ -92,10 +92,10 @@ class _WorkQueue:
 
 
 class TimedCalls:
-    """Runs calls with a time limit, in a thread that is used again until a call overruns.
+    """Runs calls with a time limit, in a thread that is reused until a call overruns.
 
-    A thread cannot be stopped: one whose call takes too long is abandoned, and ends when the call
-    does.
+    A thread cannot be stopped: if its call takes too long, it is abandoned and ends when the call
+    ends.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class TimedCalls:
         Raises
         ------
         TimeoutError
-            When it takes longer than allowed.
+            If it takes longer than allowed.
         """
         if self._inbox is None:
             self._inbox = queue.SimpleQueue()
@@ -129,7 +129,7 @@ class TimedCalls:
             raise TimeoutError(f"it took longer than {self._seconds} s") from error
 
     def close(self) -> None:
-        """Let the thread end when it has made its calls."""
+        """Let the thread end after its calls."""
         if self._inbox is not None:
             self._inbox.put(None)
             self._inbox = None

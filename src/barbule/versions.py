@@ -1,7 +1,7 @@
-"""Checkpoints, and the differences of two versions of a table.
+"""Checkpoints, and the differences between two versions of a table.
 
-Owns `Diff` and `Checkpoint`. All of it is Ibis expressions over the rows as they lived at two
-commits; nothing is copied.
+Owns `Diff` and `Checkpoint`. Both are Ibis expressions over the rows that were live at two commits;
+nothing is copied.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DIFFERS = "bb_differs_"
 
 
 class Checkpoint(VerbResult, int):
-    """The number of a version, with the label it was given; usable wherever a version is.
+    """The number of a version, with its label; accepted wherever a version is.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Checkpoint(VerbResult, int):
     label: str
 
     def __new__(cls, version: int, label: str) -> Self:
-        """Make the number of a version that carries its label."""
+        """Create the number of a version that carries its label."""
         checkpoint = super().__new__(cls, version)
         checkpoint.label = label
         return checkpoint
@@ -62,9 +62,9 @@ class SchemaChange:
     added, removed
         The names of the columns that only the later, or only the earlier, version has.
     renamed
-        The old and the new name of those that are called otherwise.
+        The old and the new name of renamed columns.
     retyped
-        By their new name, the old and the new type of those that have another one.
+        The old and the new type of changed columns, by their new name.
     """
 
     added: tuple[str, ...]
@@ -76,7 +76,7 @@ class SchemaChange:
         return bool(self.added or self.removed or self.renamed or self.retyped)
 
     def lines(self) -> list[str]:
-        """Describe each kind of difference in a line."""
+        """Describe each kind of difference on one line."""
         renamed = (f"{old} → {new}" for old, new in self.renamed.items())
         retyped = (f"{name}: {old} → {new}" for name, (old, new) in self.retyped.items())
         parts = {
@@ -90,25 +90,26 @@ class SchemaChange:
 
 @dataclass(frozen=True)
 class Diff(VerbResult):
-    """What differs between two versions of a table.
+    """The differences between two versions of a table.
 
     Attributes
     ----------
     added, removed
         The rows that only the later, or only the earlier, version has: Ibis tables.
     changed
-        The rows that both have with different values: an Ibis table that holds, for each
-        column of both, `<column>_old` and `<column>_new` (of a renamed one under its new name).
+        The rows that both have with different values: an Ibis table that holds, for each column of
+        both, `<column>_old` and `<column>_new` (for a renamed column, with its new name).
     schema
         The columns that differ.
     drift
-        By the name of an embedding index that both have, the rows whose vector differs: an Ibis
-        table of the column's value before and after, and the `cosine` of the two vectors.
+        For each embedding index that both have, the rows whose vector differs: an Ibis table of the
+        column's value before and after, and the `cosine` of the two vectors.
     marked
-        `changed` with a column `bb_differs_<column>` for each, which says whether its values
-        differ: for what is printed.
+        `changed` with a column `bb_differs_<column>` for each column, which is true if its values
+        differ; used for printing.
 
-    Printed, it shows the first rows of each kind; of changed ones what differs, as old → new.
+    If you print it, it shows the first rows of each kind; for changed rows, the differences as old
+    → new.
     """
 
     _reading: ClassVar[str] = "Its tables are queries: diff.added.collect()."
@@ -129,7 +130,7 @@ class Diff(VerbResult):
         return {name: part.count().to_pyarrow().as_py() for name, part in parts.items()}
 
     def heading(self, counts: Mapping[str, int]) -> str:
-        """Say in short what differs."""
+        """Return a short description of the differences."""
         rows = ", ".join(f"{count} {name}" for name, count in counts.items())
         columns = "".join(f"\n  {line}" for line in self.schema.lines())
         return f"Diff of {self.table!r}, version {self.old} to {self.new}: {rows}{columns}"
@@ -155,11 +156,11 @@ def diff(
     Parameters
     ----------
     old, new
-        The number of the version, the table as it was, and the same with row identities.
+        The number of the version, the table at that version, and the same with row ids.
     renamed
         The new names of columns by their old ones.
     drift
-        What `vector_drift` returns for each embedding index of both versions.
+        The result of `vector_drift` for each embedding index of both versions.
     """
     before, after = old[2], new[2]
     schemas = old[1].schema(), new[1].schema()
@@ -206,7 +207,7 @@ def vector_drift(
     columns, vectors
         The names, before and after, of the embedded column and of its vectors.
     similarity
-        Makes the similarity of two vectors by a metric.
+        Returns the similarity of two vectors by a metric.
     """
     was, now = columns[0], columns[1]
     old = before.select(RID, bb_was=before[vectors[0]], **{f"{now}_old": before[was]})
@@ -219,7 +220,7 @@ def vector_drift(
 
 
 def _changed_states(before: ir.Table, after: ir.Table, common: Mapping[str, str]) -> ir.Table:
-    """Pair the states of rows that both versions have, where a value differs; say which do."""
+    """Pair the differing states of rows that both versions have; mark the differing columns."""
     old = before.select(RID, **{f"{now}_old": before[was] for was, now in common.items()})
     new = after.select(bb_rid=after[RID], **{f"{now}_new": after[now] for now in common.values()})
     pairs: Any = old.join(new, old[RID] == new["bb_rid"])
@@ -235,7 +236,7 @@ def _changed_states(before: ir.Table, after: ir.Table, common: Mapping[str, str]
 
 
 def _values_differ(old: ir.Value, new: ir.Value) -> ir.Value:
-    """Whether two values differ; of different types, once both are cast to a common one."""
+    """Whether two values differ; values of different types are cast to a common type first."""
     if old.type().copy(nullable=True) == new.type().copy(nullable=True):
         return ~old.identical_to(new)
     both = _common_dtype(storage(old.type()), storage(new.type()))
@@ -245,7 +246,7 @@ def _values_differ(old: ir.Value, new: ir.Value) -> ir.Value:
 
 
 def _common_dtype(old: dt.DataType, new: dt.DataType) -> dt.DataType | None:
-    """Return a type in which values of two can be compared, if there is one."""
+    """Return a type in which values of two types can be compared, if there is one."""
     old, new = old.copy(nullable=True), new.copy(nullable=True)
     if old == new:
         return new

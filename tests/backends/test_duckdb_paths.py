@@ -136,7 +136,7 @@ def test_a_database_of_sqlite_is_refused_without_the_network(file):
     connection.commit()
     connection.close()
     before = file.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"app\.duckdb' is a database of SQLite") as caught:
+    with pytest.raises(ConfigurationError, match=r"app\.duckdb' is a SQLite database") as caught:
         connected(file)
     assert "Check the path" in caught.value.hint
     assert "extension" not in str(caught.value)

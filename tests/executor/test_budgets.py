@@ -109,8 +109,8 @@ def test_insert_reports_deferred_cells(words, caplog):
     assert "deferred=1" in repr(result)
     (message,) = caplog.messages
     assert message == (
-        "words: 1 cell was deferred, as the budget is spent; "
-        'recompute(..., where="deferred") goes on.'
+        "words: 1 cell was deferred because the budget is spent; "
+        'recompute(..., where="deferred") continues.'
     )
 
 

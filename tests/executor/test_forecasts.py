@@ -86,7 +86,7 @@ def test_forecast_behind_another_call_is_an_upper_bound(words):
         (40, True),
         (100, False),
     ]
-    assert "at most 100 calls, as answers decide" in str(plan)
+    assert "at most 100 calls, depending on answers" in str(plan)
     assert "In all: at most 140 calls" in str(plan)
     filtered.collect()  # the answers of the filter are now in the ledger
     again = exactly(filtered.select(x=upper(filtered.w + "!")))

@@ -175,7 +175,7 @@ def test_invalid_recording_file_is_rejected(session):
         pass
     Path("text.parquet").write_text("no")
     with (
-        pytest.raises(ReplayError, match=r"'text.parquet' is no recording"),
+        pytest.raises(ReplayError, match=r"'text.parquet' is not a recording"),
         bb.replay("text.parquet"),
     ):
         pass

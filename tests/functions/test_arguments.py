@@ -155,7 +155,7 @@ def test_batch_function_gets_lists_of_objects(table):
         return [box.label.upper() if upper else box.label for box in boxes]
 
     assert table.order_by("n").select(x=labels(table.box, upper=True)).collect()["x"] == ["B", None]
-    with pytest.raises(ExpressionError, match=r"'upper' takes one value for a whole batch"):
+    with pytest.raises(ExpressionError, match=r"'upper' takes one value for the whole batch"):
         labels(table.box, table.n > 1)
 
 
@@ -347,7 +347,7 @@ def test_column_of_another_type_is_rejected_at_once(table, annotation, column, t
         (str, 5, r"takes string\. \(value: 5\)"),
         (str, ["a"], r"takes string\. \(value: \['a'\]\)"),
         (list[str], "a", r"takes array<string>\. \(value: 'a'\)"),
-        (str, None, r"takes string, and this is None\. Annotate 'other' as optional"),
+        (str, None, r"takes string, but this is None\. Annotate 'other' as optional"),
         (datetime.date, "2026-01-01", r"takes date\. \(value: '2026-01-01'\)"),
     ],
     ids=str,
@@ -369,7 +369,7 @@ def test_json_column_is_accepted_for_a_list(table):
 
 def test_table_is_rejected_as_an_argument(table):
     function, _ = given(str)
-    with pytest.raises(ExpressionError, match=r"takes a table\. Give a column of it"):
+    with pytest.raises(ExpressionError, match=r"takes a table\. Pass a column of that type"):
         function(table)
 
 
@@ -377,5 +377,5 @@ def test_deferred_call_with_wrong_arguments_is_rejected(table):
     function, _ = given(str)
     with pytest.raises(ExpressionError, match="too many positional arguments"):
         function(ibis._.w, ibis._.n)
-    with pytest.raises(ExpressionError, match="takes string, and 'n' is int64"):
+    with pytest.raises(ExpressionError, match="takes string, but 'n' is int64"):
         table.select(x=function(ibis._.n))

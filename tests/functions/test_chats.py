@@ -153,7 +153,9 @@ def test_pdf_is_sent_to_models_with_pdf_support(openai, models):
 def test_scanned_pdf_is_not_sent_as_empty_text(openai, models):
     Image.new("RGB", (20, 20)).save("scan.pdf")
     table = table_of(doc="scan.pdf")
-    with pytest.raises(BarbuleError, match=r"row 0: .*scan\.pdf is a scan: .*of-mine takes no PDF"):
+    with pytest.raises(
+        BarbuleError, match=r"row 0: .*scan\.pdf is a scan: .*of-mine does not take PDF files"
+    ):
         answer(openai, table, ["Read", table.doc], model="of-mine")
     assert models.count == 0
 
@@ -293,7 +295,7 @@ def test_anthropic_messages_return_tool_calls(anthropic, models):
 def test_audio_is_rejected_by_anthropic_messages(anthropic):
     table = table_of(snd=SOUND)
     chat = anthropic.messages([{"role": "user", "content": [table.snd]}], model="claude-haiku-4-5")
-    with pytest.raises(UnsupportedError, match="no place for audio"):
+    with pytest.raises(UnsupportedError, match="does not support audio"):
         table.select(x=chat.content[0].text).collect()
 
 

@@ -82,7 +82,7 @@ def test_source_returns_the_text_of_a_file(docs, paper):
     docs.insert([*({"doc": name} for name in sources), {"doc": None}])
     assert docs.select(s=docs.doc.source()).collect()["s"] == [*sources.values(), None]
     assert bb.functions.document.source("latin.xml", encoding="cp1252") == "<a>é</a>"
-    with pytest.raises(UnsupportedError, match="is a PDF file, which is no text"):
+    with pytest.raises(UnsupportedError, match="is a PDF file, which is not a plain text file"):
         bb.functions.document.source(str(paper))
     with pytest.raises(ConfigurationError, match="'latin-x'"):
         docs.doc.source(encoding="latin-x")
@@ -114,7 +114,9 @@ def test_pdf_pages_are_rendered_as_images(docs, paper):
     assert image.size == (306, 396)
     Path("note.md").write_text("# no page")
     docs.insert(doc="note.md")
-    with pytest.raises(BarbuleError, match=r"note\.md is a MARKDOWN file, and only pages of PDFs"):
+    with pytest.raises(
+        BarbuleError, match=r"note\.md is a MARKDOWN file, and only the pages of PDF files"
+    ):
         docs.select(i=docs.doc.page_image()).collect()
 
 

@@ -199,15 +199,15 @@ class Client:
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (threading.Lock, "'value', and what this is, of the type _thread.lock"),
-        (threading.Event, "'value', and what this is, of the type threading.Event"),
-        (Client, r"'value.lock', and what this is, of the type _thread.lock"),
+        (threading.Lock, "'value', an object of type _thread.lock"),
+        (threading.Event, "'value', an object of type threading.Event"),
+        (Client, r"'value.lock', an object of type _thread.lock"),
         (lambda: {"a": [Client()]}, r"\"value\['a'\].lock\""),
-        (lambda: (each for each in "ab"), "'value', and what this is, of the type builtins.gen"),
-        (lambda: np.zeros(200_000), "'value', and what this is, of the type numpy.ndarray"),
+        (lambda: (each for each in "ab"), "'value', an object of type builtins.gen"),
+        (lambda: np.zeros(200_000), "'value', an object of type numpy.ndarray"),
         (
             lambda: [Settings(n) for n in range(2_000)],
-            r"'value', and what .*test_identity.Settings",
+            r"'value', an object of type .*test_identity.Settings",
         ),
         (type("Linear", (), {"__module__": "torch.nn"}), "of the type torch.nn.Linear"),
         (lambda: functools.reduce(lambda inner, _: [inner], range(5_000), Settings()), "'value'"),
@@ -225,7 +225,7 @@ def test_unidentifiable_closure_needs_a_version(make, named):
 
 def test_open_file_in_a_closure_needs_a_version(tmp_path):
     with (tmp_path / "a.txt").open("w") as file:
-        with pytest.raises(ExpressionError, match="TextIOWrapper, cannot be identified"):
+        with pytest.raises(ExpressionError, match="TextIOWrapper that has no stable identity"):
             bb.query(closing_over(file))
         assert bb.query(closing_over(file), version="1").version == "1"
 

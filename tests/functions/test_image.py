@@ -252,9 +252,9 @@ def test_function_of_a_pil_image_returns_the_result():
     ("call", "message"),
     [
         (lambda i: i.crop((10, 0, 5, 5)), "crop failed: ValueError"),
-        (lambda i: i.transpose("SIDEWAYS"), "'SIDEWAYS' is none of FLIP_LEFT_RIGHT"),
+        (lambda i: i.transpose("SIDEWAYS"), "'SIDEWAYS' is not one of FLIP_LEFT_RIGHT"),
         (lambda i: i.filter("Nothing"), "'Nothing' is not a filter"),
-        (lambda i: i.enhance("Beauty", 2), "'Beauty' is none of Brightness"),
+        (lambda i: i.enhance("Beauty", 2), "'Beauty' is not one of Brightness"),
         (lambda i: i.convert("XYZ"), "convert failed: ValueError"),
         (lambda i: i.tile_iterator((4, 4), (4, 0)), "cannot overlap"),
     ],

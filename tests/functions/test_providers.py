@@ -92,7 +92,7 @@ def test_litellm_checks_the_provider_of_the_model():
     litellm = bb.functions.litellm
     with pytest.raises(UnsupportedError, match="anthropic has no embeddings"):
         litellm.embeddings(table.text, model="anthropic/claude-haiku-4-5")
-    with pytest.raises(ExpressionError, match=r"name has no provider.*like 'openai/gpt-4o'"):
+    with pytest.raises(ExpressionError, match=r"name has no provider.*for example 'openai/gpt-4o'"):
         litellm.summarize(table.text, model="gpt-4o")
     # LiteLLM handles a provider that is not in the table.
     assert litellm.summarize(table.text, model="brand_new/x").type().is_string()
@@ -100,9 +100,9 @@ def test_litellm_checks_the_provider_of_the_model():
 
 def test_model_is_required_without_a_default():
     table = bb.create_table("t", {"text": bb.String})
-    with pytest.raises(ExpressionError, match=r"litellm.classify: which model is not said"):
+    with pytest.raises(ExpressionError, match=r"litellm.classify: no model is given"):
         bb.functions.litellm.classify(table.text, ["a", "b"])
-    with pytest.raises(ExpressionError, match=r"ollama.summarize: which model is not said"):
+    with pytest.raises(ExpressionError, match=r"ollama.summarize: no model is given"):
         bb.functions.ollama.summarize(table.text)
     with pytest.raises(ExpressionError, match=r"missing a required.*'model'"):
         bb.functions.openai.chat_completions([{"role": "user", "content": table.text}])

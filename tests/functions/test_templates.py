@@ -78,12 +78,12 @@ def test_null_field_of_a_struct_gives_null(table):
     ("template", "message"),
     [
         ('As {"name": "..."}: {0}', "braces that are not placeholders:"),
-        ("{0} and {1}", r"nothing fills the place \{1\}; values are given for 0"),
-        ("{x} of {0}", "nothing fills the place {x}"),
+        ("{0} and {1}", r"the placeholder \{1\} has no value; values are given for 0"),
+        ("{x} of {0}", "the placeholder {x} has no value"),
         ("open { brace", "the template is invalid"),
         ("{0.name}", r"Write a field of a struct as0\[name\]}"),
         ("{0:.1f}", "is filled with string: Unknown format code 'f'"),
-        ("{0:{w}}", "nothing fills the place {w}"),
+        ("{0:{w}}", "the placeholder {w} has no value"),
     ],
 )
 def test_invalid_template_is_rejected_at_creation(table, template, message):
@@ -103,7 +103,7 @@ def test_format_spec_for_lists_and_structs_is_rejected(table):
 def test_template_column_is_checked_per_row(session):
     table = bb.create_table("t", [{"n": 0, "p": "{0}!", "s": "a"}, {"n": 1, "p": "{1}", "s": "a"}])
     assert table.filter(table.n == 0).select(x=fill(table.p, table.s)).collect()["x"] == ["a!"]
-    with pytest.raises(ExpressionError, match=r"nothing fills the place \{1\}"):
+    with pytest.raises(ExpressionError, match=r"the placeholder \{1\} has no value"):
         table.select(x=fill(table.p, table.s)).collect()
 
 

@@ -175,7 +175,7 @@ def test_invalid_tools_are_rejected():
     @bb.udf
     def many(*texts: str) -> str: ...
 
-    with pytest.raises(ExpressionError, match="'image' takes image, which no model gives"):
+    with pytest.raises(ExpressionError, match="'image' takes image, which no model returns"):
         bb.tools(look)
     with pytest.raises(ExpressionError, match="'texts' takes any number of arguments"):
         bb.tools(many)
@@ -247,7 +247,7 @@ def test_tool_calls_are_executed(openai, models):
         ([["rain", {}]], r"called the tool 'rain', which was not passed to it.*weather, distance"),
         (
             [["weather", {}]],
-            r"arguments for the tool 'weather' do not fit it: place: Field required",
+            r"arguments for the tool 'weather' do not match its parameters: place: Field required",
         ),
         (
             [["weather", {"place": "Rome", "days": "many"}]],
@@ -259,7 +259,7 @@ def test_tool_calls_are_executed(openai, models):
             [["weather", "{not JSON"]],
             r"arguments for the tool 'weather' (are not valid JSON|do not fit)",
         ),
-        ([["weather", [1]]], r"'weather' do not fit it"),
+        ([["weather", [1]]], r"'weather' do not match its parameters"),
     ],
 )
 def test_invalid_tool_call_is_a_cell_error(openai, calls, message):

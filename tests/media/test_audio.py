@@ -153,9 +153,12 @@ def test_segment_count_follows_the_options(ramp, options, count):
         ({"duration": 1, "overlap": -0.1}, "overlap"),
         ({"duration": 1, "min_duration": 2}, "min_duration"),
         ({"duration": 1, "format": "wma"}, "wma"),
-        ({}, "a sound is cut by duration or by segment_times"),
-        ({"duration": 1, "segment_times": [1]}, "a sound is cut by duration or by segment_times"),
-        ({"segment_times": [2, 1]}, "seconds above 0 that rise"),
+        ({}, "a sound is split either by duration or by segment_times"),
+        (
+            {"duration": 1, "segment_times": [1]},
+            "a sound is split either by duration or by segment_times",
+        ),
+        ({"segment_times": [2, 1]}, "increasing numbers of seconds above 0"),
         ({"segment_times": [1], "overlap": 0.5}, "overlap can be used with duration"),
     ],
 )

@@ -90,5 +90,5 @@ def test_stored_predicate_keeps_the_absolute_path(t, tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [b"x", bytearray(b"x"), Image.new("L", (1, 1))])
 def test_content_is_rejected_as_a_reference(t, content):
     for compare in (lambda: t.img == content, lambda: t.img.isin([content])):
-        with pytest.raises(ExpressionError, match=r"compared by its reference.*sha256\(\)"):
+        with pytest.raises(ExpressionError, match=r"compared by reference.*sha256\(\)"):
             compare()

@@ -172,7 +172,7 @@ def test_zip_that_is_no_document_is_rejected(tmp_path):
     path = tmp_path / "bundle.docx"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(MediaError, match=r"bundle\.docx is a zip archive but no DOCX"):
+    with pytest.raises(MediaError, match=r"bundle\.docx is a zip archive but not a DOCX"):
         validate_document(path)
     old = tmp_path / "old.doc"
     old.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
@@ -311,7 +311,7 @@ def test_missing_empty_and_foreign_files_are_rejected(tmp_path):
         with pytest.raises(MediaError, match=r"text\.pdf is damaged: its content is not PDF"):
             use(tmp_path / "text.pdf")
         PIL.Image.new("L", (9, 9)).save(tmp_path / "image.png")
-        with pytest.raises(MediaError, match=r"image\.png is of no known document format"):
+        with pytest.raises(MediaError, match=r"image\.png is not in a supported document format"):
             use(tmp_path / "image.png")
 
 

@@ -69,7 +69,7 @@ def test_isolated_result_equals_in_process_result(reader_pool, file, tmp_path):
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (readers.crash, "cannot be read in .* of memory: its process was ended by SIGABRT"),
+        (readers.crash, "cannot be read in .* of memory: its process was killed by SIGABRT"),
         pytest.param(readers.swell, "cannot be read in .* of memory", marks=LINUX),
     ],
 )

@@ -116,7 +116,7 @@ def test_image_redirect_to_another_private_host_is_rejected(server, elsewhere):
 @pytest.mark.parametrize("scheme", ["", "file://", "FILE://", "memory:/", "s3:/"])
 def test_image_path_of_the_local_machine_is_rejected(server, tmp_path, scheme):
     (tmp_path / "secret.txt").write_text("secret")
-    with pytest.raises(ModelError, match=r"secret\.txt', which is not on the web"):
+    with pytest.raises(ModelError, match=r"secret\.txt', which is not an HTTP URL"):
         asyncio.run(client_of(server)._fetch_image(f"{scheme}{tmp_path}/secret.txt", "openai/x"))
 
 

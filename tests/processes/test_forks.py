@@ -95,7 +95,8 @@ def test_tables_and_sessions_of_parent_are_refused_in_child():
     *refused, last = out.splitlines()
     assert len(refused) == 3
     assert all(
-        "from which this one was forked. A forked process opens" in message for message in refused
+        "the parent of this forked process. A forked process needs" in message
+        for message in refused
     )
     assert last == "1 [1, 3]"
 
@@ -116,7 +117,7 @@ def test_in_memory_database_is_refused_in_child():
         assert os.waitpid(child, 0)[1] == 0
         print(bb.get_table("t").collect()["a"])
     """)
-    assert "is in its memory. Connect to a file or a server before forking" in out
+    assert "the parent of this forked process. Connect to a file or a server before you fork" in out
     assert out.endswith("[1]\n")
 
 

@@ -277,14 +277,14 @@ def test_the_plan_names_the_search(notes):
         (lambda t: t.text.search(3), "cannot be used in a search by words"),
         (lambda t: t.text.search("x", mode="fuzzy"), "no such search mode"),
         (lambda t: t.text.search("x", rerank="model"), "must be a function"),
-        (lambda t: t.text.search("x", rerank=len, depth=0), "so many rows"),
+        (lambda t: t.text.search("x", rerank=len, depth=0), "this number of rows"),
         (lambda t: t.filter(t.text.search("x", mode="vector") > 0).collect(), "no embedding index"),
         (lambda t: t.filter(t.text.search("x", mode="hybrid") > 0).collect(), "no embedding index"),
         (
             lambda t: t.mutate(loud=t.text.upper()).filter(_.loud.search("x") > 0).collect(),
             "needs a column of a table",
         ),
-        (lambda t: t.add_computed_column(s=t.text.search("x")), "cannot be kept"),
+        (lambda t: t.add_computed_column(s=t.text.search("x")), "cannot be saved"),
     ],
 )
 def test_invalid_searches_are_refused(notes, ask, message):

@@ -174,7 +174,7 @@ def test_videos_are_found_by_videos(session, tmp_path):
     table.add_embedding_index("film", embedding=by_frames)
 
     assert best(table, paths[1], "film", "n") == 1
-    with pytest.raises(ExpressionError, match="takes videos, not a text"):
+    with pytest.raises(ExpressionError, match="takes videos, not a string"):
         best(table, "a grey film", "film", "n")
 
 
@@ -313,13 +313,13 @@ def test_query_of_unsupported_kind_is_refused(pictures, embed):
     pictures.add_embedding_index("img", image_embed=colour)
     chunks = filled(embed, 3)
 
-    with pytest.raises(ExpressionError, match=r"takes images, not a text\..*string_embed="):
+    with pytest.raises(ExpressionError, match=r"takes images, not a string\..*string_embed="):
         best(pictures, "a red one")
-    with pytest.raises(ExpressionError, match=r"takes texts, not an image\..*image_embed="):
+    with pytest.raises(ExpressionError, match=r"takes strings, not an image\..*image_embed="):
         best(chunks, picture("red"), "text", "n")
-    with pytest.raises(ExpressionError, match="takes images, not a text"):
+    with pytest.raises(ExpressionError, match="takes images, not a string"):
         pictures.img.nearest(chunks.text).collect()
-    with pytest.raises(ExpressionError, match="is no image"):
+    with pytest.raises(ExpressionError, match="is not an image"):
         best(pictures, np.zeros((2, 2, 7), "uint8"))
 
 
@@ -330,7 +330,9 @@ def test_mismatched_embedding_functions_are_refused(pictures, embed):
         ExpressionError, match=r"image needs an embedding.*string_embed= embeds queries"
     ):
         pictures.add_embedding_index("img", string_embed=embed)
-    with pytest.raises(ExpressionError, match=rf"string_embed= gives vectors of {LENGTH} numbers"):
+    with pytest.raises(
+        ExpressionError, match=rf"string_embed= returns vectors of length {LENGTH} numbers"
+    ):
         pictures.add_embedding_index("img", image_embed=colour, string_embed=embed)
     with pytest.raises(ExpressionError, match=r"embedding= and image_embed= both embed"):
         pictures.add_embedding_index("img", embedding=colour, image_embed=colour)

@@ -30,7 +30,9 @@ def searched(table, query="query", **options):
 def test_a_column_without_an_index_cannot_be_searched(session):
     table = bb.create_table("t", {"text": bb.String})
 
-    with pytest.raises(ExpressionError, match=r"table 't', column 'text': it has no embedding"):
+    with pytest.raises(
+        ExpressionError, match=r"table 't', column 'text': the column has no embedding"
+    ):
         searched(table).collect()
     with pytest.raises(ExpressionError, match="add_embedding_index"):
         table.select(s=table.text.similarity("a")).collect()

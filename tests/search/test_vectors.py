@@ -241,7 +241,7 @@ def test_invalid_similarity_joins_are_refused(session, embed):
     asked = bb.create_table("asked", {"text": bb.String, "score": bb.Float})
     with pytest.raises(ExpressionError, match="for each row of another table"):
         chunks.text.nearest("a text")
-    with pytest.raises(ExpressionError, match="so many rows"):
+    with pytest.raises(ExpressionError, match="this number of rows"):
         chunks.text.nearest(asked.text, k=-1)
     with pytest.raises(ExpressionError, match="'score' already"):
         chunks.text.nearest(asked.text)

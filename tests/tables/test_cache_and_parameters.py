@@ -94,7 +94,7 @@ def test_parameter_in_stored_expression_is_refused(table):
         lambda: table.add_computed_column(more=table.id + least),
         lambda: bb.create_view("some", table.where(table.id > least)),
     ):
-        with pytest.raises(ExpressionError, match="a parameter of type int64 cannot be kept"):
+        with pytest.raises(ExpressionError, match="a parameter of type int64 cannot be saved"):
             keep()
     assert "more" not in table.columns
 

@@ -153,7 +153,7 @@ def test_expression_built_before_schema_change_is_valid(table):
 
 def test_duplicate_column_name_is_refused_or_ignored(table):
     table.add_computed_column(c=table.a + 1)
-    with pytest.raises(SchemaError, match="table 't', column 'c': the column exists already"):
+    with pytest.raises(SchemaError, match="table 't', column 'c': the column already exists"):
         table.add_computed_column(c=table.a + 2)
     version = table.add_computed_column(c=table.a + 2, if_exists="ignore").version
     assert version == 2

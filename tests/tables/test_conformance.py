@@ -392,7 +392,7 @@ def test_order_by_descending_puts_nulls_last(managed):
 
 def test_query_without_managed_table_raises(managed):
     films = managed[0]
-    with pytest.raises(TypeError, match="reads no table of barbule"):
+    with pytest.raises(TypeError, match="reads no barbule table"):
         Query(ibis.memtable(MEM).op()).collect()
     joined = films.join(ibis.memtable(MEM), "year").select("id", "era")
     assert sorted(joined.collect()["id"]) == [1, 4]

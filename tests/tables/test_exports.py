@@ -297,7 +297,7 @@ def test_join_error_names_table_without_column(table, raw):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda t: t.filter(t.id), "'id' is int64.*Make it one: t.year > 2000"),
+        (lambda t: t.filter(t.id), "'id' is int64.*Write a condition: t.year > 2000"),
         (lambda t: t.filter(t.seen, _.name), "'name' is string"),
         (lambda t: t.where([t.id + 1]), "a condition must be boolean"),
         (lambda t: t.filter(5), "a condition must be boolean, but '5' is int8"),
@@ -319,7 +319,7 @@ WORDS = ["select", "from", "order", "group", "Table", "a b", 'q"uote', "it's", "
          "new\nline", "a" * 200]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:table .* columns with the name of a verb:UserWarning")
+@pytest.mark.filterwarnings("ignore:table .* columns with the same name as a method:UserWarning")
 def test_columns_of_any_name_are_read_and_written(session):
     table = session.create_table("odd", dict.fromkeys(WORDS, bb.Int))
     table.insert([dict.fromkeys(WORDS, 1), {word: n for n, word in enumerate(WORDS)}])
@@ -346,7 +346,7 @@ def test_a_thousand_columns_are_read_and_written(session):
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.filterwarnings("ignore:table .* columns with the name of a verb:UserWarning")
+@pytest.mark.filterwarnings("ignore:table .* columns with the same name as a method:UserWarning")
 def test_columns_named_like_verbs_are_read_by_item(session):
     verbs = ["count", "filter", "schema", "where", "columns", "select", "op", "collect", "at"]
     table = session.create_table("verbs", dict.fromkeys(verbs, bb.Int))

@@ -122,7 +122,7 @@ def test_polars_export_can_be_inserted(session):
     assert table.distinct(on="n").count().execute() == 1
     assert list(table.collect()) == [first[0]] * 4
     frame = pl.DataFrame({"id": [str(KEY), "no key"]})
-    with pytest.raises(DataError, match=r"table 't', column 'id', row 1: this is no uuid"):
+    with pytest.raises(DataError, match=r"table 't', column 'id', row 1: this is not a valid uuid"):
         table.insert(frame)
 
 

@@ -111,7 +111,7 @@ def test_invalid_json_in_marked_column_is_refused(session):
     field = pa.field("item", pa.string(), metadata=marked)
     for kind, value in ((pa.list_(field), ["{"]), (pa.struct([field]), {"item": "{"})):
         table = pa.table({"j": pa.array([value], kind)})
-        with pytest.raises(DataError, match=r"column 'j', row 0: this is no json"):
+        with pytest.raises(DataError, match=r"column 'j', row 0: this is not valid JSON"):
             bb.create_table("t", table)
     assert session.list_tables() == []
     plain = bb.create_table("plain", {"l": bb.Array(bb.Json)})

@@ -61,7 +61,7 @@ class TestMasks:
 
     def test_python_bool_as_condition_is_refused(self, table):
         for source in (np.bool_(True), [table.k == 1, True]):
-            with pytest.raises(ExpressionError, match="this one is True before"):
+            with pytest.raises(ExpressionError, match="this one is the constant True"):
                 table.delete(where=source)
 
     def test_list_of_conditions_is_accepted(self, table):

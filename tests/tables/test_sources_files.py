@@ -186,11 +186,11 @@ def test_csv_field_is_converted(text, kind, expected, library):
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("x,", bb.Int, "'x' is no number"),
-        ("1_000,", bb.Int, "'1_000' is no number"),
-        ("1.5,", bb.Int, "1.5 is no whole number"),
+        ("x,", bb.Int, "'x' is not a number"),
+        ("1_000,", bb.Int, "'1_000' is not a number"),
+        ("1.5,", bb.Int, "1.5 is not an integer"),
         ("9223372036854775808,", bb.Int, "9223372036854775808 too large"),
-        ('"1,5",', bb.Float, "'1,5' is no number"),
+        ('"1,5",', bb.Float, "'1,5' is not a number"),
         ("yes,", bb.Bool, "neither true nor false"),
         ("2024-02-30,", bb.Date, "day is out of range"),
         ("noon,", bb.Time, "Invalid isoformat"),
@@ -199,7 +199,7 @@ def test_csv_field_is_converted(text, kind, expected, library):
         ("nope,", bb.Json, "not valid JSON"),
         ("nope,", bb.Vector(2), "Expecting value"),
         ("[1],", bb.Vector(2), "it has 1 items, not 2"),
-        ("x,", bb.Binary, "must be base64 in files"),
+        ("x,", bb.Binary, "bytes in files must be base64"),
     ],
 )
 def test_invalid_csv_field_is_refused(text, kind, message, library):
@@ -280,7 +280,7 @@ BROKEN = {
     "text.xlsx": (lambda: CSV, "cannot be read: File is not a zip"),
     "empty.csv": (lambda: b"", "the file is empty"),
     "blank.csv": (lambda: b"name,,year\n1,2,3\n", "column 2 has no name"),
-    "twice.csv": (lambda: b"name,name\n1,2\n", "column 'name': the column is there twice"),
+    "twice.csv": (lambda: b"name,name\n1,2\n", "column 'name': the column is given twice"),
     "long.csv": (lambda: b'name,year\n"a\nb",1\nx,2,3\n',
                  r"line 4 .* has 3 fields, .* has 2.*'x,2,3'"),
     "short.csv": (lambda: b"name,year\na,1\nx\n",
@@ -338,10 +338,10 @@ def test_unreadable_file_raises(name, library):
         ("Inside Out", r"there is no file 'Inside Out'.*insert\(name=…\)"),
         ("", "there is no file ''"),
         ("folder", r"'folder' is a folder.*'folder/\*.parquet'"),
-        ("a.txt", r"format of 'a.txt' is not known.*\.parquet"),
-        ("noname", "format of 'noname' is not known"),
-        ("a.parquet.gz", "format of 'a.parquet.gz' is not known"),
-        ("old.xls", "format of 'old.xls' is not known"),
+        ("a.txt", r"file name 'a.txt' has no supported suffix.*\.parquet"),
+        ("noname", "file name 'noname' has no supported suffix"),
+        ("a.parquet.gz", "file name 'a.parquet.gz' has no supported suffix"),
+        ("old.xls", "file name 'old.xls' has no supported suffix"),
         ("nosuch://bucket/a.csv", "'nosuch://bucket/a.csv' cannot be reached"),
     ],
 )

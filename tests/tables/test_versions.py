@@ -65,7 +65,7 @@ def test_version_is_selected_by_number_label_checkpoint_or_time(runs):
 
 def test_timestamp_before_creation_of_table_raises(runs):
     long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
-    with pytest.raises(VersionError, match="table 'runs': there was no version yet at 2001-01-01"):
+    with pytest.raises(VersionError, match="table 'runs': the table had no version at 2001-01-01"):
         runs.at(long_ago)
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
     assert _rows(runs.at(later)) == _rows(runs)

@@ -167,7 +167,7 @@ def test_unknown_notebook_function_error_suggests_running_cell(monkeypatch):
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
     bb.connect(vectors="exact:")
     films = bb.get_table("films")
-    with pytest.raises(BarbuleError, match=r"Run its cell, the one that defines 'shout'") as caught:
+    with pytest.raises(BarbuleError, match=r"Run the notebook cell that defines 'shout'") as caught:
         films.insert(name="Up")
     assert "Import" not in str(caught.value)
     films.drop_column("loud")
@@ -189,7 +189,7 @@ def test_unknown_notebook_function_error_suggests_running_cell(monkeypatch):
         ),
         (lambda t: t.select(x={"a": t.n}), r"is not an expression.*ibis\.struct"),
         (lambda t: t.select(x=[t.n, 1]), r"is not an expression.*ibis\.array"),
-        (lambda t: t.add_computed_column(x={"a": t.n}), r"no expression.*ibis\.struct"),
+        (lambda t: t.add_computed_column(x={"a": t.n}), r"not an expression.*ibis\.struct"),
     ],
 )
 def test_invalid_column_expressions_raise_with_hint(session, use, message):

@@ -111,7 +111,7 @@ def test_invalid_iterator_definitions_are_refused():
         @bb.iterator(return_type=Word)
         async def waiting(text: str): ...
 
-    with pytest.raises(ExpressionError, match="one of 'abort' and 'null'"):
+    with pytest.raises(ExpressionError, match="must be 'abort' or 'null'"):
 
         @bb.iterator(return_type=Word, on_error="skip")
         def skipping(text: str): ...

@@ -167,7 +167,7 @@ def test_view_of_unnested_items_refuses_wider_item_type(session):
     table = session.create_table("t", {"xs": bb.Array("int16")})
     table.insert(xs=[1, 2])
     view = session.create_view("v", table.select(x=table.xs.unnest()))
-    with pytest.raises(SchemaError, match=r"the view 'v' .* it keeps 'x' as int16, not int64"):
+    with pytest.raises(SchemaError, match=r"the view 'v' .* it stores 'x' as int16, not int64"):
         table.change_type("xs", bb.Array(bb.Int))
     table.insert(xs=[3])
     assert rows_of(view, "x") == [(1,), (2,), (3,)]

@@ -42,7 +42,7 @@ _MAX_DEPTH = 50  # of nested operations, in one JSON document
 
 JSON = dict[str, Any] | list[Any] | str | int | float | bool | None
 
-# Leaves that exist in one process only, or whose rows would have to be stored.
+# Leaves that exist only in one process, or whose rows would have to be stored.
 _UNSUPPORTED_OPERATIONS = (
     ops.DatabaseTable,
     ops.UnboundTable,
@@ -158,7 +158,7 @@ class _Writer:
         class_name = type(value).__name__
         pairs = zip(value.__argnames__, value.__args__, strict=True)
         written = {name: self.write(argument) for name, argument in pairs}
-        # Left out where they have the default, so that older versions can read the expression.
+        # Omitted if they have the default, so that older versions can read the expression.
         for name in _LATER_ARGUMENTS.get(class_name, ()):
             if written[name] is None:
                 del written[name]

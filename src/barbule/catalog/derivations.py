@@ -35,7 +35,7 @@ class Derivations:
         derive: Callable[[], Value],
         tables: Callable[[Value], Iterable[int]],
     ) -> Value:
-        """Return a value, derived anew where the cached one is not valid.
+        """Return a value; recompute it if the cached one is not valid.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The metadata tables of a database, and what this process has read of them.
+"""The metadata tables of a database, and the part of them that this process has read.
 
 Owns the schemas of the tables `bb_meta`, `bb_commits` and `bb_labels`, their creation, and the
 loading of commits that other processes have made. A commit is one row of `bb_commits`, written in
@@ -63,7 +63,7 @@ class MetadataCache:
     identity
         What the database says of itself.
     structure
-        The number of the database, as another one may replace it, and the latest commit that
+        The number of the database, because another one may replace it, and the latest commit that
         changed the structure of a table.
     head
         The latest commit.
@@ -152,7 +152,7 @@ class MetadataCache:
 
     def refresh(self) -> int:
         """Load what other processes have committed; return the latest commit."""
-        with self._backend.use():  # once it is open: others may have had the database meanwhile
+        with self._backend.use():  # other processes may have used it before
             stamp = self._backend.stamp()
             if stamp != self._stamp:
                 self._load_changes(stamp)

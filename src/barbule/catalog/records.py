@@ -55,10 +55,10 @@ class Column:
     default
         The stored form of the value of cells that an insert leaves out.
     fallible
-        Whether single cells may be empty because of an error, of a function or of a media file;
-        the errors are stored in a column of their own.
+        Whether single cells may be empty because of an error of a function or of a media file; the
+        errors are stored in a companion column.
     validated
-        Whether media are validated when they are written; else they are when they are read.
+        Whether media files are validated when they are written; otherwise when they are read.
     computed
         Functions, with their versions, that computed some of its values after they had changed:
         other versions than those for which the expression was written.
@@ -138,18 +138,18 @@ class View:
         The stored form of the query over the base: filters and projections of its rows. The view
         has the columns of the query and its own.
     items
-        The stored form of the query that gives, for each row of the base, the list of the
-        rows of the view (in `bb_items`); None where each row of the query is one of the view.
+        The stored form of the query that returns, for each row of the base, the list of the rows of
+        the view (in `bb_items`); None if each row of the query is one row of the view.
     bases
         The tables that the query reads where its rows do not correspond to rows of one base: a
         join, an aggregate. All of its result is stored, and it is refreshed as a whole.
     computed
         As of a column: other versions of the iterator that made rows.
     rows
-        The stored form of the query that gives the rows for each row of the base, where `query`
-        does not: it unnests arrays, or differs each time that it is read (random values,
-        samples). It has the columns of both in their order; those that `query` lacks are stored
-        with the rows. None where `query` gives all.
+        The stored form of the query that returns the rows for each row of the base if `query` does
+        not: it unnests arrays, or differs each time that it is read (random values, samples). It
+        has the columns of both in their order; those that `query` lacks are stored with the rows.
+        None if `query` returns all.
     """
 
     base: int

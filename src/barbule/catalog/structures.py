@@ -21,7 +21,7 @@ __all__ = ["TableStructures", "compacted_error"]
 
 
 class TableStructures(MetadataCache):
-    """The structures that tables have, and have had."""
+    """The structures that tables have now, and have had before."""
 
     _committed_tables: tuple[tuple[int, int], ExistingTables] | None = None
 
@@ -45,7 +45,7 @@ class TableStructures(MetadataCache):
         Raises
         ------
         TableNotFoundError
-            When it has been dropped, or did not exist yet.
+            If it has been dropped, or did not exist yet.
         """
         pending = self.pending
         if commit is None and pending:

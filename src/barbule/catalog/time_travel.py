@@ -1,7 +1,7 @@
 """Timestamps at which users read tables.
 
-Owns which values are timestamps. A date is none, as it may mean the beginning or the end of the
-day; nor is a string, which is a label.
+Owns which values are timestamps. A date is not one, because it may mean the beginning or the end of
+the day; nor is a string, which is a label.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["as_timestamp", "timestamp_hint"]
 
 
 def as_timestamp(value: object) -> datetime.datetime | None:
-    """Return a value as a timestamp, in local time where it has no zone; None if it is none.
+    """Return a value as a timestamp, in local time if it has no zone; None if it is not one.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def as_timestamp(value: object) -> datetime.datetime | None:
 
 
 def timestamp_hint(value: object) -> str:
-    """Return a hint how a timestamp is written, for a date or a string that looks like one.
+    """Return a hint on how to write a timestamp, for a date or a string that looks like one.
 
     Examples
     --------

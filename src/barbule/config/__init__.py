@@ -1,9 +1,8 @@
-"""Where a session keeps its things and how it reaches models: the settings, and how they are found.
+"""The settings of a session: data locations, model providers, and the configuration.
 
-Owns the frozen settings records, the search for `barbule.toml`, its validation and the
-defaults. It must not import anything heavy (the first connect waits for it), must not
-open a connection or make a folder, and never holds an API key: keys stay in the
-environment and are only named here.
+Owns the frozen settings records, the search for `barbule.toml`, its validation and the defaults. It
+must not import anything heavy (the first connect waits for it), must not open a connection or
+create a folder, and never holds an API key: keys stay in the environment and are only named here.
 
 A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pyproject.toml`::
 
@@ -35,12 +34,12 @@ A configuration file is `barbule.toml`, or the table `[tool.barbule]` of a `pypr
     ef_construction = 100              # links of a vector, and how widely they are chosen
     ef_search = 200                    # how widely a search looks
 
-A file found above the project of the working directory may not say where models are asked
-(`api_base`): a key goes there. The environment variable `BARBULE_TRUSTED` holds the paths of
-files of which the user knows better.
+A file found above the project of the working directory may not set the addresses of providers
+(`api_base`), because the API key is sent to that address. The environment variable
+`BARBULE_TRUSTED` holds the paths of files that the user trusts.
 
-TOML has no room for both `media = "…"` and a table `[media]`; with options the address moves
-into the table::
+TOML cannot hold both `media = "…"` and a section `[media]`. With options, write the address in the
+section::
 
     [media]
     url = "s3://bucket/media"

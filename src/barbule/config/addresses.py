@@ -54,11 +54,11 @@ class Address(NamedTuple):
     user: Path
 
     def invalid(self, problem: str, hint: str) -> ConfigurationError:
-        """Make the error of an invalid address."""
+        """Return the error for an invalid address."""
         return ConfigurationError(f"{self.label} {problem}.", hint=hint, value=redact(self.value))
 
     def path(self, text: str | None = None) -> Path:
-        """Make the value, or a part of it, an absolute path; links are not followed."""
+        """Convert the value, or a part of it, to an absolute path without following links."""
         path = self.value if text is None else text
         if path == "~" or path.startswith("~/"):
             path = f"{self.user}{path[1:]}"
@@ -67,11 +67,11 @@ class Address(NamedTuple):
                 "begins with the home folder of a user that does not exist",
                 "Check the name; a file whose name begins with '~' is './~name'.",
             )
-        # pathlib has no way to fold ".." without following links; a leading "//" is no host here.
+        # pathlib cannot resolve ".." without following links; a leading "//" is not a host here.
         return Path("/" + os.path.normpath(self.base / path).lstrip("/"))
 
     def local_url(self, scheme: str, text: str) -> str:
-        """Make a part of the value a URL with an absolute path."""
+        """Convert a part of the value to a URL with an absolute path."""
         path = self.path(text)
         if set("?#") & set(str(path)):
             raise self.invalid(
@@ -82,14 +82,14 @@ class Address(NamedTuple):
 
 
 def resolve(addresses: Mapping[str, Address], home: Path) -> tuple[str, str, str]:
-    """Check the addresses and fill in the defaults.
+    """Validate the addresses and fill in the defaults.
 
     Parameters
     ----------
     addresses
-        Addresses by the names in `ADDRESS_NAMES`, as far as they were given.
+        The given addresses by the names in `ADDRESS_NAMES`.
     home
-        Folder of the defaults.
+        The folder for defaults.
 
     Returns
     -------
@@ -109,10 +109,10 @@ def resolve(addresses: Mapping[str, Address], home: Path) -> tuple[str, str, str
     file = location.partition("?")[0]
     vectors, media = origin.local_url("chroma", "vectors"), origin.local_url("file", "media")
     if scheme in _FILE_BACKENDS and not file:
-        # A store of its own: the media of a database in memory belong to nothing else.
+        # A separate store: no other database uses the media files of a database in memory.
         vectors, media = "exact:", f"memory://barbule/{uuid.uuid4().hex}/media"
     elif scheme in _FILE_BACKENDS and file.startswith("/") and backend != default:
-        # Beside the database file, so that it moves with its vectors and media.
+        # Next to the database file, so that it moves with its vectors and media files.
         stem = Path(file).with_suffix("")
         vectors, media = f"chroma://{stem}.vectors", f"file://{stem}.media"
     return (
@@ -147,8 +147,8 @@ def _backend(address: Address) -> str:
 
 
 def _installed_backends() -> set[str]:
-    # For unusual schemes only: it searches all installed packages. Those of Ibis that have no
-    # adapter are refused where they are opened.
+    # Only for unusual schemes: this searches all installed packages. Schemes of Ibis without an
+    # adapter are refused when the backend is opened.
     from importlib.metadata import entry_points
 
     return {

@@ -1,6 +1,6 @@
-"""The configuration file: where it is searched for, and which keys and values it may have.
+"""The configuration file: its search path, and its valid keys and values.
 
-A message names the file and the dotted key; a value that may be a secret is never shown.
+A message names the file and the dotted key. A value that may be a secret is never shown.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Options(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """The values that a key may have; `is_shown` is False where a wrong one may be a secret."""
+    """The values that a key may have; `is_shown` is False if an invalid value may be a secret."""
 
     allowed_names: str
     accepts: Callable[[Any], bool]
@@ -120,19 +120,19 @@ def find_file(cwd: Path, home: Path) -> tuple[Path, dict[str, Any]] | None:
     Parameters
     ----------
     cwd
-        Folder where the search upwards begins.
+        The folder where the upward search starts.
     home
-        Folder that is searched last.
+        The folder that is searched last.
 
     Returns
     -------
     tuple of Path and dict, or None
-        The file and its unchecked table; None where there is none.
+        The file and its unchecked section; None if no file was found.
 
     Raises
     ------
     ConfigurationError
-        A file on the way cannot be read or parsed.
+        A file on the search path cannot be read or parsed.
     """
     for folder in (cwd, *cwd.parents):
         file = folder / _FILE_NAME
@@ -153,7 +153,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
     Parameters
     ----------
     table
-        The parsed file, or barbule's table in it.
+        The parsed file, or barbule's section in it.
     path
         The file, for messages.
 
@@ -165,7 +165,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
     Raises
     ------
     ConfigurationError
-        A key is unknown, a value is wrong, or a secret stands in the file.
+        A key is unknown, a value is wrong, or the file contains a secret.
     """
     prefix = "tool.barbule." if path.name == "pyproject.toml" else ""
     _refuse_unknown(
@@ -198,7 +198,7 @@ def read_options(table: dict[str, Any], path: Path) -> Options:
 
 
 def _is_file(path: Path) -> bool:
-    # Path.is_file raises where a folder on the way up may not be looked into.
+    # Path.is_file raises if a parent folder is not accessible.
     return os.path.isfile(path)  # noqa: PTH113 - never raises
 
 
@@ -206,13 +206,13 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        # Its text ends with "(at line 3, column 5)", or "(at end of document)".
+        # The error text ends with "(at line 3, column 5)", or "(at end of document)".
         raise ConfigurationError(
             f"{path} is not valid TOML: {error}.", hint=_correction(str(error))
         ) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        # Not chained: the error below carries the whole text of the file.
+        # Not chained: the original error holds the complete text of the file.
         raise ConfigurationError(
             f"{path} is not UTF-8 text (at line {line}).", hint="Save it as UTF-8."
         ) from None
@@ -226,7 +226,8 @@ def _correction(fault: str) -> str:
     """Return the hint for a TOML error."""
     if not fault.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate", "Cannot re")):
         return "Correct it there."
-    # The TOML error names neither; media is the only key that may be an address or a section.
+    # The TOML error contains neither name; media is the only key that may be an address or a
+    # section.
     return (
         "A name is defined twice, as a value or a section: keep one of them. If the file has a "
         'section [media], write the URL of the media store in it: url = "...".'
@@ -254,7 +255,7 @@ def _check_table(
 def _table(value: object, path: Path, dotted: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    # The value is not shown: it may be a key that was put here.
+    # The value is not shown: it may be a key that was written here by mistake.
     raise ConfigurationError(
         f"{path}: {dotted} must be a table.",
         hint=f"Write it as a section [{dotted}] with its keys below.",

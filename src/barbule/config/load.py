@@ -1,7 +1,7 @@
 """Settings from arguments, environment variables, the configuration file and defaults.
 
 Defines their precedence and the environment variables. `addresses` checks the addresses,
-`config_file` the file.
+`config_file` checks the file.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def load_settings(
 ) -> Settings:
     """Find the settings: arguments, then environment, then a configuration file, then defaults.
 
-    The file is the first `barbule.toml`, or `pyproject.toml` with a table `[tool.barbule]`,
-    from `cwd` upwards; failing that, `barbule.toml` in the home folder. Only one is read.
-    Without any of these everything is stored in the home folder, `~/.barbule`. Where a database
-    file is given and vectors or media are not, they are stored next to that file, so that they
-    move with it; a database in memory stores them in memory.
+    The file is the first `barbule.toml`, or `pyproject.toml` with a table `[tool.barbule]`, from
+    `cwd` upwards; otherwise `barbule.toml` in the home folder. Only one file is read. Without any
+    of these, everything is stored in the home folder, `~/.barbule`. If you pass a database file but
+    no vectors or media, they are stored next to that file, so that they move with it. A database in
+    memory stores them in memory.
 
     Parameters
     ----------
@@ -68,25 +68,25 @@ def load_settings(
     media
         fsspec URL or path of the media store.
     home
-        Folder of the defaults.
+        The folder for defaults.
     lock_timeout
         Seconds to wait for another process that uses the database.
     cwd
-        Folder where the search begins, and the base of relative paths of arguments and
-        environment; the working directory by default.
+        The folder where the search starts, and the base of relative paths of arguments and
+        environment variables; the working directory by default.
     environ
-        Environment variables; those of the process by default. An empty one counts as not set.
+        Environment variables; those of the process by default. An empty variable counts as not set.
 
     Returns
     -------
     Settings
-        Absolute, checked settings. Nothing was opened or created.
+        Absolute, checked settings. Nothing is opened or created.
 
     Raises
     ------
     ConfigurationError
-        A file cannot be read, or a key, variable or value is wrong; or a file that is not the
-        user's own sets the address of a model server.
+        A file cannot be read; a key, variable or value is wrong; or a file that the user does not
+        own sets the address of a model server.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def load_settings(
 
 
 def checked_timezone(name: str | None, origin: str) -> str | None:
-    """Return the name of a time zone, or None where none is given.
+    """Return the name of a time zone, or None if none is set.
 
     Parameters
     ----------

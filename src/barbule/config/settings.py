@@ -1,6 +1,6 @@
 """The settings records, and the redaction of secrets in addresses.
 
-Defines the frozen dataclasses and `redact`. Checks nothing and looks nothing up.
+Defines the frozen dataclasses and `redact`. It validates nothing and looks nothing up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PARAMETER: Final = re.compile(
 
 
 def is_timezone(name: object) -> bool:
-    """Whether this is the name of a time zone.
+    """Whether a string is the name of a time zone.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def is_timezone(name: object) -> bool:
 
 
 def redact(text: str) -> str:
-    """Replace the passwords, keys and tokens of a URL by `***`.
+    """Replace the passwords, keys and tokens of a URL with `***`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def redact(text: str) -> str:
     Returns
     -------
     str
-        The text for a message, a repr or a log.
+        The string for a message, a repr or a log.
 
     Examples
     --------
@@ -108,20 +108,21 @@ def _repr(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProviderSettings(_Redacted):
-    """How the models of one provider are reached.
+    """The connection settings of one model provider.
 
     Parameters
     ----------
     api_base
-        Address of the endpoint; None takes the provider's own.
+        Address of the endpoint; None uses the provider's own.
     api_key_env
-        Name of the environment variable that holds the key; None takes the provider's usual one.
+        Name of the environment variable that holds the key; None uses the provider's usual
+        variable.
     max_concurrency
-        The most calls in flight at a time.
+        The maximum number of calls in flight.
     rpm, tpm
-        Requests and tokens a minute; None means as many as the provider lets through.
+        Requests and tokens per minute; None sets no limit.
     timeout
-        Seconds that one call may take.
+        Timeout of one call, in seconds.
     """
 
     api_base: str | None = None
@@ -134,42 +135,42 @@ class ProviderSettings(_Redacted):
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
-    """What may be fetched, and how media are kept.
+    """What may be downloaded, and how media files are stored.
 
     Parameters
     ----------
     allow_private
-        Whether URLs on loopback and private networks may be fetched.
+        Whether URLs on loopback and private networks may be downloaded.
     max_bytes
-        The largest file that is accepted, in bytes.
+        The size of the largest accepted file, in bytes.
     image_format
-        How computed images are kept: "png", exact; or "webp", small.
+        The format of computed images: "png", lossless; or "webp", small.
     cache_bytes
-        What local copies of files from elsewhere may take, in bytes; those that have not been
-        used for longest go first.
+        The maximum size of local copies of remote files, in bytes; the least recently used copies
+        are deleted first.
     timeout
-        Seconds to wait for a connection, and for each part of an answer.
+        Seconds to wait for a connection, and for each part of a response.
     time_limit
-        Seconds that the whole of a file may take, redirections and further attempts included;
-        also each object and each listing of a media store elsewhere.
+        Maximum seconds for a complete file, including redirects and retries; also for each object
+        and each listing of a remote media store.
     validation
-        When media are looked at, unless a table says otherwise: "on_write" or "on_read".
+        When media files are validated, unless a table sets it: "on_write" or "on_read".
     max_elements
-        The most elements of XML that a DOCX, PPTX or EPUB may hold.
+        The maximum number of XML elements in a DOCX, PPTX or EPUB file.
     max_cells
-        The most cells of a spreadsheet, empty ones between others among them.
+        The maximum number of cells in a spreadsheet, including empty cells between others.
     max_pages
-        The most pages of a PDF.
+        The maximum number of pages in a PDF.
     max_text
-        The most characters of text that are read of a document.
+        The maximum number of characters of text that are read from a document.
     isolate
-        Whether documents are read in processes of their own, which end at the two bounds below;
-        by default those that were fetched, and PDFs.
+        Whether documents are read in separate processes, which are killed at the two limits below;
+        by default downloaded documents and PDFs.
     max_memory
-        Bytes of memory that such a process may take for a file, and 8 for each byte of the file.
+        The memory limit of such a process in bytes, plus 8 bytes for each byte of the file.
     max_seconds
-        Seconds of a processor that it may take for a file of up to a megabyte, and for each
-        megabyte of a larger one.
+        The CPU seconds of such a process for a file of up to one megabyte, and for each megabyte of
+        a larger file.
     """
 
     allow_private: bool = False
@@ -190,16 +191,16 @@ class MediaSettings:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
-    """The hard caps on model calls; None means no cap.
+    """Hard caps on model calls; None sets no cap.
 
     Parameters
     ----------
     usd
-        The most that the calls may cost, in US dollars.
+        The maximum cost of the calls, in US dollars.
     calls
-        The most calls.
+        The maximum number of calls.
     tokens
-        The most tokens, read and written.
+        The maximum number of tokens, input and output.
     """
 
     usd: float | None = None
@@ -209,14 +210,14 @@ class BudgetSettings:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """How long answers of calls are kept; None means for ever.
+    """How long answers are kept in the call ledger; None keeps them for ever.
 
     Parameters
     ----------
     max_age_days
-        Answers that are older are dropped.
+        Older answers are dropped.
     max_bytes
-        Where all answers take more, the oldest are dropped.
+        If all answers take more bytes, the oldest are dropped.
     """
 
     max_age_days: float | None = None
@@ -231,17 +232,17 @@ class LedgerSettings:
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """How vectors are kept for search.
+    """How vectors are cached for search.
 
     Parameters
     ----------
     max_matrix_bytes
-        The memory, in bytes, for vectors that are kept to be scanned exactly; 0 keeps none.
+        The memory, in bytes, for vectors that are cached for exact scans; 0 caches none.
     m, ef_construction
-        Links of a vector in Chroma's graph, and how many are looked at to choose them. They
-        count for indexes that are made from then on.
+        Links of a vector in Chroma's graph, and the number of candidates when they are chosen. They
+        apply to indexes that are created later.
     ef_search
-        How many vectors of the graph a search looks at.
+        The number of vectors of the graph that a search examines.
     """
 
     max_matrix_bytes: int = 536_870_912
@@ -257,17 +258,17 @@ class Settings(_Redacted):
     Parameters
     ----------
     home
-        Folder of the defaults.
+        The folder for defaults.
     backend
-        Ibis URL of the database; a file in it is an absolute path, `duckdb://` is in memory.
+        Ibis URL of the database; a database file is an absolute path, `duckdb://` is in memory.
     vectors
         `chroma:///<folder>`, `chroma+http://<host>:<port>`, `chroma+https://…` or `exact:`.
     media
         fsspec URL of the media store; a local folder is an absolute path.
     models
-        Settings by provider prefix, for those that were configured.
+        Settings by provider prefix, for the providers that were configured.
     media_options
-        What may be fetched into the media store.
+        What may be downloaded into the media store.
     source
         The configuration file that was used, if any.
     budget
@@ -275,11 +276,11 @@ class Settings(_Redacted):
     lock_timeout
         How long to wait for another process that uses the database, in seconds.
     search
-        How vectors are kept for search.
+        How vectors are cached for search.
     ledger
-        How long answers of calls are kept.
+        How long answers are kept in the call ledger.
     timezone
-        The zone of moments that have none, by its name in the IANA database.
+        The time zone of timestamps that have none, by its name in the IANA database.
     """
 
     home: Path
@@ -296,5 +297,5 @@ class Settings(_Redacted):
     timezone: str = TIMEZONE
 
     def provider(self, name: str) -> ProviderSettings:
-        """Return the settings of a provider prefix; the defaults where nothing is configured."""
+        """Return the settings of a provider prefix; the defaults if none are configured."""
         return self.models.get(name, ProviderSettings())

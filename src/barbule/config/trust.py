@@ -1,7 +1,7 @@
 """Which configuration files may set the addresses of model servers.
 
-An API key of the environment is sent to that address, so that a file which others may have put into
-a parent folder must not choose it.
+An API key from the environment is sent to that address, so a file that others may have put into a
+parent folder must not set it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def check_trusted(
     home: Path,
     trusted: str | None,
 ) -> None:
-    """Refuse addresses of model servers in a file that is not the user's own.
+    """Refuse addresses of model servers in a file that does not belong to the user.
 
     The user's own files are those in the working directory, in its project, in barbule's home
     folder, and those in `trusted`. A file in a parent of the working directory must also be owned
-    by the user, the owner of that directory or the administrator.
+    by the user, by the owner of that directory or by the administrator.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def check_trusted(
     Raises
     ------
     ConfigurationError
-        When such a file has an `api_base`.
+        If such a file has an `api_base`.
     """
     providers = [name for name, keys in models.items() if "api_base" in keys]
     if not providers or source.parent in {cwd, home} or _is_trusted(source, trusted):

@@ -1,7 +1,7 @@
 """Locks between processes, on files.
 
-`files` locks them, a `Lease` is the turn of a process at a resource that one uses at a time, and
-`Claims` divide many tasks between processes.
+`files` locks files, a `Lease` gives processes turns at an exclusive resource, and `Claims` divide
+many tasks between processes.
 """
 
 from __future__ import annotations

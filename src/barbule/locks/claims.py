@@ -1,6 +1,7 @@
-"""Claims, by which processes, and the sessions of a process, divide many tasks.
+"""Claims, with which processes, and the sessions of a process, divide many tasks.
 
-Owns that a claim ends with its process, and that others take over the claims of a stopped process.
+Owns that a claim ends with its process, and that other processes take over the claims of a stopped
+process.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Claims"]
 
-# A takeover locks another byte for the same slot: a stopped process keeps the one it has locked.
+# A takeover locks another byte for the same slot: a stopped process keeps the byte that it has
+# locked.
 _TAKEOVERS = 7
 _SLOT_COUNT = 1 << 60
-# The kernel's `struct flock`, by which it says who has locked a byte.
+# The kernel's `struct flock`, which reports who has locked a byte.
 _DARWIN = sys.platform == "darwin"
 _FLOCK = struct.Struct("qqihh" if _DARWIN else "hhqqi4x")
 _FIELDS = (
@@ -36,17 +38,17 @@ _FIELDS = (
 
 
 class Claims:
-    """Claims of slots, each by one session at a time: a slot is a byte of a file.
+    """Claims of slots, each held by one session at a time: a slot is a byte of a file.
 
-    The threads of a session share its claims. The claims of a stopped process are taken over by
-    another one, once for each that stops.
+    The threads of a session share its claims. Another process takes over the claims of a stopped
+    process, once for each process that stops.
 
     Parameters
     ----------
     file
-        Created when it is needed, with another one for heartbeats.
+        Created on first use, together with a file for heartbeats.
     silence
-        After how many seconds without a heartbeat a process counts as stopped.
+        The number of seconds without a heartbeat after which a process counts as stopped.
 
     Examples
     --------
@@ -105,7 +107,7 @@ class Claims:
 
 @dataclass
 class _Claim:
-    """A slot that this process holds: for which claims, how often, and by which byte."""
+    """A slot that this process holds: its holder, the number of claims, and the locked byte."""
 
     owner: Claims
     byte: int
@@ -115,9 +117,9 @@ class _Claim:
 class _ClaimFile:
     """The file of claims, which a process opens once.
 
-    In the kernel a process may lock again what it has locked, and loses all its locks of a file
-    when it closes any descriptor of it. So the sessions of a process share one, and record here
-    which of them holds which slot.
+    In the kernel, a process may lock again what it has locked, and loses all its locks of a file
+    when it closes any descriptor of it. The sessions of a process therefore share one descriptor,
+    and record here which of them holds which slot.
     """
 
     _open: ClassVar[dict[tuple[int, Path], _ClaimFile]] = {}
@@ -145,7 +147,7 @@ class _ClaimFile:
             return opened
 
     def leave(self, user: Claims) -> None:
-        """Close the file if nobody else of this process has it open."""
+        """Close the file if no other session of this process has it open."""
         with self._guard:
             self._users.discard(user)
             if self._users:
@@ -156,7 +158,7 @@ class _ClaimFile:
             self.heartbeats.close()
 
     def claim(self, slot: int, owner: Claims, silence: float) -> bool:
-        """Hold a slot if no other process, and no other session of this one, does."""
+        """Hold a slot if no other process, and no other session of this process, holds it."""
         with self._lock:
             claim = self._claims.get(slot)
             if claim is not None:
@@ -177,12 +179,13 @@ class _ClaimFile:
                 _unlock(self.descriptor, claim.byte)
 
     def _lock_slot(self, slot: int, silence: float) -> int | None:
-        """Lock a slot; return the locked byte, None where another process holds the slot."""
+        """Lock a slot; return the locked byte, or None if another process holds the slot."""
         file = self.descriptor
         for takeover in range(_TAKEOVERS):
             byte = slot + takeover * _SLOT_COUNT
             if _try_lock(file, byte):
-                # A stopped process may have continued and ended while another had taken over.
+                # A stopped process may have continued and ended while another process had taken
+                # over.
                 if self._is_held(byte + _SLOT_COUNT, silence):
                     _unlock(file, byte)
                     return None

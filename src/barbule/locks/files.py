@@ -1,7 +1,7 @@
 """Locked files.
 
-Owns the locking of files by the kernel, which releases a lock when its process dies, however it
-dies. A forked child does not share the locks of its parent, so that they end with the parent.
+Owns file locks of the kernel, which releases a lock when its process ends for any reason. A forked
+child does not share the locks of its parent, so the locks end with the parent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _locked: set[int] = set()  # the descriptors of locked files of this process
 
 
 def lock_file(file: Path) -> int | None:
-    """Open and lock a file; None when another process holds it.
+    """Open and lock a file; return None if another process holds it.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def lock_file(file: Path) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not is_same_file(descriptor, file):
-                # Deleted between opening and locking: others lock another file.
+                # Deleted between opening and locking: other processes lock another file.
                 os.close(descriptor)
                 continue
             content = json.dumps({"pid": os.getpid(), "since": time.time()}).encode()
@@ -62,8 +62,8 @@ def unlock_file(descriptor: int) -> None:
     """Unlock and close a file that `lock_file` has locked."""
     import fcntl
 
-    # Unlocked by name, not by closing alone: a forked child may have a copy open. The file
-    # stays, since removing it would let two processes lock two files of one name.
+    # Unlocked explicitly, not only by closing: a forked child may have a copy open. The file stays,
+    # because removing it would let two processes lock two files of one name.
     os.ftruncate(descriptor, 0)
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     close_file(descriptor)
@@ -76,7 +76,7 @@ def close_file(descriptor: int) -> None:
 
 
 def _close_copies() -> None:
-    """Close a forked child's copies: they would keep the files locked after the parent's death."""
+    """Close a forked child's copies: they would keep the files locked after the parent's end."""
     for descriptor in _locked:
         with contextlib.suppress(OSError):
             os.close(descriptor)
@@ -114,7 +114,7 @@ def is_same_file(descriptor: int, file: Path) -> bool:
 
 
 def holder(file: Path) -> int | None:
-    """Return the pid in a lock file, None when it has none."""
+    """Return the pid in a lock file, or None if it has none."""
     try:
         return int(json.loads(file.read_text(encoding="utf-8"))["pid"])
     except (OSError, ValueError, KeyError, TypeError):

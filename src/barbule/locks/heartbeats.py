@@ -1,7 +1,7 @@
 """Heartbeats of processes.
 
 Owns a file in which each process has a slot, locked as long as the process lives, and writes a new
-number every second. A process that holds a lock and does not write any more is stopped, or hangs.
+number every second. A process that holds a lock and no longer writes is stopped, or hangs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SILENCE", "Heartbeats"]
 
-_SLOT_COUNT = 4096  # processes with a heartbeat at a time; others never count as stopped
+_SLOT_COUNT = 4096  # maximum number of processes with a heartbeat; others never count as stopped
 _SLOT = struct.Struct("<qq")  # the pid, and a number that differs each time
 _BEAT_SECONDS = 1.0
 SILENCE = 10.0  # seconds without a heartbeat after which a process counts as stopped
@@ -32,7 +32,8 @@ class Heartbeats:
     Parameters
     ----------
     file
-        Created when it is needed. A process may have one object for a file, as they share locks.
+        Created on first use. A process may have one object per file, because the objects share
+        locks.
     """
 
     def __init__(self, file: Path) -> None:
@@ -46,7 +47,7 @@ class Heartbeats:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Have heartbeats in this context."""
+        """Write heartbeats in this context."""
         with self._lock:
             self._beat()
             self._beating += 1

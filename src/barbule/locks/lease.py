@@ -1,6 +1,6 @@
-"""The turns of processes at a resource that one uses at a time.
+"""Leases: the turns of processes at an exclusive resource.
 
-Owns the order of waiting processes, and that nobody waits for one that has died or is stopped.
+Owns the order of waiting processes, and that no process waits for one that has died or is stopped.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["Lease"]
 
 _FIRST_POLL_SECONDS = 0.001  # of the first waiting process
 _POLL_SECONDS = 0.005
-# For which the first waiting process may leave the turn free; after that it counts as stopped.
+# How long the first waiting process may leave the turn unused; after that it counts as stopped.
 _FIRST_TIMEOUT_SECONDS = 0.5
 
 
 class Lease:
-    """The turn at a resource that one process uses at a time.
+    """The turn of a process at a resource that one process uses at a time.
 
     Waiting processes get their turns in the order of their tickets. A ticket is a file that its
     process has locked, so that the ticket of a dead process is recognised and removed.
@@ -59,7 +59,7 @@ class Lease:
         Raises
         ------
         LockedError
-            When another process has it for longer than the timeout; the message names its pid.
+            If another process holds it for longer than the timeout; the message contains its pid.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self.has_waiters():
@@ -68,13 +68,13 @@ class Lease:
             self._wait()
 
     def release(self) -> None:
-        """End the turn; releasing twice is fine."""
+        """End the turn; releasing twice is allowed."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             unlock_file(descriptor)
 
     def holder(self) -> int | None:
-        """Return the pid of the process whose turn it is, if it is known."""
+        """Return the pid of the process that holds the turn, if it is known."""
         return holder(self._holder)
 
     def has_waiters(self) -> bool:
@@ -106,7 +106,7 @@ class Lease:
                     raise self._timeout_error()
                 free_since = None if is_first or _is_locked(self._holder) else free_since or now
                 if first and free_since and now - free_since > _FIRST_TIMEOUT_SECONDS:
-                    first.unlink(missing_ok=True)  # its process makes another when it continues
+                    first.unlink(missing_ok=True)  # its process creates another when it continues
                     free_since = None
                 if not ticket.exists():
                     close_file(descriptor)
@@ -117,14 +117,14 @@ class Lease:
             close_file(descriptor)
 
     def _make_ticket(self) -> tuple[Path, int]:
-        """Make a ticket; while it is locked, its process lives."""
+        """Create a ticket; it stays locked as long as its process lives."""
         name = f"{time.time_ns():020d}-{os.getpid()}"
         new_ticket = self._folder / f"new-{name}"
         descriptor = lock_file(new_ticket)
         if descriptor is None:
             raise LockedError(f"{new_ticket} is locked by another process.", hint="Try again.")
         ticket = self._folder / f"w{name}"
-        new_ticket.rename(ticket)  # after it is locked: else it would be that of a dead process
+        new_ticket.rename(ticket)  # locked before: else it would look like that of a dead process
         return ticket, descriptor
 
     def _first(self) -> Path | None:
@@ -143,7 +143,7 @@ class Lease:
 
 
 def _is_alive(ticket: Path) -> bool:
-    """Whether the process of a ticket still waits; that of a dead one is removed."""
+    """Whether the process of a ticket still waits; the ticket of a dead process is removed."""
     alive = _is_locked(ticket)
     if not alive:
         ticket.unlink(missing_ok=True)

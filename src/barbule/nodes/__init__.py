@@ -1,8 +1,8 @@
 """The operations that barbule adds to Ibis.
 
-Owns the node classes: leaves of managed tables, calls of functions, searches, and what is stored
-about cells. A node says *what* is computed; how that runs is the business of the planner and the
-executor. No compiler of Ibis ever sees these nodes: the planner replaces each of them first.
+Owns the node classes: leaves of managed tables, calls of functions, searches, and companion data of
+cells. A node defines *what* is computed; the planner and the executor decide how it runs. No
+compiler of Ibis ever sees these nodes: the planner replaces each of them first.
 """
 
 from __future__ import annotations

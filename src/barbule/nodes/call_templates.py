@@ -26,7 +26,7 @@ JsonTree: TypeAlias = (
     "dict[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None"
 )
 
-# The key, in a template of the planner's, of an inner call whose result is the argument.
+# The key, in a template of the planner, of an inner call whose result is the argument.
 INNER_CALL = "$call"
 
 
@@ -46,7 +46,7 @@ def bind_arguments(arguments: object) -> tuple[str, tuple[ops.Value, ...]]:
     Raises
     ------
     ExpressionError
-        When a value is neither an expression nor something that JSON can say.
+        If a value is neither an expression nor representable in JSON.
 
     Examples
     --------
@@ -72,8 +72,8 @@ def _from_microseconds(text: str) -> datetime.timedelta:
     return datetime.timedelta(microseconds=int(text))
 
 
-# Values that JSON has no type for: the tag, their type, and how they are written and read. A
-# datetime is a date too, so it comes first.
+# Values that have no JSON type: the tag, their type, and how they are written and read. A datetime
+# is also a date, so it comes first.
 _TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "$bytes": (bytes, lambda value: base64.b64encode(value).decode(), base64.b64decode),
     "$datetime": (datetime.datetime, _iso, datetime.datetime.fromisoformat),
@@ -98,7 +98,7 @@ def _encode(value: object, values: list[ops.Value]) -> JsonTree:
             return {tag: write(value)}
     if isinstance(value, Mapping):
         fields = {str(key): _encode(member, values) for key, member in value.items()}
-        # A user's own "$" must not read as one of ours.
+        # A user's own "$" must not be read as one of barbule's.
         return {"$map": list(fields.items())} if _looks_tagged(fields) else fields
     if isinstance(value, Sequence | set | frozenset):
         return [_encode(member, values) for member in value]
@@ -114,7 +114,7 @@ def _encode(value: object, values: list[ops.Value]) -> JsonTree:
 
 
 def _unnamed(value: ops.Value) -> ops.Value:
-    """Return a value without its alias, which is no part of an argument."""
+    """Return a value without its alias, which is not part of an argument."""
     return _unnamed(value.arg) if isinstance(value, ops.Alias) else value
 
 

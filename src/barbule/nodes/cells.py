@@ -1,4 +1,4 @@
-"""Nodes that read what is stored about a cell: its error, and the content of its media file.
+"""Nodes that read companion data of a cell: its error, and the content of its media file.
 
 Owns their data types; how they are read from companion columns is planned later.
 """
@@ -16,12 +16,12 @@ MEDIA_CONTENT_TYPE = dt.Struct({"sha256": dt.string, "size": dt.int64})
 
 
 class CellError(ops.Value):
-    """Why a cell is empty: the error that a function raised for it.
+    """The error of a cell: the one that a function raised for it.
 
     Parameters
     ----------
     arg
-        A call, while columns are computed; else a computed column, or what is derived from it
+        A call, while columns are computed; otherwise a computed column, or a value derived from it
         without change.
     """
 
@@ -37,7 +37,7 @@ class Recorded(ops.Value):
     Parameters
     ----------
     arg
-        A column of media, or what is derived from it without change.
+        A media column, or a value derived from it without change.
     """
 
     arg: ops.Value

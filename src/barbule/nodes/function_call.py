@@ -1,6 +1,6 @@
 """The node of a function call.
 
-Owns what a call consists of: the function, its arguments as a template, and its result type.
+Owns the parts of a call: the function, its arguments as a template, and its result type.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class FunctionCall(ops.Value):
     values
         The arguments that are expressions.
     dtype
-        What the function returns.
+        The result type of the function.
     version
         The version of the function for which the call was written.
     cached
         Whether answers are kept in the call ledger.
     on_error
-        What becomes of a row for which it fails, "abort" or "null"; None leaves it to the function.
+        The error policy for a row for which it fails, "abort" or "null"; None uses the function's
+        own.
     """
 
     function: str
@@ -52,7 +53,7 @@ class FunctionCall(ops.Value):
 
     @attribute
     def shape(self) -> ds.DataShape:
-        """Columnar when any argument is."""
+        """Columnar if any argument is columnar."""
         return rlz.highest_precedence_shape(self.values) if self.values else ds.scalar
 
     @property
@@ -70,7 +71,7 @@ def build_call(
     cached: bool = False,
     on_error: str | None = None,
 ) -> ir.Value:
-    """Make the expression of a call from the bound arguments of a function."""
+    """Return the expression of a call from the bound arguments of a function."""
     template, values = bind_arguments(arguments)
     return FunctionCall(
         function=function,

@@ -1,6 +1,6 @@
 """The nodes of searches: similarity, stored vectors, similarity joins and scores.
 
-Owns what each of them reads. How they are computed is planned later.
+Owns the inputs of each node. The planner decides how they are computed.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _MAX_NAME_CHARACTERS = 80
 
 
 class Similarity(ops.Value):
-    """How similar the values of an indexed column are to a query (larger is nearer).
+    """The similarity of the values of an indexed column to a query (larger is nearer).
 
     Parameters
     ----------
     arg
-        The indexed column, or what is derived from it without change.
+        The indexed column, or a value derived from it without change.
     query
-        A text, an image reference or a vector: a literal or a column.
+        A string, an image reference or a vector: a literal or a column.
     index
-        The name of the index; None where the column has only one.
+        The name of the index; None if the column has only one.
     """
 
     arg: ops.Value
@@ -55,12 +55,12 @@ class Similarity(ops.Value):
 
     @attribute
     def shape(self) -> ds.DataShape:
-        """Columnar when the column or the query is."""
+        """Columnar if the column or the query is columnar."""
         return rlz.highest_precedence_shape((self.arg, self.query))
 
     @attribute
     def name(self) -> str:
-        """Name a column that has no other name, without the content of an image."""
+        """Name a column that has no explicit name, without the content of an image."""
         index = "" if self.index is None else f", {self.index!r}"
         return f"Similarity({self.arg.name}, {_query_name(self.query)}{index})"
 
@@ -75,7 +75,7 @@ def _query_name(query: ops.Value) -> str:
 
 
 def _shortened(name: str) -> str:
-    """Cut a name that is long; a digest of all of it keeps it distinct."""
+    """Shorten a long name; a digest of the full name keeps it distinct."""
     if len(name) <= _MAX_NAME_CHARACTERS:
         return name
     return f"{name[:_MAX_NAME_CHARACTERS]}… {_digest(name)}"
@@ -86,16 +86,16 @@ def _digest(text: str) -> str:
 
 
 class StoredVector(ops.Value):
-    """The vector that an embedding index has of a value.
+    """The vector of a value in an embedding index.
 
     Parameters
     ----------
     arg
-        The indexed column, or what is derived from it without change.
+        The indexed column, or a value derived from it without change.
     dtype
         The type of the vectors.
     index
-        The name of the index; None where the column has only one.
+        The name of the index; None if the column has only one.
     """
 
     arg: ops.Value
@@ -107,22 +107,22 @@ class StoredVector(ops.Value):
 
 
 class NearestRows(ops.Relation):
-    """For each row of one relation the rows of another that are most like it.
+    """For each row of one relation, the most similar rows of another.
 
     Parameters
     ----------
     left
-        The rows that search.
+        The rows with the queries.
     right
         The rows that are searched.
     arg
         The indexed column of `right`.
     query
-        What is searched for: a value over `left`.
+        The query: a value over `left`.
     k
-        How many rows each finds.
+        The number of rows found for each query.
     score
-        The name of the column that says how similar they are.
+        The name of the column with the similarity.
     """
 
     left: ops.Relation
@@ -135,11 +135,11 @@ class NearestRows(ops.Relation):
 
     @attribute
     def values(self) -> dict[str, ops.Value]:
-        """Nothing: each column is another relation's."""
+        """Nothing: each column belongs to another relation."""
         return {}
 
     def names(self) -> tuple[str, ...]:
-        """Name the columns of `right` here: those that `left` has too end with `_right`."""
+        """Return the names of `right`'s columns; those that `left` also has end with `_right`."""
         left_names = {*self.left.schema.names, self.score}
         return tuple(
             f"{name}_right" if name in left_names else name for name in self.right.schema.names
@@ -153,7 +153,7 @@ class NearestRows(ops.Relation):
 
 
 class VectorLiteral(ops.Value):
-    """A constant vector, in one piece: a literal would be a node for each of its numbers.
+    """A constant vector as a single node: a literal would have a node for each number.
 
     Parameters
     ----------
@@ -168,12 +168,12 @@ class VectorLiteral(ops.Value):
 
     @property
     def dtype(self) -> dt.DataType:
-        """A vector of so many numbers."""
+        """A vector of this length."""
         return dt.Array(dt.float32, length=self.length)
 
     @attribute
     def name(self) -> str:
-        """Return a name that no other vector has."""
+        """Return a name that is unique to this vector."""
         return f"vector {_digest(self.data)}"
 
     def numbers(self) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -184,14 +184,14 @@ class VectorLiteral(ops.Value):
 
 
 class KeywordScore(ops.Value):
-    """How well the texts of a column fit the words of a query, by BM25; 0 where none occurs.
+    """The BM25 score of the texts of a column for the words of a query; 0 if no word occurs.
 
     Parameters
     ----------
     arg
-        The column, or what is derived from it without change.
+        The column, or a value derived from it without change.
     query
-        What is searched for.
+        The query.
     """
 
     arg: ops.Value
@@ -202,7 +202,7 @@ class KeywordScore(ops.Value):
 
     @attribute
     def name(self) -> str:
-        """Name a column that has no other name."""
+        """Name a column that has no explicit name."""
         return f"KeywordScore({self.arg.name}, {_shortened(repr(self.query))})"
 
 
@@ -222,18 +222,18 @@ class _Rank(ops.Value):
 
 
 class ScoreRank(_Rank):
-    """The rank of a row, from 0, in the order of a score; rows without one share the last.
+    """The rank of a row, from 0, in the order of a score; rows without a score share the last rank.
 
-    It stands inside of a `TableScore`, and becomes a window when it is planned: Ibis' `over` and
-    `group_by` put their own frame into all windows that they find.
+    It occurs inside a `TableScore` and becomes a window when it is planned: Ibis' `over` and
+    `group_by` apply their own frame to all windows that they find.
     """
 
 
 class RowRank(_Rank):
     """The rank of a row, from 0, among the rows of a query; no two rows share one.
 
-    It stands inside of a `RerankedScore`. Rows of the same score stand in the order of their
-    identities, and those without a score come last.
+    It occurs inside a `RerankedScore`. Rows with the same score are in the order of their row ids,
+    and those without a score come last.
     """
 
 
@@ -243,7 +243,7 @@ class _ScoreOfRows(ops.Value):
     Parameters
     ----------
     arg
-        The column that is scored, or what is derived from it without change.
+        The scored column, or a value derived from it without change.
     value
         The score, which reads no other column.
     """
@@ -256,13 +256,13 @@ class _ScoreOfRows(ops.Value):
 
     @attribute
     def name(self) -> str:
-        """Name a column that has no other name, in a few words of what the score is made of."""
+        """Name a column that has no explicit name, with a short description of the score."""
         return _shortened(f"{type(self).__name__}({self.arg.name}, {self.value.name})")
 
 
 class TableScore(_ScoreOfRows):
-    """A score that is computed over all rows of a table, whatever query reads it."""
+    """A score that is computed over all rows of a table, whichever query reads it."""
 
 
 class RerankedScore(_ScoreOfRows):
-    """A score of the best rows among those that a query has where it reads the score."""
+    """A score of the best rows of the query that reads the score."""

@@ -1,6 +1,6 @@
-"""The leaves of queries: managed tables, tables of barbule's own, and cached rows.
+"""The leaves of queries: managed tables, barbule's own tables, and cached rows.
 
-Owns what identifies a leaf. Its schema and its rows are the engine's business.
+Owns the identity of a leaf. The engine provides its schema and its rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _EMPTY = sch.Schema({})
 class _Leaf(ops.DatabaseTable):
     """A table at the bottom of expressions, which all threads share.
 
-    The comparisons that Ibis remembers are not safe between threads (`barbule.expression_keys`).
+    The comparisons that Ibis caches are not thread-safe (`barbule.expression_keys`).
     """
 
     def __eq__(self, other: object) -> bool:
@@ -31,18 +31,18 @@ class _Leaf(ops.DatabaseTable):
 class ManagedTable(_Leaf):
     """A table that barbule manages: an identity, whose schema is read from its source.
 
-    The schema is no argument of the node, so expressions that were built before a column was
-    added remain equal to, and combine with, those built after. `source` is the engine; it
-    quacks as an Ibis backend, which makes any Ibis expression over the leaf run through it.
+    The schema is not an argument of the node, so expressions that were built before a column was
+    added remain equal to, and combine with, those built after. `source` is the engine; it behaves
+    like an Ibis backend, so any Ibis expression over the leaf runs through it.
 
     Parameters
     ----------
     table_id
-        The identity in the catalog.
+        The table id in the catalog.
     commit
-        The commit at which the table is seen; None for the latest.
+        The commit at which the table is read; None for the latest.
     hidden
-        Whether the row identity (`_rid`) and stored embeddings are among the columns.
+        Whether the row id (`_rid`) and stored embeddings are among the columns.
     """
 
     table_id: int
@@ -56,25 +56,25 @@ class ManagedTable(_Leaf):
     schema = property(_live_schema, lambda self, value: None)  # noqa: ARG005 - a property's setter
 
     def to_expr(self) -> ir.Table:
-        """Return the table that shows this leaf, as the engine builds it."""
+        """Return the table of this leaf, as the engine builds it."""
         return self.source.table_of(self)
 
 
 class SystemTable(_Leaf):
-    """A table of barbule's own (the call ledger, say) that users may query."""
+    """A table of barbule itself (for example the call ledger) that users may query."""
 
     def to_expr(self) -> ir.Table:
-        """Return the table that shows this leaf, as the engine builds it."""
+        """Return the table of this leaf, as the engine builds it."""
         return self.source.table_of(self)
 
 
 class CachedRows(SystemTable):
-    """The rows of a query that was computed once, in memory.
+    """The rows of a query that was executed once, in memory.
 
     Parameters
     ----------
     cache
-        An object that has them as `rows`, a relation in memory; one object is one set of rows.
+        An object that holds them as `rows`, a relation in memory; one object is one set of rows.
     """
 
     cache: Any
@@ -83,7 +83,7 @@ class CachedRows(SystemTable):
 def managed_table(
     name: str, source: object, table_id: int, *, commit: int | None = None, hidden: bool = False
 ) -> ManagedTable:
-    """Make the leaf of a managed table."""
+    """Create the leaf of a managed table."""
     return ManagedTable(
         name=name, schema=_EMPTY, source=source, table_id=table_id, commit=commit, hidden=hidden
     )

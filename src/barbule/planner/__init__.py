@@ -1,1 +1,1 @@
-"""From an expression to a plan: pure rewrites, no side effects, nothing is run here."""
+"""From an expression to a plan: pure rewrites without side effects; nothing is executed here."""

@@ -1,4 +1,4 @@
-"""Hidden columns of managed tables, row identities above all, carried up through relations.
+"""Hidden columns of managed tables, mainly row ids, carried up through relations.
 
 Owns the walks that expose them. All are pure.
 """
@@ -35,24 +35,24 @@ def expose(
     path: ops.Value,
     sources: Mapping[ops.Relation, str] | None = None,
 ) -> tuple[ops.Relation, str] | None:
-    """Carry a hidden column of `leaf` up to `relation`, along the way that `path` came.
+    """Carry a hidden column of `leaf` up to `relation`, along `path`.
 
     Parameters
     ----------
     sources
-        Relations on the way that show it already, and its name there; then only these count.
+        Relations on the path that already have it, and its name there; then only these count.
 
     Returns
     -------
     tuple or None
-        The relation with one column more and the name of that column; None where a relation
-        on the way does not hand on single rows.
+        The relation with the additional column and the name of that column; None if a relation on
+        the path does not pass on single rows.
     """
     if sources is not None and relation in sources:
         return relation, sources[relation]
     if isinstance(relation, ManagedTable):
         return (relation.copy(hidden=True), column) if sources is None else None
-    if not isinstance(path, ops.Field):  # a value that is made above the column
+    if not isinstance(path, ops.Field):  # a value that is computed above the column
         return None
     if isinstance(relation, PASSING):
         parent_path = ops.Field(relation.parent, path.name)
@@ -75,7 +75,7 @@ def expose(
 
 
 def _name_of(value: ops.Value, columns: Mapping[str, ops.Value]) -> str | None:
-    """Return under which name columns show a value, if they do."""
+    """Return the names of the columns that hold a value."""
     return next((name for name, column in columns.items() if column == value), None)
 
 
@@ -109,9 +109,9 @@ def _exposed_by_join(
 
 
 def with_rid(relation: ops.Relation) -> ops.Relation | None:
-    """Add the row identity of its base to a query over single rows of it, else return None.
+    """Add the row id of its base to a query over single rows of it; otherwise return None.
 
-    A row of the base may be shown by several rows, or none, where the query unnests, filters or
+    Several rows, or none, may correspond to a row of the base if the query unnests, filters or
     samples.
     """
     if isinstance(relation, ManagedTable):
@@ -134,14 +134,14 @@ def with_rid(relation: ops.Relation) -> ops.Relation | None:
 
 
 def row_identities(relation: ops.Relation, rid: str) -> ops.Relation:
-    """Read nothing but the identities of rows, in no order."""
+    """Read only the row ids, in no particular order."""
     while isinstance(relation, ops.Sort):
         relation = relation.parent
     return prune(ops.Project(relation, {RID: ops.Field(relation, rid)}))
 
 
 def shows_all_rows(relation: ops.Relation, leaf: ManagedTable) -> bool:
-    """Whether a relation shows all rows of a leaf, one for one."""
+    """Whether a relation has all rows of a leaf, one for one."""
     while isinstance(relation, ops.Project | ops.DropColumns | ops.Sort):
         if any(map(changes_row_count, own_values(relation))):
             return False

@@ -1,4 +1,4 @@
-"""Where a column comes from, and which columns of a relation are needed.
+"""The origin of columns, and the columns of a relation that are needed.
 
 Owns the walks over relations that the rules and the lowering share. All are pure.
 """
@@ -53,7 +53,7 @@ V = TypeVar("V", bound=ops.Value)
 
 # Values that depend on other rows than their own.
 LOOKS_AROUND = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
-# The same, and values that change how many rows there are, or tell which of them it is.
+# The same, and values that change the number of rows or identify the row.
 NOT_ROWWISE = (*LOOKS_AROUND, ops.RowID, ops.Unnest)
 # Values that the database does not compute itself, or not from the row alone.
 EXPENSIVE_VALUES: tuple[type[ops.Value], ...] = (
@@ -69,7 +69,7 @@ EXPENSIVE_VALUES: tuple[type[ops.Value], ...] = (
 def each_relation(
     root: ops.Relation, change: Callable[[ops.Relation], ops.Relation]
 ) -> ops.Relation:
-    """Rebuild a tree bottom-up, changing each relation once its parents are done."""
+    """Rebuild a tree bottom-up, changing each relation after its parents."""
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         rebuilt = node.__recreate__(kwargs) if kwargs else node
@@ -81,19 +81,19 @@ def each_relation(
 def calls_in(
     value: ops.Node, kind: type[ops.Value] | tuple[type[ops.Value], ...] = FunctionCall
 ) -> list[Any]:
-    """Find the calls in a value, those in subqueries left aside."""
+    """Find the calls in a value, except those in subqueries."""
     if isinstance(value, ops.Field):  # as most values are of a long chain of relations
         return [value] if isinstance(value, kind) else []
     return value.find(kind, filter=ops.Value)
 
 
 def is_expensive(value: ops.Value) -> bool:
-    """Whether a value holds a call, a search or a score."""
+    """Whether a value contains a call, a search or a score."""
     return bool(calls_in(value, EXPENSIVE_VALUES))
 
 
 def changes_row_count(value: ops.Node) -> bool:
-    """Whether a relation has more or fewer rows for holding a value among its columns."""
+    """Whether a value among the columns of a relation changes its number of rows."""
     return not isinstance(value, ops.Field) and bool(value.find(ops.Unnest, filter=ops.Value))
 
 
@@ -108,7 +108,7 @@ def tree_size(value: ops.Value) -> int:
 
 
 def is_unsteady(node: ops.Node) -> bool:
-    """Whether a value, or what a relation shows, may be another each time that it is read."""
+    """Whether a value, or the rows of a relation, may differ each time they are read."""
     node_filter = ops.Value if isinstance(node, ops.Value) else None
     return bool(node.find((ops.Impure, ops.Sample), filter=node_filter))
 
@@ -142,7 +142,7 @@ def repoint(value: V, old: ops.Relation, new: ops.Relation) -> V:
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         if isinstance(node, ops.Field) and node.rel == old:
             return ops.Field(new, node.name)
-        if old in node.args:  # CountStar and the like hold the relation itself
+        if old in node.args:  # CountStar and similar operations hold the relation itself
             arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})
             return node.__recreate__(
                 {name: new if argument == old else argument for name, argument in arguments.items()}
@@ -157,7 +157,7 @@ def rebuild(
     parent: ops.Relation,
     change: Callable[[ops.Value], ops.Value] | None = None,
 ) -> ops.Relation:
-    """Put a relation that has one parent onto another; `change` rewrites its values first."""
+    """Replace the parent of a relation that has one parent; `change` rewrites its values first."""
     old = relation.parent
 
     def rewrite(argument: Any) -> Any:
@@ -177,14 +177,14 @@ def rebuild(
 
 
 def hide(relation: ops.Relation, names: tuple[str, ...]) -> ops.Relation:
-    """Show just the columns of these names."""
+    """Select only the columns of these names."""
     if tuple(relation.schema.names) == tuple(names):
         return relation
     return ops.Project(relation, {name: ops.Field(relation, name) for name in names})
 
 
 def fresh_name(name: str, existing: Collection[str]) -> str:
-    """Return `name`, with underscores added until it is none of the existing names."""
+    """Return `name`, with underscores appended until it is unique."""
     while name in existing:
         name = f"{name}_"
     return name
@@ -193,7 +193,7 @@ def fresh_name(name: str, existing: Collection[str]) -> str:
 def without_filters(
     root: ops.Relation, dropped: Callable[[ops.Value], bool] = lambda _predicate: True
 ) -> ops.Relation:
-    """Leave out predicates of filters, those that are `dropped`."""
+    """Remove the predicates of filters that are `dropped`."""
 
     def change(relation: ops.Relation) -> ops.Relation:
         if not isinstance(relation, ops.Filter):
@@ -207,13 +207,13 @@ def without_filters(
 
 
 def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
-    """Say which columns of each relation something above it reads.
+    """Return which columns of each relation are read above it.
 
     Returns
     -------
     dict
-        For each relation below and including `root`; all columns of `root` are needed, and
-        those that decide how many rows there are, as `unnest()` does.
+        For each relation below and including `root`; all columns of `root` are needed, and those
+        that determine the number of rows, as `unnest()` does.
     """
     relations = _top_down(root)
     needed: dict[ops.Relation, set[str]] = {relation: set() for relation in relations}
@@ -228,7 +228,7 @@ def needed_columns(root: ops.Relation) -> dict[ops.Relation, set[str]]:
             for field in _fields_in(value):
                 needed[field.rel].add(field.name)
             for count in value.find(ops.CountDistinctStar, filter=ops.Value):
-                needed[count.arg] |= set(count.arg.schema.names)  # all columns tell rows apart
+                needed[count.arg] |= set(count.arg.schema.names)  # all columns distinguish rows
         for child in _child_relations(relation):
             if isinstance(relation, (*PASSING, ops.Reference)):
                 needed[child] |= names
@@ -244,9 +244,9 @@ def _fields_in(value: ops.Value) -> list[ops.Field]:
 
 
 def _unprunable_columns(values: Mapping[str, ops.Value], needed: set[str]) -> set[str]:
-    """Return the columns of a relation that stay though nothing may read them.
+    """Return the columns of a relation that stay even if nothing reads them.
 
-    These are what unnests, and one where there would be none: rows may still be counted.
+    These are columns that unnest, and one if there would be none: rows may still be counted.
     """
     unnested = {name for name, value in values.items() if changes_row_count(value)}
     if unnested or needed or not values:
@@ -265,12 +265,12 @@ def _read_values(relation: ops.Relation, needed: set[str]) -> list[ops.Value]:
 
 
 def prune(root: ops.Relation) -> ops.Relation:
-    """Leave out what projections and joins compute and nothing reads."""
+    """Remove the columns that projections and joins compute and nothing reads."""
     needed = needed_columns(root)
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         if isinstance(node, ops.Field) and kwargs and node.name not in kwargs["rel"].schema:
-            return node  # part of a value that is about to be left out
+            return node  # part of a value that is about to be removed
         if not isinstance(node, ops.Project | ops.JoinChain):
             return node.__recreate__(kwargs) if kwargs else node
         arguments = dict(zip(node.argnames, node.args, strict=True)) | (kwargs or {})

@@ -25,14 +25,14 @@ __all__ = ["Plan"]
 
 @dataclass(frozen=True)
 class Plan(VerbResult):
-    """What to run, in order, and the query that gives the result.
+    """The stages to run, in order, and the query that returns the result.
 
     Attributes
     ----------
     logical
         The final query before it was lowered; for printing.
     notes
-        What else a reader may want to know, a line each.
+        Additional notes for the reader, one line each.
     """
 
     stages: tuple[Stage, ...]
@@ -56,13 +56,13 @@ class Plan(VerbResult):
 
     @property
     def forecasts(self) -> tuple[Forecast, ...]:
-        """What the calls are going to take, where that was counted."""
+        """The forecast of the calls, if it was counted."""
         stages = (stage for stage in self.stages if isinstance(stage, CallStage))
         return tuple(forecast for stage in stages for forecast in stage.forecasts)
 
     @property
     def calls(self) -> int:
-        """How many calls there are going to be; the most, where it depends on answers."""
+        """The number of calls to be made; the maximum, if it depends on answers."""
         return sum(forecast.calls for forecast in self.forecasts)
 
     @property

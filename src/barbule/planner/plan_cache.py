@@ -1,7 +1,7 @@
 """Plans of searches, reused for the same search with another query.
 
-Owns when two searches share a plan: where they differ in the constant that is searched for alone.
-Planning a search and compiling it takes several times as long as finding the rows.
+Owns when two searches share a plan: if they differ only in the constant query. Planning a search
+and compiling it takes several times as long as finding the rows.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _MAX_PLANS = 128
 
 
 class PlanCache:
-    """The plans of searches, as long as the structure of tables and functions stay the same."""
+    """The plans of searches, as long as the structure of tables and functions stays the same."""
 
     def __init__(self) -> None:
         self._plans: OrderedDict[ExpressionKey, tuple[Hashable, ops.Value, Plan]] = OrderedDict()
 
     def plan(self, root: ops.Relation, state: Hashable, make_plan: Callable[[], Plan]) -> Plan:
-        """Return the plan of a relation, made only where none of the same shape is cached.
+        """Return the plan of a relation; create it only if none of the same shape is cached.
 
         Parameters
         ----------
         state
-            What differs once a plan may be another one.
+            A value that changes whenever a cached plan may be invalid.
         """
         query = _query_constant(root)
         if query is None:
@@ -61,7 +61,7 @@ class PlanCache:
 
 
 def _query_constant(root: ops.Relation) -> ops.Value | None:
-    """Return the one constant that is searched for, if it may be any other as well."""
+    """Return the constant query, if any other constant would get the same plan."""
     queries = {similarity.query for similarity in find_nodes(root, Similarity)}
     if len(queries) != 1:
         return None
@@ -72,10 +72,10 @@ def _query_constant(root: ops.Relation) -> ops.Value | None:
 
 
 def _shape(root: ops.Relation) -> object:
-    """Return what is equal for two relations that differ in what is searched for alone.
+    """Return a key that is equal for two relations that differ only in the constant query.
 
-    Nodes without a search below them stand for themselves: to rebuild the tree around another
-    constant takes as long as to find the rows.
+    Nodes without a search below them are used as they are: rebuilding the tree around another
+    constant takes as long as finding the rows.
     """
     shapes: dict[ops.Node, object] = {}
 
@@ -108,13 +108,13 @@ def _shape(root: ops.Relation) -> object:
 
 
 def _is_stable(root: ops.Relation, plan: Plan) -> bool:
-    """Whether nothing but a commit changes the plan: rows are scanned till an index is filled."""
+    """Whether only a commit can change the plan: rows are scanned until an index is complete."""
     searches = any(isinstance(stage, CandidateStage) for stage in plan.stages)
     return searches or all(leaf.commit is not None for leaf in root.find(ManagedTable))
 
 
 def _is_reusable(plan: Plan, query: ops.Value) -> bool:
-    """Whether the constant stands nowhere but in the stages that give it."""
+    """Whether the constant occurs only in the stages that return it."""
     relations, staged = [plan.final], False
     for stage in plan.stages:
         if isinstance(stage, CallStage) and isinstance(stage.source, ops.DummyTable):

@@ -1,7 +1,7 @@
-"""Relations and calls as text: how a plan is read by people.
+"""Relations and calls as text: the readable form of a plan.
 
-Owns the tree that `explain()` prints. Values are written as their users write them, but columns by
-their bare names, and calls as calls. Nothing is parsed back from it.
+Owns the tree that `explain()` prints. Values are written as users write them, but columns by their
+bare names, and calls as calls. The output is never parsed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def tree_lines(relation: ops.Relation) -> list[str]:
 
 
 def stage_title(name: str) -> str:
-    """Write the name of a stage for people.
+    """Return the readable name of a stage.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def stage_title(name: str) -> str:
 
 
 def count_text(count: int, noun: str) -> str:
-    """Write a number of things.
+    """Format a number of things.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def count_text(count: int, noun: str) -> str:
 
 
 def cost_text(usd: tuple[float, float, float] | None) -> str:
-    """Write the expected cost, and the range where it is not certain."""
+    """Format the expected cost, and its range if it is uncertain."""
     if usd is None:
         return "price unknown"
     low, expected, high = (f"${amount:.4g}" for amount in usd)
@@ -175,7 +175,7 @@ def _side(reference: ops.JoinReference) -> str:
 
 
 def value_text(value: ops.Value) -> str:
-    """Write a value in one line, columns by their bare names."""
+    """Write a value on one line, columns by their bare names."""
 
     def write(node: ops.Node, results: Mapping[ops.Node, Code], **arguments: Any) -> Code:
         if (listed := _listed_value(node)) is not None:
@@ -192,7 +192,7 @@ def value_text(value: ops.Value) -> str:
 
 
 def _plan_only_code(node: ops.Node, arguments: Mapping[str, Any]) -> Code | None:
-    """Write what a plan shows otherwise than its user wrote it; None for all else."""
+    """Write a value that a plan shows differently than its user wrote it; None for all else."""
     search = _search_text(node, arguments)
     if search is not None:
         return Code(search)
@@ -210,7 +210,7 @@ def _plan_only_code(node: ops.Node, arguments: Mapping[str, Any]) -> Code | None
 
 
 def _listed_value(node: ops.Node) -> ops.Node | None:
-    """Return what a backend has put into a list so as not to compute it twice; else None."""
+    """Return the value that a backend put into a list to compute it only once; else None."""
     mapped = node.arg if isinstance(node, ops.ArrayIndex) else None
     listed = mapped.arg if isinstance(mapped, ops.ArrayMap) else None
     if isinstance(listed, ops.ScalarUDF) and listed.__func_name__ == "list_pack":

@@ -1,7 +1,7 @@
 """From a relation to a plan: rules, staging, lowering, in this order.
 
-Owns the order of the steps and what ties them together. Pure: what it needs to know it reads from
-a `PlannerContext`, and nothing is run.
+Owns the order of the steps and their connection. Pure: it reads all information from a
+`PlannerContext`, and executes nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["PlannerContext", "make_plan"]
 
 
 class PlannerContext(LoweringContext, Protocol):
-    """What the planner knows of tables, indexes and the backend."""
+    """The planner's view of tables, indexes and the backend."""
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
         """Return the embedding index of a column, or raise if there is none."""
@@ -57,7 +57,7 @@ class PlannerContext(LoweringContext, Protocol):
         """Return the name of the hidden column with the recorded content of media, if any."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the backend's similarity of two vectors."""
+        """Return the backend's expression for the similarity of two vectors."""
 
 
 class PlanBuilder:
@@ -148,7 +148,7 @@ def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = N
     Raises
     ------
     ExpressionError
-        When a parameter has no value.
+        If a parameter has no value.
     """
     rename("plan", "made")
     for parameter in find_nodes(root, ops.ScalarParameter):
@@ -181,7 +181,7 @@ def make_plan(root: ops.Relation, context: PlannerContext, rows: Rows | None = N
 
 
 class _LongRunning:
-    """A context that has to hold for longer: rows may be closed while functions are called."""
+    """A context that is valid for longer: rows may be closed while functions are called."""
 
     def __init__(self, context: PlannerContext) -> None:
         self._context = context
@@ -205,7 +205,7 @@ def _lowered(stage: CallStage, context: PlannerContext, rows: Rows | None) -> Ca
 def _lowered_search(
     stage: CandidateStage | NearestStage, context: PlannerContext, rows: Rows | None
 ) -> CandidateStage | NearestStage:
-    """Lower which rows are searched."""
+    """Lower the selection of the searched rows."""
     if stage.rows is None:
         return stage
     lowered = lower(stage.rows, context, rows)
@@ -213,7 +213,7 @@ def _lowered_search(
     return replace(stage, rows=lowered, logical=prune(stage.rows), stable=stable)
 
 
-# What is another the next time, though no table changed, or reads what barbule knows nothing of.
+# Relations that differ on each read although no table changed, or that read unmanaged data.
 _VOLATILE_NODES = (
     ops.Constant,
     ops.Impure,
@@ -226,7 +226,7 @@ _VOLATILE_NODES = (
 
 
 def _is_stable(rows: ops.Relation) -> bool:
-    """Whether nothing but a commit changes which rows a relation gives."""
+    """Whether only a commit can change the rows of a relation."""
     leaves = rows.find(ops.PhysicalTable)
     return all(isinstance(leaf, ManagedTable) for leaf in leaves) and not rows.find(_VOLATILE_NODES)
 
@@ -234,7 +234,7 @@ def _is_stable(rows: ops.Relation) -> bool:
 def _ordered(
     call_stages: list[CallStage], candidate_stages: list[CandidateStage | NearestStage]
 ) -> tuple[Stage, ...]:
-    """Put each search right after the stage that gives its vector."""
+    """Move each search directly after the stage that returns its vector."""
     ordered: list[Stage] = []
     for call_stage in call_stages:
         ordered.append(call_stage)

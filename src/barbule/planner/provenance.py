@@ -1,4 +1,4 @@
-"""For which column of a plan's result each call is made.
+"""The result column for which each call of a plan is made.
 
 Owns the walk from the result back to the stages. Pure.
 """
@@ -22,7 +22,7 @@ __all__ = ["columns_of"]
 def columns_of(
     logical: ops.Relation | None, calls: Iterable[CallStage]
 ) -> dict[tuple[str, str], str]:
-    """Return the column of the result that each call of a plan is made for.
+    """Return the result column for which each call of a plan is made.
 
     Parameters
     ----------
@@ -32,8 +32,9 @@ def columns_of(
     Returns
     -------
     dict
-        Names of columns by the names of a stage and of the call's output. A call that no column
-        shows, as one in a filter, is left out; one that several need stands for the first.
+        Names of columns by the names of a stage and of the call's output. A call that is in no
+        column, for example in a filter, is left out; one that several columns need is assigned to
+        the first.
     """
     if logical is None:
         return {}

@@ -1,6 +1,6 @@
-"""How a query becomes a vector that an embedding index can be searched with.
+"""How a query becomes a vector for the search of an embedding index.
 
-Owns what the planner knows of an index, and which queries it takes.
+Owns the planner's view of an index, and which queries it accepts.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["IndexedColumn", "vector_of"]
 
 @dataclass(frozen=True)
 class IndexedColumn:
-    """What the planner knows of an embedding index.
+    """The planner's view of an embedding index.
 
     Attributes
     ----------
     vector
         The name of the hidden column that holds the vectors.
     embeddings
-        The types of values that it takes beside vectors, and the calls that embed them; that of
-        the column comes first.
+        The types of values that it accepts in addition to vectors, and the calls that embed them;
+        that of the column comes first.
     ready
-        Whether there is a faster way to the nearest live rows than a scan by the database.
+        Whether the nearest live rows can be found faster than by a scan in the database.
     in_memory
-        Whether the vectors of the live rows may be kept in memory.
+        Whether the vectors of the live rows may be cached in memory.
     scan_reason
-        Why the database has to compare the rows where it is not ready, in words.
+        The reason why the database has to compare the rows if it is not ready.
     """
 
     table_id: int
@@ -51,17 +51,17 @@ class IndexedColumn:
 
     @property
     def searched_index(self) -> SearchedIndex:
-        """What errors say of it when a query cannot be compared with its vectors."""
+        """The index as errors name it if a query does not fit its vectors."""
         return SearchedIndex(self.table, self.name, self.metric)
 
 
 def vector_of(index: IndexedColumn, query: ops.Value) -> ops.Value:
-    """Make the vector of a query: itself, or the embedding of its text or file.
+    """Return the vector of a query: itself, or the embedding of its string or file.
 
     Raises
     ------
     ExpressionError
-        When the index takes no such query.
+        If the index does not accept such a query.
     """
     if isinstance(query.dtype, dt.Array):
         return _checked_vector(index, query)
@@ -81,7 +81,7 @@ def _same_modality(kind: dt.DataType, other: dt.DataType) -> bool:
 
 
 def _takes_any_type(call: FunctionCall) -> bool:
-    """Whether a user's function does not declare what it takes, say both texts and images."""
+    """Whether a user's function does not declare its parameter type, or takes several types."""
     function = lookup(call.function, call.version)
     parameters = [
         parameter
@@ -112,7 +112,7 @@ def _type_error(index: IndexedColumn, kind: dt.DataType) -> ExpressionError:
 
 
 def _modality(kind: dt.DataType) -> str:
-    nouns = {"Image": "an image", "Audio": "a sound", "Video": "a video", "Document": "a document"}
+    nouns = {"Image": "an image", "Audio": "an audio file", "Video": "a video", "Document": "a document"}
     if isinstance(kind, Media):
         return nouns.get(type(kind).__name__, "a file")
     return "a string" if kind.is_string() else f"a {kind}"

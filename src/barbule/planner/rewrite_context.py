@@ -1,6 +1,6 @@
-"""What rewrite rules may ask of the planner, as a Protocol.
+"""The interface of the planner for rewrite rules, as a Protocol.
 
-Owns the names alone; the planner has the implementation.
+Owns only the interface; the planner has the implementation.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["RewriteContext"]
 
 
 class RewriteContext(Protocol):
-    """What rewrite rules know of tables and indexes, and the stages that they may add.
+    """Information on tables and indexes for rewrite rules, and the stages that they may add.
 
     Attributes
     ----------
     score_columns
-        By table, index and query vector: the relations that show the similarity of their rows to
-        that vector, and in which column.
+        By table, index and query vector: the relations that hold the similarity of their rows to
+        that vector, and the column.
     """
 
     score_columns: dict[tuple[int, str, ops.Value], dict[ops.Relation, str]]
@@ -32,7 +32,7 @@ class RewriteContext(Protocol):
         """Return the embedding index of a column, or raise if there is none."""
 
     def add_note(self, text: str) -> None:
-        """Add a line to the plan for its readers."""
+        """Add a line to the plan for the reader."""
 
     def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
         """Return the name of the hidden column with the errors of a column, if it has any."""
@@ -41,21 +41,21 @@ class RewriteContext(Protocol):
         """Return the name of the hidden column with the recorded content of media, if any."""
 
     def base_column(self, leaf: ManagedTable, column: str) -> tuple[ManagedTable, str] | None:
-        """Return which column of its base a view shows as a column, unchanged."""
+        """Return the column of its base that a view passes on unchanged as a column."""
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the backend's similarity of two vectors."""
+        """Return the backend's expression for the similarity of two vectors."""
 
     def candidates(
         self, index: IndexedColumn, vector: ops.Value, count: int, rows: ops.Relation | None
     ) -> ops.Relation:
-        """Add a stage that finds the nearest rows; return their identities, in column `_rid`."""
+        """Add a stage that finds the nearest rows; return their row ids, in the column `_rid`."""
 
     def staged_constant(self, value: ops.Value, index: IndexedColumn) -> ops.Value:
         """Add a stage that computes a query constant once; return the value that reads it."""
 
     def materialised(self, relation: ops.Relation) -> ops.Relation:
-        """Add a stage that computes the rows of a relation once; return the one that reads it."""
+        """Add a stage that computes a relation once; return the relation that reads it."""
 
     def nearest_pairs(
         self,
@@ -68,4 +68,4 @@ class RewriteContext(Protocol):
         """Add a stage that pairs queries with near rows, by `bb_place` and `bb_hit`."""
 
     def keyword_scores(self, leaf: ManagedTable, column: str, query: str) -> ops.Relation:
-        """Add a stage that scores the rows in which words of a query occur; return its rows."""
+        """Add a stage that scores the rows that contain words of a query; return its rows."""

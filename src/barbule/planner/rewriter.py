@@ -1,8 +1,8 @@
-"""Applies the rewrite rules, in their order.
+"""Applies the rewrite rules in order.
 
 Owns the order. A rule is a pure function of the root relation and a `RewriteContext`, and returns
-a tree of the same meaning. In the end calls are in relations with one parent, where staging finds
-them, and similarity is arithmetic over stored vectors.
+an equivalent tree. At the end, calls are in relations with one parent, where staging finds them,
+and similarity is arithmetic over stored vectors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ RULES: tuple[Callable[[ops.Relation, RewriteContext], ops.Relation], ...] = (
 
 
 def apply_rules(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Apply all rules, in their order."""
+    """Apply all rules in order."""
     if not find_nodes(root, (*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
         return root
     applied: list[str] = []

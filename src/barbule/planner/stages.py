@@ -1,7 +1,7 @@
 """The stages of a plan: frozen records, printable.
 
-A stage reads plain relations and earlier stages by name, and leaves an Arrow table under its own
-name. Owns what each kind of stage consists of; the executor runs them.
+A stage reads plain relations and earlier stages by name, and stores an Arrow table under its own
+name. Owns the parts of each type of stage; the executor runs them.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ __all__ = [
     "Stage",
 ]
 
-# The columns of a stage of scores: the identity of a row, and its score.
+# The columns of a stage of scores: the row id, and the score.
 HIT = "bb_hit"
 SCORE = "bb_score"
-# The number of a row among those that each search for others.
+# The number of a query row in a search for many rows.
 QUERY_ROW = "bb_place"
 
 
@@ -60,9 +60,9 @@ class Call:
     kinds
         The data types of those values.
     errors
-        The column of the stage that tells why results are missing, where something reads it.
+        The column of the stage that holds cell errors, if something reads it.
     on_error
-        What becomes of a row for which it fails; None leaves it to the function.
+        The error policy for a row for which it fails; None uses the function's own.
     """
 
     output: str
@@ -79,25 +79,24 @@ class Call:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one call of a stage is going to take, counted before anything is called.
+    """The forecast of one call of a stage, counted before anything is called.
 
     Attributes
     ----------
     rows
         Rows that need an answer.
     distinct, hits
-        Distinct call keys, and those of them that the call ledger answers.
+        Distinct call keys, and those of them that are in the call ledger.
     calls
         Calls that remain.
     exact
-        Whether these are the numbers, or the most that there can be: which rows an earlier call
-        lets pass is not known.
+        Whether these numbers are exact or the maximum: which rows pass an earlier call is unknown.
     tokens_in, tokens_out
-        Tokens of all requests; of all answers the fewest, the expected and the most.
+        Tokens of all requests; for all answers the minimum, the expected number and the maximum.
     usd
-        What that costs; None where it is no model's, or its price is not known.
+        The cost; None if it is not a model call, or its price is unknown.
     counted
-        Whether the tokens of each request were counted, or of some of them.
+        Whether the tokens of each request were counted, or only of a sample.
     """
 
     rows: int
@@ -127,14 +126,14 @@ class Forecast:
 
 @dataclass(frozen=True)
 class EarlyStop:
-    """When a stage has been computed for enough rows.
+    """The condition for a stage to stop early.
 
     Attributes
     ----------
     qualifying
-        Plain Ibis over the stage: the rows of it that qualify.
+        Plain Ibis over the stage: its rows that qualify.
     count
-        How many of them are needed.
+        The number of rows that are needed.
     """
 
     qualifying: ops.Relation
@@ -161,16 +160,16 @@ class CallStage:
     passthrough
         The columns of the source that later stages read.
     schema
-        The columns of the result: those passed through and the outputs of the calls, with the
-        types that they have for users.
+        The columns of the result: those passed through and the outputs of the calls, with their
+        user-visible types.
     logical
-        The source before it was lowered, by the names that users know; for printing.
+        The source before it was lowered, with user-visible names; for printing.
     forecasts
-        What each of the calls is going to take, where that was counted.
+        The forecast of each call, if it was counted.
     early_stop
-        When no further row is needed; None where all are.
+        When no further row is needed; None if all rows are needed.
     searched_indexes
-        The indexes whose vectors are compared with the one value that the stage gives.
+        The indexes whose vectors are compared with the single value of the stage.
     """
 
     name: str
@@ -213,15 +212,15 @@ class CandidateStage:
     vector
         The name of the earlier stage that holds the query vector, in its only column.
     count
-        How many of the nearest are needed.
+        The number of nearest rows that are needed.
     rows
-        Plain Ibis: the identities of the rows that qualify; None for all live rows.
+        Plain Ibis: the row ids of the qualifying rows; None for all live rows.
     logical
         The same before it was lowered; for printing.
     stable
-        Whether nothing but a commit changes which rows qualify.
+        Whether only a commit can change the qualifying rows.
     strategy
-        How they are found and why, where it is known; for printing.
+        The access path and its reason, if known; for printing.
     """
 
     name: str
@@ -240,7 +239,7 @@ class CandidateStage:
 
 @dataclass(frozen=True)
 class NearestStage:
-    """Finds for each of many vectors the rows that may be among the nearest.
+    """Finds the rows that may be among the nearest for each of many vectors.
 
     Attributes
     ----------
@@ -248,7 +247,7 @@ class NearestStage:
         The name of the earlier stage that holds the vectors, in its column `vector`; the number
         of each is in the column `bb_place`.
     count, rows, logical, stable, strategy
-        As those of a `CandidateStage`.
+        As for a `CandidateStage`.
     """
 
     name: str
@@ -274,7 +273,7 @@ class KeywordStage:
     Attributes
     ----------
     commit
-        The commit at which the table is seen; None for the latest.
+        The commit at which the table is read; None for the latest.
     """
 
     name: str

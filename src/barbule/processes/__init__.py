@@ -1,1 +1,1 @@
-"""Other processes of this machine, in which calls are made. Must not hold code."""
+"""Worker processes on this machine, which run calls. Must not hold code."""

@@ -1,8 +1,8 @@
-"""Processes that call functions, each one at a time, beside the others.
+"""Worker processes that run functions in parallel, one call each at a time.
 
-Owns the processes of a session. They are started when they are needed, by the name of a program
-and not by copying this process, so nothing of it runs twice; they are used again, and end with
-the session. One that dies fails its own call alone. A forked child starts its own.
+Owns the processes of a session. They are started on demand, by program name and not as a copy of
+this process, so none of its code runs twice; they are reused, and end with the session. If one
+dies, only its own call fails. A forked child starts its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Processes"]
 
-_EXIT_SECONDS = 5.0  # in which a process may end by itself
+_EXIT_SECONDS = 5.0  # within which a process may end by itself
 
 
 _ABANDONED_STREAMS: list[IO[bytes]] = []
@@ -58,15 +58,15 @@ class Processes:
         home
             The module that defines the function, and its qualified name there.
         timeout
-            Seconds after which the process is ended. They begin when the function is called: the
-            start of a process and the import of the function are not counted.
+            Seconds after which the process is killed. They start when the function is called: the
+            start of a process and the import of the function do not count.
 
         Raises
         ------
         TimeoutError
-            When it took longer.
+            If it took longer.
         FunctionError
-            When the process ended.
+            If the process ended.
         """
         return self.limited_call(home, timeout, None, args, kwargs)
 
@@ -78,16 +78,16 @@ class Processes:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call a function as `call` does, with bounds on what it takes of the machine.
+        """Call a function as `call` does, with limits on its resources.
 
         Raises
         ------
         TimeoutError
-            When it took longer, or more time of a processor.
+            If it took longer, or used more CPU time.
         MemoryError
-            When it took more memory and could say so.
+            If it used more memory and could report it.
         FunctionError
-            When the process ended, as it does where C code gets no memory.
+            If the process ended, which happens if C code gets no memory.
         """
         process = self._take_process()
         try:
@@ -96,7 +96,7 @@ class Processes:
                 raise MemoryError(value[1])  # noqa: TRY301 - its memory may not be free again
         except BaseException as error:
             self._end_process(process)
-            if not isinstance(error, Exception):  # Ctrl-C: the other calls end too
+            if not isinstance(error, Exception):  # Ctrl-C: the other calls end as well
                 self.close()
             raise
         with self._lock:
@@ -104,7 +104,7 @@ class Processes:
         if outcome == "returned":
             return value
         name, message, trace = value
-        # Its class may not be importable here, or not be constructible from its message.
+        # Its class may not be importable here, or not constructible from its message.
         raised: Exception = type(name, (Exception,), {"__module__": "builtins"})(message)
         raised.add_note(f"In another process:\n{trace}")
         raise raised
@@ -201,7 +201,7 @@ class _Process:
 
     @contextlib.contextmanager
     def _limited(self, timeout: float | None, overran: threading.Event) -> Iterator[None]:
-        """End the process when the block takes longer."""
+        """Kill the process if the block takes longer."""
         if timeout is None:
             yield
             return
@@ -227,8 +227,8 @@ class _Process:
             self._process.wait(_EXIT_SECONDS)
 
     def abandon(self) -> None:
-        """Close the streams that a forked child has of its parent's process."""
-        self._process.returncode = 0  # not to be waited for
+        """Close the streams of its parent's process in a forked child."""
+        self._process.returncode = 0  # not waited for
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 null = os.open(os.devnull, os.O_RDWR)

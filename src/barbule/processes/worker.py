@@ -1,8 +1,8 @@
-"""The program of a worker process: it imports functions by name, and calls them.
+"""The program of a worker process: it imports functions by name and calls them.
 
 Owns the messages between `pool` and its workers, and the resource limits of a call. A message is a
-pickle behind its length: the name of a function and its arguments to the worker, a result or an
-error from it. A worker ends when its input does, so with the process that started it.
+pickle after its length: the name of a function and its arguments to the worker, a result or an
+error from it. A worker ends when its input ends, and so with the process that started it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["IMPORTED", "Home", "Limits", "Task", "read_message", "write_message"
 
 
 class Limits(NamedTuple):
-    """The resources that a call may use, beyond what its process has used before.
+    """The resources that a call may use, in addition to those that its process already uses.
 
     Parameters
     ----------
     memory
-        Bytes; enforced on Linux alone.
+        Bytes; enforced only on Linux.
     seconds
-        Processor time; not enforced on Windows.
+        CPU time; not enforced on Windows.
     """
 
     memory: int
@@ -49,7 +49,7 @@ Task = tuple[Home, tuple[Any, ...], dict[str, Any], Limits | None]
 """A function, its arguments and its limits."""
 
 IMPORTED = ("imported", None)
-"""The message before the first result of a function: it is imported."""
+"""The message before the first result of a function: it has been imported."""
 
 _LENGTH = struct.Struct(">Q")
 
@@ -67,7 +67,7 @@ def read_message(stream: IO[bytes]) -> Any:
     Raises
     ------
     EOFError
-        When the other process has ended.
+        If the other process has ended.
     """
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
@@ -80,7 +80,7 @@ def read_message(stream: IO[bytes]) -> Any:
 
 
 def _import_body(module: str, name: str) -> Callable[..., object]:
-    """Import what a module defines under a qualified name, and return what is called of it."""
+    """Import an object of a module by its qualified name, and return its callable."""
     definition: Any = importlib.import_module(module)
     for part in name.split("."):
         definition = getattr(definition, part)
@@ -91,13 +91,13 @@ def _import_body(module: str, name: str) -> Callable[..., object]:
 
 @contextlib.contextmanager
 def _limited(limits: Limits | None) -> Iterator[None]:
-    """Have the system enforce limits of this process within the block."""
+    """Let the system enforce limits on this process within the block."""
     if limits is None or sys.platform == "win32":
         yield
         return
     import resource
 
-    bounds = {resource.RLIMIT_CORE: 0}  # no memory dump
+    bounds = {resource.RLIMIT_CORE: 0}  # no core dump
     usage = resource.getrusage(resource.RUSAGE_SELF)
     bounds[resource.RLIMIT_CPU] = math.ceil(usage.ru_utime + usage.ru_stime) + limits.seconds
     memory_usage = Path("/proc/self/statm")
@@ -137,8 +137,8 @@ def _error_message(error: Exception) -> tuple[str, object]:
 
 def main() -> None:
     """Serve until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that calls handles it
-    # The output of functions is redirected: it is no message.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the calling process handles it
+    # The output of functions is redirected, because it is not a message.
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     bodies: dict[Home, Callable[..., object]] = {}

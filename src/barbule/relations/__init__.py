@@ -1,8 +1,8 @@
-"""Ibis tables that keep barbule's verbs through every Ibis verb.
+"""Ibis tables that keep barbule's methods through every Ibis method.
 
-Owns the classes that results of `filter`, `join`, `group_by` … become, the methods that columns
-of managed tables have in addition to those of their type, and the errors of queries that cannot be
-built. How a query runs is the business of the engine behind its leaves.
+Owns the classes of the results of `filter`, `join`, `group_by` …, the methods that columns of
+managed tables have in addition to those of their type, and the errors of invalid queries. The
+engine behind the leaves of a query runs it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Values that are bound to a query: numbers in types that hold their results, arrays as constants.
+"""Values bound to a query: numbers in types that hold their results, arrays as constants.
 
-Owns what is done to a value when a verb takes it.
+Owns the conversion of a value when a method takes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def promoted_value(value: ir.Value) -> ir.Value:
-    """Promote the numbers of a value; a column that is made of it keeps its name."""
+    """Promote the numbers of a value; a column that is built from it keeps its name."""
     op = value.op()
     new_op = as_duration(promoted(op))
     if new_op is op:
@@ -33,7 +33,7 @@ def promoted_value(value: ir.Value) -> ir.Value:
 
 
 def array_constant(value: T) -> T | ir.Value:
-    """Make a constant of an array of NumPy that Ibis cannot read: a matrix, or booleans."""
+    """Return a constant for a NumPy array that Ibis cannot read: a matrix, or booleans."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray):
         return value

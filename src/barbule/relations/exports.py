@@ -1,6 +1,6 @@
-"""The verbs that write the rows of a query as a data set of another library.
+"""Methods that write the rows of a query as a data set of another library.
 
-Owns their names and documentation; the engine has the writers.
+Owns their signatures and documentation; the engine has the writers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def engine_of(query: ir.Table) -> QueryEngine:
     Raises
     ------
     ExpressionError
-        When it reads no table of barbule.
+        If it reads no barbule table.
     """
     engine: QueryEngine = query._find_backend(use_default=True)
     if not hasattr(engine, "collect"):
@@ -43,32 +43,32 @@ def engine_of(query: ir.Table) -> QueryEngine:
 
 @check_methods
 class Exports:
-    """Verbs of queries that write data sets, media included."""
+    """Methods of queries that write data sets, including media files."""
 
     __slots__ = ()
 
     def to_folder(
         self, path: str | os.PathLike[str], *, column: str | None = None, name: str | None = None
     ) -> int:
-        """Write the media of a column as files into a new folder.
+        """Write the media files of a column into a new folder.
 
-        The other columns go into its `metadata.jsonl`, a line for each row with the `file_name`,
-        as Hugging Face's ImageFolder has it.
+        The other columns go into `metadata.jsonl` in the folder, with one line per row and the key
+        `file_name`, as for Hugging Face's ImageFolder.
 
         Parameters
         ----------
         path
             The folder; it must be new or empty.
         column
-            The column with the media, where there is more than one.
+            The media column, if there is more than one.
         name
-            A column with the names of the files, folders included. By default files keep their
-            names, and those from the media store have the number of their row.
+            A column with the names of the files, including folders. By default files keep their
+            names, and files from the media store get the number of their row.
 
         Returns
         -------
         int
-            How many files were written.
+            The number of files that were written.
 
         Examples
         --------
@@ -91,23 +91,23 @@ class Exports:
     ) -> list[str]:
         """Write rows as samples of WebDataset tar files.
 
-        A column `image` becomes the member `<key>.image.jpg` of its sample; texts, whole numbers
-        and all else are written as `txt`, `cls` and `json`. Missing values are left out.
+        A column `image` becomes the member `<key>.image.jpg` of its sample; strings, integers and
+        other values are written as `txt`, `cls` and `json`. Missing values are omitted.
 
         Parameters
         ----------
         path
-            The file, or where a number has its place ("shard-%06d.tar") several.
+            The file; or several, if it has a place for a number ("shard-%06d.tar").
         key
-            The column with the keys of the samples; by default "key" where there is one, else
-            rows are numbered.
+            The column with the keys of the samples; by default "key" if it exists, otherwise rows
+            are numbered.
         max_bytes
-            The size from which another file is begun.
+            The size at which a new file is started.
 
         Returns
         -------
         list of str
-            The files.
+            The paths of the files.
 
         Examples
         --------
@@ -124,17 +124,17 @@ class Exports:
     def to_parquet(
         self, path: str | os.PathLike[str], /, *, embed_media: bool = False, **options: Any
     ) -> None:
-        """Write rows into a Parquet file.
+        """Write rows to a Parquet file.
 
         Parameters
         ----------
         path
             The file.
         embed_media
-            Whether media are written into the file, as Hugging Face's `datasets` does, instead
-            of their references.
+            Whether to embed media files in the file, as Hugging Face's `datasets` does, instead of
+            their references.
         options
-            What Ibis' `to_parquet` takes, where no media are embedded.
+            The arguments of Ibis' `to_parquet`, if no media files are embedded.
 
         Examples
         --------
@@ -161,8 +161,9 @@ class Exports:
     ) -> None:
         """Write rows as a sheet of an Excel file.
 
-        What a sheet has no form for is a text that `insert` reads again: nested values and Json
-        as JSON, bytes as base64, and numbers and timestamps that are finer than a sheet counts.
+        Values that Excel cannot represent are written as strings that `insert` reads again: nested
+        values and Json as JSON, bytes as base64, and numbers and timestamps with more precision
+        than Excel stores.
 
         Parameters
         ----------
@@ -171,14 +172,14 @@ class Exports:
         sheet
             The name of the sheet.
         header
-            Whether the first row has the names of the columns, as `insert` expects it.
+            Whether the first row contains the column names, as `insert` expects.
         options
-            `params` and `limit`, as of Ibis' `to_csv`.
+            `params` and `limit`, as for Ibis' `to_csv`.
 
         Raises
         ------
         DataError
-            When a text has more than 32,767 characters, or control characters.
+            If a string has more than 32,767 characters, or control characters.
 
         Examples
         --------
@@ -192,28 +193,28 @@ class Exports:
         ir.Table.to_xlsx(self, path, sheet=sheet, header=header, **options)
 
     def to_huggingface(self) -> datasets.Dataset:
-        """Return the rows as a `datasets.Dataset`, media as its images, sounds and videos.
+        """Return the rows as a `datasets.Dataset`, with its image, audio and video types.
 
-        Files of this machine are referred to by their path, others are held in memory.
+        Local files are referenced by path; other files are held in memory.
 
         Raises
         ------
         UnsupportedError
-            When `datasets` is not installed: `pip install 'barbule[datasets]'`.
+            If `datasets` is not installed: `pip install 'barbule[datasets]'`.
         """
         return engine_of(self).write("huggingface", self)
 
     def to_coco(
         self, path: str | os.PathLike[str], *, column: str | None = None, boxes: str = "boxes"
     ) -> int:
-        """Write images and the boxes on them as a COCO data set into a new folder.
+        """Write images and their boxes as a COCO data set into a new folder.
 
         Parameters
         ----------
         path
-            The folder: `images/` and `annotations.json` are made in it.
+            The folder: `images/` and `annotations.json` are created in it.
         column
-            The column with the images, where there is more than one.
+            The image column, if there is more than one.
         boxes
             The column with the boxes: lists of structs with `label`, `x`, `y`, `width` and
             `height`, in pixels.
@@ -221,7 +222,7 @@ class Exports:
         Returns
         -------
         int
-            How many images were written.
+            The number of images that were written.
         """
         return engine_of(self).write("coco", self, path, column, boxes)
 
@@ -230,19 +231,19 @@ class Exports:
     ) -> torch.utils.data.IterableDataset:
         """Return the rows as a `torch.utils.data.IterableDataset` for a `DataLoader`.
 
-        The query runs now; its rows go to a temporary file, media as references, so that the
-        workers of the loader (forked or not) read their share without the database.
+        The query runs now. Its rows are written to a temporary file, with media as references, so
+        that the workers of the loader (forked or not) read their share without the database.
 
         Parameters
         ----------
         transform
-            Makes the item of a row (a dict; images are PIL images). Without it items are the
-            rows, with images as `uint8` tensors of channels, height and width, vectors and lists
-            of numbers as tensors, and NaN where a float is missing.
+            Returns the item for a row (a dict; images are PIL images). Without it items are the
+            rows, with images as `uint8` tensors of channels, height and width, vectors and lists of
+            numbers as tensors, and NaN for missing floats.
 
         Raises
         ------
         UnsupportedError
-            When torch is not installed.
+            If torch is not installed.
         """
         return engine_of(self).write("pytorch", self, transform)

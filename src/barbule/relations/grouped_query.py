@@ -1,4 +1,4 @@
-"""Grouped queries, whose results keep barbule's verbs."""
+"""Grouped queries, whose results keep barbule's methods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["GroupedQuery"]
 
 
 class GroupedQuery(GroupedTable):
-    """A grouped query whose results keep barbule's verbs."""
+    """A grouped query whose results keep barbule's methods."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in self.table.schema.names:

@@ -1,6 +1,6 @@
-"""The verbs of Ibis, run so that their results and their errors are barbule's.
+"""Wrapped Ibis methods whose results and errors are barbule's.
 
-Owns how a verb of Ibis is wrapped. Which class a result becomes is registered by its module.
+Owns how an Ibis method is wrapped. The module of a result class registers it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["lift", "register_wrapper", "run_verb", "wrap"]
 
 C = TypeVar("C", bound=type)
 
-# Structural methods that Ibis itself relies on; what they return must stay as it is.
+# Structural methods that Ibis itself relies on; their results must stay unchanged.
 _STRUCTURAL = {"op", "get_name", "equals", "bind", "schema", "compile", "visualize"}
 _JOINS = {
     *(f"{how}_join" for how in ("inner", "left", "right", "outer", "semi", "anti")),
@@ -38,18 +38,18 @@ _wrappers: dict[type, Callable[[Any], ir.Expr | GroupedTable]] = {}
 
 
 def register_wrapper(ibis_class: type, wrapper: Callable[[Any], ir.Expr | GroupedTable]) -> None:
-    """Let results of a class of Ibis, though not of classes derived from it, be wrapped."""
+    """Register a wrapper for results of an Ibis class, but not of its subclasses."""
     _wrappers[ibis_class] = wrapper
 
 
 def wrap(result: Any) -> Any:
-    """Bring what an Ibis verb returned into the classes of barbule."""
+    """Convert the result of an Ibis method to barbule's classes."""
     wrapper = _wrappers.get(type(result))
     return checked(result) if wrapper is None else wrapper(result)
 
 
 def run_verb(query: Any, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a verb of Ibis, and explain what it refuses."""
+    """Run an Ibis method, and explain its errors."""
     refuse_methods((*args, *kwargs.values()), query)
     try:
         return wrap(verb(query, *args, **kwargs))
@@ -64,7 +64,7 @@ def run_verb(query: Any, verb: Callable[..., Any], *args: Any, **kwargs: Any) ->
 
 
 def lift(base: type) -> Callable[[C], C]:
-    """Return a class decorator that wraps what each public method of `base` returns."""
+    """Return a class decorator that wraps the results of each public method of `base`."""
 
     def decorate(cls: C) -> C:
         own = {name for klass in cls.__mro__ if klass not in base.__mro__ for name in vars(klass)}
@@ -101,7 +101,7 @@ def _lifted_join(function: Callable[..., Any]) -> Callable[..., Any]:
         on: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Join as Ibis does; the columns that both have may be given as `on` too."""
+        """Join as Ibis does; columns that both tables have may also be passed as `on`."""
         if on is not None and predicates is not None:
             raise ExpressionError(
                 "a join takes either predicates or on=, not both.", hint="Pass one of them."
@@ -114,7 +114,7 @@ def _lifted_join(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _join_key(key: object) -> object:
-    """Return the predicate of a join: a column that is no condition stands for its name."""
+    """Return the predicate of a join: a column that is not a condition stands for its name."""
     if isinstance(key, ir.Column) and not key.type().is_boolean():
         return key.get_name()
     return key

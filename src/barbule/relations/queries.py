@@ -1,4 +1,4 @@
-"""Queries: Ibis tables and joins with barbule's verbs."""
+"""Queries: Ibis tables and joins with barbule's methods."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 else:
 
     class QuerySignatures:
-        """Nothing at run time: what type checkers see of a query."""
+        """Nothing at run time: the type of a query for type checkers."""
 
         __slots__ = ()
 
@@ -55,7 +55,7 @@ _NOT_RUN = "This query has not been executed: .collect() returns its rows, .show
 
 @check_methods
 class QueryVerbs(Formatted):
-    """The verbs that tables and queries have beside those of Ibis."""
+    """The methods of tables and queries in addition to those of Ibis."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ class QueryVerbs(Formatted):
             raise no_name(self, name) from error
 
     def __bool__(self) -> bool:
-        """Refuse: whether there are rows is not known before the query runs."""
+        """Refuse: whether there are rows is unknown before the query runs."""
         raise both_classes(ExpressionError, ValueError)(
             "a query has no truth value.",
             table=table_name(self),
@@ -80,7 +80,7 @@ class QueryVerbs(Formatted):
         )
 
     def __len__(self) -> NoReturn:
-        """Refuse: how many rows there are is not known before the query runs."""
+        """Refuse: the number of rows is unknown before the query runs."""
         raise both_classes(ExpressionError, IbisExpressionError)(
             "a query has no length before it is executed.",
             table=table_name(self),
@@ -88,7 +88,7 @@ class QueryVerbs(Formatted):
         )
 
     def __iter__(self) -> NoReturn:
-        """Refuse: rows are there when the query has run."""
+        """Refuse: there are no rows before the query runs."""
         raise ExpressionError(
             "a query has no rows before it is executed.",
             table=table_name(self),
@@ -115,10 +115,10 @@ class QueryVerbs(Formatted):
         limit: int | str | None = None,
         **options: Any,
     ) -> pd.DataFrame:
-        """Compute the rows and return them as a pandas data frame.
+        """Execute the query and return a pandas data frame.
 
-        Whole numbers of which some are missing are pandas' `Int64`; `execute()` makes floats of
-        them, as Ibis does.
+        Integers with missing values become pandas' `Int64`; `execute()` converts them to floats, as
+        Ibis does.
         """
         to_pandas = self._find_backend(use_default=True).to_pandas
         return run_verb(self, lambda query: to_pandas(query, params=params, limit=limit, **options))
@@ -129,19 +129,19 @@ class QueryVerbs(Formatted):
         Parameters
         ----------
         predicates
-            Conditions over the columns; a callable gets the query.
+            Conditions over the columns; a callable receives the query.
         """
         for predicate in predicates:
             refuse_masks(predicate, self)
         return run_verb(self, _ibis_class(self).filter, *predicates)
 
     def where(self, *predicates: Predicate) -> Query:
-        """Keep the rows for which all predicates hold; another name of `filter`.
+        """Keep the rows for which all predicates hold; an alias of `filter`.
 
         Raises
         ------
         ExpressionError
-            When a predicate is a plain True or False: something was compared that is no column.
+            If a predicate is a plain True or False: the compared value is not a column.
         """
         for predicate in predicates:
             refuse_plain(predicate, self)
@@ -158,17 +158,18 @@ class QueryVerbs(Formatted):
     ) -> Query:
         """Compute aggregates over all rows, or over each group.
 
-        `t.count()` counts the rows of the query, also where that is made of `t` by filters and the
-        like, as `t.n.sum()` sums those of the query. All rows of `t` are `t.count().as_scalar()`.
+        `t.count()` counts the rows of the query, also if the query is derived from `t` by filters
+        and similar methods, as `t.n.sum()` sums those of the query. Use `t.count().as_scalar()` for
+        all rows of `t`.
 
         Parameters
         ----------
         metrics
-            Aggregates; `named` ones have another name.
+            Aggregates; those in `named` get new names.
         by
-            What rows of one group have in common: columns, or expressions.
+            The grouping keys: columns, or expressions.
         having
-            Conditions that groups have to fulfil.
+            Conditions on groups.
         named
             Aggregates by the names of their columns.
 
@@ -193,7 +194,7 @@ class QueryVerbs(Formatted):
         by
             Column names or expressions; `ibis.desc(...)` marks a single key as descending.
         asc
-            False sorts all keys from large to small, missing values last.
+            False sorts all keys in descending order, missing values last.
         """
         keys = by if asc else tuple(descending(key) for keys in by for key in flat_keys(keys))
         return wrap(json_by_kind(run_verb(self, _ibis_class(self).order_by, *keys)))
@@ -204,14 +205,14 @@ class QueryVerbs(Formatted):
         Parameters
         ----------
         n
-            How many; None for all.
+            The number of rows; None for all.
         offset
-            How many rows to pass over before.
+            The number of rows to skip first.
 
         Raises
         ------
         ExpressionError
-            When it is no whole number that is zero or more.
+            If it is not an integer of zero or more.
         """
         count = check_count(n, "limit()", self, unlimited=True)
         first_row = check_count(offset, "offset=", self)
@@ -223,7 +224,7 @@ class QueryVerbs(Formatted):
         Raises
         ------
         ExpressionError
-            When it is no whole number that is zero or more.
+            If it is not an integer of zero or more.
         """
         return run_verb(self, _ibis_class(self).head, check_count(n, "head()", self))
 
@@ -233,34 +234,34 @@ class QueryVerbs(Formatted):
         Parameters
         ----------
         fraction
-            Between 0 and 1.
+            A fraction between 0 and 1.
         method
-            "row" chooses row by row; "block" stretches of rows, which is faster.
+            "row" samples single rows; "block" samples blocks of rows, which is faster.
         seed
-            With the same one the same rows are chosen.
+            The same seed selects the same rows.
 
         Raises
         ------
         ExpressionError
-            When it is none.
+            If an argument is invalid.
         """
         check_sample(fraction, method, seed, self)
         return run_verb(self, _ibis_class(self).sample, fraction, method=method, seed=seed)
 
     def sql(self, query: str, /, *, dialect: str | None = None) -> Query:
-        """Run SQL over the table, which it names as `get_name()` or `alias(...)` does.
+        """Run SQL over the table, referred to by `get_name()` or `alias(...)`.
 
         Parameters
         ----------
         query
             A SELECT statement.
         dialect
-            The dialect it is written in; that of the backend by default.
+            The dialect of the statement; by default that of the backend.
 
         Raises
         ------
         ExpressionError
-            When it is anything but one SELECT: tables are changed by their verbs.
+            If it is anything but one SELECT; use the methods of tables to change data.
         """
         op = self.op()
         check_select(query, dialect or self._find_backend().dialect)
@@ -268,7 +269,7 @@ class QueryVerbs(Formatted):
         return run_verb(named, ir.Table.sql, query, dialect=dialect)
 
     def cache(self) -> CachedQuery:
-        """Compute the rows now, once, and return a query over them; they are kept in memory.
+        """Execute the rows once, now, and return a query over them; they are kept in memory.
 
         Examples
         --------
@@ -302,17 +303,17 @@ class QueryVerbs(Formatted):
         return engine_of(self).collect(self, params)
 
     def show(self, n: int = 10) -> None:
-        """Print the first `n` rows as a table that fits the terminal, with why cells are empty.
+        """Print the first `n` rows as a table that fits the terminal, including cell errors.
 
         Parameters
         ----------
         n
-            How many rows; functions in the query are called for them.
+            The number of rows; functions in the query are called for them.
         """
         engine_of(self).show(self, check_count(n, "show()", self))
 
     def __repr__(self) -> str:
-        # Ibis' interactive mode runs what it shows; no model that costs money is called for that.
+        # Ibis' interactive mode runs what it shows; this must not call models that cost money.
         if ibis.options.interactive and not self.op().find(nodes.CALLING_NODES):
             return super().__repr__()
         try:
@@ -329,11 +330,11 @@ class QueryVerbs(Formatted):
         return bundle
 
     def _repr_html_(self) -> str:
-        """Draw the first rows, for what asks for HTML alone."""
+        """Render the first rows, for callers that request only HTML."""
         return engine_of(self).html(self)
 
     def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Query:
-        """Compute statistics of each column, as `ibis.Table.describe`; of media and nested too.
+        """Compute statistics of each column, as `ibis.Table.describe`; also of media and nested.
 
         Parameters
         ----------
@@ -351,29 +352,29 @@ class QueryVerbs(Formatted):
         return wrap(summary(self, quantile))
 
     def explain(self) -> QueryPlan:
-        """Say how the query would run, stage by stage; no function or model is called."""
+        """Return how the query would run, stage by stage; no function or model is called."""
         return engine_of(self).explain(self)
 
 
 def _ibis_class(query: ir.Table) -> type[ir.Table]:
-    """Return Ibis' own class, which has the verbs as they are."""
+    """Return Ibis' own class, with the original methods."""
     return ir.Join if isinstance(query, ir.Join) else ir.Table
 
 
 @lift(ir.Table)
 class Query(QuerySignatures, QueryVerbs, Exports, ir.Table):
-    """A query over managed tables: an Ibis table with barbule's verbs."""
+    """A query over managed tables: an Ibis table with barbule's methods."""
 
     __slots__ = ()
 
 
 class CachedQuery(Query):
-    """A query over rows that are kept in memory for as long as it is."""
+    """A query over rows that are kept in memory as long as the query exists."""
 
     __slots__ = ()
 
     def release(self) -> None:
-        """Do nothing: the rows go when nothing refers to them any more."""
+        """Do nothing: the rows are freed when nothing refers to them any more."""
 
     def __enter__(self) -> Self:
         return self
@@ -384,7 +385,7 @@ class CachedQuery(Query):
 
 @lift(ir.Join)
 class JoinQuery(QuerySignatures, QueryVerbs, Exports, ir.Join):
-    """A join that is still being put together, with barbule's verbs."""
+    """A join under construction, with barbule's methods."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""The backends that the tables of an expression belong to.
+"""The backends of the tables of an expression.
 
-Owns what queries may call on an engine, and on what it returns, as Protocols: the engine itself
-stands above.
+Owns the interface that queries use of an engine and of its results, as Protocols: the engine itself
+is a higher layer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LEAVES = (ops.UnboundTable, ops.DatabaseTable, ops.SQLQueryResult)
 
 
 class QueryRows(Protocol):
-    """The rows of a query that has run, see `ResultSet`."""
+    """The rows of an executed query, see `ResultSet`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -50,10 +50,10 @@ class QueryRows(Protocol):
         """Return the rows as an Arrow table; media are references."""
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a pandas data frame; media are references, Json is text."""
+        """Return the rows as a pandas data frame; media are references, Json is a string."""
 
     def to_polars(self) -> pl.DataFrame:
-        """Return the rows as a polars data frame; media are references, Json is text."""
+        """Return the rows as a polars data frame; media are references, Json is a string."""
 
 
 class QueryPlan(Protocol):
@@ -61,7 +61,7 @@ class QueryPlan(Protocol):
 
     @property
     def calls(self) -> int:
-        """How many calls there are going to be; the most, where it depends on answers."""
+        """The number of calls to be made; the maximum, if it depends on answers."""
 
     @property
     def usd(self) -> tuple[float, float, float]:
@@ -69,37 +69,37 @@ class QueryPlan(Protocol):
 
 
 class QueryEngine(Protocol):
-    """What runs queries over managed tables."""
+    """The engine that runs queries over managed tables."""
 
     backend: Any
 
     def collect(self, expr: ir.Expr, params: Mapping[Any, Any] | None = None) -> QueryRows:
-        """Compute an expression and return its rows."""
+        """Execute an expression and return its rows."""
 
     def explain(self, expr: ir.Expr) -> QueryPlan:
         """Return the plan of an expression."""
 
     def hold(self, expr: ir.Table) -> ops.Relation:
-        """Compute an expression and keep its rows in memory; return the leaf that shows them."""
+        """Execute an expression and keep its rows in memory; return the leaf that reads them."""
 
     def show(self, expr: ir.Table, n: int) -> None:
         """Print the first rows of an expression."""
 
     def html(self, expr: ir.Table) -> str:
-        """Draw the first rows of an expression."""
+        """Render the first rows of an expression."""
 
     def diff_text(self, diff: Any) -> str:
-        """Write the difference of two versions."""
+        """Format the difference of two versions."""
 
     def diff_html(self, diff: Any) -> str:
-        """Draw the difference of two versions."""
+        """Render the difference of two versions."""
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
         """Write the rows of an expression as a data set."""
 
 
 def find_engine(node: ops.Node) -> QueryEngine | None:
-    """Return the engine behind the managed tables of a tree; None where there is none, or two."""
+    """Return the engine behind the managed tables of a tree; None if there is none, or two."""
     engines = {
         id(leaf.source): leaf.source for leaf in find_nodes(node, (ManagedTable, SystemTable))
     }
@@ -109,7 +109,7 @@ def find_engine(node: ops.Node) -> QueryEngine | None:
 def sources(node: ops.Node) -> tuple[list[Any], bool]:
     """Return the backends of the leaves of a tree, and whether there are unbound leaves.
 
-    Tables that the user made through the Ibis backend of an engine belong to the engine.
+    Tables that the user created through the Ibis backend of an engine belong to the engine.
     """
     leaves = find_nodes(node, _LEAVES)
     backends = [leaf.source for leaf in leaves if not isinstance(leaf, ops.UnboundTable)]

@@ -1,7 +1,7 @@
-"""Counts of rows of a table in an aggregation of a query over it: `t.filter(...).agg(n=t.count())`.
+"""Counts of table rows in an aggregation of a query over it: `t.filter(...).agg(n=t.count())`.
 
-Owns whose rows are counted there. Ibis reads `t.x` as the column of the query, where it is one, and
-leaves `t.count()` as it is, which an aggregation then refuses.
+Owns which rows are counted there. Ibis resolves `t.x` to the column of the query, if it has it, but
+leaves `t.count()` unchanged, which an aggregation then refuses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["counted_elsewhere", "counting_rows", "recounted"]
 T = TypeVar("T")
 
 _COUNTS = (ops.CountStar, ops.CountDistinctStar)
-# What keeps to the rows of its parent: one count is meant, that of the rows which are left.
+# Relations that keep rows of their parent: the count of the remaining rows is meant.
 _ROW_SUBSETS = (
     ops.Filter, ops.Project, ops.Sort, ops.Limit, ops.Sample, ops.Distinct, ops.DropColumns,
     ops.DropNull, ops.FillNull, ops.SelfReference,
@@ -28,16 +28,17 @@ _ROW_SUBSETS = (
 
 
 def counting_rows(query: ir.Table, argument: T) -> T:
-    """Let values count the rows of a query where they count those of a table that it filters.
+    """Let values count the rows of a query if they count those of a table that it filters.
 
-    A value that reads the query too is left: `f.count() / t.count()` may mean a share of all rows.
+    A value that also reads the query is left unchanged: `f.count() / t.count()` may mean a share of
+    all rows.
 
     Parameters
     ----------
     query
         The query that is aggregated.
     argument
-        Of its verb: a value, or a list or dict of values; all else is left.
+        The arguments of its method: a value, or a list or dict of values; all else is unchanged.
     """
     sources = _row_sources(query.op())
     if not sources:
@@ -48,7 +49,7 @@ def counting_rows(query: ir.Table, argument: T) -> T:
 def recounted(
     query: ir.Table, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Return the arguments of a verb with counts of the query's rows; None if that is no change."""
+    """Return the arguments of a method with counts of the query's rows; None if nothing changes."""
     *new_args, new_kwargs = counting_rows(query, [*args, kwargs])
     same = all(
         new is old for new, old in zip([*new_args, new_kwargs], [*args, kwargs], strict=True)
@@ -57,7 +58,7 @@ def recounted(
 
 
 def counted_elsewhere(query: ir.Table, argument: object) -> bool:
-    """Whether an argument of a verb counts the rows of something else than the query."""
+    """Whether an argument of a method counts the rows of another relation than the query."""
     counts: list[ops.Value] = []
 
     def collect(value: ir.Value) -> ir.Value:
@@ -71,7 +72,7 @@ def counted_elsewhere(query: ir.Table, argument: object) -> bool:
 def _map_values(
     argument: Any, change: Callable[[ir.Value], ir.Value], query: ir.Table | None = None
 ) -> Any:
-    """Change the values among arguments; deferred ones too, where the query is given."""
+    """Change the values among arguments; deferred ones too, if the query is given."""
     if query is not None and isinstance(argument, Deferred):
         argument = argument.resolve(query)
     if isinstance(argument, ir.Value):

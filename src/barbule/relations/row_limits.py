@@ -1,6 +1,6 @@
-"""Numbers of rows, fractions and slices that verbs of queries take, checked.
+"""Validation of row numbers, fractions and slices that methods of queries take.
 
-Owns the checks alone. Ibis makes a whole number of any argument, of "3", 1.5 and True too.
+Owns only the validation. Ibis converts any argument to an integer, including "3", 1.5 and True.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ def check_count(
 def check_count(
     value: object, parameter: str, query: ir.Table, *, unlimited: bool = False
 ) -> int | ir.Value | Deferred | None:
-    """Return a number of rows, as int; an expression as it is.
+    """Return a number of rows as an int; an expression unchanged.
 
     Parameters
     ----------
     parameter
-        The verb or keyword that takes it, for errors: "limit()" or "offset=".
+        The method or parameter that takes it, for errors: "limit()" or "offset=".
     unlimited
-        Whether None stands for all rows.
+        Whether None means all rows.
 
     Raises
     ------
     ExpressionError
-        When it is no whole number that is zero or more.
+        If it is not an integer of zero or more.
     """
     if isinstance(value, ir.Scalar) and isinstance(value.op(), ops.Literal):
         value = value.op().value
@@ -79,7 +79,7 @@ def check_sample(fraction: object, method: object, seed: object, query: ir.Table
     Raises
     ------
     ExpressionError
-        When the fraction is not between 0 and 1, or the method or the seed is none.
+        If the fraction is not between 0 and 1, or the method or the seed is invalid.
     """
     if not _is_fraction(fraction):
         raise ExpressionError(
@@ -106,7 +106,7 @@ def check_sample(fraction: object, method: object, seed: object, query: ir.Table
 
 
 def check_index(key: object, query: ir.Table) -> None:
-    """Refuse a key in brackets of which a query has no value before it runs.
+    """Refuse a key in brackets for which a query has no value before it runs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sort keys: in which order rows come, by columns of any type."""
+"""Sort keys: the order of rows, by columns of any type."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def flat_keys(key: T | list[T] | tuple[T, ...]) -> tuple[T, ...]:
 
 
 def descending(key: str | ir.Value) -> ir.Value:
-    """Sort by a key from large to small, missing values last."""
+    """Sort by a key in descending order, missing values last."""
     return ibis.desc(key, nulls_first=False)
 
 
 def json_by_kind(query: ir.Table) -> ir.Table:
-    """Sort Json by its values: numbers first, then texts, then all else."""
+    """Sort Json by its values: numbers first, then strings, then all else."""
     sort = query.op()
     if not isinstance(sort, ops.Sort) or not any(key.dtype.is_json() for key in sort.keys):
         return query

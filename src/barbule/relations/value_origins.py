@@ -1,6 +1,6 @@
-"""The origin of a value: where relations that hand it on unchanged have it from.
+"""The origin of a value, traced through relations that pass it on unchanged.
 
-Owns that walk alone; the planner has all others.
+Owns only that walk; the planner has all others.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from barbule.nodes import ManagedTable
 
 __all__ = ["PASSING", "origin", "trace"]
 
-# Relations that hand on all columns of their parent, row by row.
+# Relations that pass on all columns of their parent, row by row.
 PASSING = (ops.Filter, ops.Sort, ops.Limit, ops.Sample)
 
 
 def trace(value: ops.Value) -> ops.Value:
-    """Follow a field through relations that hand it on, to where it is computed."""
+    """Follow a field through relations that pass it on, to where it is computed."""
     while isinstance(value, ops.Field):
         relation = value.rel
         if isinstance(relation, PASSING):
@@ -31,7 +31,7 @@ def trace(value: ops.Value) -> ops.Value:
 
 
 def origin(value: ops.Value) -> tuple[ManagedTable, str] | None:
-    """Return the managed table and column that a value comes from unchanged, else None."""
+    """Return the managed table and column that a value comes from unchanged, otherwise None."""
     source = trace(value)
     if isinstance(source, ops.Field) and isinstance(source.rel, ManagedTable):
         return source.rel, source.name

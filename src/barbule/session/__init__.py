@@ -1,4 +1,4 @@
-"""Sessions: an open database with its media, vectors and models; and the default session."""
+"""Sessions: an open database with its media files, vectors and models; and the default session."""
 
 from __future__ import annotations
 

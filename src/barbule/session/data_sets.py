@@ -1,6 +1,6 @@
 """The `read_...` verbs of a session: data sets as rows.
 
-Holds their documentation; each calls the module of its format.
+Holds their documentation; each verb calls the module of its format.
 """
 
 from __future__ import annotations
@@ -35,28 +35,27 @@ class DataSetReaders:
     ) -> Rows:
         """Read the files of a folder as rows, for `create_table` and `insert`.
 
-        Their content is not read; the media column refers to it. Beside it there are `path`,
-        `name`, `size` in bytes, `modified` and `media_type`; and, of a folder, what
-        `metadata.jsonl` says of its files, as `to_folder` writes it and Hugging Face's
-        ImageFolder has it.
+        The content of the files is not read; the media column refers to them. The other columns are
+        `path`, `name`, `size` in bytes, `modified` and `media_type`; and, for a folder, the columns
+        of `metadata.jsonl`, as `to_folder` and Hugging Face's ImageFolder write it.
 
         Parameters
         ----------
         pattern
-            A folder (with those below; hidden files are left out), or a pattern:
+            A folder (including subfolders; hidden files are skipped), or a pattern:
             "photos/**/*.jpg", "s3://bucket/photos/*.png".
         kind
-            `bb.Image`, `bb.Audio`, `bb.Video` or `bb.Document`; by default what all files are
-            by their names.
+            `bb.Image`, `bb.Audio`, `bb.Video` or `bb.Document`; by default inferred from the file
+            names.
         column
             The name of the media column: "image", "audio", "video" or "document" by default.
         root
-            The folder within which links may lead; by default the folder that is read.
+            The folder within which links may point; by default the folder that is read.
 
         Raises
         ------
         DataError
-            When there is no such file, files are of several types, or `metadata.jsonl` is wrong.
+            If there is no such file, files are of several types, or `metadata.jsonl` is invalid.
 
         Examples
         --------
@@ -72,10 +71,10 @@ class DataSetReaders:
         return read_folder(pattern, kind, column, root, library=self._engine.library)
 
     def read_webdataset(self, path: str | os.PathLike[str]) -> Rows:
-        """Read the samples of WebDataset tar files as rows, one after the other.
+        """Read the samples of WebDataset tar files as rows, in order.
 
-        Each kind of member is a column: `0001.jpg` is `jpg`, `0001.image.jpg` is `image`; the
-        key of the sample is `key`. Columns are found in the first samples.
+        Each member suffix is a column: `0001.jpg` is `jpg`, `0001.image.jpg` is `image`; the key of
+        the sample is `key`. Columns are inferred from the first samples.
 
         Parameters
         ----------
@@ -85,7 +84,7 @@ class DataSetReaders:
         Raises
         ------
         DataError
-            When a file is missing, cut off or no tar file.
+            If a file is missing, truncated or not a tar file.
         """
         from barbule.io.formats.webdataset import read_webdataset
 
@@ -94,32 +93,33 @@ class DataSetReaders:
     def read_parquet(
         self, path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
     ) -> Rows:
-        """Read Parquet files in which media are embedded, as Hugging Face's `datasets` does.
+        """Read Parquet files with embedded media files, as written by Hugging Face's `datasets`.
 
-        Columns that hold structs of `bytes` and `path` are media; all others are as they are.
+        Columns that hold structs of `bytes` and `path` become media columns; all others are
+        unchanged.
 
         Parameters
         ----------
         path
             A file, a pattern or a URL.
         root
-            The folder whose files a `path` without `bytes` may name; by default that of the
-            file, to which relative paths belong.
+            The folder whose files a `path` without `bytes` may name; by default the folder of the
+            file, to which relative paths refer.
 
         Raises
         ------
         DataError
-            When a file is missing, damaged or no Parquet file; or names files elsewhere.
+            If a file is missing, damaged or not a Parquet file; or names files elsewhere.
         """
         from barbule.io.formats.parquet import read_parquet
 
         return read_parquet(path, self._engine.library, root)
 
     def read_huggingface(self, dataset: object) -> Rows:
-        """Read a data set of Hugging Face's `datasets` as rows; tables take it as it is, too.
+        """Read a Hugging Face data set as rows; tables also accept it directly.
 
-        Images, sounds and videos are media columns, classes are their names; a `DatasetDict` has
-        the column `split`.
+        Images, audio and videos are media columns, class labels are converted to names; a
+        `DatasetDict` has the column `split`.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class DataSetReaders:
     ) -> Rows:
         """Read a COCO data set as rows, one for each image.
 
-        Columns are `image`, `id`, `file_name`, `width`, `height` and `boxes`: a list of structs
+        The columns are `image`, `id`, `file_name`, `width`, `height` and `boxes`: a list of structs
         with `label`, `x`, `y`, `width`, `height`, `area`, `iscrowd` and `segmentation` (JSON).
 
         Parameters
@@ -147,9 +147,9 @@ class DataSetReaders:
         annotations
             The JSON file.
         images
-            The folder of the images; that of the file by default.
+            The folder of the images; by default the folder of the file.
         root
-            The folder within which links may lead; by default that of the images.
+            The folder within which links may point; by default the folder of the images.
         """
         from barbule.io.formats.coco import read_coco
 

@@ -1,6 +1,6 @@
-"""The default session: the only global state beside the function registry.
+"""The default session: the only global state apart from the function registry.
 
-Defines `connect`, and what happens to the default session in a forked child and at exit.
+Defines `connect`, and the behaviour of the default session in a forked child and at exit.
 """
 
 from __future__ import annotations
@@ -38,21 +38,23 @@ def connect(
     lock_timeout: float | None = None,
     timezone: str | None = None,
 ) -> Session:
-    """Open a session and make it the default one.
+    """Open a session and make it the default session.
 
-    Without a call of it the first use connects from the configuration. The first verb that uses a
-    database makes barbule's own tables in it, `bb_...`, also where another program has made it.
+    Without a call of `connect`, the first use connects with the configuration. The first verb that
+    uses a database creates barbule's own tables in it, `bb_...`, even if another program created
+    the database.
 
     Parameters
     ----------
     backend
-        Where tables, catalog and call ledger live: "duckdb:///data/app.duckdb".
+        Where tables, catalog and call ledger are stored: "duckdb:///data/app.duckdb".
     vectors
-        Where vector indexes live: "chroma:///data/vectors", "chroma+http://host:8000", "exact:".
+        Where vector indexes are stored: "chroma:///data/vectors", "chroma+http://host:8000",
+        "exact:".
     media
-        Where media are kept: any fsspec URL, or a path.
+        Where media files are stored: any fsspec URL, or a path.
     home
-        The folder for what has no other place; ~/.barbule by default.
+        The folder for everything without another location; ~/.barbule by default.
     models
         Settings of providers by their LiteLLM prefix, as in `[models.<prefix>]` of the
         configuration: `{"openai": {"api_base": "http://localhost:8080/v1"}}`.
@@ -61,18 +63,19 @@ def connect(
         How long to wait for another process that uses a DuckDB file, or writes to Postgres, in
         seconds; 60 by default.
     timezone
-        The zone of moments that have none where they meet moments with one, "Europe/Berlin" say;
-        "UTC" by default. The parts of a moment with a zone are those of the clock there.
+        The time zone of timestamps without a zone when they are combined with timestamps that have
+        one, for example "Europe/Berlin"; "UTC" by default. The parts of a timestamp with a zone are
+        those of local time in this zone.
 
     Raises
     ------
     ConfigurationError
-        When a key or value is wrong, or the database cannot be opened.
+        If a key or value is wrong, or the database cannot be opened.
     DiskError
-        When its file is damaged or no DuckDB database, or was deleted or replaced while a session
+        If its file is damaged or not a DuckDB database, or was deleted or replaced while a session
         of this process has it open.
     LockedError
-        When another process keeps the database for longer than that.
+        If another process holds the database for longer than that.
     """
     global _default  # noqa: PLW0603 - one state of the process
     settings = load_settings(
@@ -83,7 +86,7 @@ def connect(
     if models:
         settings = replace(settings, models={**settings.models, **_provider_settings(models)})
     with _lock:
-        with operation("connect"):  # if that fails, the session before it goes on
+        with operation("connect"):  # if that fails, the previous session continues
             opened = Session(settings, on_close=_unset_default)
         if _default is not None:
             _default.close()
@@ -133,7 +136,7 @@ def _reopen(inherited: Session) -> Session:
 
 
 def _unset_default(session: Session) -> None:
-    """Unset the default session, if it is this one, before it is closed."""
+    """Unset the default session before it is closed, if it is this one."""
     global _default  # noqa: PLW0603 - one state of the process
     with _lock:
         if _default is session:

@@ -24,12 +24,12 @@ __all__ = ["Maintenance"]
 
 @check_methods
 class Maintenance:
-    """The verbs of a session that look after its database."""
+    """Maintenance verbs of a session."""
 
     _engine: Engine
 
     def calls(self) -> Query:
-        """Return the call ledger as a table: one row for each question that was asked.
+        """Return the call ledger as a table with one row per call.
 
         Examples
         --------
@@ -45,21 +45,21 @@ class Maintenance:
         older_than: datetime.timedelta | None = None,
         max_bytes: int | None = None,
     ) -> int:
-        """Drop answers from the call ledger; the same questions are asked again then.
+        """Drop answers from the call ledger; the same calls are made again later.
 
-        Values of tables stay as they are.
+        Values of tables are not changed.
 
         Parameters
         ----------
         older_than
-            The age from which answers are dropped.
+            Answers of this age or older are dropped.
         max_bytes
-            Where all answers take more, the oldest are dropped.
+            If all answers take more bytes, the oldest are dropped.
 
         Returns
         -------
         int
-            How many questions were dropped.
+            The number of dropped calls.
 
         Examples
         --------
@@ -76,22 +76,22 @@ class Maintenance:
         dry_run: bool = False,
         shared: bool = False,
     ) -> CollectedMedia:
-        """Delete the files of the media store to which nothing refers any more.
+        """Delete the files of the media store that are no longer referenced.
 
-        What any version, label, snapshot, branch or answer of the call ledger holds stays; so do
-        files that were given by path or URL, which are not in the store. `compact()`,
-        `drop_table()` and `evict_calls()` make garbage, this removes it. It may be interrupted
-        and run again, and others may write meanwhile.
+        Files that any version, label, snapshot, branch or answer of the call ledger references are
+        kept; so are files that were given by path or URL, which are not in the store. `compact()`,
+        `drop_table()` and `evict_calls()` create garbage; this verb removes it. You may interrupt
+        it and run it again, and other processes may write at the same time.
 
         Parameters
         ----------
         grace
-            What has been stored more recently than this stays, as somebody may be about to
-            commit it: longer than the longest insert takes. A day by default.
+            Files stored more recently than this are kept, because a transaction may be about to
+            commit them: choose longer than the longest insert takes. A day by default.
         dry_run
-            Whether to say only what would be deleted.
+            Whether only to report what would be deleted.
         shared
-            Whether to go on although other databases have put files into the same store: theirs
+            Whether to continue if other databases have put files into the same store: their files
             are deleted too.
 
         Returns
@@ -102,7 +102,7 @@ class Maintenance:
         Raises
         ------
         UnsupportedError
-            When other databases keep media in the same store, and `shared` is False.
+            If other databases store media files in the same store, and `shared` is False.
 
         Examples
         --------
@@ -118,21 +118,21 @@ class Maintenance:
         )
 
     def check(self, *, repair: bool = True) -> CheckResult:
-        """Compare all vector indexes with their tables, and look for media that are gone.
+        """Compare all vector indexes with their tables, and find missing media files.
 
-        Each file of the media store to which a row refers, of any version, should be there. What
-        is in a file is not read: `t.filter(t.img.changed())` does that.
+        Each file of the media store to which a row of any version refers must exist. The content of
+        files is not read: use `t.filter(t.img.changed())` for that.
 
         Parameters
         ----------
         repair
-            Whether an index that does not fit is filled anew.
+            Whether an index that differs from its table is rebuilt.
 
         Returns
         -------
         CheckResult
-            What was found and done, by index, and which files are missing, by table; true when all
-            is well or was repaired.
+            What was found and repaired, by index, and which files are missing, by table; true if
+            everything is consistent or was repaired.
 
         Examples
         --------

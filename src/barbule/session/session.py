@@ -1,4 +1,4 @@
-"""A session: an open database with its media, vectors and models.
+"""A session: an open database with its media files, vectors and models.
 
 Opens and closes them together, and holds the verbs that create, find and drop tables.
 """
@@ -45,16 +45,16 @@ __all__ = ["Session"]
 
 @check_methods
 class Session(DataSetReaders, Maintenance):
-    """An open database with its media, vectors and models.
+    """An open database with its media files, vectors and models.
 
-    Made by `connect`. Every function of the module is a method of it.
+    Created by `connect`. Every function of the module is a method of the session.
 
     Parameters
     ----------
     settings
         What is opened, and how.
     on_close
-        Called with the session when it is closed, before its database is.
+        Called with the session when it is closed, before its database is closed.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Session(DataSetReaders, Maintenance):
         try:
             self._engine = Engine(backend, library, client, settings.vectors, Table, settings)
         except BaseException:
-            backend.disconnect()  # another attempt opens the database again
+            backend.disconnect()  # another attempt reopens the database
             raise
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -102,7 +102,7 @@ class Session(DataSetReaders, Maintenance):
 
     @property
     def ibis(self) -> BaseBackend:
-        """The Ibis backend below, for anything that Ibis does."""
+        """The Ibis backend of the database, for any Ibis operation."""
         return self._engine.backend.ibis
 
     def create_table(
@@ -115,37 +115,38 @@ class Session(DataSetReaders, Maintenance):
         defaults: Mapping[str, Any] | None = None,
         media_validation: str | Mapping[str, str] | None = None,
     ) -> Table:
-        """Make a table.
+        """Create a table.
 
         Parameters
         ----------
         name
             Dots separate folders: "docs.reports".
         schema
-            A mapping of column names to types (of barbule, Ibis or Python), an `ibis.Schema`,
-            a pydantic model or a dataclass, whose fields' defaults are the columns'. Or data,
-            whose types are found and which is inserted in the same version: a list of mappings
-            or objects, a pandas or polars data frame, an Arrow table or reader, an Ibis table.
+            A mapping of column names to types (of barbule, Ibis or Python), an `ibis.Schema`, a
+            pydantic model or a dataclass; defaults of its fields become defaults of the columns. Or
+            data: the types are inferred, and the data is inserted in the same version. Data is a
+            list of mappings or objects, a pandas or polars data frame, an Arrow table or reader, or
+            an Ibis table.
         if_exists
-            "error", "ignore" (return the one that is there), "replace", or "replace_force"
-            (with the views that depend on it).
+            "error", "ignore" (return the existing table), "replace", or "replace_force" (also drop
+            the views that depend on it).
         mode
-            Every table is versioned; the argument is accepted for readers who expect to say so.
+            Every table is versioned; the argument is accepted for explicitness.
         defaults
-            Values, by column, of cells that an insert leaves out.
+            Default values by column, for cells that an insert omits.
         media_validation
-            When media are looked at: "on_write", so that no bad file gets into the table, or
-            "on_read", so that nothing is fetched or opened before; for all columns, or by
-            column. What the configuration says by default.
+            When media files are validated: "on_write", so that no invalid file gets into the table,
+            or "on_read", so that nothing is downloaded or opened before; for all columns, or by
+            column. By default the setting of the configuration.
 
         Raises
         ------
         TableExistsError
-            When the name is taken.
+            If the name is taken.
         SchemaError
-            When a name or type is wrong, or the type of a column of the data cannot be told.
+            If a name or type is invalid, or the type of a column of the data cannot be inferred.
         DataError
-            When a value of the data does not fit; there is no table then.
+            If a value of the data does not fit; the table is not created.
 
         Examples
         --------
@@ -172,27 +173,27 @@ class Session(DataSetReaders, Maintenance):
         if_exists: IfExists = "error",
         on_error: OnError | None = None,
     ) -> Table:
-        """Make a view: rows that are computed from those of a table, and follow it.
+        """Create a view: rows that are computed from those of a table and kept up to date.
 
         Parameters
         ----------
         query
-            Any query; its columns are the view's. Where it filters and projects one table, its
-            filters and columns may call functions, which are called for new and changed rows
-            alone; a join or aggregate is computed as a whole, and only rows that differ are
+            Any query; its columns become the columns of the view. If it filters and projects one
+            table, its filters and columns may call functions, which run only for new and changed
+            rows. A join or aggregate is recomputed in full, and only the rows that differ are
             written.
         iterator
-            A call that gives many rows for each row: `DocumentSplitter.create(...)`.
+            A call that returns several rows for each row: `DocumentSplitter.create(...)`.
         computed_columns
             Expressions by column name, over the columns of the query.
         if_exists
             As for `create_table`.
         on_error
-            What becomes of a row for which the iterator fails. "abort": the operation ends, and
-            nothing of it is kept. "null": the others go on, and for that row the view has one
-            row, whose columns of the iterator are empty; `view.errors()` says why, and
-            `view.recompute(errors_only=True)` tries again. By default what the iterator says,
-            else "abort".
+            The error policy for a row for which the iterator fails. "abort": the operation ends and
+            is rolled back. "null": the other rows continue, and for the failed row the view has one
+            row whose iterator columns are NULL; `view.errors()` shows the reason, and
+            `view.recompute(errors_only=True)` retries. By default the iterator's own policy,
+            otherwise "abort".
 
         Examples
         --------
@@ -232,12 +233,12 @@ class Session(DataSetReaders, Maintenance):
         Parameters
         ----------
         if_not_exists
-            "error", or "ignore" to get None where there is none.
+            "error", or "ignore" to return None if there is none.
 
         Raises
         ------
         TableNotFoundError
-            When there is none.
+            If there is none.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
         self._engine.catalog.refresh()
@@ -253,15 +254,15 @@ class Session(DataSetReaders, Maintenance):
         return Table(self._engine.leaf(record.id))
 
     def list_tables(self, folder: str | None = None) -> list[str]:
-        """Return the names of all tables and views, or of those in a folder, sorted."""
+        """Return the sorted names of all tables and views, or of those in a folder."""
         self._engine.catalog.refresh()
         names = [record.name for record in self._engine.catalog.tables()]
         return [name for name in names if folder is None or name.startswith(f"{folder}.")]
 
     def list_dirs(self, folder: str | None = None) -> list[str]:
-        """Return the names of all folders, or of those within one, sorted.
+        """Return the sorted names of all folders, or of those within one.
 
-        Folders are made by the names of tables: "docs.reports" is in the folder "docs".
+        Folders follow from the names of tables: "docs.reports" is in the folder "docs".
         """
         return drop.list_folders(self._engine, folder)
 
@@ -273,17 +274,17 @@ class Session(DataSetReaders, Maintenance):
         Parameters
         ----------
         cascade
-            Whether the tables in it are dropped too; otherwise they forbid it.
+            Whether to drop the tables in it as well; otherwise the folder must be empty.
         """
         drop.drop_folder(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
 
     def snapshot(self, name: str, *, if_exists: IfExists = "error") -> Snapshot:
-        """Give the state of all tables, views and indexes at this moment a name.
+        """Name the current state of all tables, views and indexes.
 
         Parameters
         ----------
         if_exists
-            "error", "ignore" (return the one that is there) or "replace".
+            "error", "ignore" (return the existing snapshot) or "replace".
 
         Examples
         --------
@@ -297,7 +298,7 @@ class Session(DataSetReaders, Maintenance):
         return snapshots.create_snapshot(self._engine, name, if_exists)
 
     def at(self, moment: str | datetime.datetime) -> Snapshot:
-        """Return all tables as they were in a snapshot, or at a moment."""
+        """Return all tables as of a snapshot or a point in time."""
         return snapshots.get_snapshot(self._engine, moment)
 
     def list_snapshots(self) -> list[str]:
@@ -305,7 +306,7 @@ class Session(DataSetReaders, Maintenance):
         return snapshots.list_snapshots(self._engine)
 
     def drop_snapshot(self, name: str, *, if_not_exists: IfNotExists = "error") -> None:
-        """Forget a snapshot; what only it holds is dropped."""
+        """Delete a snapshot; rows that only it refers to are dropped."""
         snapshots.drop_snapshot(self._engine, name, if_not_exists)
 
     def drop_table(
@@ -320,9 +321,9 @@ class Session(DataSetReaders, Maintenance):
         if_not_exists
             "error" or "ignore".
         cascade
-            Whether views that depend on it are dropped too; otherwise they forbid it. So does a
-            column of another table whose `@bb.query` reads it, as far as this process defines
-            that; with `cascade=True` the column stays, with what it holds.
+            Whether to drop the views that depend on it as well; otherwise they prevent the drop. So
+            does a column of another table whose `@bb.query` reads it, as far as this process
+            defines that query; with `cascade=True` that column keeps its values.
         """
         check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
         drop.drop_table(self._engine, name, cascade=cascade, if_not_exists=if_not_exists)
@@ -330,7 +331,7 @@ class Session(DataSetReaders, Maintenance):
     def close(self) -> None:
         """Close the database and the indexes; tables of the session cannot be used afterwards."""
         if self.opened_by != os.getpid():
-            return  # a forked child closes nothing of its parent
+            return  # a forked child closes nothing that belongs to its parent
         if self._on_close is not None:
             self._on_close(self)
         self._engine.close()

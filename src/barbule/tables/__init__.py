@@ -1,1 +1,1 @@
-"""Tables and views: their verbs, and how their rows and structure change."""
+"""Tables and views: their methods, and how their rows and structure change."""

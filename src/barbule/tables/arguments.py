@@ -1,4 +1,4 @@
-"""Types of the arguments of verbs: columns, conditions, expressions, sources of rows."""
+"""Types of the arguments of table methods: columns, conditions, expressions, sources of rows."""
 
 from __future__ import annotations
 

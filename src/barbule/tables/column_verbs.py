@@ -1,6 +1,7 @@
-"""The verbs of columns: data, computed ones, embedding indexes, and what their calls may cost.
+"""Column methods: data and computed columns, embedding indexes, and budgets of their calls.
 
-Owns their names and documentation; each calls the function of `verbs.columns` that does it.
+Owns their signatures and documentation; each calls the function in `verbs.columns` that implements
+it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = ["ColumnVerbs"]
 
 @check_methods
 class ColumnVerbs(Query):
-    """Verbs of managed tables and views that add, change and recompute columns."""
+    """Methods of managed tables and views that add, change and recompute columns."""
 
     __slots__ = ()
 
@@ -53,14 +54,14 @@ class ColumnVerbs(Query):
         defaults: Mapping[str, Any] | None = None,
         if_exists: IfExists = "error",
     ) -> UpdateResult:
-        """Add columns that take data.
+        """Add data columns.
 
         Parameters
         ----------
         columns
             A schema, as for `bb.create_table`.
         defaults
-            Values by column: for the rows that are there, and where an insert leaves them out.
+            Default values by column: for existing rows, and for inserts that omit the column.
         if_exists
             "error" or "ignore".
 
@@ -85,14 +86,14 @@ class ColumnVerbs(Query):
         name
             Its name, or the column itself: `t.drop_column(t.a)`.
         cascade
-            Whether computed columns, indexes and views that need it go too; otherwise they
-            forbid it.
+            Whether to drop computed columns, indexes and views that use it as well; otherwise they
+            prevent the drop.
         """
         column = column_name(self, name)
         return drop_column(self, column, cascade=cascade, if_not_exists=if_not_exists)
 
     def rename_column(self, old: ColumnLike, new: str) -> UpdateResult:
-        """Give a column another name; computed columns and views that use it go along.
+        """Rename a column; computed columns and views that use it are updated.
 
         Examples
         --------
@@ -106,14 +107,14 @@ class ColumnVerbs(Query):
         return rename_column(self, column_name(self, old), new)
 
     def change_type(self, name: ColumnLike, dtype: DtypeLike) -> UpdateResult:
-        """Give a column a wider type, one that takes all its values as they are.
+        """Change the type of a column to a wider one that keeps all values unchanged.
 
-        What is computed from it is computed again and gets the types that follow, in views too.
+        Columns computed from it are recomputed and get the resulting types, in views too.
 
         Raises
         ------
         SchemaError
-            When the type is not wider, or a view or computed column cannot take it.
+            If the type is not wider, or a view or computed column cannot take it.
 
         Examples
         --------
@@ -133,21 +134,21 @@ class ColumnVerbs(Query):
         on_error: OnCellError | None = None,
         **columns: SchemaLike,
     ) -> UpdateResult:
-        """Add columns that are computed from others, and kept computed.
+        """Add computed columns and keep them up to date.
 
         Parameters
         ----------
         stored
-            Whether values are kept. None keeps those of columns that call functions; the rest
-            is inlined when it is read.
+            Whether values are stored. By default columns that call functions are stored, and all
+            others are virtual: computed when they are read.
         if_exists
-            "error", "ignore", or "replace" for a computed column of that name.
+            "error", "ignore", or "replace" for a computed column with that name.
         on_error
-            What becomes of a row for which a function fails, now and whenever it is computed:
-            "null" leaves its cell empty and keeps the reason, `t.column.error`; "abort" ends the
-            operation. None leaves it to the functions.
+            The error policy for a row for which a function fails, now and in later computations:
+            "null" leaves its cell empty and records the reason, `t.column.error`; "abort" ends the
+            operation. None uses the policy of the functions.
         columns
-            The expression of each column, by its name; a callable gets the table.
+            The expression of each column, by its name; a callable receives the table.
 
         Examples
         --------
@@ -159,14 +160,14 @@ class ColumnVerbs(Query):
         {'profit': 600.5}
         """
         policy: Any = on_error
-        if policy is not None and not isinstance(policy, str):  # a column of that name
+        if policy is not None and not isinstance(policy, str):  # a column with that name
             columns["on_error"], policy = policy, None
         return add_computed_columns(
             self, columns, stored=stored, if_exists=if_exists, on_error=policy
         )
 
     def explain_column(self, **columns: Any) -> Plan:
-        """Say what it would take to add computed columns; no function or model is called.
+        """Forecast the calls and cost of adding computed columns; no function or model is called.
 
         Parameters
         ----------
@@ -176,9 +177,9 @@ class ColumnVerbs(Query):
         Returns
         -------
         Plan
-            It prints the stages, with the number of calls that are left after filters, limits,
+            It prints the stages with the number of calls that remain after filters, limits,
             duplicates and answers of the call ledger, their tokens and their cost; `calls` and
-            `usd` are the sums.
+            `usd` are the totals.
 
         Examples
         --------
@@ -200,40 +201,37 @@ class ColumnVerbs(Query):
     def recompute(
         self, *columns: ColumnLike, where: Condition | str | None = None, errors_only: bool = False
     ) -> UpdateResult:
-        """Compute stored columns again, and what depends on them.
+        """Recompute stored columns, and everything downstream.
 
-        Answers that are in the call ledger are taken from there.
+        Answers in the call ledger are reused.
 
         Parameters
         ----------
         columns
-            Their names, or the columns themselves; all stored columns where none is given.
+            Their names, or the columns themselves; all stored columns by default.
         where
-            A condition that chooses rows; "deferred", for cells that are empty because a
-            budget was spent; or "stale", for columns that an older version of a function
-            computed.
+            A condition that selects rows; "deferred", for cells that are empty because a budget was
+            spent; or "stale", for columns that an older version of a function computed.
         errors_only
-            Whether only cells that are empty because of an error are computed; of a view also
-            the rows for which its iterator failed.
+            Whether only cells that are empty because of an error are computed; for a view also the
+            rows for which its iterator failed.
         """
         names = tuple(column_names(self, columns))
         return recompute(self, names, where, errors_only=errors_only)
 
     def stale(self) -> ResultSet:
-        """List the columns that an older version of a function computed, wholly or in part.
+        """List the columns that an older version of a function computed, entirely or in part.
 
         A function changes with its source, and with the helpers and constants that it reads;
-        comments, docstrings and formatting do not count. `version=` of `@bb.udf` says it
-        instead. New rows are computed by the function as it is;
-        `recompute(where="stale")` brings the others up to it.
+        comments, docstrings and formatting do not count. `version=` of `@bb.udf` overrides this.
+        The current function computes new rows; `recompute(where="stale")` recomputes the others.
 
         Returns
         -------
         ResultSet
-            `column` (of an embedding index the one that is searched; None for the rows of a
-            view, which its iterator gave), `function`, the versions that `computed` its values
-            and are not the `current` one. Functions that this process does not define are not
-            listed.
+            `column` (for an embedding index the searched one; None for the rows of a view, which
+            its iterator returned), `function`, the versions that `computed` its values and differ
+            from the `current` one. Functions that this process does not define are not listed.
 
         Examples
         --------
@@ -252,28 +250,28 @@ class ColumnVerbs(Query):
     def errors(self) -> Query:
         """Return the cells that are empty because a function failed.
 
-        For a single column `t.column.error` is the same beside each row: a struct, whose parts
-        are `t.column.error["type"]` and `t.column.error["message"]`.
+        For a single column, `t.column.error` is the same for each row: a struct with the fields
+        `t.column.error["type"]` and `t.column.error["message"]`.
 
         Returns
         -------
         Query
-            The columns `row` (its identity), `column`, `type` and `message`.
+            The columns `row` (its row id), `column`, `type` and `message`.
         """
         return errors(self)
 
     def set_budget(
         self, *, usd: float | None = None, calls: int | None = None, tokens: int | None = None
     ) -> UpdateResult:
-        """Limit what calls for the computed columns of the table may take from now on.
+        """Limit the budget for calls of the table's computed columns from now on.
 
-        It holds in all sessions and processes; what is spent is counted in the call ledger. When
-        it is spent, cells are deferred as with `bb.budget`.
+        The limit holds in all sessions and processes; spending is counted in the call ledger. When
+        the budget is spent, cells are deferred as with `bb.budget`.
 
         Parameters
         ----------
         usd, calls, tokens
-            The caps, as of `bb.budget`; without any the table has no budget any more.
+            The caps, as for `bb.budget`; without any the budget is removed.
 
         Examples
         --------
@@ -294,37 +292,37 @@ class ColumnVerbs(Query):
         name: str | None = None,
         if_exists: IfExists = "error",
     ) -> UpdateResult:
-        """Make a column searchable by `similarity`.
+        """Make a column searchable with `similarity`.
 
-        The vectors are kept with the rows, computed once for each content, and follow the table.
-        To go over to another embedding, give it with the `name` of the index and
-        `if_exists="replace"`: all rows are embedded again, and searches change in one commit.
+        The vectors are stored with the rows, computed once for each content, and kept up to date.
+        To change the embedding function, pass the new one with the `name` of the index and
+        `if_exists="replace"`: all rows are embedded again, and searches switch in one commit.
 
         Parameters
         ----------
         column
-            The column to embed: of texts, images, documents, sounds, videos or vectors. A view
-            may index the columns of its base too.
+            The column to embed: strings, images, documents, audio, videos or vectors. A view may
+            also index the columns of its base.
         embedding
             The function that embeds its values. A column of vectors needs none: it is searched
-            as it is.
+            directly.
         string_embed, image_embed
-            The same for a column of texts or of images. Beside a function for the column's own
-            values: what embeds texts (or images) that are searched for, into the same vectors, so
-            that a text finds images.
+            The same for a column of strings or of images. In addition to a function for the
+            column's own values: a function that embeds query strings (or images) into the same
+            space, so that a string finds images.
         metric
             "cosine", "ip" (inner product) or "l2" (Euclidean distance).
         name
-            Of the index; by default column and function.
+            The name of the index; by default column and function.
         if_exists
-            What becomes of an index of that name: "error", "ignore" or "replace".
+            If an index with that name exists: "error", "ignore" or "replace".
 
         Raises
         ------
         ExpressionError
-            When the column or the functions do not fit.
+            If the column or the functions do not fit.
         TableExistsError
-            When there is an index of that name.
+            If an index with that name exists.
         """
         functions_by_role = {
             "embedding": embedding,
@@ -355,8 +353,7 @@ class ColumnVerbs(Query):
         Parameters
         ----------
         column, name
-            The column that it searches, or its own name; one of them is enough where only one
-            index fits.
+            The column that it searches, or its own name; one is enough if only one index matches.
         """
         searched = None if column is None else column_name(self, column)
         return drop_embedding_index(self, searched, name=name, if_not_exists=if_not_exists)

@@ -1,8 +1,8 @@
-"""The life of a transaction: it is prepared, published, and prepared again after a conflict.
+"""The lifecycle of a transaction: it is prepared, published, and prepared again after a conflict.
 
-Owns the order of these steps. Rows are read and computed without a lock first, which may take long
-where functions are called. Then, under the write lock and in one transaction of the backend,
-everything is written and the commit is made.
+Owns the order of these steps. Rows are first read and computed without a lock, which may take long
+if functions are called. Then, under the write lock and in one transaction of the backend,
+everything is written and committed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OutcomeT = TypeVar("OutcomeT")
 
 
 class _Conflict(Exception):  # noqa: N818 - the transaction is prepared again
-    """Others have changed rows that the preparation has read."""
+    """Another transaction has changed rows that the preparation has read."""
 
 
 def run_transaction(
@@ -40,30 +40,30 @@ def run_transaction(
     since: int,
     slow: bool = False,
 ) -> tuple[Transaction, OutcomeT]:
-    """Prepare and publish a transaction: all of it is visible afterwards, or nothing.
+    """Prepare and publish a transaction atomically.
 
     Parameters
     ----------
     operation
-        What it is called in the history.
+        Its name in the history.
     prepare
-        Prepares the transaction; it is called again where others have changed the rows that it
+        Prepares the transaction; called again if other transactions have changed the rows that it
         read.
     since
-        The latest commit when the operation began: whatever it has concluded before from the
-        structure of tables is checked, too.
+        The latest commit when the operation began; earlier conclusions from the structure of tables
+        are checked, too.
     slow
-        Whether it may call functions, so that others should not wait for it.
+        Whether it may call functions, so that other writers should not wait for it.
 
     Returns
     -------
     tuple
-        The transaction that was published, and what `prepare` returned.
+        The published transaction, and the result of `prepare`.
 
     Raises
     ------
     StaleRead
-        When others have changed the structure of a table since, or have deleted media; see
+        If another transaction has since changed the structure of a table, or has deleted media; see
         `isolated`.
     """
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def _begun(engine: Engine, operation: str, tally: Tally, since: int) -> Iterator
 def _prepare(
     transaction: Transaction, prepare: Callable[[Transaction], OutcomeT], *, unlocked: bool
 ) -> OutcomeT:
-    """Prepare a transaction; what fails since others have changed what it read is a conflict."""
+    """Prepare a transaction; a failure because others changed what it read is a conflict."""
     try:
         outcome = prepare(transaction)
         refresh_scheduled(transaction)
@@ -113,9 +113,9 @@ def _prepare(
 
 
 def _publish(transaction: Transaction, started: float, *, unlocked: bool) -> None:
-    """Publish a transaction; where others have changed what it has read, it is a conflict."""
+    """Publish a transaction; if others have changed what it has read, it is a conflict."""
     with transaction.engine.backend.write_lock():
-        if unlocked:  # else nobody has committed since it was begun
+        if unlocked:  # else nobody has committed since it began
             transaction.engine.catalog.refresh()
         transaction.check_structures()
         if not transaction.reads_are_current():
@@ -130,10 +130,9 @@ def run_transaction_in_parts(
     *,
     since: int,
 ) -> tuple[Transaction, OutcomeT]:
-    """Run a transaction that is too large to be collected first.
+    """Run a transaction that is too large to collect first.
 
-    Others cannot write meanwhile; `prepare` calls `flush` between its parts. See
-    `run_transaction`.
+    Other writers wait meanwhile; `prepare` calls `flush` between its parts. See `run_transaction`.
     """
     started = time.perf_counter()
     with undo_on_failure(engine), engine.operation.tallying() as tally:

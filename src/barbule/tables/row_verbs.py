@@ -1,6 +1,6 @@
-"""The verbs that change rows: insert, update, delete, upsert.
+"""The methods that change rows: insert, update, delete, upsert.
 
-Owns their names and documentation; each calls the function of `verbs.rows` that does it.
+Owns their signatures and documentation; each calls the function in `verbs.rows` that implements it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["RowVerbs"]
 
 @check_methods
 class RowVerbs(Query):
-    """Verbs of managed tables that change rows."""
+    """Methods of managed tables that change rows."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ class RowVerbs(Query):
         on_error: OnCellError | None = None,
         **values: Any,
     ) -> InsertResult:
-        """Insert rows; computed columns, views and indexes follow at once.
+        """Insert rows; computed columns, views and indexes are updated in the same commit.
 
         Parameters
         ----------
@@ -48,24 +48,25 @@ class RowVerbs(Query):
             A mapping or a list of mappings, pydantic objects or dataclasses; a pandas or polars
             data frame, an Arrow table, or an Ibis expression.
         on_error
-            What a media file that is missing or unreadable does, and a function that fails in a
-            computed column: "abort" ends the insert; "null" leaves the cell empty, and
-            `table.column.error` and `errors()` say why. By default files end it, and functions
-            do as they or their columns say. Iterators of views do as the views say.
+            The error policy for a media file that is missing or unreadable, and for a function that
+            fails in a computed column: "abort" ends the insert; "null" leaves the cell empty, and
+            `table.column.error` and `errors()` show the reason. By default files end it, and
+            functions follow their own or their column's policy. Iterators of views follow the
+            policy of the view.
         values
             The values of a single row, instead of `source`.
 
         Returns
         -------
         InsertResult
-            The rows inserted, cells that stayed empty by an error, and the new version.
+            The number of inserted rows and of cells with errors, and the new version.
 
         Raises
         ------
         DataError
-            When a value does not fit; nothing is inserted then.
+            If a value does not fit; nothing is inserted.
         MediaError
-            When a media file is missing or unreadable; nothing is inserted then.
+            If a media file is missing or unreadable; nothing is inserted.
 
         Examples
         --------
@@ -75,7 +76,7 @@ class RowVerbs(Query):
         1
         """
         if on_error is not None and "on_error" in self.columns and source is None:
-            values["on_error"], on_error = on_error, None  # a column of that name
+            values["on_error"], on_error = on_error, None  # a column with that name
         if source is not None and values:
             wrong = next(iter(values))
             raise DataError(
@@ -94,28 +95,28 @@ class RowVerbs(Query):
         return insert(self.op(), rows, on_error or "abort")
 
     def update(self, values: Mapping[str, Any], where: Condition | None = None) -> UpdateResult:
-        """Give columns new values, in the rows for which `where` holds.
+        """Update columns of the rows that match `where`.
 
-        Only computed columns downstream of what changed are computed again, for those rows, in
-        views too. Rows that have these values already are left as they are: they are not counted,
-        and where there are no others there is no new version.
+        Only computed columns downstream of the changed ones are recomputed, for those rows, in
+        views too. Rows that already have these values are left unchanged: they are not counted, and
+        if there are no others, no new version is created.
 
         Parameters
         ----------
         values
-            New values by column: plain values, or expressions over the table. Media that are
-            given by path or URL count as new where their content is not what was recorded.
+            New values by column: plain values, or expressions over the table. Media given by path
+            or URL count as new if their content differs from the recorded content.
         where
             A condition; None for all rows.
 
         Raises
         ------
         DataError
-            When a value does not fit, such as one with a fraction in a column of whole numbers,
-            be it of an expression; or when `values` is no mapping: rows, each with its key, are for
-            `batch_update` and `upsert`.
+            If a value does not fit, for example a fraction in an integer column, also as the result
+            of an expression; or if `values` is not a mapping: use `batch_update` and `upsert` for
+            rows with keys.
         ExpressionError
-            When `where` is a function that returns None.
+            If `where` is a function that returns None.
 
         Examples
         --------
@@ -136,31 +137,31 @@ class RowVerbs(Query):
         return update(self, named, where)
 
     def delete(self, where: Condition | None = None, *, purge: bool = False) -> DeleteResult:
-        """Delete the rows for which `where` holds (None: all); old versions keep them.
+        """Delete the rows that match `where` (None: all); old versions keep them.
 
         Parameters
         ----------
         where
             A condition; None for all rows.
         purge
-            Removes them for good, from all versions, labels and snapshots: every state of every
-            row of which `where` holds for one state, deleted before or not; what views made of
-            them; the answers in the call ledger that no other row asks for; the files in the
-            media store to which nothing else refers. Files and URLs that were given by
-            reference are not touched. Views that are computed as a whole (joins, aggregates)
-            lose their history. Answers to calls that depend on functions outside of the ledger
-            are found by the row that made the call first, and not kept for others.
+            Removes the rows permanently, from all versions, labels and snapshots: every state of
+            every row for which `where` holds in one state, deleted before or not; the rows of views
+            derived from them; the answers in the call ledger that no other row uses; the files in
+            the media store that nothing else references. Files and URLs that were given by
+            reference are not touched. Views that are refreshed in full (joins, aggregates) lose
+            their history. Answers to calls that depend on functions outside the ledger are
+            attributed to the row that made the call first, and not kept for others.
 
         Returns
         -------
         DeleteResult
-            After a purge it is a `PurgeResult`: how much was removed of what, and what stayed
-            because others hold it.
+            For a purge it is a `PurgeResult`: what was removed, and what remained because other
+            rows use it.
 
         Raises
         ------
         ExpressionError
-            When `where` is a function that returns None.
+            If `where` is a function that returns None.
 
         Examples
         --------
@@ -177,21 +178,20 @@ class RowVerbs(Query):
         return purge_rows(self, where) if purge else delete(self, where)
 
     def upsert(self, rows: RowSource, on: ColumnLike | list[ColumnLike]) -> UpsertResult:
-        """Update the rows whose keys are there, and insert the others.
+        """Update the rows whose keys exist, and insert the others.
 
         Parameters
         ----------
         rows
-            What `insert` takes; of a row that is there, only the given columns change. One that
-            has these values already is left as it is, and nothing is computed for it.
+            Any source that `insert` takes; in an existing row, only the given columns change. A row
+            that already has these values is left unchanged, and nothing is computed for it.
         on
-            The column, or columns, whose values are the key. Rows of the table in which it is
-            missing are found by no key.
+            The key column or columns. Rows of the table with a NULL key are never matched.
 
         Raises
         ------
         DataError
-            When a key is missing or given twice, or a value does not fit; nothing is written then.
+            If a key is missing or given twice, or a value does not fit; nothing is written.
 
         Examples
         --------
@@ -211,21 +211,21 @@ class RowVerbs(Query):
         *,
         if_not_exists: IfMissing = "error",
     ) -> UpsertResult:
-        """Give many rows new values at once, each found by its key.
+        """Update many rows at once, each found by its key.
 
         Parameters
         ----------
         rows
-            What `insert` takes: the keys, and the new values of other columns.
+            Any source that `insert` takes: the keys, and the new values of other columns.
         on
-            The column, or columns, whose values are the key.
+            The key column or columns.
         if_not_exists
-            What becomes of a key that no row has: "error", "ignore" or "insert".
+            The policy for a key that no row has: "error", "ignore" or "insert".
 
         Raises
         ------
         DataError
-            When a key is missing or given twice, or a value does not fit; nothing is written then.
+            If a key is missing or given twice, or a value does not fit; nothing is written.
 
         Examples
         --------

@@ -1,6 +1,6 @@
-"""The table that users hold: an Ibis table with the verbs that Ibis does not have.
+"""The table that users hold: an Ibis table with barbule's methods.
 
-Owns the class and what it displays of itself; its verbs are inherited, grouped by subject.
+Owns the class and its representation; its methods are inherited, grouped by subject.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = ["Table"]
 class Table(RowVerbs, ColumnVerbs, VersionVerbs):
     """A managed table or view.
 
-    It is an `ibis.Table`: everything Ibis can do with a table works on it. What it adds changes
-    rows and structure, or looks at versions.
+    It is an `ibis.Table`: everything Ibis can do with a table works on it. The additional methods
+    change rows and structure, or read versions.
     """
 
     __slots__ = ()
 
     def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Description:
-        """Say how the table is made: printed, its definition; as a query, its statistics.
+        """Describe the definition of the table; as a query, the result holds its statistics.
 
-        It shows each column with its type and, where it is computed, its expression as it was
-        written with the versions of its functions; what a view is made of; the indexes with
-        their parameters; and what is made of the table. In a notebook it is a table.
+        It shows each column with its type and, if it is computed, its expression as written, with
+        the versions of its functions; the sources of a view; the indexes with their parameters; and
+        everything that depends on the table. In a notebook it is rendered as a table.
 
         Parameters
         ----------
@@ -63,12 +63,12 @@ class Table(RowVerbs, ColumnVerbs, VersionVerbs):
         return describe(self, quantile)
 
     def definition(self, column: str) -> ColumnDefinition:
-        """Say how a column is made, in the words in which it was written.
+        """Return the definition of a column as it was written.
 
         Returns
         -------
         ColumnDefinition
-            A text, the expression, that also knows the `kind` of the column, the versions of its
+            A string, the expression, with the attributes `kind` of the column, the versions of its
             `functions`, what it `uses`, and what it is `needed_by`.
 
         Examples
@@ -85,7 +85,7 @@ class Table(RowVerbs, ColumnVerbs, VersionVerbs):
 
     @property
     def columns_info(self) -> ResultSet:
-        """How all columns are made, a row for each.
+        """Return the definitions of all columns, with a row for each.
 
         Its columns are `name`, `type`, `kind`, `definition`, `functions` (with their versions),
         `uses`, `needed_by`, `indexes` and `default`; see `definition`.

@@ -1,6 +1,7 @@
-"""The verbs of versions: time travel, labels, diffs, branches.
+"""The methods for versions: time travel, labels, diffs, branches.
 
-Owns their names and documentation; each calls the function of `verbs.versions` that does it.
+Owns their signatures and documentation; each calls the function in `verbs.versions` that implements
+it.
 """
 
 from __future__ import annotations
@@ -26,35 +27,36 @@ __all__ = ["VersionVerbs"]
 
 @check_methods
 class VersionVerbs(Query):
-    """Verbs of managed tables that read, label, revert and branch versions."""
+    """Methods of managed tables that read, label, revert and branch versions."""
 
     __slots__ = ()
 
     def at(self, version: VersionLike) -> Self:
-        """Return the table as it was: read-only, with the columns it had.
+        """Return the table at a version: read-only, with the columns of that version.
 
         Parameters
         ----------
         version
-            A number, a label or checkpoint, or a timestamp (`datetime`; local time without zone).
+            A number, a label or checkpoint, or a timestamp (`datetime`; local time if it has no
+            zone).
         """
         return type(self)(history.leaf_at(self.op(), version))
 
     def checkpoint(self, label: str, *, if_exists: IfExists = "error") -> Checkpoint:
-        """Give the current version a label; it can be used wherever a version is.
+        """Label the current version; the label is accepted wherever a version is.
 
         Parameters
         ----------
         label
-            A text. The current version may have several.
+            A string. The current version may have several labels.
         if_exists
-            When the label stands for another version: "error", "ignore" (return the version
-            that has it) or "replace" (move it to the current version).
+            If the label already names another version: "error", "ignore" (return that version) or
+            "replace" (move it to the current version).
 
         Raises
         ------
         TableExistsError
-            When the label stands for another version.
+            If the label names another version.
 
         Examples
         --------
@@ -69,7 +71,7 @@ class VersionVerbs(Query):
         return history.checkpoint(self.op(), label, if_exists)
 
     def drop_checkpoint(self, label: str, *, if_not_exists: IfNotExists = "error") -> None:
-        """Take a label away; the version stays, and `compact` may drop it then.
+        """Remove a label; the version remains, and `compact` may then drop it.
 
         Examples
         --------
@@ -85,8 +87,8 @@ class VersionVerbs(Query):
     def diff(self, old: VersionLike, new: VersionLike) -> Diff:
         """Compare two versions, row by row and column by column.
 
-        Printed, or in a notebook, it shows the first rows that were added, removed and changed;
-        of those that changed the columns that did, as old → new.
+        Printed, or in a notebook, it shows the first added, removed and changed rows; for changed
+        rows the changed columns, as old → new.
 
         Examples
         --------
@@ -111,20 +113,20 @@ class VersionVerbs(Query):
         """Return the versions of the table, newest first.
 
         Its columns are `version`, `at`, `operation`, `rows` (written or removed), `by` (user and
-        process), `seconds` (how long it took) and `labels`.
+        process), `seconds` (duration) and `labels`.
         """
         return history.history(self.op())
 
     def revert(self, to: VersionLike | None = None) -> UpdateResult:
-        """Make a new version that is like an old one, in rows and columns; views follow.
+        """Create a new version that equals an old one, in rows and columns; views are updated.
 
-        Nothing is lost: the versions between stay, and can be reverted to.
+        Nothing is lost: the versions in between remain, and you can revert to them.
 
         Parameters
         ----------
         to
-            A version, as for `at`; by default the one before what the table shows, so that each
-            call goes one version further back.
+            A version, as for `at`; by default the one before the current version, so that each call
+            goes one version further back.
 
         Examples
         --------
@@ -142,9 +144,9 @@ class VersionVerbs(Query):
         return revert(self.op(), to)
 
     def branch(self, name: str, *, if_exists: IfExists = "error") -> Self:
-        """Make a table that starts as this one is, and goes its own way.
+        """Create an independent table with the current rows of this one.
 
-        Rows are shared until they are changed, answers of functions are in the same ledger.
+        Rows are shared until they are changed; answers of functions are in the same ledger.
 
         Examples
         --------
@@ -160,16 +162,16 @@ class VersionVerbs(Query):
         return type(self)(engine.leaf(branch(self.op(), name, if_exists)))
 
     def compact(self, before: VersionLike | None = None) -> int:
-        """Drop the history of the table and its views; what labels and snapshots hold stays.
+        """Drop the history of the table and its views; labels and snapshots keep their versions.
 
         Parameters
         ----------
         before
-            The oldest version that is kept, as for `at`; the current one by default.
+            The oldest version to keep, as for `at`; the current one by default.
 
         Returns
         -------
         int
-            How many states of rows were dropped.
+            The number of row states that were dropped.
         """
         return compact(self.op(), before)

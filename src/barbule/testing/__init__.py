@@ -1,7 +1,8 @@
 """Contracts of adapters, as tests for pytest.
 
-Owns the contracts of backends, vector stores and model clients. Derive a test class from one, tell
-how a new adapter is opened, and pytest runs all of its tests; barbule's own adapters pass them.
+Owns the contracts of backends, vector stores and model clients. Derive a test class from one,
+define how the adapter is opened, and pytest runs all of its tests; barbule's own adapters pass
+them.
 """
 
 import pytest

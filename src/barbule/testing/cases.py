@@ -1,4 +1,4 @@
-"""Values of every type, odd names and small tables for the tests of adapters."""
+"""Values of every type, unusual names and small tables for the tests of adapters."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 def comparable(dtype: str, value: object) -> object:
-    """Return a form of a value that can be compared: JSON by its content, NaN with itself."""
+    """Return a comparable form of a value: JSON by its content, NaN equal to itself."""
     if dtype == "json" and isinstance(value, str):
         return json.loads(value)
     if isinstance(value, dict) and "j" in value:
@@ -115,7 +115,7 @@ def create_live_rows(backend: Backend, columns: dict[str, str] | None = None) ->
 
 
 def create_numbers(backend: Backend, count: int) -> ir.Table:
-    """Create a table of numbers; return the query of them in order."""
+    """Create a table of numbers; return the query that reads them in order."""
     schema = sch.Schema({"n": "int64"})
     backend.create_table("numbers", schema)
     backend.append("numbers", pa.table({"n": range(count)}))

@@ -9,7 +9,7 @@ from barbule.testing.transactions import TransactionTests
 
 __all__ = ["LACKING", "BackendContract"]
 
-# What a database may lack, by its name in `lacks`.
+# Features that a database may lack, by name in `lacks`.
 LACKING = {
     "nul": "strings with the character NUL",
     "unnest-nested": "unnesting of nested arrays",
@@ -25,7 +25,8 @@ class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
         The function that opens a database, as `module:function`; it is called with a URL and a lock
         timeout, also in another process.
     lacks
-        What the database cannot do, of `LACKING`; the tests then require an error that says so.
+        The features that the database lacks, from `LACKING`; the tests then require an error that
+        says so.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The contract of model clients, as one class of tests: derive from `ModelContract`.
 
 Owns the checks that need only a client and the names of its models. They send requests to the
-client's server: one of your own, or the provider's.
+client's server: your own, or the provider's.
 
     class TestMine(ModelContract):
         chat_model = "mine/small"
@@ -34,7 +34,7 @@ class ModelContract:
     Attributes
     ----------
     chat_model, embed_model, rerank_model
-        Models that answer; None skips the checks of that kind of model.
+        Models that answer; None skips the checks for that type of model.
     refused_model
         A model whose requests fail permanently: it does not exist, or the key is wrong.
     secret
@@ -55,7 +55,7 @@ class ModelContract:
         return asyncio.run(work)
 
     def test_questions_are_coroutines(self) -> None:
-        """Every kind of request is sent without blocking."""
+        """Every type of request is sent without blocking."""
         client = self.make_client()
         assert all(inspect.iscoroutinefunction(getattr(client, verb)) for verb in _VERBS)
 
@@ -68,14 +68,14 @@ class ModelContract:
         assert endpoint.max_concurrency >= 1
 
     def test_it_gets_ready(self) -> None:
-        """A client may get ready at any time, and more than once."""
+        """A client may prepare at any time, and more than once."""
         client = self.make_client()
         client.prepare()
         asyncio.run(client.ready())
         asyncio.run(client.ready())
 
     def test_a_chat_has_the_documented_keys(self) -> None:
-        """The value of a chat is what `Reply` says, whatever the provider answers."""
+        """The value of a chat is what `Reply` documents, whatever the provider answers."""
         if self.chat_model is None:
             return
         messages = [{"role": "user", "content": "Say hello."}]
@@ -90,7 +90,7 @@ class ModelContract:
         self._check_usage(reply)
 
     def test_vectors_come_in_the_order_of_the_texts(self) -> None:
-        """Texts in one request get the vectors that they get in requests of their own."""
+        """Texts in one request get the same vectors as in separate requests."""
         if self.embed_model is None:
             return
         texts = ["a feather", "the hooks of a barbule", "a bird"]
@@ -104,12 +104,12 @@ class ModelContract:
             assert all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-3) for a, b in near)
 
     def test_nothing_to_embed_gives_nothing(self) -> None:
-        """No texts, no vectors."""
+        """No texts return no vectors."""
         if self.embed_model is not None:
             assert self._run(self.make_client().embed(self.embed_model, [])).value == []
 
     def test_documents_come_best_first(self) -> None:
-        """A ranking names each document once, by its index in the list."""
+        """A ranking contains each document once, by its index in the list."""
         if self.rerank_model is None:
             return
         documents = ["stones", "feathers of birds", "bread"]
@@ -121,7 +121,7 @@ class ModelContract:
         assert ranking[0]["index"] == 1
 
     def test_what_it_cannot_do_it_says(self) -> None:
-        """A kind of request that a client does not support is an `UnsupportedError`."""
+        """A type of request that a client does not support raises an `UnsupportedError`."""
         client = self.make_client()
         for verb in _VERBS:
             if getattr(type(client), verb) is getattr(ModelClient, verb):
@@ -130,7 +130,7 @@ class ModelContract:
                 assert isinstance(error, UnsupportedError)
 
     def test_a_failure_is_a_model_error_without_secrets(self) -> None:
-        """A permanent failure is an error that says so, and shows no key."""
+        """A permanent failure raises an error that is marked as permanent, and shows no key."""
         if self.refused_model is None:
             return
         messages = [{"role": "user", "content": "."}]

@@ -29,7 +29,7 @@ __all__ = ["RowTests"]
 
 
 class RowTests(BackendFixtures):
-    """Values come back as they were."""
+    """Values round-trip unchanged."""
 
     @pytest.mark.parametrize("dtype", VALUES)
     def test_values_come_back_as_they_were(self, backend: Backend, dtype: str) -> None:

@@ -1,5 +1,5 @@
 # ruff: noqa: D102, PLR2004 - tests say by their names what they show
-"""Tables, columns and the lives of rows, as tests."""
+"""Tables, columns and the lifetimes of rows, as tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["TableTests"]
 
 
 class TableTests(BackendFixtures):
-    """Tables, columns, names, and when rows end."""
+    """Tables, columns, names, and the end of rows."""
 
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_any_name_is_only_a_name(self, backend: Backend, name: str) -> None:
@@ -87,7 +87,7 @@ class TableTests(BackendFixtures):
 
     @pytest.mark.parametrize("length", [2, 1000], ids=["small", "large"])
     def test_columns_are_added_with_their_values(self, backend: Backend, length: int) -> None:
-        """The live rows have the values, the ended ones none; the others keep what they had."""
+        """Live rows have the values and ended rows have none; the others keep their values."""
         schema = create_live_rows(backend)
         backend.append("t", pa.table({RID: [9], FROM: [2], TO: [3], "x": [90]}))
         backend.end_rows("t", [1], 4)
@@ -113,7 +113,7 @@ class TableTests(BackendFixtures):
             assert (row["v"] or [None])[-1] == (row[RID] if live else None)
             assert row["e"] is None
 
-    # Lives of rows
+    # Lifetimes of rows
 
     def test_close_ends_live_rows_only_and_once(self, backend: Backend) -> None:
         schema = create_live_rows(backend)

@@ -28,14 +28,14 @@ __all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype"]
 
 
 def Array(dtype: object, length: int | None = None, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
-    """Make the type of a list of `dtype` values.
+    """Return the type of a list of `dtype` values.
 
     Parameters
     ----------
     dtype
         The type of the values, as for `bb.create_table`.
     length
-        How many each list has; None for any number.
+        The length of each list; None for any length.
     nullable
         Whether a cell may be empty.
 
@@ -54,19 +54,19 @@ ArrayType = Array
 
 
 def Vector(length: int, *, nullable: bool = True) -> dt.Array:  # noqa: N802 - written like a type
-    """Make the type of a vector of `length` 32-bit floats.
+    """Return the type of a vector of `length` 32-bit floats.
 
     Parameters
     ----------
     length
-        How many numbers each vector has; 1 or more.
+        The length of each vector; 1 or more.
     nullable
         Whether a cell may be empty.
 
     Raises
     ------
     SchemaError
-        When `length` is not a positive whole number.
+        If `length` is not a positive integer.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def _check_length(length: object, subject: str, example: str) -> None:
 
 
 def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  # noqa: N802 - written like a type
-    """Make the type of a record with named fields.
+    """Return the type of a struct with named fields.
 
     Examples
     --------
@@ -143,7 +143,7 @@ EnclosingClasses = tuple[Any, ...]
 
 
 def dtype(kind: object) -> dt.DataType:
-    """Turn what a user writes for a type into an Ibis data type.
+    """Convert a user's type declaration to an Ibis data type.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def dtype(kind: object) -> dt.DataType:
     Raises
     ------
     SchemaError
-        When `kind` names no type.
+        If `kind` names no type.
 
     Examples
     --------

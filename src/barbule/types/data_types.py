@@ -50,7 +50,7 @@ _DEFAULT_SCALE = 9  # of a decimal without a scale, as Ibis converts it to Arrow
 class Media(dt.String):
     """A reference to a file: a path, a URL or a name in the media store.
 
-    The common root of `Image`, `Audio`, `Video` and `Document`; stored as text.
+    The common base class of `Image`, `Audio`, `Video` and `Document`; stored as a string.
     """
 
 
@@ -68,7 +68,7 @@ class Image(Media):
 
 
 class Audio(Media):
-    """A sound file; functions receive it as a local path."""
+    """An audio file; functions receive it as a local path."""
 
     scalar = "BarbuleAudioScalar"
     column = "BarbuleAudioColumn"
@@ -96,7 +96,7 @@ class Json(dt.JSON):
 
 
 def _rebuild(kind: dt.DataType, change: type[dt.DataType] | None) -> dt.DataType:
-    """Rebuild a type from the inside out; `change` replaces JSON, None makes the storage form."""
+    """Rebuild a type from the inside out; `change` replaces JSON, None returns the storage form."""
     nullable = kind.nullable
     if isinstance(kind, dt.Array):
         inner = _rebuild_inner(kind.value_type, change)

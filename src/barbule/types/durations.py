@@ -1,4 +1,4 @@
-"""Durations as ISO 8601 text, `P1DT2H3M4.5S`, in both directions.
+"""Durations as ISO 8601 strings, `P1DT2H3M4.5S`, in both directions.
 
 Years and months have no fixed length and are not read.
 """
@@ -41,12 +41,12 @@ def duration_text(length: datetime.timedelta) -> str:
 
 
 def read_duration(text: str) -> datetime.timedelta:
-    """Read a duration that is written as ISO 8601.
+    """Parse an ISO 8601 duration.
 
     Raises
     ------
     ValueError
-        When the format is another, or the precision is finer than a microsecond.
+        If the format is different, or the precision is finer than a microsecond.
 
     Examples
     --------

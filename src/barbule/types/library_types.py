@@ -1,4 +1,4 @@
-"""Types of other libraries as types of columns: NumPy, pandas, polars, Arrow and pydantic."""
+"""Types of other libraries as column types: NumPy, pandas, polars, Arrow and pydantic."""
 
 from __future__ import annotations
 

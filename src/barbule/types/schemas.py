@@ -1,4 +1,4 @@
-"""Schemas from what users write: mappings of names to types, classes with fields."""
+"""Schemas from user declarations: mappings of names to types, classes with fields."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = ["choices_of", "defaults_of", "schema", "unsupported_reason"]
 
 
 def schema(columns: object) -> sch.Schema:
-    """Turn what a user writes for a schema into an Ibis schema.
+    """Convert a user's schema declaration to an Ibis schema.
 
     Parameters
     ----------
     columns
-        A mapping of column names to types (whatever `dtype` takes), an `ibis.Schema`, a
+        A mapping of column names to types (anything that `dtype` accepts), an `ibis.Schema`, a
         `pyarrow.Schema`, or a pydantic model, dataclass or TypedDict. A field of a class is a
         required column unless it allows None or has a default.
 
     Raises
     ------
     SchemaError
-        When a name is empty or no string, or a type is unknown; the message names the column.
+        If a name is empty or not a string, or a type is unknown; the message names the column.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def schema(columns: object) -> sch.Schema:
 
 
 def _is_values(kind: object) -> bool:
-    """Whether an object is a column of values and no type."""
+    """Whether an object is a column of values and not a type."""
     if isinstance(kind, list | tuple | range):
         return not any(isinstance(item, type | dt.DataType) for item in kind)
     shaped = hasattr(kind, "shape") or hasattr(kind, "to_pylist")  # arrays and series
@@ -90,7 +90,7 @@ def _no_columns_of_values(name: str, values: object) -> SchemaError:
 
 
 def _checked(columns: sch.Schema) -> sch.Schema:
-    """Check that names differ in more than case, and that cells can have each type."""
+    """Check that names differ by more than case, and that cells can have each type."""
     if (twins := _names_differing_in_case(columns.names)) is not None:
         raise SchemaError(
             f"its name differs from {twins[0]!r} only in case.",
@@ -113,7 +113,7 @@ def _names_differing_in_case(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def unsupported_reason(kind: dt.DataType) -> tuple[str, str] | None:
-    """Return the reason why no cell can have a type, and a hint; None where cells can."""
+    """Return the reason why cells cannot have a type, and a hint; None if they can."""
     if isinstance(kind, dt.Array):
         return unsupported_reason(kind.value_type)
     if isinstance(kind, dt.Map):

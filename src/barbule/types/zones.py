@@ -31,7 +31,7 @@ def fixed_offset(name: str) -> datetime.timedelta | None:
     return -offset if sign == "-" else offset
 
 
-# An unknown zone, or a name that is no valid file name.
+# An unknown zone, or a name that is not a valid file name.
 _UNKNOWN = (KeyError, ValueError, OSError)
 
 
@@ -62,7 +62,7 @@ def zone_info(name: str) -> datetime.tzinfo:
     Raises
     ------
     ValueError
-        When there is no such zone.
+        If there is no such zone.
     """
     offset = fixed_offset(name)
     if offset is not None:

@@ -1,1 +1,1 @@
-"""Python values and Arrow arrays: how one becomes the other, by data type."""
+"""Conversion between Python values and Arrow arrays, by data type."""

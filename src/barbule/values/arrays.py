@@ -1,9 +1,9 @@
 """Arrow arrays from Python values, without pandas.
 
-Owns two functions. `pyarrow.array`, `pyarrow.scalar` and compute functions with a Python value
-for an argument import pandas, where it is installed, to see whether an argument is one of
-pandas: half a second or more, which is most of a first small insert. Values of plain Python
-types are converted here instead, as long as nothing else has imported pandas.
+Owns two functions. `pyarrow.array`, `pyarrow.scalar` and compute functions with a Python value as
+an argument import pandas, if it is installed, to check whether an argument is a pandas object: this
+takes half a second or more, most of the time of a first small insert. Values of plain Python types
+are converted here instead, as long as nothing else has imported pandas.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def arrow_array(
     types: set[type] | None = None,
     nan_is_missing: bool = False,
 ) -> pa.Array:
-    """Make an Arrow array of plain Python values, None where one is missing.
+    """Convert plain Python values to an Arrow array; missing values are None.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def arrow_array(
     kind
         The type of the array.
     types
-        The types of the values, None's among them, if they have been looked at already.
+        The types of the values, including None's, if they are already known.
     nan_is_missing
-        Whether NaN and what pandas writes for a missing value are one.
+        Whether NaN and the missing values of pandas are treated as missing.
 
     Raises
     ------
     pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError, ValueError, OverflowError
-        When a value does not fit, as `pyarrow.array` says it.
+        If a value does not fit, as `pyarrow.array` reports it.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def arrow_array(
 
 
 def arrow_scalar(value: object, kind: pa.DataType) -> pa.Scalar:
-    """Make an Arrow scalar, which `pyarrow.repeat` and compute functions take.
+    """Convert a Python value to an Arrow scalar, for `pyarrow.repeat` and compute functions.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def arrow_scalar(value: object, kind: pa.DataType) -> pa.Scalar:
 def _native_array(
     values: Sequence[Any], kind: pa.DataType, types: set[type] | None
 ) -> pa.Array | None:
-    """Return the array, or None for types and values that only pyarrow knows."""
+    """Return the array, or None for types and values that only pyarrow handles."""
     import pyarrow as pa
 
     types = set(map(type, values)) if types is None else types
@@ -98,7 +98,7 @@ def _native_array(
     try:
         buffers = _buffers(values, kind, types, missing)
     except (OverflowError, UnicodeEncodeError, TypeError):
-        return None  # pyarrow says what is wrong
+        return None  # pyarrow reports the error
     if buffers is None:
         return None
     validity = _bit_buffer([value is not None for value in values]) if missing else None

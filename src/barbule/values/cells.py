@@ -1,9 +1,9 @@
 """Conversion between Python values and Arrow cells, by data type.
 
-Owns the conversion in both directions, which inserts, functions and result sets share. Columns
-are converted at once where the types of their values allow it; else value by value, which also
-finds the value that does not fit. Media content is handed to the library, which returns the
-reference that the cell holds.
+Owns the conversion in both directions, which inserts, functions and result sets share. Columns are
+converted at once if the types of their values allow it; otherwise value by value, which also finds
+the value that does not fit. Media content is passed to the library, which returns the reference for
+the cell.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ __all__ = ["arrow_type", "cell_media", "holds_media", "media_writer", "reader", 
 
 @functools.lru_cache(maxsize=1024)
 def arrow_type(kind: dt.DataType) -> pa.DataType:
-    """Return the Arrow type in which values of `kind` travel."""
+    """Return the Arrow type for values of `kind`."""
     return storage(kind).to_pyarrow()
 
 
 def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> pa.Array:
-    """Turn Python values into an Arrow array of the storage form of `kind`.
+    """Convert Python values to an Arrow array of the storage form of `kind`.
 
-    NaN is a value in a column of floats, refused in one of decimals or JSON, and missing in all
-    others, as are `pandas.NA` and `pandas.NaT`. A timestamp without a zone is in the default zone
-    in a column with a zone; one with a zone is converted to the default zone in a column
-    without.
+    NaN is a value in a column of floats, an error in a column of decimals or JSON, and missing in
+    all others, as are `pandas.NA` and `pandas.NaT`. A timestamp without a time zone is taken as
+    local time of the default zone in a column with a zone; one with a zone is converted to the
+    default zone in a column without.
 
     Raises
     ------
     DataError
-        When a value does not fit; the error names its row and shows it.
+        If a value does not fit; the error names its row and shows it.
     """
     import pyarrow as pa
 
@@ -69,7 +69,8 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> 
         return _struct_array(values, kind, library)
     if isinstance(kind, dt.Array):
         return _list_array(values, types, kind, library)
-    # What fails here goes value by value, for what Arrow does not do and to find the wrong row.
+    # If this fails, values are converted one by one, for conversions that Arrow lacks and to find
+    # the invalid row.
     if types <= _exact_types(kind, library.zone):
         with contextlib.suppress(*_CONVERSION_ERRORS):
             return arrow_array(values, arrow_type(kind), types=all_types)
@@ -192,7 +193,7 @@ def _record_fields(value: object) -> dict[str, Any]:
         return values
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
-    raise TypeError(f"a {type(value).__name__} is not a record")
+    raise TypeError(f"got {type(value).__name__}, not a record")
 
 
 def _list_array(
@@ -237,7 +238,7 @@ def _ndarray() -> type:
 def _stack_vectors(
     values: Sequence[Any], kind: dt.Array, target_type: pa.DataType
 ) -> pa.Array | None:
-    """Stack vectors at once where none is missing and all are of one size."""
+    """Stack vectors at once if none is missing and all have the same length."""
     import numpy as np
     import pyarrow as pa
 
@@ -257,7 +258,7 @@ def _list_items(value: object, kind: dt.Array) -> list[Any] | None:
         return None
     items = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
-        raise TypeError(f"a {type(value).__name__} is not a list")
+        raise TypeError(f"got {type(value).__name__}, not a list")
     items = items if isinstance(items, list) else list(items)
     if kind.length is not None and len(items) != kind.length:
         raise ValueError(f"it has {len(items)} items, not {kind.length}")
@@ -275,9 +276,9 @@ def is_vector(kind: dt.DataType) -> bool:
 
 
 def media_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
-    """Return what puts the media in a value of `kind` into the store, leaving their references.
+    """Return a function that stores the media of a value and leaves their references.
 
-    None where `kind` holds no media.
+    None if `kind` holds no media.
     """
     if isinstance(kind, Media):
         return lambda value: library.refer(value, kind, computed=True)
@@ -300,7 +301,7 @@ def _store_fields(value: object, field_writers: dict[str, Callable[[Any], Any]])
 
 
 def holds_media(kind: dt.DataType) -> bool:
-    """Whether values of a type are media, or hold some."""
+    """Whether values of a type are media, or hold media."""
     if isinstance(kind, dt.Array):
         return holds_media(kind.value_type)
     if isinstance(kind, dt.Struct):
@@ -323,18 +324,18 @@ def cell_media(value: Any, kind: dt.DataType) -> Iterator[tuple[Media, str]]:
 
 
 def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[Any], Any] | None:
-    """Return what turns an Arrow cell (as Python) into the value that users see.
+    """Return a function that converts an Arrow cell (as Python) to the value that users see.
 
     Parameters
     ----------
     library
-        Opens media, wherever in the value they are: images become PIL images, others local
-        paths. Without it they stay references.
+        Opens media at any depth of the value: images become PIL images, others local paths. Without
+        it they stay references.
 
     Returns
     -------
     callable or None
-        None where nothing has to be done.
+        None if no conversion is needed.
     """
     if isinstance(kind, Json | dt.JSON):
         return json.loads
@@ -359,7 +360,7 @@ def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[A
 
 
 def _map_reader(kind: dt.Map, library: MediaAccess | None) -> Callable[[Any], dict[Any, Any]]:
-    """Return what converts the pairs of an Arrow map to a dict."""
+    """Return a function that converts the pairs of an Arrow map to a dict."""
     key_reader = reader(kind.key_type, library)
     value_reader = reader(kind.value_type, library)
 

@@ -1,7 +1,7 @@
-"""Keys of dicts that JSON would write as one.
+"""Dict keys that are equal in JSON.
 
-Owns that check alone. JSON has texts for keys: `{1: "a", "1": "b"}` would be written with one key
-twice, of which readers keep the last value.
+Owns that check alone. JSON keys are strings: `{1: "a", "1": "b"}` would be written with the same
+key twice, of which readers keep the last value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SCALAR_TYPES = {str, int, float, bool, type(None)}
 
 
 def check_keys(value: object) -> None:
-    """Refuse a value in which a dict, at any depth, has two keys that JSON writes alike.
+    """Refuse a value in which a dict, at any depth, has two keys that are equal in JSON.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def check_keys(value: object) -> None:
     if (write := _strict_writer()) is not None:
         try:
             write(value)
-        except TypeError:  # a key that is no text, or a value that only we can write
+        except TypeError:  # a key that is not a string, or a value that only barbule can write
             pass
         else:
             return
@@ -53,7 +53,7 @@ def check_keys(value: object) -> None:
 
 @functools.cache
 def _strict_writer() -> Callable[[object], bytes] | None:
-    """Return a writer that takes no keys but texts, and a fifth of the time of looking at them."""
+    """Return a writer that accepts only string keys, in a fifth of the time of checking them."""
     try:
         import orjson  # of Chroma
     except ImportError:

@@ -1,7 +1,7 @@
 """Numbers in Json, compared exactly with integers.
 
-Owns the type in which a JSON number is compared with an integer: as an integer, where it is one. As
-float64, which all JSON numbers could be, 2^60 and 2^60 + 1 are the same.
+Owns the type in which a JSON number is compared with an integer: as an integer, if it is one. As
+float64, which could represent all JSON numbers, 2^60 and 2^60 + 1 are equal.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _WHOLE_PATTERN = rf"^-?[0-9]{{1,{_DECIMAL_DIGITS}}}$"
 _INT64_END = 2.0**63  # of int64
 _FLOAT64_EXACT_LIMIT = (
     2**53
-)  # whole numbers below it are exact as float64, and no other is rounded to one
+)  # integers below it are exact as float64, and no other number is rounded to one
 
 
 def is_integer(value: object) -> bool:
-    """Whether a value is a whole number, be it a constant or a column of integers."""
+    """Whether a value is an integer, either a constant or a column of integers."""
     if isinstance(value, ir.Value):
         return bool(value.type().is_integer())
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -52,7 +52,7 @@ def to_decimal(value: ir.Value) -> ir.Value:
 
 
 def to_integer(value: ir.Value, other: ir.Value | int) -> ir.Value:
-    """Read a JSON number that is whole, in a type that compares with `other`; 2.0 is 2."""
+    """Read an integral JSON number in a type that compares with `other`; 2.0 is 2."""
     real = ops.UnwrapJSONFloat64(value).to_expr()
     if _is_wide(other):
         return to_decimal(value)
@@ -62,16 +62,16 @@ def to_integer(value: ir.Value, other: ir.Value | int) -> ir.Value:
 
 
 def compare_integer(value: ir.Value, name: str, other: ir.Value | int) -> ir.BooleanValue:
-    """Compare a JSON number with a whole number, by the name of an operator."""
+    """Compare a JSON number with an integer, by the name of an operator."""
     if _is_small(other):
-        # As exact as digit by digit: what is rounded to float64 stays beyond this number.
+        # As exact as digit by digit: a value that is rounded to float64 stays beyond this number.
         compared: ir.BooleanValue = getattr(_as_float64(value), name)(float(other))
         return compared
     constant = _typed_constant(other)
     integer = to_integer(value, other)
     exact: ir.BooleanValue = getattr(integer, name)(constant)
     if name == "__eq__" and isinstance(other, ir.Column):
-        return exact  # alone, so that a join by it needs not compare all pairs
+        return exact  # alone, so that a join on it does not have to compare all pairs
     real = _as_float64(value)
     return ibis.coalesce(exact, getattr(real, name)(constant.cast(dt.float64)))
 
@@ -85,7 +85,7 @@ def _as_float64(value: ir.Value) -> ir.NumericValue:
 
 
 def _typed_constant(value: ir.Value | int) -> ir.Value:
-    """Make a literal of the type in which a JSON number is compared with it."""
+    """Return a literal of the type in which a JSON number is compared with it."""
     if isinstance(value, ir.Value):
         return value.cast(dt.Decimal(_DECIMAL_DIGITS, 0)) if _is_wide(value) else value
     integer = int(value)

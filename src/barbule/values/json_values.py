@@ -1,7 +1,7 @@
 """Plain values as Json.
 
-Owns the conversion of values of other types to Json, in operations of Ibis that all databases have:
-a cast of a string to Json would parse it.
+Owns the conversion of values of other types to Json, with operations of Ibis that all databases
+have: a cast of a string to Json would parse it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STRUCT_FIELD = "value"
 
 
 def json_constant(value: object, kind: dt.DataType = dt.json) -> ops.Literal:
-    """Make a literal of type Json from a Python value."""
+    """Return a literal of type Json for a Python value."""
     try:
         check_keys(value)
     except ValueError as error:
@@ -34,7 +34,7 @@ def as_json(value: ops.Value, kind: dt.DataType = dt.json) -> ops.Value:
     Parameters
     ----------
     kind
-        The type of Json: that of storage, or of columns.
+        The type of Json: the storage form, or the column type.
 
     Examples
     --------
@@ -46,6 +46,6 @@ def as_json(value: ops.Value, kind: dt.DataType = dt.json) -> ops.Value:
         return value
     if isinstance(value, ops.Literal) and isinstance(value.value, str | bool | int | float):
         return json_constant(value.value, kind)
-    # A struct is cast field by field; an item that is JSON's null is missing.
+    # A struct is cast field by field; an item that is JSON null is missing.
     struct = ops.StructColumn(names=(_STRUCT_FIELD,), values=(value,))
     return ops.JSONGetItem(ops.Cast(struct, kind), _STRUCT_FIELD)

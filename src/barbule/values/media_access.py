@@ -14,10 +14,10 @@ __all__ = ["MediaAccess"]
 
 
 class MediaAccess(Protocol):
-    """Media by reference, as `barbule.media.library.MediaLibrary` provides them."""
+    """Access to media by reference, as `barbule.media.library.MediaLibrary` provides it."""
 
     zone: str
-    """The time zone of timestamps that name none."""
+    """The time zone of timestamps without a zone."""
 
     def refer(self, value: object, kind: dt.DataType, *, computed: bool = False) -> str:
         """Return the reference of a file, of bytes or of an image."""

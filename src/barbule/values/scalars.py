@@ -1,6 +1,6 @@
-"""Conversion of single Python values to what Arrow takes for a cell of a type.
+"""Conversion of single Python values to values that Arrow accepts for a type.
 
-Owns which values fit a type, where a column cannot be converted at once.
+Owns which values fit a type, if a column cannot be converted at once.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 
 
 def is_missing(value: object, kind: dt.DataType) -> bool:
-    """Whether a value means none: NaN where it is no number, and what pandas writes.
+    """Whether a value means "missing": NaN in a non-numeric column, and pandas' NA and NaT.
 
-    Decimals and JSON hold numbers, but not NaN: they refuse it as they refuse the infinite.
+    Decimals and JSON hold numbers, but not NaN: they refuse it as they refuse infinity.
     """
     if isinstance(value, float):
         return math.isnan(value) and not isinstance(kind, dt.Floating | dt.Decimal | dt.JSON)
@@ -57,7 +57,7 @@ def _is_numpy_datetime(value: object) -> TypeGuard[np.datetime64 | np.timedelta6
 
 
 def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
-    """Return what turns a value of `kind` into what Arrow takes; None where nothing does."""
+    """Return a function that converts a value of `kind` for Arrow; None if none is needed."""
     if isinstance(kind, Media):
         return lambda value: library.refer(value, kind)
     if isinstance(kind, dt.JSON):
@@ -75,7 +75,7 @@ def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any
 
 
 def _without_numpy(value: object) -> object:
-    """Turn NumPy's scalars into Python's, and members of an Enum into their values."""
+    """Convert NumPy scalars to Python values, and members of an Enum to their values."""
     if isinstance(value, enum.Enum):
         return value.value
     if _is_numpy_datetime(value):
@@ -86,7 +86,7 @@ def _without_numpy(value: object) -> object:
         getattr(value, "shape", ())
         and type(value).__module__.split(".")[0] in _DATA_FRAME_LIBRARIES
     ):
-        raise TypeError(  # item() would take a series of one row for its value
+        raise TypeError(  # item() would take a series of one row as its value
             f"a {type(value).__name__} holds values of several rows, but a cell takes one value: "
             "insert a data frame, or a dict for each row"
         )
@@ -172,7 +172,7 @@ def _is_numpy_scalar(value: object) -> bool:
 
 
 def _check_digits(number: decimal.Decimal, integer_digits: int, scale: int) -> None:
-    """Refuse a number of more digits than a decimal has before and after the point."""
+    """Refuse a number with more digits than a decimal has before and after the decimal point."""
     _, digits, exponent = number.as_tuple()
     if number and number.adjusted() >= integer_digits:
         limit = f"at most {integer_digits} digits" if integer_digits > 0 else "no digits"
@@ -186,7 +186,7 @@ def _check_digits(number: decimal.Decimal, integer_digits: int, scale: int) -> N
 
 
 def _has_nanoseconds(value: Any) -> bool:
-    """Whether a timestamp has nanoseconds, which those of Python do not have."""
+    """Whether a timestamp has nanoseconds, which Python timestamps do not have."""
     if type(value).__name__ == "datetime64":
         return bool(value.astype("M8[us]") != value)
     if isinstance(value, str):
@@ -195,7 +195,7 @@ def _has_nanoseconds(value: Any) -> bool:
 
 
 def _timestamp_converter(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
-    """Return what reads a timestamp, with nanoseconds where the column has them."""
+    """Return a function that reads a timestamp, with nanoseconds if the column has them."""
     scale = _MICROSECOND_DIGITS if kind.scale is None else kind.scale
 
     def convert(value: Any) -> datetime.datetime | np.datetime64:
@@ -227,7 +227,7 @@ def _nanoseconds(value: Any) -> int:
 
 
 def _to_timestamp(value: object, zone: str | None, default: str) -> datetime.datetime:
-    """Read a timestamp with or without a zone; a date is midnight there."""
+    """Read a timestamp with or without a time zone; a date is midnight there."""
     if zone is not None and _has_nanoseconds(value):
         raise ValueError(
             "it has nanoseconds, but timestamps with a time zone are stored in microseconds"
@@ -282,7 +282,7 @@ def _to_duration(value: object) -> datetime.timedelta:
 
 
 def _mismatch_message(value: object, kind: str) -> str:
-    if isinstance(value, int | float):  # which Arrow takes for a count since 1970
+    if isinstance(value, int | float):  # which Arrow takes as a count since 1970
         return f"{value!r} is a number, not a {kind}"
     return f"got {type(value).__name__}, not a {kind}"
 
@@ -306,7 +306,7 @@ _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
 
 
 def to_plain(value: object) -> object:
-    """Turn pydantic models, dataclasses and NumPy's values into plain Python."""
+    """Convert pydantic models, dataclasses and NumPy values to plain Python."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -331,8 +331,8 @@ _encode = json.JSONEncoder(default=to_plain, ensure_ascii=False, allow_nan=False
 
 
 def to_json(value: object) -> str:
-    """Write a value as JSON; what has no form there is refused."""
+    """Write a value as JSON; a value without a JSON form is refused."""
     text = _encode(value)
     if not isinstance(value, str | int):
-        check_keys(value)  # afterwards, as a value that holds itself has been refused by then
+        check_keys(value)  # afterwards: a value that contains itself has been refused by then
     return text

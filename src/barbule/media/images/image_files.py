@@ -257,7 +257,7 @@ def to_image(value: Any) -> Image:
         value = image_from_array(value)
     if not hasattr(value, "save"):
         raise MediaError(
-            f"a {type(value).__name__} is not an image.",
+            f"got {type(value).__name__}, not an image.",
             hint="Pass a PIL image, a NumPy array, bytes, a path or a URL.",
         )
     try:

@@ -1,8 +1,7 @@
 """Json values compared with plain values, and lists of Json searched for them.
 
-Owns how operations on arrays whose items are Json, which databases compare as texts, become
-operations on numbers and texts; and how a plain value becomes Json where it stands for Json.
-Pure.
+Owns how operations on arrays of Json, which databases compare as strings, become operations on
+numbers and strings; and how a plain value becomes Json where Json is expected. Pure.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ ListSearch: TypeAlias = ops.ArrayContains | ops.ArrayPosition | ops.ArrayRemove
 
 
 def unwrap_json(node: ops.Node) -> ops.Node:
-    """Let an operation take Json, or the items of a list of Json, as what they are.
+    """Let an operation compare Json, or the items of a list of Json, by value.
 
     Parameters
     ----------
     node
-        A node whose types are those of storage.
+        A node whose types are storage types.
     """
     rule = _RULES.get(type(node))
     return node if rule is None else rule(node)
@@ -43,7 +42,7 @@ def _is_json_list(value: ops.Value) -> bool:
 
 
 def _unwrapped_items(items: ops.Value, kind: dt.DataType) -> ir.ArrayValue | None:
-    """Make of the items of a list values of a type; what is of another type is missing."""
+    """Convert the items of a list to values of a type; items of another type become missing."""
     unwrap: Callable[[ir.Value], ops.Value]
     if kind.is_boolean():
         unwrap = ops.UnwrapJSONBoolean
@@ -59,14 +58,14 @@ def _unwrapped_items(items: ops.Value, kind: dt.DataType) -> ir.ArrayValue | Non
 
 
 def _whole_number(item: ir.Value) -> ops.Value:
-    """Unwrap a number that has no fraction, exactly."""
+    """Unwrap an integral number exactly."""
     exact = ops.UnwrapJSONInt64(item).to_expr()
     real = ops.UnwrapJSONFloat64(item).to_expr()
     return (real == real.floor()).ifelse(exact, None).op()
 
 
 def _list_search(node: ListSearch) -> ops.Node:
-    """Look for a plain value among the items of its type."""
+    """Search for a plain value among the items of its type."""
     if not _is_json_list(node.arg) or node.other.dtype.is_json():
         return node
     items = _unwrapped_items(node.arg, node.other.dtype)
@@ -74,9 +73,9 @@ def _list_search(node: ListSearch) -> ops.Node:
 
 
 def _in_subquery(node: ops.InSubquery) -> ops.Node:
-    """Look among the items of a list in Json, where that stands in the row itself.
+    """Search the items of a list in Json of the same row.
 
-    Ibis takes `column.isin(other_column)` for a search in all rows of the other one.
+    Ibis reads `column.isin(other_column)` as a search in all rows of the other one.
     """
     relation, needle = node.rel, node.needle
     if not isinstance(relation, ops.Project) or needle.dtype.is_json():
@@ -88,7 +87,7 @@ def _in_subquery(node: ops.InSubquery) -> ops.Node:
 
 
 def _alternatives(node: ops.Value) -> ops.Value:
-    """Make Json of those alternatives that are plain, where others are Json."""
+    """Convert the plain alternatives of a choice to Json if others are Json."""
     names = _ALTERNATIVES[type(node)]
     values = [value for name in names for value in _values_of(getattr(node, name))]
     kinds = [value.dtype for value in values if not value.dtype.is_null()]
@@ -103,7 +102,7 @@ def _alternatives(node: ops.Value) -> ops.Value:
 
 
 def _map_default(node: ops.MapGet) -> ops.Value:
-    """Make Json of the default of a missing value of Json."""
+    """Convert the default for a missing Json value to Json."""
     if not node.arg.dtype.value_type.is_json() or node.default.dtype.is_null():
         return node
     return node.copy(default=as_json(node.default))

@@ -1,8 +1,8 @@
-"""Lowering: what is left of barbule's own becomes plain Ibis.
+"""Lowering: barbule's remaining operations become plain Ibis.
 
-Owns how a managed leaf becomes its stored rows at a commit, how virtual columns are inlined,
-and how our types become storage types. After it a tree holds nothing but operations of Ibis
-over tables of the backend.
+Owns how a managed leaf becomes its stored rows at a commit, how virtual columns are inlined, and
+how barbule's types become storage types. After it a tree contains only Ibis operations over tables
+of the backend.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None
     root
         A relation over managed tables, stages and tables of the backend.
     rows
-        Physical rows to read instead of the stored ones, by table id: how computed columns
-        are computed for new rows alone.
+        Physical rows to read instead of the stored ones, by table id: used to compute computed
+        columns only for new rows.
 
     Raises
     ------
     UnsupportedError
-        When a node of barbule is left over.
+        If a node of barbule remains.
     """
     rows = rows or {}
     root = total_orders(root)
@@ -128,7 +128,7 @@ def _flat_table(
 
 
 def _with_storage_types(node: ops.Node, kwargs: dict[str, Any] | None, zone: str) -> ops.Node:
-    """Rebuild a node with storage types in place of ours; timestamps go by their clocks."""
+    """Rebuild a node with storage types instead of barbule's; timestamps use their local time."""
     changed = dict(kwargs) if kwargs else {}
     for name, argument in zip(node.argnames, node.args, strict=True):
         if isinstance(argument, dt.DataType) and storage(argument) != argument:
@@ -155,13 +155,13 @@ def _over(value: ops.Value, fields: Mapping[ops.Node, ops.Node], zone: str) -> o
 def _table_rows(
     leaf: ManagedTable, names: set[str], context: LoweringContext, rows: Rows
 ) -> ops.Relation:
-    """Show the needed columns of a managed table, as plain Ibis."""
+    """Return the needed columns of a managed table as plain Ibis."""
     record = context.record(leaf)
     base_names = set(inherited_columns(record, leaf.commit, context).names)
     own_names = names - base_names
     layers = virtual_layers(own_names, record, leaf, context)
     virtual = {name for layer in layers for name in layer}
-    # What the virtual columns read must be shown by the relation below them.
+    # The relation below must provide the columns that virtual columns read.
     read_names = own_names | {
         field.name
         for layer in layers
@@ -177,7 +177,7 @@ def _table_rows(
         columns: dict[str, ops.Value] = {
             name: ops.Field(relation, name) for name in relation.schema.names
         }
-    else:  # in one projection: each one more costs Ibis a millisecond to compile
+    else:  # in one projection: each additional one costs Ibis a millisecond to compile
         relation, columns = stored.parent, dict(stored.values)
     rid = columns[RID]
     for layer in layers:
@@ -197,10 +197,10 @@ def _table_rows(
 def _multiplying_columns(
     leaf: ManagedTable, record: TableRecord, context: LoweringContext
 ) -> set[str]:
-    """Return columns without which a view would show too few rows.
+    """Return columns without which a view would have too few rows.
 
-    Those that unnest are stored with the rows nowadays. Views of databases of version 0.1.0 have
-    one row for all items of an array, which are unnested whenever they are read.
+    Columns that unnest are now stored with the rows. Views of databases of version 0.1.0 have one
+    row for all items of an array, which are unnested whenever they are read.
     """
     if record.view is None or record.view.bases or record.view.rows:
         return set()
@@ -216,7 +216,7 @@ def _stored_columns(
     context: LoweringContext,
     rows: Rows,
 ) -> ops.Project:
-    """Show stored columns by their names, the row identity, and a view's base identity."""
+    """Return stored columns by their names, the row id, and a view's base row id."""
     physical = rows.get(leaf.table_id)
     if physical is None:
         stored = [column.physical for column in record.columns if column.name in names]
@@ -241,11 +241,11 @@ def _join_base(
     context: LoweringContext,
     rows: Rows,
 ) -> ops.Relation:
-    """Join the rows of a view with the columns that it shows of its base."""
+    """Join the rows of a view with the columns of its base."""
     if record.view is None:
         return own_rows
-    # The rows of a view have passed its filters: those are not computed again that call
-    # functions, or are passed by other rows each time.
+    # The rows of a view have passed its filters: filters that call functions, or that other rows
+    # pass each time, are not evaluated again.
     query = context.expression(record.view.query, leaf.commit)
     query = with_rid(
         without_filters(query, lambda value: bool(calls_in(value)) or is_unsteady(value))

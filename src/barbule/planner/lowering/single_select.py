@@ -1,8 +1,8 @@
 """Lowering in one step: filters, projections, sorts over one table become one SELECT.
 
-Owns the fast path for the most frequent queries. Ibis would compile the same chain of relations
-by turning each into a SELECT and merging them two at a time, which takes several times as long as
-running the query over a small table does.
+Owns the fast path for the most frequent queries. Ibis would compile the same chain of relations by
+converting each into a SELECT and merging them two at a time, which takes several times as long as
+the query over a small table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from barbule.planner.lowering.inlining import Columns, DeepValueError, Inliner
 __all__ = ["FlatTable", "flatten"]
 
 _CHAIN = (ops.Project, ops.Filter, ops.Sort, ops.Limit, ops.Aggregate)
-# What is more than a value of its row, or not the same each time that it is written down.
+# Values that are more than a value of their row, or differ each time they are evaluated.
 _BLOCKING = (
     ops.Analytic,
     ops.CountDistinctStar,
@@ -52,7 +52,7 @@ _MAX_LEVELS = 60
 
 
 class FlatTable(NamedTuple):
-    """A managed table whose rows one relation of the backend holds.
+    """A managed table whose rows are in one relation of the backend.
 
     Attributes
     ----------
@@ -91,8 +91,8 @@ def flatten(
     Returns
     -------
     ibis.expr.operations.Relation or None
-        A `Select`, as Ibis' SQL compilers make them, or what stands on one; None for all that
-        is no such chain.
+        A `Select`, as Ibis' SQL compilers build it, or a relation on top of one; None if it is not
+        such a chain.
     """
     chain: list[ops.Relation] = []
     relation = root
@@ -110,7 +110,7 @@ def flatten(
 
 
 class _NotFlatError(Exception):
-    """Ends the fast path where a value needs the general one."""
+    """Ends the fast path if a value needs the general one."""
 
 
 def _read_columns(root: ops.Relation, chain: list[ops.Relation]) -> list[tuple[str, ...]]:
@@ -156,14 +156,14 @@ def _collect_fields(argument: object, names: dict[str, None], level: int = 0) ->
 
 
 class _SelectBuilder:
-    """A SELECT in the making.
+    """A SELECT under construction.
 
     Attributes
     ----------
     base
-        What is selected from.
+        The relation that is selected from.
     columns
-        The columns so far, as values over the base.
+        The current columns, as values over the base.
     """
 
     def __init__(self, table: FlatTable) -> None:
@@ -171,7 +171,7 @@ class _SelectBuilder:
         self.columns = table.columns
         self.predicates = list(table.predicates)
         self.keys: list[ops.SortKey] = []
-        self.is_base = False  # whether it is the base and nothing else
+        self.is_base = False  # whether it is only the base
         self._zone = table.zone
 
     def inlined(self, values: Iterable[ops.Value], names: tuple[str, ...]) -> list[ops.Value]:
@@ -199,7 +199,7 @@ class _SelectBuilder:
     def project(
         self, values: Mapping[str, ops.Value], shown: tuple[str, ...], names: tuple[str, ...]
     ) -> None:
-        """Put other columns in place of those so far.
+        """Replace the current columns.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ class _SelectBuilder:
         self.restart(self.build(names))
 
     def restart(self, base: ops.Relation) -> None:
-        """Go on over a relation that is done."""
+        """Continue over a finished relation."""
         self.base = base
         self.columns = Columns(lambda name: ops.Field(base, name))
         self.predicates = []
@@ -250,7 +250,7 @@ class _SelectBuilder:
         self.is_base = True
 
     def build(self, names: tuple[str, ...]) -> ops.Relation:
-        """Make the relation with the columns of these names."""
+        """Build the relation with the columns of these names."""
         from ibis.backends.sql.rewrites import Select
 
         if self.is_base and names == tuple(self.base.schema.names):
@@ -303,7 +303,7 @@ def _add_virtual_columns(
 
 
 def _at_least_one(names: tuple[str, ...], relation: ops.Relation) -> tuple[str, ...]:
-    """Return the columns that are read, or one where rows are only counted."""
+    """Return the columns that are read, or one if rows are only counted."""
     return names or tuple(relation.parent.schema.names[:1])
 
 

@@ -1,6 +1,7 @@
 """The schemas of a managed table: physical, hidden and visible columns.
 
-Owns which columns a table has for whom, and the Protocol by which lowering asks the catalog.
+Owns which columns a table has for users and for barbule, and the Protocol that lowering uses to
+read the catalog.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = [
 
 
 class LoweringContext(Protocol):
-    """What lowering asks of the catalog and the backend.
+    """The interface of the catalog and the backend for lowering.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class LoweringContext(Protocol):
         """Return the structure of a table as a leaf sees it."""
 
     def expression(self, text: str, commit: int | None) -> ops.Node:
-        """Read a stored expression, its leaves seen at a commit."""
+        """Read a stored expression, with its leaves at a commit."""
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Make the leaf of a table in the backend."""
@@ -58,7 +59,7 @@ class LoweringContext(Protocol):
         """Return the latest commit."""
 
     def track_rows_read(self, table_id: int) -> None:
-        """Note that what is lowered reads the live rows of a table."""
+        """Record that a lowered query reads the live rows of a table."""
 
 
 def physical_schema(record: TableRecord) -> sch.Schema:
@@ -83,7 +84,7 @@ def physical_names(record: TableRecord) -> dict[str, str]:
 
 
 def hidden_columns(record: TableRecord) -> dict[str, dt.DataType]:
-    """Return the columns of a hidden leaf that users do not see."""
+    """Return the columns of a hidden leaf that are not visible to users."""
     embeddings = {column.name: column.dtype for column in record.columns if column.hidden}
     keys = {RID: dt.int64, BASE: dt.int64} if record.view else {RID: dt.int64}
     errors = {column.error_name: CELL_ERROR_TYPE for column in record.columns if column.fallible}
@@ -93,10 +94,10 @@ def hidden_columns(record: TableRecord) -> dict[str, dt.DataType]:
 def inherited_columns(
     record: TableRecord, commit: int | None, context: LoweringContext
 ) -> sch.Schema:
-    """Return the columns that a view shows of its base."""
+    """Return the columns that a view takes from its base."""
     if record.view is None or record.view.bases:
         return sch.Schema({})
-    # Names of the view's own columns win; there are none at its creation.
+    # Names of the view's own columns take precedence; there are none at its creation.
     query_schema = context.expression(record.view.query, commit).schema
     own_names = {column.name for column in record.columns}
     return sch.Schema({name: kind for name, kind in query_schema.items() if name not in own_names})
@@ -105,9 +106,9 @@ def inherited_columns(
 def stored_view_columns(
     record: TableRecord, commit: int | None, context: LoweringContext
 ) -> list[str]:
-    """Name the columns that the query of a view's rows gives besides those of its base.
+    """Return the names of the columns that the query of a view's rows adds to those of its base.
 
-    They were the first columns of the view's own, in this order; the view may have renamed them.
+    They were the first own columns of the view, in this order; the view may have renamed them.
     """
     if record.view is None or record.view.rows is None:
         return []
@@ -117,7 +118,7 @@ def stored_view_columns(
 
 
 def visible_schema(record: TableRecord, commit: int | None, context: LoweringContext) -> sch.Schema:
-    """Return the columns that users see of a table, in their order."""
+    """Return the visible columns of a table, in their order."""
     columns = dict(inherited_columns(record, commit, context).items())
     columns |= {column.name: column.dtype for column in record.columns if not column.hidden}
     if record.view is None or record.view.rows is None:

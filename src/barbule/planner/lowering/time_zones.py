@@ -1,8 +1,8 @@
-"""Timestamps with a zone: their parts are those of the local time there.
+"""Timestamps with a time zone: their parts are those of the local time in the zone.
 
-Owns how operations on timestamps with a zone become operations on the local time of that zone, so
-that no backend goes by the zone of its connection. Beside a timestamp with a zone, one without is
-of the default zone. Pure.
+Owns how operations on timestamps with a time zone become operations on the local time of that zone,
+so that no backend uses the zone of its connection. Combined with a timestamp with a zone, a
+timestamp without one is in the default zone. Pure.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _MINUTES_PER_HOUR = 60
 
 @ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, None), dt.timestamp))
 def _timezone_to_local(zone: ir.Value, timestamp: ir.Value) -> ir.Value:
-    """Show a timestamp in the local time of a zone."""
+    """Return the local time of a timestamp in a zone."""
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, None), dt.Timestamp(UTC)))
 def _timezone_from_local(zone: ir.Value, local_time: ir.Value) -> ir.Value:
-    """Find the timestamp at which it is this local time in a zone."""
+    """Return the timestamp of a local time in a zone."""
 
 
 def in_local_time(node: ops.Node, default_zone: str) -> ops.Node:
-    """Let an operation on timestamps with a zone go by the local time of that zone.
+    """Let an operation on timestamps with a zone use the local time of that zone.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def _is_naive(value: ops.Value) -> bool:
 
 
 def _local_time(value: ops.Value, zone: str | None = None) -> ops.Value:
-    """Show a timestamp in the local time of a zone, its own if None is given."""
-    # What Ibis says has a zone may have none in SQL, and the function would do the opposite.
+    """Return a timestamp in the local time of a zone, its own if None is given."""
+    # A timestamp with a zone in Ibis may have none in SQL, and the function would do the opposite.
     timestamp = ops.Cast(value, dt.Timestamp(UTC))
     database_zone, offset = _database_zone(zone or str(_zone(value)))
     local_time = _timezone_to_local(database_zone, timestamp.to_expr()).op()
@@ -73,7 +73,7 @@ def _local_time(value: ops.Value, zone: str | None = None) -> ops.Value:
 
 
 def _timestamp(local_time: ops.Value, zone: str, kind: dt.DataType) -> ops.Value:
-    """Find the timestamp at which it is this local time in a zone."""
+    """Return the timestamp of a local time in a zone."""
     database_zone, offset = _database_zone(zone)
     local_time = ops.Cast(local_time, dt.timestamp)
     if offset:
@@ -82,9 +82,9 @@ def _timestamp(local_time: ops.Value, zone: str, kind: dt.DataType) -> ops.Value
 
 
 def _database_zone(zone: str) -> tuple[str, ops.Value | None]:
-    """Return a zone that databases know by name, and how far a zone is ahead of it."""
+    """Return a zone name that databases support, and the offset of the zone from it."""
     offset = fixed_offset(zone)
-    if offset is not None:  # as a name, it is east to one database and west to the other
+    if offset is not None:  # as a name, it is east for one database and west for the other
         return UTC, ops.Literal(offset // datetime.timedelta(minutes=1), dt.Interval("m"))
     if canonical_zone(zone) is None:
         reason, hint = unsupported_reason(dt.Timestamp(zone)) or ("", "")
@@ -93,7 +93,7 @@ def _database_zone(zone: str) -> tuple[str, ops.Value | None]:
 
 
 def _literal(node: ops.Literal, default_zone: str) -> ops.Value:
-    """Write a timestamp so that databases read it; what Ibis has of one is the local time."""
+    """Write a timestamp so that databases read it; Ibis holds the local time."""
     zone, value = _zone(node), node.value
     if zone is None or value is None:
         return node
@@ -110,7 +110,7 @@ def _part(node: ops.Value, default_zone: str) -> ops.Value:
 
 
 def _strftime(node: ops.Strftime, default_zone: str) -> ops.Value:
-    """Write a timestamp by a pattern, its zone being written apart."""
+    """Format a timestamp by a pattern; the zone is formatted separately."""
     if _zone(node.arg) is None:
         return node
     local_time = _local_time(node.arg)
@@ -135,7 +135,7 @@ def _strftime(node: ops.Strftime, default_zone: str) -> ops.Value:
 
 
 def _split_pattern(pattern: str) -> list[str]:
-    """Cut a pattern around what names the zone.
+    """Split a pattern around the parts that name the zone.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def _concatenated(texts: list[ir.StringValue]) -> ops.Value:
 
 
 def _utc_offset(timestamp: ops.Value) -> tuple[ir.StringValue, ir.StringValue, ir.StringValue]:
-    """Say how far the local time is from UTC: the sign, the hours and the minutes."""
+    """Return the offset of the local time from UTC: the sign, the hours and the minutes."""
 
     def seconds(local_time: ops.Value) -> ir.IntegerValue:
         return local_time.to_expr().epoch_seconds().cast("int64")
@@ -184,7 +184,7 @@ def _utc_offset(timestamp: ops.Value) -> tuple[ir.StringValue, ir.StringValue, i
 def _cast(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
     target = node.to
     if isinstance(target, dt.Timestamp) and target.timezone is not None:
-        _database_zone(target.timezone)  # raises where there is no zone of this name
+        _database_zone(target.timezone)  # raises if there is no zone with this name
     if _zone(node.arg) is None:
         return _cast_naive(node, default_zone)
     if isinstance(target, dt.Date | dt.Time):
@@ -213,7 +213,7 @@ def _cast_naive(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
 
 
 def _to_string(timestamp: ops.Value) -> ops.Value:
-    """Write a timestamp as SQL does: 2026-01-31 09:30:00+02."""
+    """Format a timestamp as SQL does: 2026-01-31 09:30:00+02."""
     local_time = ops.Cast(_local_time(timestamp), dt.string).to_expr()
     if _zone(timestamp) == UTC:
         return (local_time + "+00").op()
@@ -222,13 +222,13 @@ def _to_string(timestamp: ops.Value) -> ops.Value:
     return (local_time + sign + hours + minutes).op()
 
 
-# The end of a text that names its zone.
+# The end of a string that names its zone.
 _ZONE_PATTERN = r"([zZ]|[+-]\d{2}(:?\d{2})?|[A-Za-z_]+/[A-Za-z_/]+)\s*$"
 _DATE_PATTERN = r"^\s*[+-]?\d+-\d+-\d+\s*$"
 
 
 def _from_string(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
-    """Read a timestamp of a text, which may name its zone."""
+    """Read a timestamp from a string, which may name its zone."""
     text = node.arg.to_expr()
     names_zone = text.re_search(_ZONE_PATTERN) & ~text.re_search(_DATE_PATTERN)
     naive = _timestamp(node.copy(to=dt.timestamp), default_zone, node.to)
@@ -236,13 +236,13 @@ def _from_string(node: ops.Cast | ops.TryCast, default_zone: str) -> ops.Value:
 
 
 def _with_zones(values: list[ops.Value], default_zone: str) -> list[ops.Value]:
-    """Give timestamps without a zone, and dates, one beside timestamps with a zone."""
+    """Add a zone to timestamps and dates that are combined with timestamps with a zone."""
     zone = next((zone for value in values if (zone := _zone(value)) is not None), None)
     if zone is None:
         return values
 
     def with_zone(value: ops.Value) -> ops.Value:
-        if isinstance(value.dtype, dt.Date):  # it begins at midnight there
+        if isinstance(value.dtype, dt.Date):  # it starts at midnight there
             return _timestamp(value, zone, dt.Timestamp(UTC))
         naive = _is_naive(value)
         return _timestamp(value, default_zone, dt.Timestamp(UTC)) if naive else value
@@ -273,13 +273,13 @@ def _membership(node: ops.InValues, default_zone: str) -> ops.Value:
     return node.copy(value=value, options=tuple(options))
 
 
-# Days, weeks and so on are those of the calendar; hours and less are time that passes.
+# Days, weeks and longer units follow the calendar; hours and shorter units are elapsed time.
 _CALENDAR_UNITS = {"Y", "Q", "M", "W", "D"}
 _CALENDAR_PARTS = {"year", "quarter", "month", "week", "day"}
 
 
 def _shift(node: ops.TimestampAdd | ops.TimestampSub, default_zone: str) -> ops.Value:
-    """Add or subtract an interval, days and the like by the calendar of the zone."""
+    """Add or subtract an interval; days and longer units follow the calendar of the zone."""
     zone = _zone(node.left)
     if zone is None or node.right.dtype.unit.short not in _CALENDAR_UNITS:
         return node
@@ -294,7 +294,7 @@ def _difference(node: ops.TimestampDiff, default_zone: str) -> ops.Value:
 
 
 def _delta(node: ops.TimestampDelta, default_zone: str) -> ops.Value:
-    """Count days and the like by the zone of the first timestamp, and hours as they pass."""
+    """Count days and longer units by the zone of the first timestamp, and hours as elapsed time."""
     left, right = _with_zones([node.left, node.right], default_zone)
     if _zone(left) is None or _zone(right) is None:
         return node
@@ -311,7 +311,7 @@ def _today(node: ops.DateNow, default_zone: str) -> ops.Value:
 
 
 def _from_utc(node: ops.Value, default_zone: str) -> ops.Value:
-    """Show in the default zone what SQL computes in UTC, without a zone."""
+    """Return in the default zone a value that SQL computes in UTC, without a zone."""
     if default_zone == UTC or not _is_naive(node):
         return node
     return _local_time(_timestamp(node, UTC, dt.Timestamp(UTC)), default_zone)

@@ -1,6 +1,6 @@
-"""Orders that limits cut are made total, so that pages of a result neither share nor lose rows.
+"""Makes sort orders under a limit total, so that pages of a result neither share nor lose rows.
 
-Owns what orders rows with equal sort keys: their identity, elsewhere their values.
+Owns the tie-breaker of rows with equal sort keys: their row id, otherwise their values.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["total_orders"]
 
-# Types without an order, or of values that are large: two rows seldom differ in these alone.
+# Types without an order, or with large values: rows seldom differ only in these.
 _UNORDERED = (dt.Array, dt.Binary, dt.JSON, dt.Map, dt.Struct)
 
 
 def total_orders(root: ops.Relation) -> ops.Relation:
-    """Let sorts whose rows a limit cuts order rows with equal keys by what tells them apart."""
+    """Add a tie-breaker to sorts whose rows a limit cuts."""
     sorts = {_effective_sort(limit.parent) for limit in find_nodes(root, ops.Limit)} - {None}
     if not sorts:
         return root

@@ -28,14 +28,14 @@ def visible_rows(
     context: LoweringContext,
     names: set[str] | None = None,
 ) -> ops.Relation:
-    """Read the physical rows that live at the leaf's commit.
+    """Read the physical rows that are live at the leaf's commit.
 
-    The latest state of a table without closed rows needs no filter at all.
+    The latest state of a table without closed rows needs no filter.
 
     Parameters
     ----------
     names
-        The physical columns that are read; None for all.
+        The physical columns to read; None for all.
     """
     stored = context.stored(record.physical, physical_schema(record))
     if record.origin is not None:
@@ -47,7 +47,7 @@ def visible_rows(
 def visibility(
     stored: ops.Relation, leaf: ManagedTable, context: LoweringContext
 ) -> list[ops.Value]:
-    """Return the predicates of the rows that live at the leaf's commit."""
+    """Return the predicates for the rows that are live at the leaf's commit."""
     if leaf.commit is None:
         context.track_rows_read(leaf.table_id)
     if leaf.commit is None and not context.has_closed_rows(leaf.table_id):
@@ -70,7 +70,7 @@ def _branch_rows(
     context: LoweringContext,
     names: set[str] | None,
 ) -> ops.Relation:
-    """Read the rows of a branch: its own, and those of its origin that it has no state of."""
+    """Read the rows of a branch: its own, and those of its origin without a state in the branch."""
     if record.origin is None:
         raise ValueError(f"{record.name} is not a branch")
     if leaf.commit is None:
@@ -88,7 +88,7 @@ def _branch_rows(
     columns: dict[str, ops.Value] = {
         name: ops.Field(shared, name) if name in shared.schema else ops.Literal(None, kind)
         for name, kind in physical_schema(record).items()
-        # All columns would be read as `*`, which may be more than is known.
+        # All columns would be read as `*`, which may include unknown columns.
         if name != TO and (names is None or name in names)
     }
     own = ops.Filter(stored, _alive_at(stored, leaf.commit))

@@ -1,7 +1,7 @@
 """Expressions as the Python code that writes them: `films.revenue - films.budget`.
 
-Owns how stored definitions are shown to users. A table is named as it is called, without its
-folders; what is derived from it within a query is `_`. For plans see `plan_text`.
+Owns how stored definitions are shown to users. A table is written by its name, without folders; a
+relation derived from it within a query is `_`. For plans see `plan_text`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def expression_code(root: ops.Node, commit: int | None = None) -> str:
     Parameters
     ----------
     commit
-        At which tables are seen that are written by their names alone.
+        The commit of tables that are written by their names alone.
 
     Examples
     --------

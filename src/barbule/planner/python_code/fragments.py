@@ -1,6 +1,6 @@
-"""Pieces of Python that know how tightly their parts are bound.
+"""Pieces of Python code with the precedence of their operators.
 
-Owns where brackets are needed, and how what is no expression is written.
+Owns the placement of brackets, and how values that are not expressions are written.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ _MAX_CHARACTERS = 200  # of a literal
 
 
 class Code(str):
-    """A piece of Python, and how tightly its parts are bound."""
+    """A piece of Python code, and the precedence of its outermost operator."""
 
     __slots__ = ("level",)
 
     level: int
 
     def __new__(cls, text: str, level: int = ATOM) -> Self:
-        """Make a piece of code of the level of its outermost operation."""
+        """Return a piece of code with the precedence of its outermost operation."""
         code = super().__new__(cls, text)
         code.level = level
         return code
 
     def bracketed(self, level: int) -> str:
-        """Return it, in brackets where it is an operand of what binds more tightly."""
+        """Return the code, in brackets if it is the operand of a tighter operator."""
         return str(self) if self.level >= level else f"({self})"
 
 
 def plain(value: object) -> str:
-    """Write an argument: code as it is, what is no node as Python has it."""
+    """Write an argument: code unchanged, other values as Python literals."""
     if isinstance(value, Code):
         return str(value)
     if isinstance(value, tuple | list):
@@ -54,7 +54,7 @@ def attribute(owner: str, name: str) -> Code:
 
 
 def shortened(text: str) -> str:
-    """Leave out the middle of a long constant."""
+    """Shorten a long constant in the middle."""
     if len(text) <= _MAX_CHARACTERS:
         return text
     return f"{text[: _MAX_CHARACTERS // 2]}…{text[-10:]}"

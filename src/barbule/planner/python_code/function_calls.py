@@ -1,7 +1,6 @@
-"""Calls of functions as their users write them.
+"""Calls of functions, written as users write them.
 
-Owns which arguments are written: not those that are the default, and by position those that a
-function requires.
+Owns which arguments are written: defaults are omitted, and required arguments are positional.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ _MEDIA_TYPES = {
 
 
 def call(node: FunctionCall, fragments: Mapping[str, Any]) -> Code:
-    """Write a call that stands in an expression."""
+    """Write a call inside an expression."""
     return Code(call_code(node.function, node.version, node.template, fragments["values"]))
 
 
 def call_code(function: str, version: str, template: str, values: Sequence[str]) -> str:
-    """Write a call of a function as its user does; arguments that are the default are left out.
+    """Write a call of a function as users write it; arguments with the default value are omitted.
 
     Examples
     --------
@@ -75,14 +74,14 @@ def _definition(function: str, version: str) -> Function | None:
 
 
 def _short_name(function: str) -> str:
-    """Name a function as users do: those of barbule with their namespace, others without."""
+    """Return the name of a function for users: barbule's with their namespace, others without."""
     if function.startswith(_NAMESPACE):
         return function.removeprefix(_NAMESPACE)
     return function.partition("(")[0].rpartition(".")[2]
 
 
 def _method_of(function: str, template: str) -> str | None:
-    """Name the method of media columns that makes a call, where there is one."""
+    """Return the method of media columns that makes a call, if there is one."""
     namespace, _, name = function.removeprefix(_NAMESPACE).rpartition(".")
     first_argument = next(iter(json.loads(template).values()), None)
     if not function.startswith(_NAMESPACE) or first_argument != {"$": 0}:
@@ -94,7 +93,7 @@ def _method_of(function: str, template: str) -> str | None:
 
 
 def _without_defaults(function: Function | None, arguments: dict[str, str]) -> dict[str, str]:
-    """Leave out arguments that are the default of their parameter."""
+    """Remove arguments that equal the default of their parameter."""
     if function is None:
         return arguments
     parameters = function.signature.parameters
@@ -122,7 +121,7 @@ def _arguments_code(
     Parameters
     ----------
     skipped
-        How many arguments are written elsewhere.
+        The number of arguments that are written elsewhere.
     """
     required: set[str] = set()
     if function is not None and function.kind != "model":

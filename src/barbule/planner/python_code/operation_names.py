@@ -1,4 +1,4 @@
-"""The names of operations where users write them: signs, methods, functions of Ibis."""
+"""The names of operations as users write them: operators, methods, functions of Ibis."""
 
 from __future__ import annotations
 
@@ -152,6 +152,6 @@ FUNCTIONS: dict[type[ops.Node], str] = {
 
 
 def snake(name: str) -> str:
-    """Write the name of an operation as that of a method."""
+    """Return the method name of an operation."""
     letters = (f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     return "".join(letters).lstrip("_")

@@ -1,4 +1,4 @@
-"""Queries as chains of the verbs that make them."""
+"""Queries as chains of methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_table(relation: ops.Relation) -> bool:
 
 
 def query(node: ops.Relation, fragments: Mapping[str, Any]) -> str:
-    """Write a relation, by the code of its arguments."""
+    """Write a relation, given the code of its arguments."""
     if isinstance(node, ManagedTable):
         return table_name(node)
     if isinstance(node, ops.PhysicalTable):
@@ -38,7 +38,7 @@ def query(node: ops.Relation, fragments: Mapping[str, Any]) -> str:
 
 
 def table_name(leaf: ManagedTable) -> str:
-    """Write a table by its name, without its folder, and the version at which it is seen."""
+    """Write a table by its name, without its folder, and its version."""
     name = leaf.name.rpartition(".")[2]
     code = name if name.isidentifier() else f"bb.get_table({leaf.name!r})"
     if leaf.commit is None:
@@ -117,7 +117,7 @@ def _join(node: ops.JoinChain, fragments: Mapping[str, Any]) -> str:
 
 
 def link(_node: ops.Node, fragments: Mapping[str, Any]) -> Code:
-    """Write the arguments of the verb that joins one more table."""
+    """Write the arguments of the method that joins one more table."""
     return Code(f"({fragments['table']}, [{', '.join(fragments['predicates'])}])")
 
 

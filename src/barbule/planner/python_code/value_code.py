@@ -1,4 +1,4 @@
-"""Values as the Python code that makes them."""
+"""Values as the Python code that builds them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _members(fragment: object) -> Sequence[object]:
 
 
 def _infix(sign: str, level: int, left: Code, right: Code) -> Code:
-    # Python would read chained comparisons, and chained powers, otherwise.
+    # Python would parse chained comparisons, and chained powers, differently.
     left_level = level + 1 if level in {COMPARED, POWER} else level
     return Code(f"{left.bracketed(left_level)} {sign} {right.bracketed(level + 1)}", level)
 
@@ -106,7 +106,7 @@ def _method(node: ops.Node, fragments: Mapping[str, Any]) -> Code:
 
 
 def _receiver(node: ops.Node, fragments: Mapping[str, Any]) -> str:
-    """Write what stands before the dot of a method."""
+    """Write the part before the dot of a method."""
     if not fragments:
         return "ibis"
     if isinstance(node.args[0], ops.Literal):

@@ -1,7 +1,7 @@
 """Companion columns of a column: the errors of its cells, and the recorded content of its media.
 
-Owns the rewrite of expressions that read them. A view has companions of its own columns; those
-of the columns that it shows of its base are read there.
+Owns the rewrite of expressions that read them. A view has companions of its own columns; those of
+columns from its base are read from the base.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ColumnOrigin = tuple[ManagedTable, str]
 
 
 def join_companion_columns(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Read errors of cells and recorded content of media from the companions of their columns."""
+    """Rewrite reads of cell errors and recorded media content to companion columns."""
 
     def join(relation: ops.Relation) -> ops.Relation:
         companions = dict.fromkeys(
@@ -97,12 +97,13 @@ def _companion_of(
 def _join_bases(
     parent: ops.Relation, companions: Iterable[_Companion], context: RewriteContext
 ) -> tuple[dict[ops.Node, ops.Node], dict[_Companion, dict[ops.Relation, str]]]:
-    """Join views with the companions in their bases of the columns that they show of them.
+    """Join views with the companion columns of the columns that they take from their bases.
 
     Returns
     -------
     tuple
-        The relations that stand for the views, and which of them shows a companion, by what name.
+        The relations that stand for the views, and which of them holds a companion, under which
+        name.
     """
     names: dict[_Companion, tuple[ManagedTable, str]] = {}
     joined_views: dict[ManagedTable, ops.Relation] = {}
@@ -124,7 +125,7 @@ def _join_bases(
 def _base_column(
     column_origin: _ColumnOrigin, companion: _Companion, context: RewriteContext
 ) -> _ColumnOrigin | None:
-    """Return which column of which table a view shows, where that has a companion."""
+    """Return the table and column that a view passes on, if that has a companion."""
     companion_of = _companion_of(companion, context)
     if companion_of(*column_origin):
         return None
@@ -137,7 +138,7 @@ def _base_column(
 def _join_base(
     view: ops.Relation, companion: _Companion, base_column: _ColumnOrigin, context: RewriteContext
 ) -> ops.Relation:
-    """Show the rows of a view with the companion of a column of its base, as the last one."""
+    """Return the rows of a view with the companion of a column of its base as the last column."""
     leaf, column = base_column[0].copy(hidden=True), base_column[1]
     base_columns = {
         RID: ops.Field(leaf, RID),

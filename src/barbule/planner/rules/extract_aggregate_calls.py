@@ -1,4 +1,4 @@
-"""Calls of aggregates leave the aggregation: it is computed first, the calls after it."""
+"""Moves calls out of aggregations: the aggregation is computed first, the calls after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls leave joins: those of predicates are computed before, those of columns after."""
+"""Moves calls out of joins: those of predicates are computed before, those of columns after."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _compute_predicates_before(join: ops.JoinChain) -> ops.JoinChain:
 
 
 def _with_call_column(join: ops.JoinChain, call: ops.Value) -> ops.JoinChain:
-    """Let a join read a call of its predicates from a column of the side that it is over."""
+    """Replace a call in the predicates of a join by a column of the side that it reads."""
     if len(call.relations) != 1:
         raise UnsupportedError(
             f"{call.name} takes columns of both sides of the join in the join condition.",

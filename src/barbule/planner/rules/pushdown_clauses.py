@@ -1,4 +1,4 @@
-"""Filters, sorts and limits move below projections whose calls they do not need."""
+"""Moves filters, sorts and limits below projections whose calls they do not need."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["pushdown_clauses"]
 
-# Values that depend on which rows there are. Unnest is no window, but rows are not one for one
-# around it either, and a score of a query's best rows is computed over the rows there.
+# Values that depend on the set of rows. Unnest is not a window, but it does not preserve rows one
+# for one either, and a score of a query's best rows is computed over its rows.
 _ROW_SENSITIVE = (ops.WindowFunction, ops.Analytic, ops.RowID, ops.Unnest, RerankedScore)
 
 
 def pushdown_clauses(root: ops.Relation, context: RewriteContext) -> ops.Relation:
     """Move filters, sorts and limits below a projection whose calls they do not need.
 
-    Filters without calls also go below filters and sorts with calls, and limits below any
-    projection, so that they meet the sort that they belong to.
+    Filters without calls also move below filters and sorts with calls, and limits below any
+    projection, so that they reach the sort that they belong to.
     """
 
     def push(relation: ops.Relation) -> ops.Relation:
@@ -52,7 +52,7 @@ def _pushed_down(clause: ops.Relation) -> ops.Relation:
     if any(map(_is_row_sensitive, values)):
         return clause
     if any(map(_is_row_sensitive, columns)):
-        return clause  # a window sees other rows when the filter comes first
+        return clause  # a window reads other rows if the filter comes first
 
     def inline(value: ops.Value) -> ops.Value:
         fields = {ops.Field(project, name): project.values[name] for name in names}

@@ -1,8 +1,8 @@
-"""Scores of a search become columns.
+"""Converts the scores of a search to columns.
 
-Owns two rewrites. A stage knows the rows in which a word of the query occurs, by identity; they
-are joined to whatever relation reads the score, as scores over a whole table are. A score of the
-best rows alone is computed over the rows of the relation itself.
+Owns two rewrites. A stage holds the rows in which a word of the query occurs, by row id; they are
+joined to the relation that reads the score, as are scores over an entire table. A score of the best
+rows only is computed over the rows of the relation itself.
 """
 
 from __future__ import annotations
@@ -47,10 +47,9 @@ __all__ = ["compute_table_scores", "join_keyword_scores"]
 
 Score: TypeAlias = KeywordScore | RerankedScore | TableScore
 ColumnOrigin: TypeAlias = "tuple[ManagedTable, str]"
-# A relation that shows a score, and the name of its column.
+# A relation that holds a score, and the name of its column.
 WithScore: TypeAlias = "tuple[ops.Relation, str]"
-# Gets a score over the relation below, its column, that relation, and the name of the row
-# identities there.
+# Takes a score over the relation below, its column, that relation, and the name of its row ids.
 AddScore: TypeAlias = "Callable[[Any, ColumnOrigin, ops.Relation, str], WithScore]"
 ScoreColumns: TypeAlias = "dict[ops.Value, dict[ops.Relation, str]]"
 
@@ -69,9 +68,9 @@ def join_keyword_scores(root: ops.Relation, context: RewriteContext) -> ops.Rela
 def compute_table_scores(root: ops.Relation, context: RewriteContext) -> ops.Relation:
     """Compute scores that depend on other rows.
 
-    Those of a table are computed over all of its rows and joined, whatever query reads them. A
-    reranked score is computed right below the first relation that reads it, over the rows there;
-    those above read it from there, so that no row is scored twice.
+    Scores of a table are computed over all of its rows and joined, whichever query reads them. A
+    reranked score is computed directly below the first relation that reads it, over the rows there;
+    relations above read it from there, so that no row is scored twice.
     """
     reranked_columns: ScoreColumns = {}
 
@@ -94,7 +93,7 @@ def compute_table_scores(root: ops.Relation, context: RewriteContext) -> ops.Rel
         value = score.value.replace({score.arg: ops.Field(table, column)}, filter=ops.Value)
         value = _with_windows(value, ScoreRank, _score_rank)
         scores = ops.Project(table, {HIT: ops.Field(table, RID), SCORE: value})
-        return _join_scores(parent, rid, compute(scores))  # scores may be made of others
+        return _join_scores(parent, rid, compute(scores))  # scores may contain others
 
     return each_relation(root, compute)
 
@@ -117,7 +116,7 @@ def _score_rank(score: ops.Value) -> ops.Value:
 
 def _row_rank(rid: ops.Value) -> Callable[[ops.Value], ops.Value]:
     def window(score: ops.Value) -> ops.Value:
-        # A join may show a row of the table several times: it has one rank all the same.
+        # A join may return a row of the table several times: it has one rank all the same.
         keys = (*_best_first(score), ops.SortKey(rid, ascending=True))
         return ops.WindowFunction(ops.DenseRank(), order_by=keys)
 
@@ -125,7 +124,7 @@ def _row_rank(rid: ops.Value) -> Callable[[ops.Value], ops.Value]:
 
 
 def _best_first(score: ops.Value) -> tuple[ops.SortKey, ...]:
-    """Order by a score; missing scores come last, also where large."""
+    """Order by a score; missing scores come last, also in descending order."""
     return (
         ops.SortKey(ops.IsNull(score), ascending=True),
         ops.SortKey(score, ascending=False),
@@ -138,19 +137,19 @@ def _with_scores(
     add_score: AddScore,
     score_columns: ScoreColumns | None = None,
 ) -> ops.Relation:
-    """Let a relation read its scores from columns that `add_score` gives to the one below.
+    """Let a relation read its scores from columns that `add_score` adds to the one below.
 
     Parameters
     ----------
     score_columns
-        Which relations show a score already, where those above are to read it from them.
+        The relations that already hold a score, if relations above are to read it from them.
     """
     scores = _outermost_scores(relation, kind)
     if not scores:
         return relation
     parent = getattr(relation, "parent", None)
     row_number = None
-    if parent is not None and _is_sorted(parent):  # neither joins nor windows need keep the order
+    if parent is not None and _is_sorted(parent):  # neither joins nor windows keep the order
         row_number = fresh_name("bb_place", parent.schema)
         number = ops.WindowFunction(ops.RowNumber())
         parent = ops.Project(parent, {**parent.fields, row_number: number})
@@ -187,7 +186,7 @@ def _with_scores(
 
 
 def _outermost_scores(relation: ops.Relation, kind: type[Score]) -> list[Score]:
-    """List the scores of a kind that a relation reads, but for those inside of others."""
+    """List the scores of a type that a relation reads, except those inside others."""
     scores = dict.fromkeys(
         score for value in own_values(relation) for score in calls_in(value, kind)
     )
@@ -212,7 +211,7 @@ def _searched_column(score: Score) -> ColumnOrigin:
 
 
 def _over_leaf(score: RerankedScore, column_origin: ColumnOrigin) -> ops.Value:
-    """Return what is equal for one score, whichever relation it is read through."""
+    """Return a key that is equal for one score, whichever relation it is read through."""
     leaf, column = column_origin
     field = ops.Field(leaf.copy(hidden=True), column)
     return score.value.replace({score.arg: field}, filter=ops.Value)
@@ -225,7 +224,7 @@ def _is_sorted(relation: ops.Relation) -> bool:
 
 
 def _join_scores(relation: ops.Relation, rid: str, scores: ops.Relation) -> WithScore:
-    """Join scores to a relation that shows the identities of rows as `rid`."""
+    """Join scores to a relation that holds the row ids as `rid`."""
     left, right = ir.Table(relation), ir.Table(scores)
     name = fresh_name(SCORE, relation.schema)
     joined = left.left_join(right, left[rid] == right[HIT])
@@ -234,7 +233,7 @@ def _join_scores(relation: ops.Relation, rid: str, scores: ops.Relation) -> With
 
 
 def _score_value(score: Score, old: ops.Relation, new: ops.Relation, name: str) -> ops.Value:
-    """Read a score: 0 where no keyword occurs, and missing where there is no text."""
+    """Read a score: 0 if no keyword occurs, and missing if there is no text."""
     column = ops.Field(new, name)
     if not isinstance(score, KeywordScore):
         return column

@@ -1,4 +1,4 @@
-"""The best rows by similarity come from the vector index, where it can find them."""
+"""Reads the best rows by similarity from the vector index, if it can find them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["search_indexes"]
 
 
 def search_indexes(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Find the nearest rows first, by the index or in memory, where the latest are searched.
+    """Find the nearest rows first, by the index or in memory, if the latest rows are searched.
 
-    Filters and joins that call nothing say which rows qualify. Everything else is scanned.
+    Filters and joins without calls determine the qualifying rows. Everything else is scanned.
     """
 
     def search(relation: ops.Relation) -> ops.Relation:
@@ -52,7 +52,7 @@ class _TopRows(NamedTuple):
 
     @property
     def row_count(self) -> int:
-        """How many of the nearest rows are needed, those of the offset included."""
+        """The number of nearest rows that are needed, including those of the offset."""
         return int(self.limit.n) + int(self.limit.offset)
 
 
@@ -62,7 +62,7 @@ def _top_rows(relation: ops.Relation) -> _TopRows | None:
     if not isinstance(relation.n, int) or not isinstance(relation.offset, int):
         return None
     key, *further_keys = relation.parent.keys
-    if further_keys:  # they decide among rows that are equally near, which an index cannot
+    if further_keys:  # they order rows that are equally near, which an index cannot
         return None
     similarity = trace(key.arg)
     if not isinstance(similarity, Similarity) or key.ascending or similarity.query.relations:
@@ -71,7 +71,7 @@ def _top_rows(relation: ops.Relation) -> _TopRows | None:
 
 
 def _by_index(top_rows: _TopRows, context: RewriteContext) -> ops.Relation:
-    """Read the nearest rows by the index; as they are where it cannot be searched."""
+    """Read the nearest rows from the index; unchanged if it cannot be searched."""
     limit, sort, similarity = top_rows
     column_origin = origin(similarity.arg)
     if column_origin is None:
@@ -99,7 +99,7 @@ def _by_index(top_rows: _TopRows, context: RewriteContext) -> ops.Relation:
         scores[nearest] = score
         searched = sort.parent.replace({leaf: nearest})
     new_sort = rebuild(sort, searched)
-    # A column may have been dropped since the query was written, which need not show it.
+    # A column may have been dropped since the query was written, and the query may not need it.
     names = tuple(name for name in sort.schema.names if name in new_sort.schema)
     return ops.Limit(hide(new_sort, names), limit.n, limit.offset)
 
@@ -107,7 +107,7 @@ def _by_index(top_rows: _TopRows, context: RewriteContext) -> ops.Relation:
 def _join_candidates(
     relation: ops.Relation, rid: str, candidates: ops.Relation, names: tuple[str, ...]
 ) -> tuple[ops.Relation, str]:
-    """Keep the rows that are candidates, with their similarity under the name returned."""
+    """Keep the candidate rows, with their similarity under the returned name."""
     left, right = ir.Table(relation), ir.Table(candidates)
     score = fresh_name(SCORE, relation.schema)
     joined = left.inner_join(right, left[rid] == right[RID])
@@ -118,8 +118,8 @@ def _join_candidates(
 def _with_identities(
     sort: ops.Sort, leaf: ManagedTable, similarity: Similarity
 ) -> tuple[ops.Relation, str] | None:
-    """Show the identities of the rows that are sorted, under a name; None where that is unknown."""
-    if is_unsteady(sort.parent):  # rows that qualify now may not do so when they are read
+    """Return the row ids of the sorted rows under a name; None if that is unknown."""
+    if is_unsteady(sort.parent):  # qualifying rows may no longer qualify when they are read
         return None
     linear = with_rid(sort.parent)
     if linear is not None:

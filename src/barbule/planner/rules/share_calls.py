@@ -1,7 +1,7 @@
-"""Calls that several clauses make are computed once for each row.
+"""Computes calls that several clauses make once for each row.
 
-Owns the rewrite that finds a call in a clause and again in one above it (in a filter and in the
-columns, say), computes it below both, and lets both read the column. Pure.
+Owns the rewrite that finds a call in a clause and again in one above it (for example in a filter
+and in the columns), computes it below both, and lets both read the column. Pure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PathStep = tuple[ops.Relation, FunctionCall]
 
 
 def share_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Compute what several clauses over the same rows call once, below the lowest of them."""
+    """Compute a call of several clauses over the same rows once, below the lowest of them."""
     while (replacement := _next_replacement(root)) is not None:
         old, new = replacement
         root = root.replace({old: new})
@@ -36,7 +36,7 @@ def share_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
 
 
 def _next_replacement(root: ops.Relation) -> tuple[ops.Relation, ops.Relation] | None:
-    """Find a relation that makes a call which one below it makes too, and its replacement."""
+    """Find a relation that repeats a call of a relation below it, and its replacement."""
     for relation in root.find(ops.Relation):
         if not isinstance(relation, (*_ROW_CLAUSES, ops.Project)):
             continue
@@ -91,7 +91,7 @@ def _with_shared_call(
 def _with_shared_column(
     relation: ops.Relation, parent: ops.Relation, call: FunctionCall, shared: str
 ) -> ops.Relation:
-    """Put a relation onto one that holds the call as a column, and hand that column on."""
+    """Rebuild a relation on one that holds the call as a column, and pass that column on."""
     field = ops.Field(parent, shared)
     rebuilt = rebuild(
         relation, parent, lambda value: value.replace({call: field}, filter=ops.Value)

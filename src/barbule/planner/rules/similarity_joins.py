@@ -1,8 +1,8 @@
 """Similarity joins: for each row the nearest rows of another table.
 
-Owns the two rewrites of `NearestRows`. Where vectors can be kept in memory, the rows that search
-are computed once and all their vectors are compared in batches; else every pair is compared by
-the database.
+Owns the two rewrites of `NearestRows`. If vectors can be cached in memory, the query rows are
+computed once and all their vectors are compared in batches; otherwise the database compares every
+pair.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VECTOR = "bb_vector"
 
 
 def scan_similarity_joins(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Compare all pairs of rows where the searched ones are old or cannot be kept in memory."""
+    """Compare all pairs of rows if the searched ones are old or cannot be cached in memory."""
 
     def scan(relation: ops.Relation) -> ops.Relation:
         if not isinstance(relation, NearestRows) or _search_side(relation, context) is not None:
@@ -44,7 +44,7 @@ def scan_similarity_joins(root: ops.Relation, context: RewriteContext) -> ops.Re
 
 
 def batch_similarity_joins(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Compute the rows that search once, and look for the nearest of all of them together."""
+    """Compute the query rows once, and find the nearest rows of all of them together."""
 
     def batch(relation: ops.Relation) -> ops.Relation:
         return (
@@ -56,12 +56,12 @@ def batch_similarity_joins(root: ops.Relation, context: RewriteContext) -> ops.R
 
 @dataclass(frozen=True)
 class _SearchSide:
-    """The searched rows, where their vectors may be kept in memory.
+    """The searched rows, if their vectors may be cached in memory.
 
     Attributes
     ----------
     rows
-        The relation of the searched rows, with their identities in the column `rid`.
+        The relation of the searched rows, with their row ids in the column `rid`.
     """
 
     leaf: ManagedTable
@@ -71,7 +71,7 @@ class _SearchSide:
 
 
 def _search_side(join: NearestRows, context: RewriteContext) -> _SearchSide | None:
-    """Return the searched rows with their identities; None where all pairs are compared."""
+    """Return the searched rows with their row ids; None if all pairs are compared."""
     column_origin = origin(join.arg)
     if column_origin is None:
         raise ExpressionError(
@@ -85,7 +85,7 @@ def _search_side(join: NearestRows, context: RewriteContext) -> _SearchSide | No
 
 
 def _numbered(join: NearestRows, new_columns: dict[str, ops.Value]) -> ops.Project:
-    """Show the rows that search with their numbers, and more columns."""
+    """Return the query rows with their numbers, and more columns."""
     number = ops.WindowFunction(ops.RowNumber())
     return ops.Project(join.left, {**join.left.fields, QUERY_ROW: number, **new_columns})
 

@@ -1,6 +1,6 @@
-"""Similarity becomes arithmetic over stored vectors, and a stored vector a column.
+"""Converts similarity to arithmetic over stored vectors, and a stored vector to a column.
 
-Owns the rewrite of similarities and vectors where the nearest rows are not looked for first.
+Owns the rewrite of similarities and vectors if the nearest rows are not searched first.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _with_vectors(
         index_value: ops.Field(parent, name) for index_value, name in scores.items()
     }
     for index_value, index, vector_column in vector_columns:
-        # Single rows may not be handed on: the values are embedded again then, by the ledger.
+        # Single rows may not be passed on: then the values are embedded again, from the ledger.
         arg = repoint(index_value.arg, relation.parent, parent)
         left = ops.Field(parent, vector_column) if vector_column else vector_of(index, arg)
         replacements[index_value] = left
@@ -89,7 +89,7 @@ def _with_vectors(
 
 
 def _holds_calls(value: ops.Value) -> bool:
-    """Whether a value is made of what a function returns, and is not that itself."""
+    """Whether a value contains the result of a function and is not that result itself."""
     return any(call != value for call in calls_in(value))
 
 
@@ -107,7 +107,7 @@ def _indexed_column(index_value: IndexValue) -> tuple[ManagedTable, str]:
 def _searched_score(
     index_value: IndexValue, index: IndexedColumn, parent: ops.Relation, context: RewriteContext
 ) -> tuple[ops.Relation, str] | None:
-    """Show the score that the search for the nearest rows gave already, if there was one."""
+    """Return the score that the search for the nearest rows already returned, if any."""
     if not isinstance(index_value, Similarity):
         return None
     key = (index.table_id, index.name, vector_of(index, index_value.query))
@@ -117,7 +117,7 @@ def _searched_score(
 
 
 def _scan_note(relation: ops.Relation, similarity: Similarity, index: IndexedColumn) -> str:
-    """Say why every row is compared by the database."""
+    """Add a note why the database compares every row."""
     if index.scan_reason:
         reason = index.scan_reason
     elif similarity.query.relations:

@@ -1,7 +1,6 @@
-"""A sort that a limit cuts moves below the filter that calls.
+"""Moves a sort that a limit cuts below the filter with calls.
 
-So rows can be filtered in order, in growing batches, until there are enough; that is the
-executor's business. Pure.
+The executor can then filter rows in order, in growing batches, until there are enough. Pure.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = ["sort_before_calls"]
 
 
 def sort_before_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Sort before a filter that calls, where a limit cuts what is sorted."""
+    """Sort before a filter with calls, if a limit cuts the sorted rows."""
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:
         rebuilt = node.__recreate__(kwargs) if kwargs else node
@@ -55,7 +54,7 @@ def _with_lower_sort(limit: ops.Limit) -> ops.Relation:
 
 
 def _below_filters(sort: ops.Sort) -> ops.Relation | None:
-    """Put a sort below the filters under it; None where no call is among what it passes."""
+    """Move a sort below the filters under it; None if it passes no call."""
     parent = sort.parent
     if not isinstance(parent, ops.Filter | ops.Project) or not is_rowwise(parent):
         return None

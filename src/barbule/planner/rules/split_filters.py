@@ -1,4 +1,4 @@
-"""Filters are split by cost: cheap predicates first, each expensive one on what they leave."""
+"""Splits filters by cost: cheap predicates first, each expensive one on the remaining rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["split_filters"]
 
 
 def split_filters(root: ops.Relation, context: RewriteContext) -> ops.Relation:
-    """Filter by predicates without calls first, and by each call only what the others leave.
+    """Apply predicates without calls first, and each call only to the remaining rows.
 
-    Calls whose answers the ledger keeps, as it keeps those of models, come last.
+    Calls whose answers are in the call ledger, such as calls of models, come last.
     """
 
     def split(relation: ops.Relation) -> ops.Relation:

@@ -1,1 +1,1 @@
-"""Staging: calls become stages, which later ones read."""
+"""Staging: calls become stages that later stages read."""

@@ -1,4 +1,4 @@
-"""Calls become stages: innermost first, each over the relation that its arguments come from.
+"""Converts calls to stages: innermost first, each over the relation of its arguments.
 
 Owns the split of a tree with calls into `CallStage`s and a tree without. Pure.
 """
@@ -31,12 +31,12 @@ __all__ = ["Staging"]
 
 
 class Staging:
-    """The stages of one plan in the making.
+    """The stages of a plan under construction.
 
     Parameters
     ----------
     make_leaf
-        Makes the relation by which later stages read a finished one.
+        Builds the relation with which later stages read a finished one.
     """
 
     def __init__(self, make_leaf: Callable[[str, sch.Schema], ops.Relation]) -> None:
@@ -58,7 +58,7 @@ class Staging:
             replacements: dict[ops.Node, ops.Value] = {
                 call: self.scalar(call) for call in constant_calls
             }
-            # A constant that fails ends the operation: there is no cell to leave empty.
+            # A constant that fails ends the operation: there is no cell for its error.
             replacements |= {
                 CellError(call): ops.Literal(None, CELL_ERROR_TYPE) for call in constant_calls
             }
@@ -77,9 +77,9 @@ class Staging:
             if stage_call.errors:
                 columns[CellError(call)] = ops.Field(results, stage_call.errors)
         rebuilt = rebuild(consumer, results, lambda value: _substitute(value, columns))
-        # Columns that nothing above reads are gone by now.
+        # Columns that nothing above reads have been removed by now.
         names = tuple(name for name in consumer.schema.names if name in rebuilt.schema)
-        # Where only rows are counted, nothing reads a column.
+        # If rows are only counted, no column is read.
         new_consumer = hide(rebuilt, names) if names else rebuilt
         early_stop = self._early_stop(root, consumer, new_consumer)
         self.stages.append(replace(stage, early_stop=early_stop))
@@ -88,7 +88,7 @@ class Staging:
     def _early_stop(
         self, root: ops.Relation, consumer: ops.Relation, new_consumer: ops.Relation
     ) -> EarlyStop | None:
-        """Say when a limit above needs no more rows of what takes the place of a consumer."""
+        """Return when a limit above needs no more rows of a consumer's replacement."""
         limit = limit_over(root, consumer, self._make_leaf)
         if limit is None:
             return None
@@ -100,10 +100,10 @@ class Staging:
     def _passthrough(
         self, consumer: ops.Relation, calls: list[FunctionCall], root: ops.Relation
     ) -> tuple[str, ...]:
-        """List the columns of the parent that are read besides by the calls."""
+        """List the columns of the parent that are read in addition by the calls."""
         names = {name for value in own_values(consumer) for name in _fields_outside(value, calls)}
         if not isinstance(consumer, ops.Project | ops.Aggregate):
-            names |= needed_columns(root)[consumer]  # it hands on the columns that are read above
+            names |= needed_columns(root)[consumer]  # it passes on the columns that are read above
         return tuple(name for name in consumer.parent.schema.names if name in names)
 
     def scalar(self, value: ops.Value, index: SearchedIndex | None = None) -> ops.Value:
@@ -115,7 +115,7 @@ class Staging:
         return ops.ScalarSubquery(ops.Project(results, {output: ops.Field(results, output)}))
 
     def constant(self, value: ops.Value, index: SearchedIndex | None = None) -> str:
-        """Stage a constant, once; return the name of the stage, which has one column."""
+        """Stage a constant once; return the name of the stage, which has one column."""
         if value not in self._constant_stages:
             stage = self._constant_stage(value)
             self.stages.append(stage)
@@ -149,7 +149,7 @@ class Staging:
 
 
 def _fields_outside(value: ops.Value, calls: list[FunctionCall]) -> set[str]:
-    """List the fields that a value reads outside of some calls."""
+    """List the fields that a value reads outside some calls."""
     if value in calls:
         return set()
     if isinstance(value, ops.Field):
@@ -193,12 +193,12 @@ def _source(
     calls: list[FunctionCall],
     errors: set[ops.Value],
 ) -> tuple[ops.Relation, tuple[Call, ...]]:
-    """Make the relation of the arguments of calls.
+    """Build the relation of the arguments of calls.
 
     Parameters
     ----------
     errors
-        The calls of which the errors are read, too.
+        The calls whose errors are read as well.
     """
     columns: dict[str, ops.Value] = {name: ops.Field(parent, name) for name in passthrough}
     names: dict[ops.Value, str] = {}

@@ -1,7 +1,7 @@
-"""A call inside of a call: where the inner one gives an image, both become one call.
+"""Fuses a call inside a call: if the inner one returns an image, both become one call.
 
-Owns the rewrite that hands images from function to function as they are. Else each would be
-written as a file into the media store, to be read again by the next. Pure.
+Owns the rewrite that passes images from function to function directly. Otherwise each would be
+written to the media store as a file, and read again by the next function. Pure.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["fuse_images"]
 
-# A template as it is parsed: JSON.
+# A parsed template: JSON.
 Template: TypeAlias = "dict[str, Any] | list[Any] | str | float | bool | None"
 
 
 def fuse_images(root: ops.Relation) -> ops.Relation:
-    """Put each call that gives an image into the only call that takes it.
+    """Merge each call that returns an image into the only call that takes it.
 
-    What is used more than once is computed once, and so left alone; so are calls of the ledger,
-    of models and of asynchronous functions, and those with retries or a time limit. The outer
+    A call that is used more than once is computed once, and so not merged; nor are calls of the
+    ledger, of models and of asynchronous functions, and those with retries or a timeout. The outer
     call fails as the inner one did, so the errors of an inner call are among its own.
     """
     inner_calls = _fusible_calls(root)
@@ -49,7 +49,7 @@ def fuse_images(root: ops.Relation) -> ops.Relation:
 
 
 def _fusible_calls(root: ops.Relation) -> set[ops.Node]:
-    """Find the calls that give an image to one other call, as an argument, and to nothing else."""
+    """Find the calls that pass an image to exactly one other call, as an argument."""
     uses: Counter[ops.Node] = Counter()
     arguments: set[ops.Node] = set()
 
@@ -81,7 +81,7 @@ def _direct_slots(template: str) -> set[int]:
 def _can_be_outer(call: FunctionCall) -> bool:
     try:
         function = lookup(call.function, call.version)
-    except UnknownFunctionError:  # the executor says so, where the call is made
+    except UnknownFunctionError:  # the executor reports it, when the call is made
         return False
     in_memory = function.images not in {"file", "current"}
     rows = function.kind in {"row", "batch"} and not function.is_async
@@ -123,7 +123,7 @@ def _fused(call: FunctionCall, values: Sequence[ops.Value], slots: set[int]) -> 
 
 
 def _with_slots(tree: Template, replacements: Mapping[int, dict[str, Any]]) -> Template:
-    """Write into a parsed template what stands in its slots."""
+    """Fill the slots of a parsed template."""
     if isinstance(tree, list):
         return [_with_slots(member, replacements) for member in tree]
     if not isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""The limit to which a call is subject: how many rows the call has to be made for."""
+"""The limit that applies to a call: the number of rows the call has to be made for."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def limit_over(
     consumer: ops.Relation,
     make_leaf: Callable[[str, sch.Schema], ops.Relation],
 ) -> ops.Limit | None:
-    """Return the limit that cuts what a relation gives, if no row beyond it is ever read.
+    """Return the limit on the rows of a relation, if no row beyond it is ever read.
 
     Parameters
     ----------
     consumer
         A relation of the tree.
     make_leaf
-        Makes a relation of a name and a schema.
+        Builds a relation from a name and a schema.
     """
     if isinstance(consumer, ops.Sort) or not is_rowwise(consumer):
         return None

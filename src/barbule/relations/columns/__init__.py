@@ -1,6 +1,6 @@
-"""Columns of managed tables: Ibis' columns with methods of barbule's.
+"""Columns of managed tables: Ibis columns with barbule's methods.
 
-Owns the class of a column, by its type. What a method means is planned later.
+Owns the class of a column, by its type. The planner interprets the methods.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def as_managed_column(value: T) -> T:
-    """Give a column the methods of managed columns; return everything else as it is."""
+    """Add the methods of managed columns to a column; return everything else unchanged."""
     if not isinstance(value, ir.Column) or isinstance(value, ManagedColumn):
         return value
     op = value.op()

@@ -1,4 +1,4 @@
-"""The methods that all columns of managed tables have besides those of their type."""
+"""The methods of all columns of managed tables, in addition to those of their type."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class ManagedColumn(CheckedValue):
         limit: int | str | None = None,
         **options: object,
     ) -> pd.Series:
-        """Compute the values and return them as a pandas series.
+        """Execute the column and return a pandas series.
 
-        Whole numbers of which some are missing are pandas' `Int64`; `execute()` makes floats of
-        them, as Ibis does.
+        Integers with missing values become pandas' `Int64`; `execute()` converts them to floats, as
+        Ibis does.
         """
         backend = self._find_backend(use_default=True)
         return backend.to_pandas(self, params=params, limit=limit, **options)
@@ -47,43 +47,43 @@ class ManagedColumn(CheckedValue):
     def similarity(
         self, query: object, *, index: str | None = None, idx: str | None = None
     ) -> ir.FloatingValue:
-        """Say how similar each value is to `query`, by the embedding index of the column.
+        """Return the similarity of each value to `query`, by the embedding index of the column.
 
         Parameters
         ----------
         query
-            A text, an image (PIL image, path or URL), another file (path or URL), a vector, or a
+            A string, an image (PIL image, path or URL), another file (path or URL), a vector, or a
             column of these.
         index
-            The name of the index, where the column has more than one; `idx` is the same.
+            The name of the index, if the column has more than one; `idx` is the same.
 
         Returns
         -------
         ibis.expr.types.FloatingValue
-            Larger is nearer; the cosine for the metric "cosine", the inner product for "ip",
-            the negative distance for "l2".
+            Larger is nearer: the cosine for the metric "cosine", the inner product for "ip", the
+            negative distance for "l2".
         """
         if isinstance(query, str):
             refuse_formatted([query, self])
         return nodes.Similarity(self, query_value(query, self), index or idx).to_expr()
 
     def embedding(self, *, index: str | None = None, idx: str | None = None) -> ir.ArrayValue:
-        """Read the vectors that the embedding index of the column keeps.
+        """Read the vectors of the embedding index of the column.
 
         Parameters
         ----------
         index
-            The name of the index, where the column has more than one; `idx` is the same.
+            The name of the index, if the column has more than one; `idx` is the same.
 
         Returns
         -------
         ibis.expr.types.ArrayValue
-            A vector for each row; missing where the value is.
+            A vector for each row; missing if the value is missing.
 
         Raises
         ------
         ExpressionError, ColumnNotFoundError
-            When the column has no such index, or several and none is named.
+            If the column has no such index, or several and none is named.
 
         Examples
         --------
@@ -110,27 +110,28 @@ class ManagedColumn(CheckedValue):
     def nearest(
         self, query: ir.Column, *, k: int = 5, index: str | None = None, name: str = "score"
     ) -> ir.Table:
-        """Find for each row of another table the rows that are most like it: a similarity join.
+        """Find the most similar rows for each row of another table: a similarity join.
 
-        Filter or project either table first; all queries are compared together, which takes a
-        fraction of the time that one search after another does.
+        Filter or project either table first. All queries are compared together, which is much
+        faster than one search after another.
 
         Parameters
         ----------
         query
-            A column of the other table, or an expression over it: texts, images or vectors.
+            A column of the other table, or an expression over it: strings, images or vectors.
         k
-            How many rows each finds; fewer where fewer are there. A missing query finds none.
+            The number of rows to find for each query; fewer if there are fewer. A missing query
+            finds none.
         index
-            The name of the index, where the column has more than one.
+            The name of the index, if the column has more than one.
         name
-            Of the column that says how similar the two rows are.
+            The name of the column with the similarity of the two rows.
 
         Returns
         -------
         ibis.expr.types.Table
-            The columns of the other table, those of this one (with `_right` at the end of names
-            that both have), and the score; in no order.
+            The columns of the other table, those of this one (with the suffix `_right` for names
+            that both have), and the score; in no particular order.
 
         Examples
         --------
@@ -156,32 +157,33 @@ class ManagedColumn(CheckedValue):
         rerank: Callable[..., ir.Value] | None = None,
         depth: int = 100,
     ) -> ir.FloatingValue:
-        """Score how well each value fits what is searched for; larger is better.
+        """Score how well each value matches a query; larger is better.
 
-        Sort by it, filter by it, select it: it is a value like any other. Words are the same
-        whatever their case and accents.
+        Use it like any other value: sort by it, filter by it or select it. Words match regardless
+        of case and accents.
 
         Parameters
         ----------
         query
-            A text; for the mode "vector" whatever `similarity` takes.
+            A string; for the mode "vector" any query that `similarity` takes.
         mode
-            "keyword" scores by the words of the query (BM25, 0 where none occurs), and needs no
-            index. "vector" is `similarity`. "hybrid" fuses the ranks that a row has in both
-            orders of the whole table (reciprocal rank fusion). No filter changes these scores.
+            "keyword" scores by the words of the query (BM25, 0 if none occurs), and needs no index.
+            "vector" is `similarity`. "hybrid" fuses the ranks of a row in both orders of the entire
+            table (reciprocal rank fusion). Filters do not change these scores.
         index
-            The name of the embedding index, where the column has more than one.
+            The name of the embedding index, if the column has more than one.
         rerank
-            A function of the query and a text that gives a number, or a reranker:
-            `cohere.rerank.using(model=...)`. It scores the best rows anew, of those that pass
-            the filters before; the others have no score, and come last.
+            A function of the query and a text that returns a number, or a reranker:
+            `cohere.rerank.using(model=...)`. It rescores the best rows among those that pass the
+            preceding filters; the other rows have no score, and come last.
         depth
-            How many rows `rerank` scores at most; rows that do not match at all are not scored.
+            The maximum number of rows that `rerank` scores; rows that do not match at all are not
+            scored.
 
         Returns
         -------
         ibis.expr.types.FloatingValue
-            The score; missing where the value is.
+            The score; missing if the value is missing.
 
         Examples
         --------
@@ -196,10 +198,10 @@ class ManagedColumn(CheckedValue):
 
     @property
     def error(self) -> ir.StructColumn:
-        """Why cells of a computed column are empty: the `type` and `message` of each error.
+        """The cell errors of a computed column: the `type` and `message` of each error.
 
-        It is empty where the function gave a value, or was not asked because its own input is
-        missing. A field named "error" of a struct is meant where there is one.
+        It is NULL if the function returned a value, or was not called because its own input is
+        missing. If a struct has a field named "error", this returns the field.
         """
         column: ir.Column = self
         kind = column.type()

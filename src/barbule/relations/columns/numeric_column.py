@@ -1,6 +1,6 @@
-"""Columns of whole numbers and decimals, computed with numbers of other types.
+"""Columns of integers and decimals, combined with numbers of other types.
 
-Owns how both operands get a type that Ibis knows in common.
+Owns how both operands get a common type that Ibis supports.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ Number: TypeAlias = ir.NumericValue | int | float | decimal.Decimal
 
 
 class NumericColumn(ManagedColumn):
-    """Columns of numbers, computed with numbers for which Ibis has no common type."""
+    """Columns of numbers, combined with numbers for which Ibis has no common type."""
 
     __slots__ = ()
 
     def between(self, lower: Number, upper: Number) -> ir.BooleanValue:
-        """Say whether it is between two numbers, both included."""
+        """Return whether the number is between two numbers, both included."""
         value, *bounds = _with_common_type(self, lower, upper)
         return ir.NumericValue.between(value, *bounds)
 
     def isin(self, values: ir.Expr | Iterable[Number], /) -> ir.BooleanValue:
-        """Say whether it is one of several numbers."""
+        """Return whether the number is one of several numbers."""
         if isinstance(values, ir.Expr):
             return super().isin(values)
         value, *others = _with_common_type(self, *values)
         return ir.NumericValue.isin(value, others)
 
     def notin(self, values: ir.Expr | Iterable[Number], /) -> ir.BooleanValue:
-        """Say whether it is none of several numbers."""
+        """Return whether the number is none of several numbers."""
         if isinstance(values, ir.Expr):
             return super().notin(values)
         value, *others = _with_common_type(self, *values)
         return ir.NumericValue.notin(value, others)
 
     def fill_null(self, fill_value: Number, /) -> ir.NumericValue:
-        """Put a number where none is."""
+        """Replace missing values with a number."""
         value, other = _with_common_type(self, fill_value)
         return ir.NumericValue.fill_null(value, other)
 
@@ -74,7 +74,7 @@ NumericColumn.__hash__ = ir.Value.__hash__  # type: ignore[method-assign]
 
 
 def _with_common_type(column: ir.Column, *others: Number) -> list[Number]:
-    """Give a column and what it is compared with, or computed with, a type that Ibis knows."""
+    """Convert a column and the other operand to a type that Ibis supports."""
     operands = [_large_literal(other) for other in others]
     ops_by_position = {
         position: operand.op()
@@ -88,7 +88,7 @@ def _with_common_type(column: ir.Column, *others: Number) -> list[Number]:
 
 
 def _large_literal(value: Number) -> Number:
-    """Make a literal of a whole number that is no int64."""
+    """Return a literal of an integer that does not fit in int64."""
     if isinstance(value, bool) or not isinstance(value, int) or -(2**63) <= value < 2**63:
         return value
     is_uint64 = 0 <= value < 2**64

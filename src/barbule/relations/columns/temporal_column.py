@@ -1,6 +1,6 @@
 """Columns of timestamps, dates and times of day, compared with ISO strings.
 
-Owns how a Python value becomes a literal of the column's type.
+Owns how a Python value is converted to a literal of the column's type.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ Temporal: TypeAlias = datetime.datetime | datetime.date | datetime.time
 class TemporalColumn(ManagedColumn):
     """Columns of timestamps, dates and times of day, compared with ISO strings.
 
-    Beside a column with a zone, a timestamp without one is of the default zone; beside a column
-    without a zone, one that has a zone is shown on the clock of the default zone, as when it is
-    inserted. A day begins at midnight of the column's zone.
+    Compared with a column with a time zone, a timestamp without one is in the default zone;
+    compared with a column without a zone, a timestamp with one is converted to local time of the
+    default zone, as for inserts. A date starts at midnight of the column's zone.
     """
 
     __slots__ = ()
 
     def between(self, lower: object, upper: object) -> ir.BooleanValue:
-        """Say whether it is between two times, both included."""
+        """Return whether the value is between two times, both included."""
         return super().between(_literal(lower, self), _literal(upper, self))  # type: ignore[misc]
 
     def isin(self, values: ir.Expr | Iterable[object], /) -> ir.BooleanValue:
-        """Say whether it is one of several times."""
+        """Return whether the value is one of several times."""
         return super().isin(_literals(values, self))
 
     def notin(self, values: ir.Expr | Iterable[object], /) -> ir.BooleanValue:
-        """Say whether it is none of several times."""
+        """Return whether the value is none of several times."""
         return super().notin(_literals(values, self))
 
     def fill_null(self, fill_value: object, /) -> ir.Value:
-        """Put a time where none is."""
+        """Replace missing values with a time."""
         literal = _literal(fill_value, self)
         if literal is not fill_value and getattr(self.type(), "timezone", None):
             literal = literal.cast(self.type())
@@ -76,7 +76,7 @@ def _literals(values: ir.Expr | Iterable[object], column: ManagedColumn) -> ir.E
 
 
 def _literal(value: Any, column: Any) -> Any:
-    """Turn a string or a timestamp into a literal of the column's type; return all else as is."""
+    """Convert a string or timestamp to a literal of the column's type; return others unchanged."""
     if not isinstance(value, str | datetime.datetime):
         return value
     kind = column.type()
@@ -94,14 +94,14 @@ def _literal(value: Any, column: Any) -> Any:
 
 
 def _aware(time: Any, zone: str, column: ir.Column) -> datetime.datetime:
-    """Give a timestamp a zone; a day begins at midnight of the column's."""
+    """Return a timestamp with a zone; a date starts at midnight of the column's zone."""
     if not isinstance(time, datetime.datetime):
         return datetime.datetime(time.year, time.month, time.day, tzinfo=zone_info(zone))
     return time if time.tzinfo else time.replace(tzinfo=_default_zone(column))
 
 
 def _default_zone(column: ir.Column) -> datetime.tzinfo:
-    """Return the zone of timestamps that have none, for the tables of a column."""
+    """Return the zone of timestamps without a zone, for the tables of a column."""
     leaves = column.op().find(nodes.ManagedTable)
     return zone_info(leaves[0].source.zone) if leaves else datetime.UTC
 

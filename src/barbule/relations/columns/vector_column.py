@@ -1,6 +1,6 @@
-"""Columns of vectors: arrays of one length, which Ibis gives to slices and to longer ones too.
+"""Columns of vectors: arrays of a fixed length, which Ibis also assigns to slices and sums.
 
-Owns which results have a length.
+Owns which results have a fixed length.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 class VectorColumn(ManagedColumn):
-    """Columns of arrays of one length, whose slices and sums have another."""
+    """Columns of arrays of a fixed length, whose slices and sums have another length."""
 
     __slots__ = ()
 
     def __getitem__(self, index: int | slice | ir.IntegerValue) -> ir.Value:
-        """Return an item, or a slice; the type of a slice between numbers tells its length."""
+        """Return an item, or a slice; a slice between constant bounds has a fixed length."""
         array = _of_any_length(self)
         if not isinstance(index, slice):
             return array[index]
@@ -40,7 +40,7 @@ class VectorColumn(ManagedColumn):
 
 
 def _of_any_length(value: T) -> T:
-    """Return arrays without the length that all of them have; others as they are."""
+    """Return arrays without the fixed length of all of them; others unchanged."""
     if not isinstance(value, ir.ArrayValue):
         return value
     kind = value.type()

@@ -1,1 +1,1 @@
-"""Errors of queries that cannot be built, with hints."""
+"""Errors of invalid queries, with hints."""

@@ -1,7 +1,7 @@
-"""Values that explain their errors: used as Python's own values are, or misspelt.
+"""Values that explain their errors: misuse as Python values, and misspelt names.
 
-Owns the class of such columns and scalars. They are those of Ibis in all else, and what their
-methods and operators return is of this class too.
+Owns the class of such columns and scalars. They are those of Ibis in every other respect, and the
+results of their methods and operators are of this class too.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ _COMPARISONS = {
 }  # fmt: skip
 _REFLECTED = {name: _COMPARISONS.get(name, f"__r{name[2:]}") for name in OPERATOR_SYMBOLS}
 _FORWARD = {_REFLECTED[name]: name for name in OPERATOR_SYMBOLS if name not in _COMPARISONS}
-_BY_IDENTITY = {"__eq__", "__ne__"}  # Python answers by itself where these do not
+_BY_IDENTITY = {"__eq__", "__ne__"}  # Python has its own defaults for missing methods
 _UNARY = {"__invert__": "~", "__neg__": "-", "__abs__": "abs()", "__round__": "round()"}
 _OTHER_OPERATORS = {"__getitem__", "__call__", *_UNARY}
-# Ibis itself relies on these; what they return stays as it is.
+# Ibis itself relies on these; their results stay unchanged.
 _STRUCTURAL = {"op", "get_name", "equals", "type", "compile", "visualize", "pipe"}
-# What Ibis and the conversion of arguments raise of values that do not fit.
+# The errors of Ibis and of argument conversion for values that do not fit.
 _ARGUMENT_ERRORS = (*REFUSALS, TypeError, ValueError, NotImplementedError)
 
 _NOT_RUN = (
@@ -69,7 +69,7 @@ _NOT_RUN = (
 
 
 class CheckedValue(Formatted):
-    """What columns and scalars say where Python would ask for a value, or finds no such name."""
+    """The errors of columns and scalars for a truth value, an iteration, or an unknown name."""
 
     __slots__ = ()
 
@@ -77,7 +77,7 @@ class CheckedValue(Formatted):
         raise unpicklable("a column or another expression")
 
     def __bool__(self) -> bool:
-        """Refuse: there is a value for each row, and none before the query runs."""
+        """Refuse: there is one value for each row, and none before the query runs."""
         raise both_classes(ExpressionError, ValueError)(
             "an expression has no truth value before it is executed, so `and`, `or`, `not`, "
             "`in`, `if`, `max` and chained comparisons cannot be used.",
@@ -88,7 +88,7 @@ class CheckedValue(Formatted):
         )
 
     def __contains__(self, item: object) -> bool:
-        """Refuse: there is an answer for each row."""
+        """Refuse: there is one answer for each row."""
         kind = self.type()
         holds = kind.is_string() or kind.is_array() or kind.is_map() or kind.is_json()
         raise ExpressionError(
@@ -105,12 +105,12 @@ class CheckedValue(Formatted):
         return definition if ibis.options.interactive else f"{definition}\n\n{_NOT_RUN}"
 
     def isin(self, values: ir.Expr | Iterable[object], /) -> ir.BooleanValue:
-        """Say whether it is one of several values, of a list of its row, or of a column."""
+        """Return whether the value is one of several values, of a list, or of a column."""
         items = list_of_row(values, self)
         return super().isin(values) if items is None else items.contains(self)  # type: ignore[misc]
 
     def notin(self, values: ir.Expr | Iterable[object], /) -> ir.BooleanValue:
-        """Say whether it is none of several values."""
+        """Return whether the value is none of several values."""
         items = list_of_row(values, self)
         return super().notin(values) if items is None else ~items.contains(self)  # type: ignore[misc]
 
@@ -124,12 +124,12 @@ class CheckedValue(Formatted):
 
 
 class ScalarMethods:
-    """What a scalar says where it would be aggregated again."""
+    """The error of a scalar that is aggregated again."""
 
     __slots__ = ()
 
     def collect(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: the method of columns that makes one list of all values."""
+        """Refuse: this method of columns collects all values in one list."""
         raise ExpressionError(
             "a scalar expression is a single value that has not been executed.",
             **location(self),
@@ -138,7 +138,8 @@ class ScalarMethods:
 
 
 def _checked_method(function: Callable[..., Any]) -> Callable[..., Any]:
-    # What runs a query raises errors of functions and databases, which are not about arguments.
+    # Methods that run a query raise errors of functions and databases, which are not about
+    # arguments.
     argument_errors = REFUSALS if function.__name__ in vars(ir.Expr) else _ARGUMENT_ERRORS
 
     @functools.wraps(function)
@@ -166,12 +167,12 @@ def _checked_method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked_getter(prop: property) -> Callable[[ir.Value], Any]:
-    """Let what a property returns explain its errors, too."""
+    """Wrap the result of a property so that it also explains its errors."""
     return lambda self: checked(prop.fget(self))  # type: ignore[misc]
 
 
 def _check_options(value: ir.Value, result: object) -> None:
-    """Refuse to look for values among such as they are never equal to, which Ibis lets through."""
+    """Refuse to search for values that can never be equal, which Ibis allows."""
     op = result.op() if isinstance(result, ir.BooleanValue) else None
     op = op.arg if isinstance(op, ops.Not) else op
     if isinstance(op, ops.Between):
@@ -196,7 +197,7 @@ def _is_null(op: ops.Value) -> bool:
 def _checked_operator(
     name: str, function: Callable[..., Any] | None
 ) -> Callable[[ir.Value, object], Any]:
-    """Make an operator that refuses what neither operand knows; Python's error names classes."""
+    """Return an operator that refuses operands of unknown types; Python's error names classes."""
     forward = _FORWARD.get(name, name)
 
     def operator(self: ir.Value, other: object) -> Any:
@@ -225,7 +226,7 @@ def _checked_operator(
 def _applied(
     name: str, function: Callable[..., Any] | None, value: ir.Value, other: object
 ) -> object:
-    """Apply an operator of Ibis; NotImplemented where neither operand knows the other."""
+    """Apply an operator of Ibis; NotImplemented if neither operand supports the other."""
     forward = _FORWARD.get(name, name)
     operand = other
     if forward == "__mul__" and repeats(value, other):
@@ -234,18 +235,18 @@ def _applied(
         value, operand = (value, with_sign(other)) if name == forward else (with_sign(value), other)
     result: object = NotImplemented
     if name != forward and isinstance(operand, ir.Value):
-        # Computed as it is written: Ibis' reflected & and | turn their operands.
+        # Computed as written: Ibis' reflected & and | swap their operands.
         result = getattr(type(operand), forward, _not_implemented)(operand, value)
     if result is NotImplemented and function is not None:
         result = function(value, operand)
     if result is NotImplemented and name == forward and not isinstance(other, ir.Value):
-        # Another library may know what to do.
+        # Another library may support it.
         result = getattr(type(other), _REFLECTED[name], _not_implemented)(other, value)
     return result
 
 
 def _is_senseless(op: ops.Node) -> bool:
-    """Whether Ibis builds an operation that databases refuse or answer as each likes."""
+    """Whether Ibis builds an operation that databases refuse or define differently."""
     if not isinstance(op, ops.Comparison | ops.NumericBinary):
         return False
     kinds = [operand.dtype for operand in (op.left, op.right) if not _is_null(operand)]
@@ -255,7 +256,7 @@ def _is_senseless(op: ops.Node) -> bool:
 
 
 def _unary_operator(name: str) -> Callable[..., Any]:
-    """Make an operator of one operand, by the method of its name where there is one."""
+    """Return a unary operator; it calls the method of the same name if there is one."""
 
     def operator(self: ir.Value, *digits: object) -> Any:
         method = getattr(type(self), name.strip("_"), None)
@@ -274,7 +275,7 @@ def _unary_operator(name: str) -> Callable[..., Any]:
 
 
 def _refuse_iteration(self: ir.Value) -> NoReturn:
-    """Refuse: an expression has no values before it is computed."""
+    """Refuse: an expression has no values before it is executed."""
     name = self.get_name() if isinstance(self.op(), ops.Field) else "a"
     raise ExpressionError(
         "an expression is not iterable: it has no values before it is executed.",
@@ -288,7 +289,7 @@ def _not_implemented(*_: object) -> object:
 
 
 def add_checks(cls: C) -> C:
-    """Make the methods and operators of a class of values return values that are checked."""
+    """Wrap the methods and operators of a class of values so that they return checked values."""
     if cls.__iter__ is not None:  # type: ignore[attr-defined]
         cls.__iter__ = _refuse_iteration  # type: ignore[attr-defined]
     for name in dir(cls):
@@ -304,8 +305,8 @@ def add_checks(cls: C) -> C:
             setattr(cls, name, _unary_operator(name))
     for name in (*OPERATOR_SYMBOLS, *_FORWARD):
         function = getattr(cls, name, None)
-        # One that is inherited stays the same function: Python asks the right operand first
-        # where its class is derived and has another one, and that would turn the operands.
+        # An inherited operator stays the same function: Python tries the right operand first if its
+        # class is derived and overrides the operator, and that would swap the operands.
         if not getattr(function, "checks", False):
             setattr(cls, name, _checked_operator(name, function))
     return cls
@@ -313,7 +314,7 @@ def add_checks(cls: C) -> C:
 
 @functools.cache
 def checked_class(ibis_class: type[ir.Value]) -> type[ir.Value]:
-    """Return the class of values of a class of Ibis that explain their errors."""
+    """Return the class of values that explain their errors, for an Ibis class."""
     mixins = tuple(mixin for base, mixin in _METHODS if issubclass(ibis_class, base))[:1]
     mixins += (ScalarMethods,) if issubclass(ibis_class, ir.Scalar) else ()
     namespace = {"__slots__": (), "__doc__": ibis_class.__doc__}
@@ -332,7 +333,7 @@ _METHODS: tuple[tuple[type[ir.Value], type], ...] = (
 
 
 def checked(value: T) -> T:
-    """Make a column or scalar explain its errors; return everything else as it is."""
+    """Let a column or scalar explain its errors; return everything else unchanged."""
     if not isinstance(value, ir.Value) or isinstance(value, CheckedValue):
         return value
     ibis_class: Any = type(value)

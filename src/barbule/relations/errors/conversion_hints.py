@@ -1,6 +1,6 @@
-"""Hints of what to write where two values do not go together.
+"""Hints for two values whose types do not match.
 
-Owns the hints alone: of a text and a number, a timestamp and a duration and so on.
+Owns only the hints: for a string and a number, a timestamp and a duration and so on.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ _CONVERSION_HINTS = (
 
 
 def sort_of(value: object) -> str:
-    """Say of which sort an operand is, as far as conversions differ."""
+    """Return the category of an operand, as far as conversions differ."""
     kind = value.type() if isinstance(value, ir.Value) else None
     for python_type, data_type, sort in _SORTS:
         if isinstance(kind, data_type) if kind is not None else isinstance(value, python_type):
@@ -122,7 +122,7 @@ def sort_of(value: object) -> str:
 
 
 def conversion(left: object, right: object, symbol: str) -> str:
-    """Say what to write where an operator does not take two values.
+    """Return a hint for an operator that does not accept two values.
 
     Examples
     --------

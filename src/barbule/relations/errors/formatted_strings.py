@@ -1,7 +1,7 @@
-"""Strings that were made of expressions by f-strings, and strings that contain one.
+"""Strings into which expressions were formatted by f-strings, and strings that contain one.
 
 Owns the latest results of `format()` of expressions in this process. A string that contains one of
-them was made by an f-string or `str.format`, whatever else is in it.
+them was built by an f-string or `str.format`, with any other content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Formatted", "formatted_row"]
 
 _MARK = " that has not been executed: "  # which the representation of every expression has
 _MAX_STRINGS = 64
-_MAX_CHARACTERS = 20_000  # of longer ones the begin is compared
+_MAX_CHARACTERS = 20_000  # of longer ones the start is compared
 _formatted: collections.deque[str] = collections.deque(maxlen=_MAX_STRINGS)
 
 
@@ -30,7 +30,7 @@ class Formatted:
     __slots__ = ()
 
     def __format__(self, spec: str) -> str:
-        """Write the definition, which has no values to be formatted."""
+        """Return the definition; there are no values to format."""
         if spec:
             raise both_classes(ExpressionError, TypeError)(
                 f"an expression has no value before it is executed, so {spec!r} cannot format it.",

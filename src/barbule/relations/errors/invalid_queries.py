@@ -1,6 +1,6 @@
-"""Errors of queries that cannot be built.
+"""Errors of invalid queries.
 
-Owns how errors of Ibis become those of barbule, which are of Ibis' class too.
+Owns the conversion of Ibis errors to barbule errors, which are also of the Ibis class.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MAX_COLUMNS = 20  # in a hint
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
 _MAX_CHARACTERS = 300  # of a message of Ibis
 _MISSING_COLUMN = (
-    # Where it occurs first only: a message has names in it, and those may be anything.
+    # Only the first occurrence: a message contains names, and those may be anything.
     re.compile(r"\A(?>.*?Column ')(.+?)' is not found in table", re.DOTALL),
     re.compile(r"\A(?>.*?Columns \[')(?>(.+?)'[],]).* are not present in", re.DOTALL),
     re.compile(r"\A(?>.*?fields that are not in the table: \[')(.+?)'[],]", re.DOTALL),
@@ -55,7 +55,7 @@ _MISSING_COLUMN = (
 
 
 def explained(error: Exception, query: ir.Table, arguments: tuple[object, ...]) -> Exception:
-    """Say what an error of Ibis means for a query whose verb took these arguments."""
+    """Explain an Ibis error for a query whose method took these arguments."""
     if isinstance(error, BarbuleError):
         return error
     if isinstance(error, SignatureValidationError):
@@ -104,7 +104,7 @@ _error_classes: dict[tuple[type, type], type[Any]] = {}
 
 
 def both_classes(own_class: type[E], other_class: type[Exception]) -> type[E]:
-    """Make the class of errors that are both of barbule's and of a class that others expect."""
+    """Return a class of errors that is both barbule's and one that callers expect."""
     key = (own_class, other_class)
     if key not in _error_classes:
         namespace = {"__module__": own_class.__module__}
@@ -121,7 +121,7 @@ def table_name(query: ir.Table) -> str | None:
 def _missing_column(
     name: str, query: ir.Table, arguments: tuple[object, ...], ibis_error: type[Exception]
 ) -> ColumnNotFoundError:
-    """Say which table lacks a column; that may be one that the query is joined with."""
+    """Return the error that names the table without the column; it may be a joined table."""
     tables = [table for table in (query, *arguments) if isinstance(table, ir.Table)]
     lacking = next((table for table in tables if name not in table.columns), query)
     return no_column(lacking, name, ibis_error)
@@ -130,7 +130,7 @@ def _missing_column(
 def no_column(
     query: ir.Table, name: str, ibis_error: type[Exception] | None = None
 ) -> ColumnNotFoundError:
-    """Say that there is no column of a name."""
+    """Return the error for an unknown column."""
     error_class = ColumnNotFoundError
     if ibis_error is not None:
         error_class = both_classes(ColumnNotFoundError, ibis_error)
@@ -140,7 +140,7 @@ def no_column(
 
 
 def no_name(query: ir.Table, name: str) -> ColumnNotFoundError:
-    """Say that there is neither a column nor a verb of a name."""
+    """Return the error for a name that is neither a column nor a method."""
     verbs = [verb for verb in dir(type(query)) if not verb.startswith("_")]
     return ColumnNotFoundError(
         f"there is no column or method {name!r}.",
@@ -150,7 +150,7 @@ def no_name(query: ir.Table, name: str) -> ColumnNotFoundError:
 
 
 _OFFSET_HINT = "t.limit(None, offset=10) skips the first 10 rows."
-# Verbs of other libraries.
+# Method names of other libraries.
 _OTHER_LIBRARIES = {
     "offset": _OFFSET_HINT,
     "skip": _OFFSET_HINT,
@@ -170,7 +170,7 @@ _OTHER_LIBRARIES = {
 
 
 def no_group_verb(grouped: GroupedTable, name: str) -> ColumnNotFoundError:
-    """Say that groups of rows have no such verb; they are aggregated first."""
+    """Return the error for a method that groups of rows do not have before aggregation."""
     query = grouped.table.to_expr()
     verbs = ("agg", "having", "order_by", "mutate", "select", "count", "over")
     suggestion = did_you_mean(name, [*query.columns, *verbs])
@@ -223,7 +223,7 @@ def _argument_error(
 
 
 def _column_metrics(error: SignatureValidationError) -> list[str]:
-    """Name the metrics of an aggregation that are columns."""
+    """Return the names of the metrics of an aggregation that are columns."""
     arguments = {name: value for name, value, _ in error.errors if isinstance(value, Mapping)}
     metrics = arguments.get("metrics", {})
     return [name for name, op in metrics.items() if not op.shape.is_scalar()]
@@ -242,7 +242,7 @@ def _bound(query: ir.Table, arguments: tuple[object, ...]) -> list[ir.Value]:
 
 
 def argument_text(value: object) -> str:
-    """Write an argument as messages do: a column by its name, without Ibis' representation."""
+    """Format an argument for messages: a column by its name, without Ibis' representation."""
     expression = value.to_expr() if isinstance(value, ops.Node) else value
     if isinstance(expression, ir.Value):
         return repr(expression.get_name())

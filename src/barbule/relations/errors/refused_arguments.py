@@ -1,6 +1,6 @@
-"""Arguments of verbs that are refused: masks, methods, formatted strings and other statements.
+"""Refused arguments of methods: masks, methods, formatted strings and other statements.
 
-Owns how they are recognised, and what their errors say.
+Owns how they are recognised, and the messages of their errors.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["check_select", "refuse_formatted", "refuse_masks", "refuse_methods", "refuse_plain"]
 
 _ARRAY_MODULES = {"numpy", "pandas", "polars", "pyarrow"}
-_CONTEXT_CHARACTERS = 20  # that an error has of a text before a column
+_CONTEXT_CHARACTERS = 20  # maximum characters before a column that an error shows of a string
 _DEFINITION = re.compile(r"(?<!\w)(?:r\d+ := |(?:Managed|Database|InMemory|Unbound)Table: )")
 _DEFERRED = re.compile(r"(?<![\w.])_(?:\.|\[['\"])(\w+)")
 
 
 def refuse_plain(predicate: object, query: ir.Table) -> None:
-    """Refuse a condition that is True or False already, for all rows or for each of them.
+    """Refuse a condition that is the constant True or False, for all rows or for each of them.
 
-    A name may be that of a verb: then its method is compared, not a column, and the answer is the
-    same for all rows.
+    A name may be that of a method: then the method is compared instead of a column, and the result
+    is the same for all rows.
     """
     if isinstance(predicate, bool) or type(predicate).__name__ in {"bool_", "bool"}:
         raise ExpressionError(
@@ -48,7 +48,7 @@ def refuse_plain(predicate: object, query: ir.Table) -> None:
 
 
 def refuse_masks(predicate: object, query: ir.Table) -> None:
-    """Refuse a mask of pandas or NumPy: it has a value for each position, and rows have none."""
+    """Refuse a mask of pandas or NumPy: it has values by position, and rows have no position."""
     if (kind := _mask(predicate)) is not None:
         raise ExpressionError(
             f"a condition must be evaluated for each row, but this {kind} has values by position, "
@@ -60,7 +60,7 @@ def refuse_masks(predicate: object, query: ir.Table) -> None:
 
 
 def _mask(predicate: object) -> str | None:
-    """Name a predicate that has values by position: an array, a series, a list of booleans."""
+    """Describe a predicate with values by position: an array, a series, a list of booleans."""
     module = type(predicate).__module__.split(".")[0]
     if module in _ARRAY_MODULES and hasattr(predicate, "__len__"):
         return f"{type(predicate).__name__} of {module}"
@@ -71,7 +71,7 @@ def _mask(predicate: object) -> str | None:
 
 
 def refuse_methods(arguments: tuple[object, ...], query: ir.Table | GroupedTable) -> None:
-    """Refuse a method of a column instead of a value: a field of its name was meant.
+    """Refuse a method of a column instead of a value: a field with its name was intended.
 
     Ibis would call it with the table.
     """
@@ -96,13 +96,14 @@ def refuse_methods(arguments: tuple[object, ...], query: ir.Table | GroupedTable
 def refuse_formatted(arguments: object) -> None:
     """Refuse strings into which a column was formatted, by an f-string, `%` or `.format`.
 
-    Its definition would be in there, the same for all rows. What looks like `_.name` is refused
-    where no column is among the arguments, or one of the same table has that name.
+    The string would contain the column's definition, the same for all rows. A string that looks
+    like `_.name` is refused if no column is among the arguments, or one of the same table has that
+    name.
 
     Parameters
     ----------
     arguments
-        Of a call: texts, columns, and lists and dicts of these.
+        Of a call: strings, columns, and lists and dicts of these.
     """
     leaves = list(_leaves(arguments))
     columns = [leaf for leaf in leaves if isinstance(leaf, ir.Value)]
@@ -132,18 +133,18 @@ def _leaves(argument: object) -> Iterator[object]:
 
 
 def _column_names(values: list[ir.Value]) -> set[str]:
-    """Name the columns of the tables that values are of."""
+    """Return the names of the columns of the tables of these values."""
     relations = {relation for value in values for relation in value.op().relations}
     return {name for relation in relations for name in relation.schema.names}
 
 
 def check_select(query: object, dialect: str | None) -> None:
-    """Refuse SQL that is not one statement which gives rows.
+    """Refuse SQL that is not a single statement that returns rows.
 
     Raises
     ------
     ExpressionError
-        It says what the text is.
+        The message describes the statement.
     """
     import sqlglot
     from sqlglot.errors import SqlglotError

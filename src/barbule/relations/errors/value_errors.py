@@ -1,6 +1,6 @@
-"""Errors about values: what a method, an operator or a name cannot do, and what to write instead.
+"""Errors about values: unsupported methods, operators and names, with alternatives.
 
-Owns the messages alone.
+Owns only the messages.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Location(TypedDict):
 
 
 def location(value: ir.Value) -> _Location:
-    """Return of which table a value is, and of which column where it is one, for errors."""
+    """Return the table of a value, and its column name if it is a column, for errors."""
     op = value.op()
     names = {leaf.name for leaf in op.find(nodes.ManagedTable)}
     column = op.name if isinstance(op, ops.Field) else None
@@ -62,7 +62,7 @@ def location(value: ir.Value) -> _Location:
 
 
 def no_attribute(value: ir.Value, name: str) -> ExpressionError:
-    """Say that a value has no method, or field, of a name."""
+    """Return the error for a method or field that a value does not have."""
     kind = value.type()
     error = both_classes(ExpressionError, AttributeError)
     methods = [method for method in dir(type(value)) if not method.startswith("_")]
@@ -81,7 +81,7 @@ def no_attribute(value: ir.Value, name: str) -> ExpressionError:
 
 
 def table_verb_hint(value: ir.Value, verb: str) -> str:
-    """Say how a verb of tables is applied to a value."""
+    """Return the hint for a table method that was called on a value."""
     if isinstance(value, ir.Scalar):
         return (
             "It is a single value: .to_pyarrow().as_py() computes it, and "
@@ -93,7 +93,7 @@ def table_verb_hint(value: ir.Value, verb: str) -> str:
 
 
 def no_field(value: ir.StructValue, name: object) -> ExpressionError:
-    """Say that a struct has no field of a name."""
+    """Return the error for a field that a struct does not have."""
     names = value.type().names
     error = both_classes(ExpressionError, KeyError)
     return error(
@@ -106,7 +106,7 @@ def no_field(value: ir.StructValue, name: object) -> ExpressionError:
 def refused_method(
     error: Exception, value: ir.Value, method: str, arguments: tuple[object, ...]
 ) -> ExpressionError:
-    """Say what an error of Ibis means for the method of a value."""
+    """Explain an Ibis error for the method of a value."""
     if isinstance(error, SignatureValidationError) or " object at 0x" in str(error):
         listed = ", ".join(map(described, arguments)) or "these arguments"
         message = f".{method}() of {described(value)} does not take {listed}"
@@ -123,12 +123,12 @@ def refused_method(
 
 
 def _of_other_sort(value: ir.Value, operands: list[object] | tuple[object, ...]) -> object:
-    """Return the first operand that does not go together with a value."""
+    """Return the first operand that cannot be combined with a value."""
     return next((operand for operand in operands if sort_of(operand) != sort_of(value)), value)
 
 
 def not_a_text(value: ir.Value, method: str, argument: object) -> ExpressionError:
-    """Say that a method of texts takes texts."""
+    """Return the error for a string method that got another type than a string."""
     several = isinstance(argument, list | tuple | set)
     return ExpressionError(
         f".{method}() of {described(value)} takes strings, not {argument_text(argument)}.",
@@ -143,12 +143,12 @@ def not_a_text(value: ir.Value, method: str, argument: object) -> ExpressionErro
 def no_operator(
     operator: str, left: object, right: object, ibis_error: type[Exception] | None = None
 ) -> ExpressionError:
-    """Say that an operator cannot be computed of two operands.
+    """Return the error for an operator that does not support two operands.
 
     Parameters
     ----------
     ibis_error
-        The class of the error of Ibis that was raised, if any was.
+        The class of the Ibis error that was raised, if any.
     """
     value = next(operand for operand in (left, right) if isinstance(operand, ir.Value))
     symbol = OPERATOR_SYMBOLS[operator]
@@ -171,14 +171,14 @@ def _operator_hint(symbol: str, left: object, right: object) -> str:
 
 
 def _error_class(ibis_error: type[Exception] | None) -> type[ExpressionError]:
-    """Choose a class that those who expect an error of Ibis catch too, where it can be made."""
+    """Choose a class that handlers of Ibis errors catch too, if possible."""
     if ibis_error is None or issubclass(ibis_error, SignatureValidationError):
         return ExpressionError
     return both_classes(ExpressionError, ibis_error)
 
 
 def described(value: object) -> str:
-    """Write an operand as messages do: a column with its type."""
+    """Format an operand for messages: a column with its type."""
     if isinstance(value, ir.Value):
         return f"{value.get_name()!r} ({value.type()})"
     return argument_text(value)

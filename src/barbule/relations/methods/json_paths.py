@@ -1,6 +1,6 @@
-"""Json columns: paths, and values of the type of the other operand.
+"""Json columns: paths, and values in the type of the other operand.
 
-Owns the meaning of `t.meta.a.b[0] + 1`: which plain operations of Ibis it is made of. Nothing here
+Owns the meaning of `t.meta.a.b[0] + 1`: the plain Ibis operations that it consists of. Nothing here
 depends on a backend.
 """
 
@@ -50,15 +50,15 @@ _UNKNOWN = ibis.null(dt.boolean)
 class JsonValue(ir.JSONValue):
     """Json with paths written as attributes and items: `t.meta.a.b[0]`.
 
-    `t.meta.tags["*"].name` goes on with each item of a list, see `JsonItemsValue`.
+    `t.meta.tags["*"].name` applies to each item of a list, see `JsonItemsValue`.
 
-    In arithmetic it is a number (float64, missing where it is none); compared with a text, a
-    number, a bool or a timestamp it is of that type. Methods of texts and numbers may be called on
-    a path: `t.meta.lang.upper()`, `t.meta.score.round(1)`. What is JSON's null, is missing.
+    In arithmetic it is a number (float64, missing if it is not a number); compared with a string, a
+    number, a bool or a timestamp, it takes that type. Methods of strings and numbers may be called
+    on a path: `t.meta.lang.upper()`, `t.meta.score.round(1)`. JSON null is missing.
     """
 
     __hash__ = ir.JSONValue.__hash__
-    __iter__ = None  # it has items, but nobody knows how many
+    __iter__ = None  # it has items, but their number is unknown
 
     def __getitem__(self, key: Key) -> ir.Value:
         if isinstance(key, slice):
@@ -76,9 +76,9 @@ class JsonValue(ir.JSONValue):
         return self[key]
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Value:
-        """Call the method of texts or numbers that the last name of the path is.
+        """Call the string or number method that the last name of the path denotes.
 
-        Ibis calls what can be called with the table that it is meant for: that gives the path.
+        Ibis calls callables with the table that they belong to: that returns the path.
         """
         op = self.op()
         name = getattr(op.index, "value", None) if isinstance(op, ops.JSONGetItem) else None
@@ -94,16 +94,16 @@ class JsonValue(ir.JSONValue):
             )
         owner = unwrap(op.arg).to_expr()
         method = getattr(owner, str(name), None)
-        if method is None:  # of columns, say, and this is a single value
+        if method is None:  # for example of columns, while this is a single value
             raise ExpressionError(f"{name!r} is not a method of a single value.")
         return method(*(unwrapped(owner, args) or args), **kwargs)
 
     def cast(self, target_type: object, /) -> ir.Value:
-        """Cast the value: texts and numbers by what they are, not by how JSON writes them."""
+        """Cast the value: strings and numbers by their value, not by their JSON text."""
         return self._converted(types.dtype(target_type), strict=True)
 
     def try_cast(self, target_type: object, /) -> ir.Value:
-        """Cast the value where that is possible; elsewhere it is missing."""
+        """Cast the value if possible; otherwise it is missing."""
         return self._converted(types.dtype(target_type), strict=False)
 
     def _converted(self, kind: dt.DataType, *, strict: bool) -> ir.Value:
@@ -120,7 +120,7 @@ class JsonValue(ir.JSONValue):
         return plain_cast(self, kind)
 
     def _as_number(self, kind: dt.Integer | dt.Floating, *, strict: bool) -> ir.NumericValue:
-        """Cast a number, or a text that is one."""
+        """Cast a number, or a string that contains one."""
         numbers = [ops.UnwrapJSONFloat64(self).to_expr()]
         if isinstance(kind, dt.Integer):
             wide = isinstance(kind, dt.UInt64)
@@ -137,18 +137,19 @@ class JsonValue(ir.JSONValue):
         return ibis.coalesce(*(number.cast(kind) for number in numbers), text)
 
     def isnull(self) -> ir.BooleanValue:
-        """Say whether nothing is there, or JSON's null."""
+        """Return whether the value is missing or JSON null."""
         text = ops.Cast(self, dt.string).to_expr().fill_null("null")
         return (text == "null") & ops.UnwrapJSONString(self).to_expr().isnull()
 
     def notnull(self) -> ir.BooleanValue:
-        """Say whether a value is there that is not JSON's null."""
+        """Return whether the value is neither missing nor JSON null."""
         return ~self.isnull()
 
     def fill_null(self, fill_value: object, /) -> ir.Value:
-        """Put a value where none is; all others stay as they are, as Json.
+        """Replace missing values with a value; all others stay unchanged, as Json.
 
-        With a timestamp or a UUID it is one itself, and missing where it is none.
+        With a timestamp or a UUID the result has that type, and is missing if the value cannot be
+        converted.
         """
         if fill_value is None:
             return self
@@ -158,7 +159,7 @@ class JsonValue(ir.JSONValue):
         return self.isnull().ifelse(json_value, self)
 
     def nullif(self, null_if_expr: object, /) -> ir.Value:
-        """Let it be missing where it equals a value."""
+        """Return a missing value if it equals a value."""
         if null_if_expr is None:
             return self
         equal: ir.BooleanValue = self == null_if_expr
@@ -166,7 +167,7 @@ class JsonValue(ir.JSONValue):
         return same.ifelse(ibis.null(types.Json()), self)
 
     def identical_to(self, other: object, /) -> ir.BooleanValue:
-        """Say whether it equals a value, or both are missing."""
+        """Return whether it equals a value, or both are missing."""
         if other is None:
             return self.isnull()
         equal: ir.BooleanValue = self == other
@@ -185,13 +186,13 @@ class JsonValue(ir.JSONValue):
         return ibis.cases(*conditions, else_=else_)
 
     def isin(self, values: ir.Value | Iterable[object], /) -> ir.BooleanValue:
-        """Say whether it is one of several texts, numbers or values of a column."""
+        """Return whether it is one of several strings, numbers or values of a column."""
         if isinstance(values, ir.Value):
             return unwrapped_like_items(self, values).isin(values)
         return is_one_of(self, list(values), unwrapped_like)
 
     def notin(self, values: ir.Value | Iterable[object], /) -> ir.BooleanValue:
-        """Say whether it is none of several texts, numbers or values of a column."""
+        """Return whether it is none of several strings, numbers or values of a column."""
         if isinstance(values, ir.Value):
             plain = unwrapped_like_items(self, values)
             is_other_type = plain.isnull() & self.notnull()
@@ -199,7 +200,7 @@ class JsonValue(ir.JSONValue):
         return ~self.isin(values)
 
     def between(self, lower: object, upper: object) -> ir.BooleanValue:
-        """Say whether it is a text, number or moment between two others."""
+        """Return whether it is a string, number or timestamp between two others."""
         if is_integer(lower) or is_integer(upper):
             return (self >= lower) & (self <= upper)
         return unwrapped_like(self, lower).between(lower, upper)
@@ -211,20 +212,20 @@ class JsonValue(ir.JSONValue):
         return ops.UnwrapJSONFloat64(self).to_expr().round(digits)
 
     def max(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: numbers have another order than texts."""
+        """Refuse: numbers are ordered differently than strings."""
         raise _unordered("max")
 
     def min(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: numbers have another order than texts."""
+        """Refuse: numbers are ordered differently than strings."""
         raise _unordered("min")
 
 
 class JsonItemsValue(ir.ArrayValue):
-    """The items of a list in Json: a path goes on in each of them, as in JMESPath.
+    """The items of a list in Json: a path applies to each of them, as in JMESPath.
 
-    `t.meta.boxes["*"].label` is the array of the labels, `t.meta.boxes["*"].corners[0]` that of
-    the first corner of each box, and `["*"]` once more takes the items of all lists as one. It is
-    an array of Json otherwise; `array` is the plain one, whose items are taken by their number.
+    `t.meta.boxes["*"].label` is the array of the labels, `t.meta.boxes["*"].corners[0]` the array
+    of the first corner of each box, and a second `["*"]` flattens the items of all lists. Otherwise
+    it is an array of Json; `array` is the plain array, whose items are read by index.
     """
 
     __slots__ = ()
@@ -250,7 +251,7 @@ class JsonItemsValue(ir.ArrayValue):
         return self[key]
 
     def __call__(self, *_args: object, **_kwargs: object) -> NoReturn:
-        """Refuse: say how a method of the items is called."""
+        """Refuse, with a hint how to call a method on each item."""
         raise ExpressionError(
             "methods cannot be called on all items of a list at once.",
             hint="Call them on each item: t.meta.boxes.array.map(lambda box: box.label.upper()).",
@@ -271,7 +272,7 @@ def _as_json_value(item: ir.Value) -> JsonValue:
 
 
 def _items(op: ops.Value) -> ir.ArrayValue:
-    """Make the expression of the items of a list."""
+    """Return the expression of the items of a list."""
     items_class = _JsonItemsScalar if op.shape.is_scalar() else _JsonItemsColumn
     return items_class(op)
 
@@ -285,7 +286,7 @@ class _JsonItemsColumn(JsonItemsValue, ir.ArrayColumn):
 
 
 def _is_table(argument: object, name: str | None) -> bool:
-    """Whether Ibis calls a path with the table that it is meant for."""
+    """Whether Ibis calls a path with the table that it belongs to."""
     is_deferred = isinstance(argument, Deferred) and unwrapper_of(name) is None
     return isinstance(argument, ir.Table) or is_deferred
 
@@ -303,7 +304,7 @@ def _is_text(operand: object) -> bool:
 
 def _arithmetic(name: str) -> Callable[..., ir.Value]:
     def method(self: JsonValue, *others: object) -> ir.Value:
-        # A text is concatenated with another; everything else is computed as a number.
+        # A string is concatenated with another; everything else is computed as a number.
         concatenates = name in {"__add__", "__radd__"} and any(map(_is_text, others))
         unwrap = ops.UnwrapJSONString if concatenates else ops.UnwrapJSONFloat64
         operands = [
@@ -318,11 +319,11 @@ def _arithmetic(name: str) -> Callable[..., ir.Value]:
 def _with_other_types(
     value: JsonValue, name: str, other: object, comparison: ir.BooleanValue
 ) -> ir.BooleanValue:
-    """Say of a value of another type than `other` that it is not equal to it."""
+    """Return that a value of another type than `other` is not equal to it."""
     if name not in {"__eq__", "__ne__"}:
         return comparison
     if name == "__eq__" and isinstance(other, ir.Column):
-        return comparison  # alone, so that a join by it needs not compare all pairs
+        return comparison  # alone, so that a join on it does not have to compare all pairs
     both_exist = value.notnull()
     if isinstance(other, ir.Value):
         both_exist &= other.notnull()
@@ -343,7 +344,8 @@ def _comparison(name: str) -> Callable[[JsonValue, object], ir.BooleanValue]:
             return _with_other_types(self, name, other, comparison)
         if name in {"__eq__", "__ne__"}:
             return getattr(ir.JSONValue, name)(self, other)
-        # Two numbers are compared as numbers, two texts as texts, and nothing else at all.
+        # Two numbers are compared as numbers, two strings as strings; other combinations never
+        # match.
         pairs = [
             (unwrap(self).to_expr(), unwrap(other).to_expr())
             for unwrap in (ops.UnwrapJSONInt64, ops.UnwrapJSONFloat64, ops.UnwrapJSONString)

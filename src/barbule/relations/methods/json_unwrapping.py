@@ -1,6 +1,6 @@
-"""Json as plain values: unwrapped to the type of the other operand, and made of plain values.
+"""Json as plain values: unwrapped to the type of the other operand, and built from plain values.
 
-Owns which type a value of Json is unwrapped to.
+Owns the type to which a Json value is unwrapped.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ __all__ = [
     "unwrapper_of",
 ]
 
-_MAX_EXACT_FLOAT = 2**53  # whole numbers beyond it are not exact as float64
+_MAX_EXACT_FLOAT = 2**53  # integers beyond it are not exact as float64
 
 
 def json_text(value: ir.JSONValue) -> ir.StringValue:
-    """Make the text of a value: that which it is, or else how JSON writes it."""
+    """Return the string of a value: its own value if it is a string, otherwise its JSON text."""
     json_string = ops.Cast(value, dt.string).to_expr().nullif("null")
     return ibis.coalesce(ops.UnwrapJSONString(value).to_expr(), json_string)
 
 
 def json_length(value: ops.Value) -> ir.IntegerValue:
-    """Count the items of a list, or the characters of a text."""
+    """Count the items of a list, or the characters of a string."""
     item_count = ops.ToJSONArray(value).to_expr().length()
     return ibis.coalesce(item_count, ops.UnwrapJSONString(value).to_expr().length())
 
 
 def unwrapper_of(method: str | None) -> Callable[[ops.Value], ops.Value] | None:
-    """Return the operation that unwraps the type of value that has a method."""
+    """Return the operation that unwraps to the type that has a method."""
     if method in _method_names(ir.StringColumn):
         return ops.UnwrapJSONString
     return ops.UnwrapJSONFloat64 if method in _method_names(ir.FloatingColumn) else None
@@ -65,7 +65,7 @@ def unwrapped_like_items(value: ir.JSONValue, values: ir.Value) -> ir.Value:
 
 
 def unwrapped_like(value: ir.JSONValue, other: object) -> ir.Value:
-    """Unwrap Json to the type of another operand; beside other Json it stays Json."""
+    """Unwrap Json to the type of another operand; with other Json it stays Json."""
     if isinstance(other, list | tuple | dict | set):
         raise ExpressionError(
             f"Json cannot be compared with a {type(other).__name__}.",
@@ -87,7 +87,7 @@ def unwrapped_like(value: ir.JSONValue, other: object) -> ir.Value:
 
 
 def json_of(value: object) -> ir.Value | None:
-    """Make Json of a value; None of a timestamp and the like, which JSON does not have."""
+    """Convert a value to Json; None for a timestamp and other types that JSON lacks."""
     if not isinstance(value, ir.Value):
         is_json_type = isinstance(value, str | bool | int | float | list | tuple | dict)
         return json_constant(value, types.Json()).to_expr() if is_json_type else None

@@ -1,7 +1,7 @@
-"""The methods of media and Json columns: they build nodes, they touch no file.
+"""The methods of media and Json columns: they build nodes and touch no file.
 
-Owns the expression classes of barbule's types, and the one place where they are made known
-to Ibis, which finds them by name in `ibis.expr.types`.
+Owns the expression classes of barbule's types, and the only place that registers them with Ibis,
+which finds them by name in `ibis.expr.types`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["ImageValue", "JsonValue", "MediaValue"]
 class MediaValue(ir.StringValue):
     """Methods of all media columns.
 
-    It is compared by its reference. A path is made absolute first, as an insert does: from the
-    folder in which the program runs when the expression is written.
+    Media are compared by reference. A path is made absolute first, as in an insert: relative to the
+    working directory when the expression is written.
     """
 
     __hash__ = ir.StringValue.__hash__
@@ -38,34 +38,34 @@ class MediaValue(ir.StringValue):
         return super().__ne__(_reference(other))
 
     def identical_to(self, other: object, /) -> ir.BooleanValue:
-        """Say whether it is the same reference; a missing one is like another."""
+        """Return whether the reference is the same; a missing one equals a missing one."""
         return super().identical_to(_reference(other))
 
     def isin(self, values: object, /) -> ir.BooleanValue:
-        """Say whether it is one of several paths, URLs or values of a column."""
+        """Return whether it is one of several paths, URLs or values of a column."""
         return super().isin(_references(values))
 
     def notin(self, values: object, /) -> ir.BooleanValue:
-        """Say whether it is none of several paths, URLs or values of a column."""
+        """Return whether it is none of several paths, URLs or values of a column."""
         return super().notin(_references(values))
 
     def nullif(self, null_if_expr: object, /) -> MediaValue:
-        """Return nothing where it is this path or URL."""
+        """Return a missing value if it is this path or URL."""
         return super().nullif(_reference(null_if_expr))
 
     def fill_null(self, fill_value: object, /) -> MediaValue:
-        """Return a path or URL where there is none."""
+        """Replace missing values with a path or URL."""
         return super().fill_null(_reference(fill_value))
 
     def cases(
         self, branch: tuple[object, Any], /, *branches: tuple[object, Any], **options: Any
     ) -> ir.Value:
-        """Choose a value by which path or URL it is."""
+        """Choose a value by path or URL."""
         reference_branches = [(_reference(case), value) for case, value in (branch, *branches)]
         return super().cases(*reference_branches, **options)
 
     def uri(self) -> ir.StringValue:
-        """Return the reference as text: a path, a URL, or a name in the media store."""
+        """Return the reference as a string: a path, a URL, or a name in the media store."""
         return self.cast(dt.string)
 
     def sha256(self) -> ir.StringValue:
@@ -73,15 +73,15 @@ class MediaValue(ir.StringValue):
         return build_call("barbule.functions.media.sha256", dt.string, {"media": self})
 
     def changed(self) -> ir.BooleanValue:
-        """Tell whether the file is another now than when its cell was written, or is gone.
+        """Return whether the file has changed since its cell was written, or no longer exists.
 
-        Files and URLs are only referred to; of each, its hash and size are recorded when it is
-        written. URLs are asked for again. It is missing where nothing was recorded: with
-        `media_validation="on_read"`, for what is computed, and in views over joins and
-        aggregates: ask their tables.
+        Files and URLs are only referenced; the hash and size of each are recorded when it is
+        written. URLs are downloaded again. The result is missing if nothing was recorded: with
+        `media_validation="on_read"`, for computed files, and in views over joins and aggregates;
+        query their base tables instead.
 
-        To take the new content, and have all that depends on it computed again, write the
-        references once more: `t.update({"img": t.img}, where=t.img.changed())`.
+        To accept the new content, and recompute everything that depends on it, write the references
+        again: `t.update({"img": t.img}, where=t.img.changed())`.
 
         Examples
         --------
@@ -101,17 +101,17 @@ class MediaValue(ir.StringValue):
 class ImageValue(MediaValue):
     """Methods of image columns; names and meaning follow PIL.
 
-    Its methods are the functions of `barbule.functions.image`, which put them here.
+    Its methods are the functions of `barbule.functions.image`, which registers them here.
     """
 
 
 def _reference(value: object) -> object:
-    """Return the operand of a comparison with media; a path as cells hold it.
+    """Return the operand of a comparison with media; a path in the form that cells hold.
 
     Raises
     ------
     ExpressionError
-        When it is the content of a media file.
+        If it is the content of a media file.
     """
     if isinstance(value, ir.Value | Deferred):
         return value
@@ -134,7 +134,7 @@ def _references(values: object) -> object:
 
 
 def _declare(name: str, value: type) -> None:
-    """Make the scalar and the column class of a type known to Ibis."""
+    """Register the scalar and the column class of a type with Ibis."""
     base = next(klass for klass in value.__mro__ if klass.__module__.startswith("ibis."))
     stem = base.__name__.removesuffix("Value")
     for kind in ("Scalar", "Column"):

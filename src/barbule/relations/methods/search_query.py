@@ -1,6 +1,6 @@
-"""The query of a search, as a value: a text, a file, a vector, a column.
+"""The query of a search as a value: a string, a file, a vector, a column.
 
-Owns how its type follows from the Python value and from the column that is searched.
+Owns how its type is inferred from the Python value and from the searched column.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENDINGS: dict[type[types.Media], frozenset[str]] = {
     types.Audio: frozenset(".wav .mp3 .flac .ogg .m4a .opus .aac".split()),  # noqa: SIM905
     types.Video: frozenset(".mp4 .mov .webm .mkv .avi .m4v".split()),  # noqa: SIM905
 }
-# Endings that a column of one type takes too, though such files are rather of another.
+# Suffixes that a column of a type also accepts, although such files usually have another type.
 _ALSO_ACCEPTED: dict[type[types.Media], frozenset[str]] = {
     types.Audio: _ENDINGS[types.Video],
     types.Video: frozenset({".gif"}),
@@ -48,10 +48,10 @@ _PIXEL_DIMENSIONS = (2, 3)
 
 
 def query_value(query: object, column: ir.Value) -> ops.Value:
-    """Make the value of a query: a text, a file, a vector, a column.
+    """Return the value of a query: a string, a file, a vector, a column.
 
-    A text that looks like the name of a file is one when the column holds files. Its ending tells
-    of which type it is: videos may be searched for images.
+    A string that looks like a file name is a file if the column holds files. Its suffix determines
+    its type: videos may be searched with images.
     """
     if isinstance(query, ir.Expr):
         return query.op()
@@ -77,12 +77,12 @@ def query_value(query: object, column: ir.Value) -> ops.Value:
 
 
 def _is_vector(query: Any) -> bool:
-    """Whether it is a NumPy array of one dimension, of numbers."""
+    """Whether it is a one-dimensional NumPy array of numbers."""
     return type(query).__module__ == "numpy" and query.ndim == 1 and query.dtype.kind in "fiu"
 
 
 def _as_image(query: Any, kind: dt.DataType) -> object:
-    """Make a PIL image of the pixels of one, where files are searched."""
+    """Convert the pixels of an image to a PIL image, if files are searched."""
     may_be_pixels = isinstance(kind, types.Media) and type(query).__module__ == "numpy"
     if not may_be_pixels or query.ndim not in _PIXEL_DIMENSIONS:
         return query
@@ -98,7 +98,7 @@ def _as_image(query: Any, kind: dt.DataType) -> object:
 
 
 def _type_of_file(ending: str, kind: dt.DataType) -> dt.DataType:
-    """Tell the type of a file by its ending; with another ending it is of the column's type."""
+    """Return the type of a file by its suffix; with another suffix it has the column's type."""
     column_type = type(kind)() if isinstance(kind, types.Media) else types.Document()
     if _accepts(column_type, ending):
         return column_type
@@ -110,13 +110,13 @@ def _type_of_file(ending: str, kind: dt.DataType) -> dt.DataType:
 
 
 def _accepts(kind: dt.DataType, ending: str) -> bool:
-    """Whether columns of a type hold files with an ending."""
+    """Whether columns of a type hold files with a suffix."""
     ending = ending.lower()
     return any(ending in endings.get(type(kind), ()) for endings in (_ENDINGS, _ALSO_ACCEPTED))
 
 
 def _type_of_text(text: str, kind: dt.DataType) -> dt.DataType:
-    """Tell whether a text is searched for, or the file of which it is the path or the URL."""
+    """Return whether a string is a query text or the path or URL of a file."""
     if not isinstance(kind, types.Media) or "\n" in text:
         return dt.string
     if text.startswith("data:"):
@@ -126,7 +126,7 @@ def _type_of_text(text: str, kind: dt.DataType) -> dt.DataType:
         return _type_of_file(Path(urlsplit(text).path).suffix, kind)
     file_type = _type_of_file(ending := Path(text).suffix, kind)
     if type(file_type) is not type(kind):
-        is_name = os.sep in text  # "README.md" may be what an image shows
+        is_name = os.sep in text  # "README.md" may be text that an image shows
     elif _accepts(kind, ending):
         is_name = True
     else:
@@ -137,7 +137,7 @@ def _type_of_text(text: str, kind: dt.DataType) -> dt.DataType:
 
 
 def _type_of_bytes(data: bytes, kind: dt.DataType) -> dt.DataType:
-    """Tell the type of a file by its content: an image if it begins as one, else the column's."""
+    """Return the type of a file by its content: an image by its header, otherwise the column's."""
     is_image = data.startswith(_IMAGE_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
     return types.Image() if is_image or not isinstance(kind, types.Media) else type(kind)()
 

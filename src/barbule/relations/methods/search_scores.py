@@ -1,6 +1,6 @@
-"""The scores of a search, as values: by keywords, by similarity, both fused, and reranked.
+"""The scores of a search as values: by keywords, by similarity, both fused, and reranked.
 
-Owns the expressions that a search is made of. All but the nodes of scores are plain Ibis.
+Owns the expressions that a search consists of. Except for the score nodes all are plain Ibis.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["Mode", "search"]
 
 Mode = Literal["keyword", "vector", "hybrid"]
 
-# How much less the first ranks count than they would by 1/rank alone. G. Cormack et al.,
-# *Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods* (2009).
+# Dampens the weight of the first ranks compared to 1/rank. G. Cormack et al., *Reciprocal Rank
+# Fusion outperforms Condorcet and individual Rank Learning Methods* (2009).
 _RRF_CONSTANT = 60
 
 
@@ -36,7 +36,7 @@ def search(
     rerank: Callable[..., ir.Value] | None,
     depth: int,
 ) -> ir.FloatingValue:
-    """Make the value that scores a column by a query."""
+    """Return the value that scores a column by a query."""
     if mode not in get_args(Mode):
         raise ExpressionError(
             "there is no such search mode.",
@@ -53,7 +53,7 @@ def search(
             score = nodes.TableScore(column, score).to_expr()
     if rerank is None:
         return score
-    # Words that do not occur score 0; a similarity may be anything, also below it.
+    # Rows without the words score 0; a similarity may have any value, including negative ones.
     matches = score.notnull() if mode == "vector" else score > 0
     value = _reranked(query, _best_texts(column, score, matches, depth), rerank)
     return nodes.RerankedScore(column, value).to_expr()
@@ -80,7 +80,7 @@ def _keyword_score(column: ir.Column, query: object) -> ir.FloatingValue:
 def _fused_score(
     column: ir.Column, keyword_score: ir.FloatingValue, similarity: ir.FloatingValue
 ) -> ir.FloatingValue:
-    """Fuse two orders by the ranks of a row in them; a row without a keyword has one rank only."""
+    """Fuse two orders by the ranks of a row in them; a row without a keyword has only one rank."""
     by_keywords = ibis.ifelse(keyword_score > 0, _reciprocal_rank(keyword_score), 0.0)
     by_similarity = ibis.ifelse(similarity.notnull(), _reciprocal_rank(similarity), 0.0)
     return ibis.ifelse(column.isnull(), ibis.null("float64"), by_keywords + by_similarity)
@@ -93,7 +93,7 @@ def _reciprocal_rank(score: ir.FloatingValue) -> ir.FloatingValue:
 def _best_texts(
     column: ir.Column, score: ir.FloatingValue, matches: ir.BooleanValue, depth: int
 ) -> ir.Value:
-    """Return the texts of the best rows, as many as may be reranked, and null elsewhere."""
+    """Return the texts of the best rows, up to the rerank depth, and null for the others."""
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ExpressionError(
             "this number of rows cannot be reranked.", value=depth, hint="depth= must be 1 or more."

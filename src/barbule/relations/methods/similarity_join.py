@@ -1,6 +1,6 @@
 """The expression of a similarity join.
 
-Owns which columns can be joined by similarity. How the nearest rows are found is planned later.
+Owns which columns can be joined by similarity. The planner decides how the nearest rows are found.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["nearest"]
 def nearest(
     column: ir.Column, query: ir.Column, *, k: int, index: str | None, name: str
 ) -> ir.Table:
-    """Make the relation of the rows that are most like those of another one."""
+    """Return the relation of the rows that are most similar to those of another one."""
     if not isinstance(query, ir.Column) or len(query.op().relations) != 1:
         raise ExpressionError(
             "nearest() takes a column of another table.",

@@ -1,7 +1,7 @@
-"""Slices and repetitions of strings and arrays, as Python has them.
+"""Slices and repetitions of strings and arrays with Python semantics.
 
-Owns negative bounds, bounds that are columns, and steps, of which Ibis makes other values or
-nothing; the search of a string in another one; and lists in Json, whose items Ibis does not know.
+Owns negative bounds, bounds that are columns, and steps, which Ibis computes differently or not at
+all; the search of a string in another one; and lists in Json, whose items Ibis does not support.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["ListMethods", "TextSlices", "list_of_row", "repeated", "repeats", "s
 
 
 class TextSlices:
-    """Slices of strings, by positions that may be negative, or columns."""
+    """Slices of strings, with positions that may be negative, or columns."""
 
     __slots__ = ()
 
     def __getitem__(self, key: Index | slice) -> ir.StringValue:
-        """Return a character, or the characters between two positions, as Python does."""
+        """Return a character, or the characters between two positions, as in Python."""
         if not isinstance(key, slice):
             return super().__getitem__(key)  # type: ignore[misc]
         if _is_backwards(key):
@@ -56,19 +56,19 @@ class TextSlices:
         start: Index | None = None,
         end: Index | None = None,
     ) -> ir.IntegerValue:
-        """Return the position of a text in this one, as `str.find` does.
+        """Return the position of a substring, as `str.find` does.
 
         Parameters
         ----------
         substr
             The string to look for.
         start, end
-            Between which positions; negative ones are counted from the end.
+            The positions to search between; negative ones count from the end.
 
         Returns
         -------
         ibis.expr.types.IntegerValue
-            The position from the start of the whole text; -1 where it is not found.
+            The position from the start of the string; -1 if it is not found.
 
         Examples
         --------
@@ -82,7 +82,7 @@ class TextSlices:
         length = self.length()  # type: ignore[attr-defined]
         first = _from_start(start, length)
         position = self[start:end].find(substr)
-        not_found = position * 0 - 1  # missing where the text is
+        not_found = position * 0 - 1  # missing if the string is missing
         return ((position >= 0) & (first <= length)).ifelse(position + first, not_found)
 
 
@@ -92,7 +92,7 @@ class ListMethods:
     __slots__ = ()
 
     def __getitem__(self, key: Index | slice) -> ir.Value:
-        """Return an item, or the items between two positions, as Python does."""
+        """Return an item, or the items between two positions, as in Python."""
         if isinstance(key, slice) and key.step is not None:
             return stepped(self, key)
         return super().__getitem__(key)  # type: ignore[misc]
@@ -106,23 +106,23 @@ class ListMethods:
         return super(ListMethods, _numbers(self)).means()  # type: ignore[misc]
 
     def mins(self) -> ir.Value:
-        """Return the least item; of Json the least number, or else text."""
+        """Return the smallest item; for Json the smallest number, otherwise the smallest string."""
         return _sorted_json(self)[0] if _is_json(self) else super().mins()  # type: ignore[misc]
 
     def maxs(self) -> ir.Value:
-        """Return the greatest item; of Json the greatest text, or else number."""
+        """Return the largest item; for Json the largest string, otherwise the largest number."""
         return _sorted_json(self)[-1] if _is_json(self) else super().maxs()  # type: ignore[misc]
 
 
 def stepped(values: ir.ArrayValue, key: slice) -> ir.ArrayValue:
-    """Take every so many items of an array, backwards where the step is negative.
+    """Return every n-th item of an array, backwards if the step is negative.
 
     Parameters
     ----------
     values
         An array.
     key
-        Its bounds may be columns; its step is a number.
+        Its bounds may be columns; its step is an integer.
     """
     if not isinstance(key.step, int) or isinstance(key.step, bool) or not key.step:
         raise ExpressionError(
@@ -146,7 +146,7 @@ def stepped(values: ir.ArrayValue, key: slice) -> ir.ArrayValue:
 
 
 def list_of_row(values: object, value: ir.Value) -> ir.ArrayValue | None:
-    """Return the list in Json in the row of a value; Ibis would look in all rows of it."""
+    """Return the list in Json of the row of a value; Ibis would search all rows."""
     if not isinstance(values, ir.JSONColumn) or value.type().is_json():
         return None
     rows = values.op().relations
@@ -154,7 +154,7 @@ def list_of_row(values: object, value: ir.Value) -> ir.ArrayValue | None:
 
 
 def repeats(value: ir.Value, other: object) -> bool:
-    """Whether a text or an array is multiplied, which repeats it."""
+    """Whether a string or an array is multiplied, which repeats it."""
     repeated_string = isinstance(value, ir.IntegerValue) and isinstance(other, str)
     return repeated_string or (
         isinstance(value, ir.StringValue | ir.ArrayValue) and not isinstance(other, ir.Value)
@@ -162,7 +162,7 @@ def repeats(value: ir.Value, other: object) -> bool:
 
 
 def repeated(value: ir.Value, times: object) -> ir.Value:
-    """Repeat a text or an array, a whole number of times."""
+    """Repeat a string or an array a number of times."""
     if isinstance(times, str) and isinstance(value, ir.IntegerValue):
         return ibis.literal(times).repeat(value)
     is_integer = isinstance(times, numbers.Integral) and not isinstance(times, bool)
@@ -174,14 +174,14 @@ def _position(index: Index) -> ir.IntegerValue:
 
 
 def _clipped(bound: Index, length: Index, lowest: Index, highest: Index) -> ir.IntegerValue:
-    """Count from the start, within an array."""
+    """Convert a position to one from the start of an array."""
     position = _position(bound)
     position = (position < 0).ifelse(position + length, position)
     return ibis.cases((position < lowest, lowest), (position > highest, highest), else_=position)
 
 
 def _from_start(bound: Index | None, length: ir.IntegerValue) -> ir.IntegerValue:
-    """Count a bound of a text from its start; no bound is the start."""
+    """Convert a bound of a string to one from its start; no bound is the start."""
     if bound is None:
         return ibis.literal(0, dt.int64)
     position = _position(bound)
@@ -210,14 +210,14 @@ def _is_json(values: ir.ArrayValue) -> bool:
 
 
 def _numbers(values: ir.ArrayValue) -> ir.ArrayValue:
-    """Make numbers of the items of Json; what is no number is missing."""
+    """Convert the items of Json to numbers; other items become missing."""
     if not _is_json(values):
         return values
     return values.map(lambda item: ops.UnwrapJSONFloat64(item).to_expr())
 
 
 def _sorted_json(values: ir.ArrayValue) -> ir.ArrayValue:
-    """Sort Json, numbers before texts, without what has no order."""
+    """Sort Json, numbers before strings, without items that have no order."""
     ordered = values.filter(
         lambda item: (
             ops.UnwrapJSONFloat64(item).to_expr().notnull()

@@ -1,6 +1,6 @@
 """Statistics of the columns of a query, as `ibis.Table.describe`: a row for each column.
 
-Owns which statistics each type has.
+Owns the statistics of each type.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _NUMERIC_STATISTICS = ("mean", "std", "min", "max")
 
 
 def summary(table: ir.Table, quantile: Sequence[float]) -> ir.Table:
-    """Return a query for a row of statistics of each column.
+    """Return a query with a row of statistics for each column.
 
-    Columns of statistics that no column has are left out: those of numbers, or the mode of texts.
+    Statistics that apply to no column are left out: those of numbers, or the mode of strings.
     """
     schema = table.schema()
     rows = [
@@ -81,12 +81,12 @@ def _statistics(table: ir.Table, name: str, position: int, quantile: Sequence[fl
 
 
 def _text(column: ir.StringColumn) -> ir.StringColumn:
-    """Return the references of media as strings, whose methods media do not have."""
+    """Return the references of media as strings, which have the string methods."""
     return column.cast(dt.string)
 
 
 def _distinct_count(column: ir.Column) -> ir.IntegerScalar:
-    """Count the distinct values; not those of types whose equality databases do not know."""
+    """Count the distinct values, except for types whose equality databases do not support."""
     kind = column.type()
     if kind.is_json():
         return ops.Cast(column, dt.string).to_expr().nunique()

@@ -1,7 +1,7 @@
 """The classes of audio, video and document columns.
 
-Owns that Ibis knows them. Their methods are the functions of `barbule.functions.audio`,
-`.video` and `.document`, which put them here.
+Owns their registration with Ibis. Their methods are the functions of `barbule.functions.audio`,
+`.video` and `.document`, which register them here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Arithmetic of durations, dates and timestamps, in addition to that of Ibis.
+"""Arithmetic with durations, dates and timestamps, in addition to that of Ibis.
 
-Owns the methods and operators alone. A duration is an interval of a fixed length, counted in
-microseconds; months and years are none, and stay Ibis' own.
+Owns only the methods and operators. A duration is an interval of a fixed length, stored in
+microseconds; months and years are not durations and stay Ibis intervals.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _TIMES = (ir.DateValue, ir.TimeValue, ir.TimestampValue)
 
 
 class DurationMethods:
-    """Methods of durations: comparison, arithmetic, division by numbers and by each other."""
+    """Methods of durations: comparison, arithmetic, division by numbers and by durations."""
 
     __slots__ = ()
 
     def total_seconds(self) -> ir.FloatingValue:
-        """Return the length in seconds, with its fractions.
+        """Return the length in seconds, including fractions.
 
         Examples
         --------
@@ -49,45 +49,45 @@ class DurationMethods:
         return _microseconds(self) / 1_000_000
 
     def abs(self) -> ir.IntervalValue:
-        """Return the length without its sign."""
+        """Return the absolute value."""
         return _duration_of(_microseconds(self).abs())
 
     def between(self, lower: Duration, upper: Duration) -> ir.BooleanValue:
-        """Say whether it is between two durations, both included."""
+        """Return whether it is between two durations, both included."""
         return _ibis_interval(self).between(_duration(lower), _duration(upper))
 
     def isin(self, values: ir.Expr | Iterable[Duration], /) -> ir.BooleanValue:
-        """Say whether it is one of several durations."""
+        """Return whether it is one of several durations."""
         return _ibis_interval(self).isin(_durations(values))
 
     def notin(self, values: ir.Expr | Iterable[Duration], /) -> ir.BooleanValue:
-        """Say whether it is none of several durations."""
+        """Return whether it is none of several durations."""
         return _ibis_interval(self).notin(_durations(values))
 
     def nullif(self, null_if_expr: Duration, /) -> ir.IntervalValue:
-        """Leave out a duration."""
+        """Return a missing value if it equals a duration."""
         return _ibis_interval(self).nullif(_duration(null_if_expr))
 
     def fill_null(self, fill_value: Duration, /) -> ir.IntervalValue:
-        """Put a duration where none is."""
+        """Replace missing values with a duration."""
         return _ibis_interval(self).fill_null(_duration(fill_value))
 
     def __truediv__(self, other: Duration | Number) -> ir.Value:
-        """Divide by a number, which gives a duration, or by a duration: how often it fits."""
+        """Divide by a number, which returns a duration, or by a duration: their ratio."""
         return _quotient(self, other, floor=False)
 
     def __rtruediv__(self, other: Duration) -> ir.Value:
         return _quotient(_duration(other), self, floor=False)
 
     def __floordiv__(self, other: Duration | Number) -> ir.Value:
-        """Divide by a number or a duration, rounded down as Python does."""
+        """Divide by a number or a duration, rounded down as in Python."""
         return _quotient(self, other, floor=True)
 
     def __rfloordiv__(self, other: Duration) -> ir.Value:
         return _quotient(_duration(other), self, floor=True)
 
     def __mod__(self, other: Duration) -> ir.IntervalValue:
-        """Return the remainder of a division by a duration; missing for one of no length."""
+        """Return the remainder of a division by a duration; missing for a zero duration."""
         return _remainder(self, _duration(other))
 
     def __rmod__(self, other: Duration) -> ir.IntervalValue:
@@ -95,12 +95,12 @@ class DurationMethods:
 
 
 class DurationColumnMethods(DurationMethods):
-    """Methods of columns of durations: sums and means too."""
+    """Methods of columns of durations: also sums and means."""
 
     __slots__ = ()
 
     def sum(self, where: ir.BooleanValue | None = None) -> ir.IntervalScalar:
-        """Add the durations up."""
+        """Return the sum of the durations."""
         return _duration_of(_microseconds(self).sum(where=where))
 
     def mean(self, where: ir.BooleanValue | None = None) -> ir.IntervalScalar:
@@ -109,10 +109,10 @@ class DurationColumnMethods(DurationMethods):
 
 
 class DateMethods:
-    """Methods of dates: durations are added to them, and timestamps subtracted.
+    """Methods of dates: adding durations, and subtracting timestamps.
 
-    Whole days give a date, as in Ibis. A duration with a time of day, and a column of durations,
-    give a timestamp, as in pandas and in databases.
+    Whole days return a date, as in Ibis. A duration with a time of day, and a column of durations,
+    return a timestamp, as in pandas and in databases.
     """
 
     __slots__ = ()
@@ -137,7 +137,7 @@ class DateMethods:
 
 
 class TimestampMethods:
-    """Methods of timestamps: dates are subtracted from them, as of their midnight."""
+    """Methods of timestamps: subtracting dates, as of their midnight."""
 
     __slots__ = ()
 
@@ -155,8 +155,8 @@ def _duration_operator(name: str) -> Callable[[ir.IntervalValue, Any], ir.Value]
     def method(self: ir.IntervalValue, other: Any) -> ir.Value:
         same_unit = isinstance(other, ir.IntervalValue) and other.type().unit == self.type().unit
         if same_unit or name in {"__mul__", "__rmul__"}:
-            return base(self.op().to_expr(), other)  # in its unit: days that are added are days
-        if isinstance(other, datetime.date):  # datetimes too
+            return base(self.op().to_expr(), other)  # in its own unit: added days stay days
+        if isinstance(other, datetime.date):  # also datetimes
             other = ibis.literal(other)
         if isinstance(other, _TIMES) and name in {"__add__", "__radd__"}:
             start = other.op().to_expr()
@@ -184,7 +184,7 @@ def _durations(values: ir.Expr | Iterable[Duration]) -> ir.Expr | list[ir.Interv
 
 
 def _duration(value: T) -> T | ir.IntervalValue:
-    """Give a duration the unit of columns, as Ibis compares none of different units."""
+    """Convert a duration to the unit of columns, because Ibis does not compare different units."""
     if isinstance(value, datetime.timedelta):
         return ibis.literal(value // datetime.timedelta(microseconds=1), DurationType)
     return _ibis_interval(value) if isinstance(value, ir.IntervalValue) else value
@@ -209,7 +209,7 @@ def _quotient(left: object, right: object, *, floor: bool) -> ir.Value:
         right = ibis.literal(right)
     if not isinstance(right, ir.NumericValue):
         return NotImplemented
-    # Of a division by zero no duration is the result, not even an infinite one.
+    # A division by zero has no duration as its result, not even an infinite one.
     divisor = right.nullif(0)
     dividend = _microseconds(left)
     return _duration_of(dividend // divisor if floor else (dividend / divisor).round())
@@ -222,7 +222,7 @@ def _remainder(left: object, right: object) -> ir.IntervalValue:
 
 
 def _date_operands(date: ir.DateValue, other: Any) -> tuple[ir.Value, Any]:
-    """Return the operands of Ibis: the midnight of a date where a time of day counts."""
+    """Return the operands for Ibis: the midnight of a date if a time of day counts."""
     day = date.op().to_expr()
     midnight = day.cast(dt.timestamp)
     if isinstance(other, datetime.timedelta):
@@ -236,7 +236,7 @@ def _date_operands(date: ir.DateValue, other: Any) -> tuple[ir.Value, Any]:
 
 
 def _at_midnight(other: T, timestamp: ir.TimestampValue) -> T | datetime.datetime | ir.Value:
-    """Return the midnight at which a date begins, beside a timestamp; other values as they are."""
+    """Return the midnight of a date, to combine with a timestamp; other values unchanged."""
     if not _is_naive(timestamp):
         return other
     if isinstance(other, datetime.date) and not isinstance(other, datetime.datetime):

@@ -1,7 +1,7 @@
 """Strings and values of other types: which are concatenated, and which are refused.
 
-Owns which operands and arguments are strings. Ibis makes a string of a Python value, in
-`t.s + 1` or `t.s.contains(["a", "b"])`, where it refuses a column of the same type.
+Owns which operands and arguments are strings. Ibis converts a Python value to a string, in `t.s +
+1` or `t.s.contains(["a", "b"])`, although it refuses a column of the same type.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TextMethods(TextSlices):
     __slots__ = ()
 
     def __add__(self, other: object) -> ir.StringValue:
-        """Concatenate two strings; a value of Json is one where it holds a string."""
+        """Concatenate two strings; a Json value counts if it holds a string."""
         if isinstance(other, ir.JSONValue):
             other = _unwrapped_string(other)
         return super().__add__(other) if _are_strings(self, other) else NotImplemented  # type: ignore[misc]
@@ -51,7 +51,7 @@ def _unwrapped_string(value: ir.JSONValue) -> ir.StringValue:
 
 
 def unwrapped(value: ir.Value, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Take the strings of Json among the arguments of a string's method; None if there is none."""
+    """Unwrap Json among the arguments of a string method to strings; None if there is none."""
     has_json = any(isinstance(argument, ir.JSONValue) for argument in arguments)
     if not has_json or not isinstance(value, ir.StringValue):
         return None
@@ -62,7 +62,7 @@ def unwrapped(value: ir.Value, arguments: tuple[Any, ...]) -> tuple[Any, ...] | 
 
 
 def made_strings(value: ir.Value, arguments: tuple[object, ...], result: object) -> list[object]:
-    """Find arguments of a string's method that are none, and of which Ibis made strings."""
+    """Find arguments of a string method that are not strings and that Ibis converted."""
     if not isinstance(value, ir.StringValue) or not isinstance(result, ir.Value):
         return []
     if not type(result.op()).__module__.startswith("ibis."):  # ours take files and media, too

@@ -1,8 +1,8 @@
-"""Numeric promotion: in which type an operation is computed, so that its results fit.
+"""Numeric promotion: the type in which an operation is computed, so that its results fit.
 
-Owns the rules alone. Ibis gives `-uint8` the type of its operand and `price * 1.19` the type of
-the price, and databases overflow or round accordingly. Here whole numbers are computed as int64,
-decimals with the digits that a result may have, and decimals with floats as float64.
+Owns only the rules. Ibis gives `-uint8` the type of its operand and `price * 1.19` the type of the
+price, so databases overflow or round. Here integers are computed as int64, decimals with the digits
+that a result may have, and decimals with floats as float64.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def promoted(node: N) -> N:
 
 
 def as_duration(value: ops.Value) -> ops.Value:
-    """Give an interval of a fixed length the unit in which durations are stored."""
+    """Convert an interval of a fixed length to the unit in which durations are stored."""
     kind = value.dtype
     if not isinstance(kind, dt.Interval) or isinstance(value, ops.SortKey):
         return value
@@ -63,9 +63,9 @@ def as_duration(value: ops.Value) -> ops.Value:
 
 
 def with_sign(divisor: T) -> T | ir.Value:
-    """Write a divisor so that Ibis does not try its rules with the zero that it is, or may be.
+    """Write a divisor so that Ibis does not apply its rules to the zero that it is, or may be.
 
-    That is a constant zero, and a column of numbers without sign.
+    This applies to a constant zero, and to a column of unsigned numbers.
     """
     if isinstance(divisor, int) and not isinstance(divisor, bool) and not divisor:
         divisor = ibis.literal(0, dt.int64)
@@ -81,7 +81,7 @@ def with_sign(divisor: T) -> T | ir.Value:
 
 
 def as_declared(value: ops.Value, kind: dt.DataType) -> ops.Value:
-    """Give a number the type that its column was declared with, before its value was promoted."""
+    """Return a number with the type that its column was declared with, before promotion."""
     numbers = isinstance(value.dtype, dt.Numeric) and isinstance(kind, dt.Numeric)
     return ops.Cast(value, kind) if numbers and not same_type(value.dtype, kind) else value
 

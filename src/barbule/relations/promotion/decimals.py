@@ -14,7 +14,7 @@ __all__ = ["alike", "common_type", "exact_number", "number_type", "promote_decim
 
 
 def alike(*values: ops.Value) -> list[ops.Value]:
-    """Give decimals of several types one type, which Ibis asks for; leave other values."""
+    """Convert decimals to one common type, which Ibis requires; other values unchanged."""
     kinds = [exact_type(value) for value in values if isinstance(value.dtype, dt.Decimal)]
     if len({(kind.precision, kind.scale) for kind in kinds}) <= 1:
         return list(values)
@@ -37,7 +37,7 @@ def exact_type(value: ops.Value) -> dt.Decimal:
 
 
 def _before_widening(value: ops.Value, kind: dt.Decimal) -> dt.Decimal:
-    """Return the type that a value had before it was only made wider, which adds no digits."""
+    """Return the type of a value before it was only widened, which adds no digits."""
     if not isinstance(value, ops.Cast) or not isinstance(value.arg, ops.Field | ops.Cast):
         return kind
     if not isinstance(value.arg.dtype, dt.Decimal):
@@ -61,7 +61,7 @@ def promote_decimal(node: ops.NumericBinary) -> ops.Value:
     if scale > MAX_DIGITS:
         return type(node)(*(cast(operand, dt.float64) for operand in node.args))
     kind = dt.Decimal(min(whole_digits + scale, MAX_DIGITS), scale)
-    # DuckDB multiplies in 64 bits what has up to 18 digits.
+    # DuckDB multiplies in 64 bits if a type has up to 18 digits.
     if kind.precision >= INT64_DIGITS:
         node = type(node)(*(_widened(operand, kind.precision) for operand in node.args))
     return typed(node, kind)
@@ -79,7 +79,7 @@ def _sized(kind: dt.Decimal) -> dt.Decimal:
 
 
 def _result_digits(node: ops.NumericBinary, left: dt.Decimal, right: dt.Decimal) -> tuple[int, int]:
-    """Return how many digits a result has after the point, and before it."""
+    """Return the number of digits of a result after the point, and before it."""
     if isinstance(node, ops.Multiply):
         return left.scale + right.scale, _whole_digits(left) + _whole_digits(right)
     scale = max(left.scale, right.scale)
@@ -88,12 +88,12 @@ def _result_digits(node: ops.NumericBinary, left: dt.Decimal, right: dt.Decimal)
 
 
 def _whole_digits(kind: dt.Decimal) -> int:
-    """Return how many digits a type has before the point."""
+    """Return the number of digits of a type before the point."""
     return int(kind.precision) - int(kind.scale)
 
 
 def common_type(values: list[ops.Value]) -> dt.DataType:
-    """Find the decimal type that holds all values, else float64."""
+    """Find the decimal type that holds all values, otherwise float64."""
     kinds = []
     for value in values:
         if not isinstance(value.dtype, dt.Floating):
@@ -115,5 +115,5 @@ def common_type(values: list[ops.Value]) -> dt.DataType:
 
 
 def exact_number(number: float | decimal.Decimal) -> decimal.Decimal:
-    """Return the decimal number that is written; a float's is its shortest form."""
+    """Return the decimal number as written; for a float its shortest form."""
     return decimal.Decimal(repr(number) if isinstance(number, float) else number)

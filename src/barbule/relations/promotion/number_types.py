@@ -1,4 +1,4 @@
-"""Types of numbers: which values have them, and casts between them."""
+"""Types of numbers: the values that have them, and casts between them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def same_type(one: dt.DataType, other: dt.DataType) -> bool:
 
 
 def any_of(kind: type[dt.DataType], values: Iterable[ops.Value]) -> bool:
-    """Whether any value is of a kind of types."""
+    """Whether any value has one of a set of types."""
     return any(isinstance(value.dtype, kind) for value in values)
 
 
 def all_of(kind: type[dt.DataType], values: Iterable[ops.Value]) -> bool:
-    """Whether all values are of a kind of types."""
+    """Whether all values have one of a set of types."""
     return all(isinstance(value.dtype, kind) for value in values)
 
 
 def cast(value: ops.Value, kind: dt.DataType) -> ops.Value:
-    """Give a value a type; a constant is written in it."""
+    """Return a value with a type; a constant is written in it."""
     kind = kind.copy(nullable=value.dtype.nullable)
     if value.dtype == kind:
         return value
@@ -42,5 +42,5 @@ def cast(value: ops.Value, kind: dt.DataType) -> ops.Value:
 
 
 def typed(node: ops.Value, kind: dt.DataType) -> ops.Value:
-    """Cast the result of an operation to a type that it does not have already."""
+    """Cast the result of an operation to a type that it does not already have."""
     return node if same_type(node.dtype, kind) else ops.Cast(node, kind)

@@ -1,6 +1,6 @@
 """The rules of promotion, by operation.
 
-A rule returns the node itself where its results fit already.
+A rule returns the node itself if its results already fit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _floor_divide(node: ops.FloorDivide) -> ops.Value:
         return promote_whole(node)
     if not any_of(dt.Floating, node.args):
         return node
-    # As Python has it: 1.0 // 0.1 is 9, though 1.0 / 0.1 is 10.
+    # As in Python: 1.0 // 0.1 is 9, although 1.0 / 0.1 is 10.
     left, right = (cast(operand, dt.float64) for operand in node.args)
     quotient = ops.Divide(ops.Subtract(left, ops.Modulus(left, right)), right)
     return ops.Round(quotient, ops.Literal(0, dt.int8))
@@ -64,7 +64,7 @@ def _approximate(node: ops.Value) -> ops.Value:
 
 
 def _choice(node: ops.Value) -> ops.Value:
-    """Give the alternatives of a choice one type that holds them all."""
+    """Convert the alternatives of a choice to one type that holds them all."""
     alternatives = [value for value in _alternatives(node) if not isinstance(value.dtype, dt.Null)]
     if not any_of(dt.Decimal, alternatives) or not all_of(dt.Numeric, alternatives):
         return node
@@ -101,7 +101,7 @@ def _values_of(argument: Argument) -> tuple[ops.Value, ...]:
 
 
 def with_common_decimals(node: ops.Node, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Give those arguments of an operation that Ibis compares one decimal type."""
+    """Convert the arguments of an operation that Ibis compares to one decimal type."""
     if not isinstance(node, _TYPE_SENSITIVE):
         return kwargs
     names = _ALTERNATIVES.get(type(node), node.argnames)
@@ -128,12 +128,12 @@ def _epoch_seconds(node: ops.ExtractEpochSeconds) -> ops.Value:
 
 
 def _difference(node: ops.Value) -> ops.Value:
-    """Give the time between two timestamps the unit of durations; Ibis says seconds, and days."""
+    """Return the time between two timestamps in the unit of durations; Ibis uses others."""
     return ops.Cast(node, Duration)
 
 
 def _cast_once(node: ops.Cast) -> ops.Value:
-    """Cast to a type that databases have; leave out a cast to the type that a value was cast to."""
+    """Cast to a type that databases have; remove a cast to a type that the value already has."""
     not_canonical = isinstance(node.to, dt.Decimal) or _has_float16(node.to)
     if not_canonical and not same_type(canonical(node.to), node.to):
         node = node.copy(to=canonical(node.to))
@@ -142,7 +142,7 @@ def _cast_once(node: ops.Cast) -> ops.Value:
 
 
 def _has_float16(kind: dt.DataType) -> bool:
-    """Whether numbers of 16 bits are in a type, which databases do not have."""
+    """Whether a type contains 16-bit floats, which databases do not have."""
     if isinstance(kind, dt.Struct):
         return any(map(_has_float16, kind.types))
     if isinstance(kind, dt.Array | dt.Map):
@@ -151,7 +151,7 @@ def _has_float16(kind: dt.DataType) -> bool:
 
 
 def _literal(node: ops.Literal) -> ops.Value:
-    """Give a decimal constant its own digits, and a number of 16 bits 32."""
+    """Give a decimal constant its own digits, and a 16-bit number 32 bits."""
     kind = node.dtype
     if _has_float16(kind):
         return ops.Literal(node.value, canonical(kind))
@@ -196,5 +196,5 @@ RULES: dict[type[ops.Node], Callable[[Any], ops.Value]] = {
     ops.Cast: _cast_once,
     ops.Literal: _literal,
 }  # fmt: skip
-# Operations of which Ibis asks that their arguments have one type.
+# Operations whose arguments Ibis requires to have one type.
 _TYPE_SENSITIVE = (ops.NumericBinary, ops.Comparison, ops.Between, ops.InValues, *_ALTERNATIVES)

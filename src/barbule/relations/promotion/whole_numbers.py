@@ -1,4 +1,4 @@
-"""Whole numbers are computed as int64, or as uint64 where no result can be negative."""
+"""Integers are computed as int64, or as uint64 if no result can be negative."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEVER_NEGATIVE = (ops.Add, ops.Multiply, ops.Modulus, ops.FloorDivide)
 
 
 def promote_whole(node: ops.NumericBinary) -> ops.Value:
-    """Compute with int64; with uint64 where an operand is one, and nothing can be negative."""
+    """Compute with int64; with uint64 if an operand has that type and no result can be negative."""
     columns = [operand for operand in node.args if not isinstance(operand, ops.Literal)]
     if columns and all_of(dt.Int64, columns) and not any(map(_is_wide, node.args)):
         return node
@@ -29,7 +29,7 @@ def promote_whole(node: ops.NumericBinary) -> ops.Value:
 
 
 def _is_wide(value: ops.Value) -> bool:
-    """Whether some values of its type are no int64."""
+    """Whether some values of its type do not fit in int64."""
     if isinstance(value, ops.Literal) and value.value is not None:
         return not dt.int64.bounds.lower <= value.value <= dt.int64.bounds.upper
     return isinstance(value.dtype, dt.UInt64)
@@ -42,7 +42,7 @@ def _is_never_negative(value: ops.Value) -> bool:
 
 
 def promote_sign(node: ops.Negate | ops.Abs | ops.BitwiseNot) -> ops.Value:
-    """Compute the negative, the absolute value or the complement of a whole number."""
+    """Compute the negative, the absolute value or the complement of an integer."""
     if not isinstance(node.arg.dtype, dt.Integer):
         return node
     if isinstance(node.arg.dtype, dt.UInt64):

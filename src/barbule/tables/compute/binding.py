@@ -1,6 +1,7 @@
-"""Expressions of computed columns, bound to their table and made records of the catalog.
+"""Expressions of computed columns, bound to their table and converted to catalog records.
 
-Owns which expressions are refused: those over other rows, and those that make several rows of one.
+Owns which expressions are refused: those over other rows, and those that create several rows from
+one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def bind_column(table: ir.Table, expr: Expression, name: str) -> ops.Value:
     Raises
     ------
     ExpressionError
-        When it looks at other rows than its own.
+        If it reads other rows than its own.
     """
     value = table.select(**{name: resolve_expression(table, expr, name)}).op().values[name]
     if refusal_reason := unsupported_reason(value.dtype):
@@ -91,12 +92,12 @@ def with_error_policy(value: ops.Value, on_error: str | None) -> ops.Value:
 def new_column(
     record: TableRecord, name: str, value: ops.Value, *, stored: bool | None, hidden: bool = False
 ) -> Column:
-    """Make the record of a computed column.
+    """Return the record of a computed column.
 
     Parameters
     ----------
     stored
-        Whether its values are kept; None keeps those of columns that call functions.
+        Whether its values are stored; None stores those of columns that call functions.
     """
     calls = bool(calls_in(value))
     if stored is False and calls:
@@ -122,13 +123,13 @@ def new_column(
 def with_content_columns(engine: Engine, record: TableRecord, names: Iterable[str]) -> TableRecord:
     """Add the hidden columns that record the content of validated media.
 
-    The record is known to the catalog.
+    The record is registered in the catalog.
     """
     for name in names:
         column = record.column(name)
         if column is None or not isinstance(column.dtype, Media) or not column.validated:
             continue
-        # As a document: functions of these get the path of the file, and open nothing.
+        # As documents: functions of documents receive the path of the file and open nothing.
         file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())
         value = build_call(
             "barbule.functions.media.content", MEDIA_CONTENT_TYPE, {"media": file}

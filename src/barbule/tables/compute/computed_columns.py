@@ -1,7 +1,7 @@
-"""Values of stored columns, for rows that are new, changed, or all of a table.
+"""Values of stored columns, for new or changed rows, or for all rows of a table.
 
-Owns the order in which columns are computed that read each other, and the batches that bound
-memory. Virtual columns are inlined by the planner and never computed here.
+Owns the order in which dependent columns are computed, and the batches that bound memory. Virtual
+columns are inlined by the planner and never computed here.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
 __all__ = ["all_rows_query", "compute_all_rows", "compute_columns"]
 
-_BATCH_BYTES = 64 << 20  # bytes of results that are computed at a time
+_BATCH_BYTES = 64 << 20  # bytes of results that are computed at once
 
-_MIN_BATCH_ROWS = 16384  # rows, so that functions which take many at a time get them
+_MIN_BATCH_ROWS = 16384  # rows, so that batch functions get several at once
 
-_UNSIZED_VALUE_BYTES = 256  # bytes of a value of no fixed width
+_UNSIZED_VALUE_BYTES = 256  # bytes of a value without a fixed width
 
 
 def compute_columns(
@@ -62,10 +62,10 @@ def compute_columns(
     Parameters
     ----------
     rows
-        Physical columns by their physical names, `_rid` among them.
+        Physical columns by their physical names, including `_rid`.
     columns
-        The stored columns to compute; they may read each other, and what a view shows of its
-        base: of that, the rows in `transaction.new_rows` where there are any.
+        The stored columns to compute; they may read each other, and columns that a view takes from
+        its base: for those, the rows in `transaction.new_rows` if there are any.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def compute_columns(
 def _computed_batches(
     transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> Iterator[pa.Table]:
-    """Compute rows in batches of bounded size; each row depends on itself alone."""
+    """Compute rows in batches of bounded size; each row depends only on itself."""
     size = _batch_rows(columns)
     for start in range(0, max(rows.num_rows, 1), size):
         with _rows_counted_from(start):
@@ -95,7 +95,7 @@ def _computed_batches(
 def _compute_rows(
     transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> pa.Table:
-    """Compute columns level by level, those first that the others read."""
+    """Compute columns level by level, dependencies first."""
     rows = sorted_by_rid(rows) if columns else rows
     for level in computation_levels(transaction.engine, record, columns):
         transaction.new_rows[record.id] = rows
@@ -108,12 +108,12 @@ def _compute_rows(
 
 
 def compute_all_rows(engine: Engine, record: TableRecord, columns: list[Column]) -> pa.Table:
-    """Compute stored columns, none of which reads another of them, for all rows of a table.
+    """Compute independent stored columns for all rows of a table.
 
     Returns
     -------
     pyarrow.Table
-        The row identities and the columns, by their physical names.
+        The row ids and the columns, by their physical names.
     """
     with engine.operation.show_progress():
         return concatenate_tables(_computed_ranges(engine, record, columns))
@@ -137,7 +137,7 @@ def _computed_ranges(
 def _rid_ranges(
     engine: Engine, record: TableRecord, columns: list[Column]
 ) -> Iterator[tuple[int, int] | None]:
-    """Yield ranges of row identities, a batch each; None stands for all rows."""
+    """Yield ranges of row ids, one per batch; None means all rows."""
     rows, size = engine.catalog.latest(record.id).next_rid, _batch_rows(columns)
     if rows <= size:
         yield None
@@ -165,7 +165,7 @@ def _rows_counted_from(first: int) -> Iterator[None]:
 
 
 def _value_bytes(dtype: dt.DataType) -> int:
-    """Return the bytes of a value in Arrow; an estimate where it has no fixed width."""
+    """Return the bytes of a value in Arrow; an estimate if it has no fixed width."""
     if isinstance(dtype, dt.Array) and dtype.length is not None:
         return dtype.length * _value_bytes(dtype.value_type)
     if isinstance(dtype, dt.Struct):
@@ -180,12 +180,12 @@ _EXACT_DTYPES = (dt.Boolean, dt.Date, dt.Floating, dt.Integer, dt.String)
 
 
 def all_rows_query(engine: Engine, record: TableRecord, columns: list[Column]) -> ir.Table | None:
-    """Make the query by which the backend alone computes columns for all rows of a table.
+    """Return the query with which the backend alone computes columns for all rows of a table.
 
     Returns
     -------
     ibis.expr.types.Table or None
-        What `compute_all_rows` would return; None where it takes more than the backend.
+        The query for the result of `compute_all_rows`; None if the backend alone cannot compute it.
     """
     query = _values_query(engine, record, columns)
     exact = all(map(_is_assigned_exactly, query.values.values()))
@@ -193,12 +193,12 @@ def all_rows_query(engine: Engine, record: TableRecord, columns: list[Column]) -
 
 
 def _is_assigned_exactly(value: ops.Value) -> bool:
-    """Whether SQL assigns a value to a column exactly as it travels by Arrow."""
+    """Whether SQL assigns a value to a column exactly as Arrow transfers it."""
     return isinstance(value.dtype, _EXACT_DTYPES) and not isinstance(value.dtype, Media)
 
 
 def _values_query(engine: Engine, record: TableRecord, columns: list[Column]) -> ops.Project:
-    """Make the query of the values and errors of columns, by row identity."""
+    """Return the query of the values and errors of columns, by row id."""
     leaf = engine.leaf(record.id, hidden=True)
     visible = engine.leaf(record.id)
     values = {RID: ops.Field(leaf, RID)}

@@ -1,4 +1,4 @@
-"""Which columns of a table are computed from which others."""
+"""Dependencies between the columns of a table."""
 
 from __future__ import annotations
 

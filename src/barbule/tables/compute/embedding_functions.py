@@ -1,4 +1,4 @@
-"""Which functions embed the column of an index, and the queries over it.
+"""The functions that embed the column of an index, and the queries over it.
 
 Owns what each parameter of `add_embedding_index` means for a column of each type, and the checks
 that a function fits the column. Writes nothing.
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Embedding", "resolve_embedding"]
 
-# The kind of values for which a parameter gives the function; `embedding` is for the column's.
+# The type of values that a parameter's function takes; `embedding` takes the column's.
 _ROLES: dict[str, dt.DataType] = {"string_embed": dt.string, "image_embed": types.Image()}
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """The functions by which an index gets its vectors.
+    """The functions that return the vectors of an index.
 
     Attributes
     ----------
     value
-        What is kept of each row; None where the column holds vectors.
+        The stored value of each row; None if the column holds vectors.
     function
-        The function that makes it.
+        The function that computes it.
     queries
-        The stored form of the calls for queries of other kinds than the column's.
+        The stored form of the calls for queries of other types than the column's.
     """
 
     value: ops.Value | None
@@ -56,7 +56,7 @@ def resolve_embedding(table: ir.Table, column: str, functions: Mapping[str, Func
     Raises
     ------
     ExpressionError
-        When the column cannot be embedded, or the functions do not fit it or one another.
+        If the column cannot be embedded, or the functions do not fit it or each other.
     """
     dtype = table[column].type()
     location: dict[str, Any] = {"table": table.get_name(), "column": column}
@@ -125,7 +125,7 @@ def _is_vector(dtype: dt.DataType) -> bool:
 
 
 def _is_float64_vector(dtype: dt.DataType) -> bool:
-    """Whether values are vectors of float64, as NumPy makes them."""
+    """Whether values are vectors of float64, as NumPy creates them."""
     return (
         isinstance(dtype, dt.Array)
         and dtype.value_type.is_float64()
@@ -151,7 +151,7 @@ def _hint(dtype: dt.DataType) -> str:
 
 
 def _embedding_call(function: object, value: ir.Value) -> FunctionCall:
-    """Make the call that embeds a value; the ledger stores its answers."""
+    """Return the call that embeds a value; the ledger stores its answers."""
     if not isinstance(function, Function):
         hint = (
             "Decorate it with @bb.udf(batch_size=32) and annotate its result as list[bb.Vector(n)]."

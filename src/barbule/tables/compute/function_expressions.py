@@ -1,6 +1,6 @@
-"""Functions given in the place of an expression, called with their table.
+"""Functions passed instead of an expression, called with their table.
 
-Owns the errors where such a function fails, or where a type is given in its place.
+Owns the errors if such a function fails, or if a type is passed instead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def resolve_expression(
     Raises
     ------
     ExpressionError
-        When the function fails, or a type is given.
+        If the function fails, or a type is passed.
 
     Examples
     --------

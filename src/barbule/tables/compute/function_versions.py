@@ -1,8 +1,8 @@
 """The versions of functions that computed stored values, and which of them are stale.
 
 Owns their record in the catalog. The stored expression of a column names a version of each
-function; where another version has computed rows since, the record of the column lists it too.
-The values themselves are computed by `computed_columns`.
+function; if another version has computed rows since, the record of the column lists it too.
+`computed_columns` computes the values.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class StaleValues:
     Attributes
     ----------
     column
-        What it computed; None for the rows of a view, which an iterator gave.
+        The computed column; None for the rows of a view, which an iterator returned.
     computed
-        The versions by which it did.
+        The versions that computed it.
     current
         The version that this process defines.
     """
@@ -103,7 +103,7 @@ def _display_name(record: TableRecord, column: Column) -> str:
 
 
 def stale_columns(engine: Engine, record: TableRecord) -> list[StaleValues]:
-    """Find the stored columns that an older version of a function computed, wholly or in part."""
+    """Find the stored columns that an older version of a function computed, entirely or in part."""
     return [
         StaleValues(column, *changed)
         for column in record.columns
@@ -120,7 +120,7 @@ def _stale_rows(engine: Engine, record: TableRecord) -> list[StaleValues]:
 
 
 def has_stale_rows(engine: Engine, record: TableRecord) -> bool:
-    """Whether an older version of its iterator gave rows of a view."""
+    """Whether an older version of its iterator returned rows of a view."""
     return bool(_stale_rows(engine, record))
 
 
@@ -166,9 +166,9 @@ class _CurrentVersions:
 
 
 def _current_version(call: FunctionCall) -> str | None:
-    """Return the version by which a call would be computed now; None where it cannot be.
+    """Return the version that would compute a call now; None if there is none.
 
-    It is that of the call where this says the same, in the form that version 0.1.0 wrote.
+    It is that of the call if that version is equivalent, in the format of version 0.1.0.
     """
     try:
         function = lookup(call.function, call.version)
@@ -181,7 +181,7 @@ def _current_version(call: FunctionCall) -> str | None:
 
 
 def _is_current(call: FunctionCall, version: str) -> bool:
-    """Whether a version is that of the function as it is now, in any form."""
+    """Whether a version is that of the current function, in any format."""
     try:
         return lookup(call.function, call.version).has_version(version, json.loads(call.template))
     except UnknownFunctionError:
@@ -196,13 +196,13 @@ def warn_of_mixed_versions(
     Parameters
     ----------
     columns
-        What is going to be computed; None stands for the rows of a view, which an iterator gives.
+        The columns to compute; None stands for the rows of a view, which an iterator returns.
     """
     catalog, pending = transaction.engine.catalog, transaction.engine.catalog.pending
     if not any(version.next_rid for version in catalog.versions(record.id)):
         return  # there are no others
     if pending is not None and pending.operation == "recompute":
-        return  # of which that is the purpose
+        return  # which have that purpose
     latest = catalog.record(record.id)
     versions = _CurrentVersions()
     for column in columns:
@@ -267,7 +267,7 @@ def record_versions(
 
 
 def record_iterator_versions(transaction: Transaction, record: TableRecord) -> None:
-    """Record the current version of a view's iterator, which has made rows of it."""
+    """Record the current version of a view's iterator, which has created rows of it."""
     latest = transaction.engine.catalog.record(record.id)
     view = latest.view
     if view is None or view.items is None:
@@ -293,14 +293,14 @@ def _new_versions(
 
 
 def with_current_versions(engine: Engine, column: Column) -> Column:
-    """Return the record of a column of which current versions computed all values."""
+    """Return the record of a column whose values were all computed by current versions."""
     return replace(
         column, expression=_with_current_calls(engine, str(column.expression)), computed=()
     )
 
 
 def with_current_iterator(engine: Engine, record: TableRecord) -> TableRecord:
-    """Return the record of a view of which the current iterator made all rows."""
+    """Return the record of a view whose rows were all created by the current iterator."""
     view = record.view
     if view is None or view.items is None:
         return record

@@ -1,7 +1,7 @@
-"""Casts of new values to the types of their columns, none of which loses anything.
+"""Lossless casts of new values to the types of their columns.
 
-Owns which casts of SQL would lose digits or parse a string silently, and the check of each value
-in their place. Constants are checked likewise when they are read.
+Owns which SQL casts would lose digits or parse a string silently, and the check of each value
+instead. Constants are checked in the same way when they are read.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _DTYPE_FAMILIES: tuple[tuple[type[dt.DataType], ...], ...] = (
 
 
 def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
-    """Whether a cast may lose digits, times of day or nanoseconds, or makes one kind another.
+    """Whether a cast may lose digits, times of day or nanoseconds, or changes the type family.
 
-    The nearest float of a number is no loss, and a decimal too large is refused by databases.
+    The nearest float of a number is not a loss, and databases refuse a decimal that is too large.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def holds_decimals(dtype: dt.DataType) -> bool:
 
 
 def may_overflow(source: dt.DataType, target: dt.DataType) -> bool:
-    """Whether a decimal may overflow another, of which backends raise different errors."""
+    """Whether a decimal may overflow another, which backends report with different errors."""
     decimals = isinstance(source, dt.Decimal) and isinstance(target, dt.Decimal)
     return decimals and storage(source) != storage(target)
 
@@ -83,7 +83,7 @@ def _dtype_family(dtype: dt.DataType) -> tuple[type[dt.DataType], ...] | None:
 
 
 def _decimal_scale(dtype: dt.Decimal) -> int:
-    """Count the digits after the point, of which an unsized decimal may have any number."""
+    """Count the digits after the decimal point; an unsized decimal may have any number."""
     return MAX_DIGITS if dtype.scale is None else int(dtype.scale)
 
 
@@ -92,7 +92,7 @@ def _second_digits(dtype: dt.Timestamp) -> int:
 
 
 def as_local_time(value: ops.Value) -> ops.Value:
-    """Cast a timestamp with a time zone to local time, by which databases tell its day."""
+    """Cast a timestamp with a time zone to local time, which determines its date in databases."""
     zoned = isinstance(value.dtype, dt.Timestamp) and value.dtype.timezone is not None
     return ops.Cast(value, dt.timestamp) if zoned else value
 
@@ -105,7 +105,7 @@ def cast_without_loss(
     Raises
     ------
     DataError
-        When one does not fit as it is.
+        If a value does not fit unchanged.
     """
     try:
         cast_cells = cast_column(cells, column.dtype, library)
@@ -117,7 +117,7 @@ def cast_without_loss(
 
 
 def _missing_count(cells: pa.Array | pa.ChunkedArray) -> int:
-    """Count the missing cells, and the missing items within lists."""
+    """Count the missing cells, and the missing items in lists."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

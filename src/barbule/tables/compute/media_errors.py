@@ -1,7 +1,7 @@
-"""Why cells of media columns are empty: files that could not be read, where an insert continued.
+"""Errors of cells of media columns: files that could not be read while an insert continued.
 
-Owns the rules for bad media files, and the error columns of media columns. The error columns of
-computed columns are filled by `computed_columns`.
+Owns the rules for invalid media files, and the error columns of media columns. `computed_columns`
+fills the error columns of computed columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["cell_rules", "clear_errors", "physical_target", "with_error_columns"
 
 
 def cell_rules(record: TableRecord, on_error: Literal["abort", "null"] = "abort") -> CellRules:
-    """Return what may be written to a table, and what happens to bad media files."""
+    """Return what may be written to a table, and the policy for invalid media files."""
     unchecked = frozenset(column.name for column in record.columns if not column.validated)
     choices = {column.name: column.choices for column in record.columns if column.choices}
     computed = frozenset(
@@ -47,7 +47,7 @@ def with_error_columns(transaction: Transaction, record: TableRecord, rows: pa.T
     for column in record.columns:
         if column.kind != "data" or not column.fallible:
             if not column.fallible:
-                columns.pop(column.errors, None)  # made before there was a place for it
+                columns.pop(column.errors, None)  # created before the error column existed
         elif column.errors in columns:
             transaction.tally.errors += rows.num_rows - columns[column.errors].null_count
         else:

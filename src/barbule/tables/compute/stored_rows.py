@@ -1,6 +1,6 @@
-"""Rows as the backend stores them: columns by their physical names, rows by their identity.
+"""Rows as the backend stores them: columns by physical names, rows by row id.
 
-Owns their reading, and the relations by which rows that are not written yet are read.
+Owns their reading, and the relations that read rows which are not written yet.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _staged_name(record: TableRecord) -> str:
 
 
 def lower_to_backend(engine: Engine, query: ir.Table) -> ir.Table | None:
-    """Lower a query to the backend; None where it needs more than the backend."""
+    """Lower a query to the backend; None if the backend alone cannot run it."""
     plan = engine.plan(query)
     return None if plan.stages else plan.final.to_expr()
 
@@ -105,7 +105,7 @@ def read_physical_rows(
     query: ir.Table,
     staged: Mapping[str, pa.Table] | None = None,
 ) -> pa.Table:
-    """Read the physical columns of rows of a hidden leaf that a query keeps."""
+    """Read the physical columns of the rows of a hidden leaf that a query keeps."""
     relation = query.op()
     return engine.arrow(
         ops.Project(relation, stored_fields(record, relation)).to_expr(), staged=staged

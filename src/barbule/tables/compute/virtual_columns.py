@@ -1,7 +1,7 @@
 """The check that a virtual column can be computed for all existing rows.
 
-A column whose value overflows in one row could be added otherwise, and nobody could read the
-table afterwards. Owns the query that finds this out before.
+Otherwise a column whose value overflows in one row could be added, and then nobody could read the
+table. Owns the query that detects this in advance.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_readable"]
 
-# What databases refuse to compute for some values.
+# Operations that databases refuse for some values.
 _PARTIAL_OPERATIONS = (
     ops.Add,
     ops.BitwiseLeftShift,
@@ -46,12 +46,12 @@ def check_readable(engine: Engine, query: ir.Table, table: str) -> None:
     Parameters
     ----------
     table
-        The name of the table or view that shows them, for errors.
+        The name of the table or view with the columns, for errors.
 
     Raises
     ------
     DataError
-        When a value cannot be computed; the column is named.
+        If a value cannot be computed; the error names the column.
     """
     relation = query.op()
     if relation.find((FunctionCall, ops.ScalarParameter)):

@@ -1,1 +1,1 @@
-"""How the columns of a table are defined, as users read it."""
+"""The definitions of the columns of a table, for users."""

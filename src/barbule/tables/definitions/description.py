@@ -1,4 +1,4 @@
-"""What `describe()` of a table returns: its statistics, displayed as its definition.
+"""The result of `describe()` of a table: its statistics, displayed as its definition.
 
 Owns the text and the HTML. The definitions of columns come from `table_definition`.
 """
@@ -29,7 +29,7 @@ _INDENT = "  "
 
 
 class Description(Query):
-    """Statistics of the columns of a table, as a query; printed, their definitions."""
+    """Statistics of the columns of a table, as a query; it prints their definitions."""
 
     __slots__ = ("_html", "_text")
 
@@ -55,7 +55,7 @@ def describe(table: ir.Table, quantile: Sequence[float]) -> Description:
     rows = definitions_table(columns, leaf.source)
     preview = Preview(rows.to_pyarrow(), rows.schema, title=title, note="\n".join(notes))
     described = Description(summary(table, quantile).op())
-    # Queries cannot be changed once they are made.
+    # Queries are immutable.
     object.__setattr__(described, "_text", "\n".join(lines))
     object.__setattr__(described, "_html", rows_html(preview, leaf.source.library))
     return described
@@ -81,7 +81,7 @@ def _column_lines(columns: Sequence[ColumnDefinition]) -> Iterator[str]:
 def _folders(query: ops.Relation) -> str:
     """Explain the short names of tables in folders, which expressions use.
 
-    Tables that could be called otherwise by Python are written as a call that names them.
+    Tables whose names mean something else in Python are written as a call that names them.
     """
     names = {leaf.name for leaf in query.find(ManagedTable) if "." in leaf.name}
     notes = [

@@ -48,9 +48,9 @@ _INFO = sch.Schema(
 
 
 class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it knows beside the text
-    """The definition of a column: its expression as it was written, with attributes.
+    """The definition of a column: its expression as written, with attributes.
 
-    Of a column that takes data it is the type.
+    For a data column it is the type.
 
     Attributes
     ----------
@@ -59,18 +59,18 @@ class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it k
     type
         The type of the column.
     kind
-        "data"; "stored" or "virtual" for what is computed, when rows are written or when they
-        are read; "base", "iterator" or "query" for the columns that a view has from these.
+        "data"; "stored" or "virtual" for columns computed when rows are written or when they are
+        read; "base", "iterator" or "query" for the columns that a view has from these.
     functions
-        The functions that compute it, with the versions that did.
+        The functions that compute it, with their versions.
     uses
-        The columns that it is made of.
+        The columns that it reads.
     needed_by
-        The columns, indexes and views that are made of it.
+        The columns, indexes and views that read it.
     indexes
         The embedding indexes that search it.
     default
-        What an insert that leaves it out gives; None where that is nothing.
+        The default of inserts that omit it; None if there is none.
     """
 
     table: str
@@ -84,13 +84,13 @@ class ColumnDefinition(VerbResult, str):  # noqa: SLOT000 - it carries what it k
     default: Any
 
     def __new__(cls, text: str, **attributes: Any) -> Self:
-        """Make a definition with these attributes."""
+        """Return a definition with these attributes."""
         definition = super().__new__(cls, text)
         vars(definition).update(attributes)
         return definition
 
     def versions(self) -> list[str]:
-        """Name the functions with their versions."""
+        """Return the names of the functions with their versions."""
         return [
             f"{name}, version {' and '.join(versions)}" for name, versions in self.functions.items()
         ]
@@ -133,7 +133,7 @@ class DefinitionReader:
 
     @property
     def engine(self) -> Engine:
-        """What the leaf asks."""
+        """The engine of the leaf."""
         engine: Engine = self.leaf.source
         return engine
 
@@ -150,7 +150,7 @@ class DefinitionReader:
     def query(self) -> ops.Relation | None:
         """The query of a view."""
         view = self.record.view
-        # Where rows are kept, as what is drawn or unnested is, another query makes them.
+        # If rows are stored, such as random or unnested ones, another query creates them.
         return None if view is None else self.expression(view.rows or view.query)
 
     @cached_property
@@ -164,7 +164,7 @@ class DefinitionReader:
         return value
 
     def columns(self) -> list[ColumnDefinition]:
-        """Return the definitions of all columns that users see, in their order."""
+        """Return the definitions of all visible columns, in their order."""
         return [self.column(name) for name in self.leaf.schema.names]
 
     def column(self, name: str) -> ColumnDefinition:
@@ -192,7 +192,7 @@ class DefinitionReader:
         )
 
     def _origin(self, name: str) -> tuple[str, ops.Value | None]:
-        """Return where a column comes from, and the value that it is."""
+        """Return where a column comes from, and its value."""
         column = self.record.column(name)
         if column is None or column.hidden:
             return "base", self._query_value(name)
@@ -215,7 +215,7 @@ class DefinitionReader:
             if value.name not in values or values[value.name] is value:
                 return value
             value = values[value.name]
-        # In terms of the table, not of what the query has made of it.
+        # In terms of the table, not of the columns of the query.
         return value.replace({field: trace(field) for field in value.find(ops.Field)})
 
     def _functions(
@@ -233,7 +233,7 @@ class DefinitionReader:
         return versions
 
     def _needed_by(self, name: str) -> Iterator[str]:
-        """Yield the names of what directly depends on a column of the table."""
+        """Yield the names of everything that directly depends on a column of the table."""
         record = self.record
         vector_indexes = {index.embedding: index for index in record.indexes}
         for column in record.columns:
@@ -266,12 +266,12 @@ class DefinitionReader:
         return self.record.column(name)
 
     def views(self) -> list[TableRecord]:
-        """Return the views that are made over the table."""
+        """Return the views over the table."""
         catalog = self.engine.catalog
         return [*catalog.views_of(self.record.id), *catalog.queries_over(self.record.id)]
 
     def branches(self) -> list[TableRecord]:
-        """Return the tables that branched off."""
+        """Return the branches of the table."""
         return self.engine.catalog.branches_of(self.record.id)
 
     def _indexes_of(self, name: str) -> list[Index]:
@@ -281,7 +281,7 @@ class DefinitionReader:
         return searched_column(self.record, index, self.expression)
 
     def indexes(self) -> Iterator[str]:
-        """Describe the embedding indexes: what they search, by which functions and metric."""
+        """Describe the embedding indexes: what they search, with which functions and metric."""
         for index in self.record.indexes:
             vectors = self.record.column_by_id(index.embedding)
             calls = [
@@ -331,7 +331,7 @@ def columns_info(leaf: ManagedTable) -> ResultSet:
 
 
 def definitions_table(columns: Sequence[ColumnDefinition], engine: Engine) -> ResultSet:
-    """Return definitions as a table, a row for each."""
+    """Return definitions as a table, with a row for each."""
     import pyarrow as pa
 
     rows = [

@@ -1,8 +1,7 @@
-"""What users insert, as Arrow tables in storage form.
+"""Inserted data, as Arrow tables in storage form.
 
-Owns the reading of everything that rows may come from (records, data frames, Arrow, files, Ibis
-expressions) in batches of bounded size, and the checks that each value fits its column.
-Nothing is written here.
+Owns the reading of all sources of rows (records, data frames, Arrow, files, Ibis expressions) in
+batches of bounded size, and the checks that each value fits its column. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ def read_batches(
     defaults: Mapping[str, Any] | None = None,
     rules: CellRules | None = None,
 ) -> Iterator[pa.Table]:
-    """Read what a user inserts as Arrow tables with the columns of `schema`.
+    """Read inserted data as Arrow tables with the columns of `schema`.
 
-    Nothing is read before the first table is asked for, and no more than a batch at a time is
-    kept of what can be streamed. No table is empty; of an empty source there is none.
+    Nothing is read before the first table is requested, and at most one batch of a stream is kept
+    in memory. No table is empty; an empty source yields none.
 
     Parameters
     ----------
@@ -62,25 +61,24 @@ def read_batches(
         path, glob or URL of Parquet, CSV, JSON, Excel or Arrow files, or a list of such; an
         Ibis expression.
     schema
-        The columns that take data.
+        The data columns.
     table
         The name of the table, for errors.
     size
-        The most rows of one batch.
+        The maximum number of rows of a batch.
     defaults
-        Values for columns that a record or a whole source does not have; where a value is
-        given as None, it stays missing.
+        Default values for columns that a record or an entire source omits; a value given as None
+        stays missing.
     rules
-        What becomes of media; where cells may be left empty, there are columns that say why.
+        The policy for invalid media; if cells may be left empty, there are columns with the errors.
 
     Raises
     ------
     DataError
-        When a column is unknown, a required value is missing, a value does not fit, or a file
-        cannot be read; the error names table, column, row (of the whole source, from 0), value
-        and file.
+        If a column is unknown, a required value is missing, a value does not fit, or a file cannot
+        be read; the error names table, column, row (of the entire source, from 0), value and file.
     MediaError
-        When a media file is missing or unreadable.
+        If a media file is missing or unreadable.
 
     Examples
     --------
@@ -94,7 +92,7 @@ def read_batches(
     [2, 1]
     """
     target = Target(schema, table, library, dict(defaults or {}), rules or CellRules())
-    # Rows with media come a few at a time; together again they are only references.
+    # Rows with media arrive in small batches; together they are only references.
     return rechunked(_convert_chunks(_open_lazily(source, target, size), target), size)
 
 
@@ -148,7 +146,7 @@ def _refuse_formatted_expressions(rows: pa.Table) -> None:
 def _with_location(
     error: BarbuleError, table: str, chunk: Chunk, done: int, begin: int
 ) -> BarbuleError:
-    """Give an error the row in its source, and the file."""
+    """Add the row in its source, and the file, to an error."""
     row = error.row
     if row is not None:
         error.row = row + done
@@ -169,7 +167,7 @@ def read_rows(
     defaults: Mapping[str, Any] | None = None,
     rules: CellRules | None = None,
 ) -> pa.Table:
-    """Read all of what a user inserts at once; see `read_batches`.
+    """Read all inserted data at once; see `read_batches`.
 
     Examples
     --------

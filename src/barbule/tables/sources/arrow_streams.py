@@ -1,6 +1,7 @@
-"""Streams of Arrow tables, cut into chunks of even size.
+"""Streams of Arrow tables, split into chunks of even size.
 
-Owns the bound of a chunk in rows and bytes, and the empty table that shows the columns of a stream.
+Owns the limit of a chunk in rows and bytes, and the empty table that declares the columns of a
+stream.
 """
 
 from __future__ import annotations
@@ -16,23 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_READ_ROWS", "empty_table", "rechunked"]
 
-MAX_READ_ROWS = 65_536  # at a time, of what is joined into pieces
+MAX_READ_ROWS = 65_536  # maximum number of tables that are joined at once
 _CHUNK_BYTES = 64 << 20
 
 
 def empty_table(schema: pa.Schema) -> pa.Table:
-    """Make a table without rows; `Schema.empty_table` fails at nested extension types."""
+    """Return a table without rows; `Schema.empty_table` fails for nested extension types."""
     import pyarrow as pa
 
     return pa.Table.from_batches([], schema)
 
 
 def rechunked(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Cut and join tables of one schema into chunks of `size` rows; the last may be shorter.
+    """Split and join tables of one schema into chunks of `size` rows; the last may be shorter.
 
-    Wide rows make shorter pieces: one stays near 64 MB, so that memory is bounded whatever the
-    rows hold. Nothing is copied. An empty table that comes first is passed on, as it shows the
-    columns.
+    Wide rows get shorter chunks of about 64 MB, so that memory is bounded for any row size. Nothing
+    is copied. A leading empty table is passed on, because it declares the columns.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def rechunked(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 
 
 def _chunk_rows(table: pa.Table, size: int) -> int:
-    """Return how many rows like those of a table make a chunk."""
+    """Return the number of rows like those of a table that fit in a chunk."""
     if not table.num_rows:
         return size
     size_of = spread(table)

@@ -1,7 +1,7 @@
 """Columns of Arrow tables and of text files, converted to the types of a table.
 
-Owns which Arrow types are cast to which others, and how strings are parsed. Where a cast of a
-column fails, its values are converted one by one, which finds the row.
+Owns which Arrow types are cast to which others, and how strings are parsed. If the cast of a column
+fails, its values are converted one by one, which finds the row.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 def cast_column(
     column: pa.ChunkedArray | pa.Array, dtype: dt.DataType, library: MediaLibrary
 ) -> pa.ChunkedArray | pa.Array:
-    """Turn a column of an Arrow table into the storage form of `dtype`.
+    """Convert a column of an Arrow table to the storage form of `dtype`.
 
     Raises
     ------
     DataError
-        When a value does not fit; the error names its row and shows it.
+        If a value does not fit; the error names its row and shows it.
     """
     import pyarrow as pa
 
@@ -64,7 +64,7 @@ def cast_column(
 
 
 def _lacks_numbers(column: pa.ChunkedArray, dtype: dt.DataType) -> bool:
-    """Whether a vector lacks one of its numbers."""
+    """Whether a vector has a missing number."""
     if not is_vector(dtype) or not hasattr(column.type, "value_type"):
         return False
     return any(chunk.flatten().null_count for chunk in column.chunks)
@@ -106,7 +106,7 @@ def _decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     value_type = column.type.value_type
     decoded_type = (
         pa.string() if _is_string(value_type) else value_type
-    )  # views of texts have no cast of their own
+    )  # string views have no cast of their own
     chunks = [
         pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(decoded_type))
         for chunk in column.chunks
@@ -195,10 +195,11 @@ def _with_item_type(arrow_dtype: pa.DataType, item: pa.DataType) -> pa.DataType:
 
 
 def _are_exact_decimals(doubles: pa.ChunkedArray, dtype: dt.DataType) -> bool:
-    """Whether the shortest strings of all doubles are decimals of the digits of a type.
+    """Whether the shortest strings of all doubles are decimals with the digits of a type.
 
-    Of decimals of up to 15 digits no two are one double, and up to ten to the power of 22 is
-    one exactly: division gives the double nearest to the decimal. Of other numbers it is no.
+    No two decimals of up to 15 digits are the same double, and powers of ten up to 22 are exact
+    doubles: division returns the double nearest to the decimal. For other numbers the result is
+    false.
     """
     import numpy as np
     import pyarrow.compute as pc
@@ -220,7 +221,7 @@ _TIME_UNITS = ["s", "ms", "us", "ns"]
 
 
 def _cast_exactly(column: pa.ChunkedArray, dtype: dt.DataType, zone: str) -> pa.ChunkedArray | None:
-    """Cast a column by Arrow; None where a value does not fit, or may not."""
+    """Cast a column with Arrow; None if a value does not fit, or must not be cast."""
     import pyarrow as pa
 
     if _may_round(column.type, dtype) and not _are_exact_decimals(column, dtype):
@@ -243,12 +244,12 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType, zone: str) -> pa.Chunked
         and target.tz is None
         and _TIME_UNITS.index(source.unit) > _TIME_UNITS.index(target.unit)
         and target.unit != "us"
-    )  # what is finer than a column that was declared so is cut off, as databases do
+    )  # Digits beyond the precision that a column was declared with are cut off, as in databases.
     return column.cast(target, safe=not finer)
 
 
 def _in_zone(column: pa.ChunkedArray, zone: str | None, default: str) -> pa.ChunkedArray:
-    """Add or remove the time zone of timestamps, by the default zone; dates are midnights."""
+    """Add or remove the time zone of timestamps, using the default zone; dates are midnights."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -301,25 +302,25 @@ def _python_values(column: pa.ChunkedArray) -> list[Any]:
 def read_texts(
     column: pa.ChunkedArray, dtype: dt.DataType, library: MediaLibrary
 ) -> pa.ChunkedArray | pa.Array:
-    """Parse a column of texts, as CSV files have them, into the storage form of `dtype`.
+    """Parse a column of strings, as in CSV files, into the storage form of `dtype`.
 
     Raises
     ------
     DataError
-        When a text is no `dtype`; the error names its row and shows it.
+        If a string is not a valid `dtype`; the error names its row and shows it.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(dtype, Media) or not isinstance(dtype, dt.String | dt.Binary):  # "" is no value
+    if isinstance(dtype, Media) or not isinstance(dtype, dt.String | dt.Binary):  # "" means missing
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    if isinstance(dtype, dt.String | dt.UUID | dt.JSON):  # media among them
+    if isinstance(dtype, dt.String | dt.UUID | dt.JSON):  # including media
         return cast_column(column, dtype, library)
     if isinstance(dtype, dt.Numeric | dt.Boolean | dt.Timestamp | dt.Date):
         try:
             return column.cast(arrow_type(dtype))
         except pa.ArrowException:
-            pass  # text by text, which knows more ways to write one and finds what is wrong
+            pass  # string by string, which supports more formats and finds the invalid one
     values = column.to_pylist()
     if (read := text_reader(dtype)) is not None:
         values = [read_value(text, row, dtype, read) for row, text in enumerate(values)]

@@ -30,7 +30,7 @@ __all__ = ["read_array", "read_pandas", "read_polars"]
 def read_pandas(frame: pd.DataFrame, target: Target, size: int) -> Iterator[Chunk]:
     """Read a pandas data frame with the named levels of its index; its NaN means missing.
 
-    Labels without a name are refused, unless they are whole numbers.
+    Labels without a name are refused, unless they are integers.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def read_pandas(frame: pd.DataFrame, target: Target, size: int) -> Iterator[Chun
 
 
 def _check_index(levels: list[str], target: Target) -> None:
-    """Refuse an index whose names are no columns: its values would be lost."""
+    """Refuse an index whose name is not a column: its values would be lost."""
     if levels:
         raise DataError(
             "the name of the data frame's index is not a column of the table.",
@@ -64,7 +64,7 @@ def _check_index(levels: list[str], target: Target) -> None:
 def _check_labels(index: pd.Index, target: Target) -> None:
     """Refuse unnamed index labels that are data, such as timestamps: they would be lost.
 
-    Whole numbers say where a row stood before the frame was filtered, sorted or put together.
+    Integers are the positions of rows before the frame was filtered, sorted or concatenated.
     """
     for level, name in enumerate(index.names):
         labels = index.get_level_values(level)
@@ -111,7 +111,7 @@ def _object_values(series: pd.Series, dtype: dt.DataType) -> pa.Array | list[Any
         return None
     values = _present_values(series)
     if isinstance(dtype, dt.JSON) and set(map(type, values)) <= {str, type(None)}:
-        return pa.array(values, pa.string())  # texts alone are JSON already
+        return pa.array(values, pa.string())  # only strings are already JSON
     return values
 
 
@@ -126,7 +126,7 @@ def _present_values(series: pd.Series) -> list[Any]:
 
 
 def read_polars(frame: pl.DataFrame | pl.LazyFrame, size: int) -> Iterator[pa.Table]:
-    """Read a polars data frame, or a lazy one as it is computed.
+    """Read a polars data frame, or a lazy one while it is computed.
 
     Examples
     --------

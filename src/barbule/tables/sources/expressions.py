@@ -1,7 +1,7 @@
 """Ibis expressions as sources of rows.
 
-Owns the spooling of their results before they are inserted: a database does not read one result
-while it writes to the table that the result may come from.
+Owns the spooling of their results before they are inserted: a database does not read a result while
+it writes to the table that the result may come from.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def spooled(
     Parameters
     ----------
     size
-        The rows that are taken from the database at a time.
+        The number of rows that are fetched from the database at once.
     in_memory
-        The bytes that are kept in memory; what is beyond goes to a temporary file.
+        The bytes that are kept in memory; the rest goes to a temporary file.
 
     Examples
     --------
@@ -57,14 +57,14 @@ def spooled(
     else:
         yield pa.Table.from_batches(buffered) if buffered else empty_table(reader.schema)
         return
-    # The reader's own schema may call columns nullable that those of the batches are not.
+    # The schema of the reader may declare columns nullable that those of the batches do not.
     schema = buffered[0].schema
     yield from _from_file(itertools.chain(_consumed(buffered), batches), schema)
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     while True:
-        with warnings.catch_warnings():  # Ibis calls what DuckDB has given another name
+        with warnings.catch_warnings():  # Ibis keeps names that DuckDB has changed
             warnings.filterwarnings("ignore", "fetch_record_batch", DeprecationWarning)
             try:
                 batch = reader.read_next_batch()

@@ -1,7 +1,7 @@
-"""JSON strings in Arrow tables: checked, and stored as they are written.
+"""JSON strings in Arrow tables: checked, and stored unchanged.
 
-Owns the checks. Which columns hold JSON strings is told by the marks of their fields; values
-without a mark are values, strings among them.
+Owns the checks. Marks on the fields tell which columns hold JSON strings; values without a mark are
+values, including strings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def checked_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def holds_json_texts(arrow_dtype: pa.DataType, dtype: dt.DataType) -> bool:
-    """Whether all Json within lists and structs of a type of Arrow is marked as such."""
+    """Whether all Json in the lists and structs of an Arrow type is marked as such."""
     marks = list(_json_marks(arrow_dtype, dtype))
     return bool(marks) and all(marks)
 
@@ -39,7 +39,7 @@ def holds_json_texts(arrow_dtype: pa.DataType, dtype: dt.DataType) -> bool:
 def json_texts(
     column: pa.ChunkedArray, arrow_dtype: pa.DataType, values: list[Any]
 ) -> pa.ChunkedArray:
-    """Check the JSON strings within lists and structs, and store them as they are.
+    """Check the JSON strings in lists and structs, and store them unchanged.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _json_marks(arrow_dtype: pa.DataType, dtype: dt.DataType) -> Iterator[bool]:
-    """Yield for each JSON field within a type whether it is marked; False for others."""
+    """Yield for each JSON field in a type whether it is marked; False for others."""
     import pyarrow.types as pat
 
     if isinstance(dtype, dt.Array) and (pat.is_list(arrow_dtype) or pat.is_large_list(arrow_dtype)):
@@ -96,7 +96,7 @@ def _json_marks_of_field(field: pa.Field, dtype: dt.DataType) -> Iterator[bool]:
 
 
 def _json_texts_in(value: Any, arrow_dtype: pa.DataType) -> Iterator[Any]:
-    """Yield the JSON strings within a value."""
+    """Yield the JSON strings in a value."""
     import pyarrow.types as pat
 
     if value is None:

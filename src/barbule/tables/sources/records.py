@@ -36,7 +36,7 @@ def as_mappings(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
     Raises
     ------
     DataError
-        When something is no record; the error names its row.
+        If a value is not a record; the error names its row.
 
     Examples
     --------

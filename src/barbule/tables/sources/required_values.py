@@ -20,7 +20,7 @@ def first_missing_value(
     Returns
     -------
     tuple or None
-        The row, and the names of fields that lead to the value; None where all are there.
+        The row, and the names of fields that lead to the value; None if no value is missing.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The dispatch over everything that can be inserted, each read in chunks.
+"""The dispatch over all sources of an insert, each read in chunks.
 
-Owns the reading of records and Arrow streams; data frames, files and expressions have modules of
-their own.
+Owns the reading of records and Arrow streams; data frames, files and expressions have their own
+modules.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]
     Raises
     ------
     DataError
-        When it cannot be inserted, or has columns that the table does not have.
+        If it cannot be inserted, or has columns that the table does not have.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]
 
 
 def as_rows(source: SourceT) -> SourceT | Rows:
-    """Make `Rows` of a data set that another library has; return all else as it is."""
+    """Convert a data set of another library to `Rows`; return all else unchanged."""
     if type(source).__module__.split(".")[0] != "datasets":
         return source
     from barbule.io.formats.huggingface import is_dataset, read_huggingface
@@ -96,7 +96,7 @@ def as_rows(source: SourceT) -> SourceT | Rows:
 
 
 def _from_rows(source: Rows, size: int) -> Iterator[Chunk]:
-    """Read the rows of a data set: of those that carry their media a few at a time."""
+    """Read the rows of a data set; rows that carry their media in small batches."""
     for origin, group in itertools.groupby(source.with_origins(), key=itemgetter(0)):
         rows: list[dict[str, Any]] = []
         size_in_bytes = 0
@@ -139,7 +139,7 @@ def _from_frames(source: object, target: Target, size: int) -> Iterator[Chunk] |
 
 
 def _from_list(rows: Sequence[Any], target: Target, size: int) -> Iterator[Chunk]:
-    # The keys of all before the values of any: a misspelt one shows at once.
+    # The keys of all records before the values of any: a misspelt key is reported at once.
     keys = target.check_keys(rows) if set(map(type, rows)) == {dict} else None
     for start in range(0, len(rows), size):
         yield Chunk(rows[start : start + size], "records", keys=keys)
@@ -150,7 +150,7 @@ def _from_iterable(source: Iterable[Any], target: Target, size: int) -> Iterator
     rows = _with_row_notes(source, target)
     for first in rows:
         if isinstance(first, Mapping) or is_record(first) or not _is_tabular(first):
-            count = min(size, MAX_READ_ROWS) - 1  # records take many times what their values take
+            count = min(size, MAX_READ_ROWS) - 1  # records need much more memory than values
             yield Chunk([first, *itertools.islice(rows, count)], "records")
         else:
             yield from open_source(first, target, size)
@@ -181,7 +181,7 @@ def _with_row_notes(source: Iterable[Any], target: Target) -> Iterator[Any]:
 
 
 def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
-    """Return the Arrow tables of a source; None where it has none."""
+    """Return the Arrow tables of a source; None if it has none."""
     import pyarrow as pa
 
     if isinstance(source, type):
@@ -211,8 +211,8 @@ def _dataset_reader(
     source: pa.dataset.Dataset | pa.dataset.Scanner, size: int
 ) -> pa.RecordBatchReader:
     if not hasattr(source, "scanner"):
-        return source.to_reader()  # it is a scanner already
-    # Read ahead by little, so that memory stays bounded.
+        return source.to_reader()  # it is already a scanner
+    # Little read-ahead, so that memory stays bounded.
     scanner = source.scanner(
         batch_size=min(size, MAX_READ_ROWS), batch_readahead=4, fragment_readahead=1
     )
@@ -222,7 +222,7 @@ def _dataset_reader(
 def _reader_tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    yield empty_table(reader.schema)  # its columns are known although it may have no rows
+    yield empty_table(reader.schema)  # its columns are known even if it has no rows
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch], reader.schema)

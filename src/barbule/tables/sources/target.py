@@ -1,7 +1,6 @@
-"""The columns that take data, and the conversion of chunks of a source to them.
+"""Data columns, and the conversion of chunks of a source to them.
 
-Owns the checks that hold for all sources: no unknown column, defaults, required values, choices,
-media files.
+Owns the checks for all sources: unknown columns, defaults, required values, choices, media files.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILED_PREFIX", "CellRules", "Chunk", "Target", "check_choices"]
 
-FAILED_PREFIX = "bb_failed_"  # before the name of a column: why its cells are empty
+FAILED_PREFIX = "bb_failed_"  # prefix of a column name, for the errors of its cells
 
 
 def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], name: str) -> None:
-    """Check that a column holds none but some values; empty cells are another matter.
+    """Check that a column holds only the allowed values; empty cells are checked elsewhere.
 
     Raises
     ------
     DataError
-        When another value is among the cells.
+        If the cells contain another value.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -62,18 +61,19 @@ def check_choices(cells: pa.Array | pa.ChunkedArray, choices: tuple[Any, ...], n
 
 @dataclasses.dataclass(frozen=True)
 class CellRules:
-    """What inserted cells may hold, apart from their types, and what bad media files do.
+    """The allowed contents of inserted cells, apart from their types, and the media policy.
 
     Parameters
     ----------
     unchecked
-        The columns whose media are not looked at before they are read.
+        The columns whose media are not validated before they are read.
     on_error
-        "abort" ends the insert at a bad file, "null" leaves its cell empty and says why.
+        "abort" ends the insert at an invalid file, "null" leaves its cell empty and records the
+        error.
     choices
-        The values that columns may have, by name, where not all of their type.
+        The allowed values of columns, by name, if not all of their type.
     computed
-        The columns whose values are computed, and so not given.
+        The computed columns, which take no data.
     """
 
     unchecked: frozenset[str] = frozenset()
@@ -91,7 +91,7 @@ _Failures = dict[str, dict[int, BarbuleError]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a source, as the source has them.
+    """Some rows of a source, in the form of the source.
 
     Parameters
     ----------
@@ -99,10 +99,10 @@ class Chunk:
         An Arrow table, a dict of columns (Arrow arrays or lists of Python values), or records:
         mappings or objects with fields.
     form
-        "arrow", "records", or "texts": an Arrow table of texts that are to be parsed. Records
-        whose values are those of a file of JSON are "json", those of a sheet "cells".
+        "arrow", "records", or "texts": an Arrow table of strings that are to be parsed. Records
+        whose values are those of a JSON file are "json", those of a sheet "cells".
     origin
-        The file that they come from.
+        The file of the rows.
     keys
         The keys of records that are dicts, if they have been checked.
     """
@@ -115,7 +115,7 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The columns of a table that take data."""
+    """The data columns of a table."""
 
     schema: sch.Schema
     table: str
@@ -131,7 +131,7 @@ class Target:
         return pa.schema([(name, arrow_type(dtype)) for name, dtype in self.schema.items()])
 
     def convert(self, chunk: Chunk) -> pa.Table:
-        """Turn a chunk into a table with all columns; rows in errors count within the chunk."""
+        """Convert a chunk to a table with all columns; rows in errors count within the chunk."""
         failures: _Failures = {
             name: {} for name, dtype in self.schema.items() if self.rules.may_leave_empty(dtype)
         }
@@ -181,7 +181,7 @@ class Target:
             "the table has no such data column.",
             column=name,
             row=row,
-            hint=one_of(str(name), self.schema.names, "It takes"),
+            hint=one_of(str(name), self.schema.names, "Its data columns are"),
         )
 
     def _from_records(self, chunk: Chunk, failures: _Failures) -> pa.Table:
@@ -192,7 +192,7 @@ class Target:
         if keys is None:
             rows = as_mappings(rows)
             keys = self.check_keys(rows)
-            exact = set(map(type, rows)) == {dict}  # others may make up what they do not have
+            exact = set(map(type, rows)) == {dict}  # others may provide the values that they lack
         columns = []
         for name in self.schema:
             if name not in keys:
@@ -232,7 +232,7 @@ class Target:
     def _convert_one_by_one(
         self, name: str, values: Sequence[Any], failures: dict[int, BarbuleError]
     ) -> pa.Array:
-        """Convert values one by one; those that fail stay empty."""
+        """Convert values one by one; those that fail become empty cells."""
         import pyarrow as pa
 
         cells = []
@@ -247,7 +247,7 @@ class Target:
         return pa.array(cells, arrow_type(self.schema[name]))
 
     def _default_column(self, name: str, count: int) -> pa.Array:
-        """Make a column that the source does not have, of its default."""
+        """Return a column that the source does not have, filled with its default."""
         import pyarrow as pa
 
         if not count or (default := self.defaults.get(name)) is None:

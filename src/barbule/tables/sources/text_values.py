@@ -1,7 +1,7 @@
 """Values as JSON files and spreadsheets hold them, converted to Python values.
 
 Owns the inverse of `io.file_values`: bytes in base64, keys of maps as strings, and in sheets
-strings for what a cell cannot hold.
+strings for values that a cell cannot hold.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _HINT = "Correct the file, or give the column another type."
 def read_column(
     values: Sequence[Any], dtype: dt.DataType, form: Literal["json", "cells"]
 ) -> Sequence[Any]:
-    """Read the values of a column, of JSON or of the cells of a sheet.
+    """Read the values of a column, from JSON or from the cells of a sheet.
 
     Raises
     ------
     DataError
-        When a text is no `dtype`; the error names its row and shows it.
+        If a string is not a valid `dtype`; the error names its row and shows it.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def read_column(
 
 
 def read_value(value: Any, row: int, dtype: dt.DataType, read: Reader) -> Any:
-    """Read one value; an error says which."""
+    """Read one value; an error names it."""
     if value is None:
         return None
     try:
@@ -67,7 +67,7 @@ def read_value(value: Any, row: int, dtype: dt.DataType, read: Reader) -> Any:
 
 
 def text_reader(dtype: dt.DataType) -> Reader | None:
-    """Return the parser of strings, as in CSV; None where strings are values."""
+    """Return the parser of strings, as in CSV; None if strings are values."""
     parse = next(
         (parse for parsed_type, parse in _PARSERS.items() if isinstance(dtype, parsed_type)), None
     )
@@ -82,7 +82,7 @@ def _read_optional(value: Any, read: Reader | None) -> Any:
 
 
 def _json_reader(dtype: dt.DataType) -> Reader | None:
-    """Return the converter of JSON values to a type; None where they need none."""
+    """Return the converter of JSON values to a type; None if they need none."""
     if isinstance(dtype, dt.Binary):
         return _parse_bytes
     if isinstance(dtype, dt.Array):

@@ -1,1 +1,1 @@
-"""One transaction: what it reads and writes, and what it returns."""
+"""A single transaction: its reads, its writes, and its result."""

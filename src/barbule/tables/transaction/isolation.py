@@ -1,10 +1,10 @@
-"""Operations that begin again where others have changed what they read.
+"""Operations that restart if other transactions have changed what they read.
 
-Owns the exceptions that say so. Transactions are serializable: what a preparation has read (the
-structure of tables, their live rows, labels) is compared at publication with what others have
-committed meanwhile. Where rows have changed, the transaction is prepared again; where a structure
-has, or where media have been deleted to which it refers, the operation begins again. Answers of
-functions are in the call ledger by then.
+Owns the exceptions for this. Transactions are serializable: what a preparation has read (the
+structure of tables, their live rows, labels) is compared at publication with what other
+transactions have committed in the meantime. If rows have changed, the transaction is prepared
+again; if a structure has changed, or referenced media have been deleted, the operation restarts. By
+then, answers of functions are in the call ledger.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ArgumentsP = ParamSpec("ArgumentsP")
 ResultT = TypeVar("ResultT")
 
-# How often a long transaction is prepared without the write lock.
+# The number of times that a long transaction is prepared without the write lock.
 MAX_UNLOCKED_ATTEMPTS = 3
 
 
@@ -46,7 +46,7 @@ class NothingToDo(Exception):  # noqa: N818 - no error
 
 
 class StaleRead(Exception):  # noqa: N818 - `isolated` runs the operation again
-    """Ends an operation that has read what others have changed since; it says what."""
+    """Ends an operation that has read data that others have since changed; it names the data."""
 
 
 class StructureChanged(StaleRead):
@@ -57,7 +57,7 @@ class StructureChanged(StaleRead):
 
 
 class MediaDeleted(StaleRead):
-    """Ends an operation whose files in the media store others have deleted."""
+    """Ends an operation whose files in the media store other transactions have deleted."""
 
     def __init__(self, references: Sequence[str]) -> None:
         more = f" and {len(references) - 1} more" if len(references) > 1 else ""
@@ -65,11 +65,11 @@ class MediaDeleted(StaleRead):
 
 
 def isolated(operation: Callable[ArgumentsP, ResultT]) -> Callable[ArgumentsP, ResultT]:
-    """Make an operation run again where others have changed what it has read.
+    """Let an operation run again if other transactions have changed what it has read.
 
-    After some attempts it holds the write lock from its beginning to its end. What it puts
-    into the media store is taken back where it fails. The first argument of the operation is an
-    engine, or has one.
+    After several attempts it holds the write lock from beginning to end. If it fails, files that it
+    has put into the media store are removed. The first argument of the operation is an engine, or
+    has one.
     """
 
     @functools.wraps(operation)
@@ -92,7 +92,7 @@ def engine_of(subject: Any) -> Engine:
     """Return the engine of an engine, a leaf or a table."""
     if isinstance(subject, Engine):
         return subject
-    # By its type: a table may have columns that are called `backend` and `source`.
+    # By type: a table may have columns named `backend` and `source`.
     leaf = subject.op() if isinstance(subject, ir.Expr) else subject
     engine: Engine = leaf.source
     return engine
@@ -100,14 +100,14 @@ def engine_of(subject: Any) -> Engine:
 
 @contextlib.contextmanager
 def detecting_deleted_media(engine: Engine, since: int) -> Iterator[None]:
-    """Raise `MediaDeleted` where an operation fails since others have deleted its media."""
+    """Raise `MediaDeleted` if an operation fails because others have deleted its media."""
     try:
         yield
     except ConflictError:
         raise
     except BarbuleError:
         lost = []
-        with contextlib.suppress(BarbuleError):  # the first error tells more
+        with contextlib.suppress(BarbuleError):  # the first error is more specific
             engine.catalog.refresh()
             lost = find_deleted_media(engine, (), since)
         if lost:
@@ -117,12 +117,12 @@ def detecting_deleted_media(engine: Engine, since: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def single_pass_source(engine: Engine, source: object, table: str, since: int) -> Iterator[None]:
-    """End an operation that would run again, but can read its source only once.
+    """End an operation that would restart, but can read its source only once.
 
     Raises
     ------
     ConflictError
-        When others have changed what the operation has read.
+        If other transactions have changed what the operation has read.
     """
     try:
         with detecting_deleted_media(engine, since):

@@ -1,8 +1,8 @@
 """References to the objects of the media store, and the deletion of unreferenced objects.
 
-Owns the search for references in everything that a database holds: rows of all versions, ended
-ones, those of branches and of dropped tables in snapshots; stored expressions and defaults; the
-answers in the call ledger.
+Owns the search for references in the entire database: rows of all versions, ended ones, those of
+branches and of dropped tables in snapshots; stored expressions and defaults; the answers in the
+call ledger.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ DEFAULT_GRACE_PERIOD = datetime.timedelta(days=1)
 _ROWS_TABLE_PREFIX = "bb_rows_"
 _MEDIA_PREFIX = "media:"
 _BATCH_ROWS = 16_384
-_MAX_LOCK_SECONDS = 0.25  # seconds of deletions for which others wait who want to write
-_MAX_LOOKUP_THREADS = 16  # threads that ask a store elsewhere
+_MAX_LOCK_SECONDS = 0.25  # maximum seconds of deletions while other writers wait
+_MAX_LOOKUP_THREADS = 16  # threads for requests to a remote store
 
 
 @dataclass(frozen=True)
 class CollectedMedia(VerbResult):
-    """What a collection of unused media did.
+    """The result of a collection of unused media.
 
     Attributes
     ----------
     files, bytes
         What was deleted, or would be.
     kept
-        How many files stay: those that something refers to, and those that are too young.
+        The number of files that remain: referenced files, and files that are too recent.
     """
 
     files: int
@@ -82,12 +82,12 @@ class CollectedMedia(VerbResult):
 
 
 def referenced_media(engine: Engine, since: int | None = None) -> set[str]:
-    """Return the references to stored objects that anything in the database holds.
+    """Return the references to stored objects in the entire database.
 
     Parameters
     ----------
     since
-        A commit: only what has been written after it is looked at.
+        A commit: only later writes are searched.
     """
     references = _references_in_catalog(engine)
     restructured = set() if since is None else engine.catalog.tables_restructured_since(since)
@@ -98,7 +98,7 @@ def referenced_media(engine: Engine, since: int | None = None) -> set[str]:
                 name.startswith(_ROWS_TABLE_PREFIX)
                 and (table_number := name.removeprefix(_ROWS_TABLE_PREFIX)).isdecimal()
             ):
-                # A new column is filled in old rows.
+                # A new column also has values in old rows.
                 references.update(
                     _references_in_table(
                         engine, name, None if int(table_number) in restructured else since
@@ -194,10 +194,10 @@ def _returns_media(function: str) -> bool:
 
 
 def delete_unreferenced(engine: Engine, cells: Iterable[Any], *, since: int | None = None) -> int:
-    """Delete the stored objects to which cells refer, if nothing refers to them any more.
+    """Delete the stored objects that cells refer to, if nothing else refers to them.
 
-    It is for whoever has just removed the last rows that did; a file or URL that was given by
-    reference is never touched. Where other databases keep media in the same store, all stays.
+    Call it after removing the last rows that referred to them; files and URLs given by reference
+    are never touched. If other databases store media in the same store, nothing is deleted.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def delete_unreferenced(engine: Engine, cells: Iterable[Any], *, since: int | No
     Returns
     -------
     int
-        How many were deleted.
+        The number of deleted objects.
     """
     references = {reference for cell in cells for reference in references_within(cell)}
     if not references or _other_users(engine):
@@ -230,17 +230,17 @@ def _delete(
     since: int | None,
     put_before: datetime.datetime | None = None,
 ) -> list[str]:
-    """Delete objects to which nothing refers; return the names of the deleted ones.
+    """Delete unreferenced objects; return the names of the deleted ones.
 
-    Others can write between two turns, each of which begins with what they have written. Who
-    prepares a transaction sees at its publication that objects have been deleted.
+    Other transactions can write between two turns, each of which starts with their latest writes. A
+    transaction under preparation finds at its publication that objects have been deleted.
 
     Parameters
     ----------
     since
-        A commit: what has been written by then does not refer to them. None: it may.
+        A commit: writes up to it do not refer to them. None: they may.
     put_before
-        What has been put since stays.
+        Objects stored since then remain.
     """
     store, backend, catalog = engine.library.store, engine.backend, engine.catalog
     queue, deleted, head = deque(names), [], -1
@@ -266,9 +266,9 @@ def _delete(
 
 @contextmanager
 def undo_on_failure(engine: Engine) -> Iterator[None]:
-    """Delete what an operation has put into the store, if it fails.
+    """Delete the objects that an operation has stored, if it fails.
 
-    What was there before, and what another operation counts on, stays.
+    Existing objects, and those that another operation relies on, remain.
     """
     first_commit = engine.catalog.head
 
@@ -291,12 +291,12 @@ def undo_on_failure(engine: Engine) -> Iterator[None]:
 def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
     """Return the objects that a transaction refers to and that others have deleted.
 
-    The calling thread has the write lock, so that nobody deletes anything now.
+    The calling thread has the write lock, so nobody deletes anything now.
 
     Parameters
     ----------
     rows
-        What the transaction is about to write.
+        The pending writes of the transaction.
     since
         The latest commit when the operation began.
     """
@@ -305,7 +305,8 @@ def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> 
     referenced = {f"{_MEDIA_PREFIX}{name}" for name in engine.library.undo.required_objects()}
     referenced.update(*map(references_in_rows, rows))
     missing = _missing_references(engine, referenced)
-    # What committed rows have lost, say by hand, is not for this transaction to repair.
+    # Missing files of committed rows, for example deleted by hand, are not this transaction's to
+    # repair.
     return sorted(missing - referenced_media(engine)) if missing else []
 
 
@@ -332,7 +333,7 @@ def missing_media(engine: Engine) -> dict[str, list[str]]:
     for name, rows_table, table_references in references_by_table:
         if (
             table_references - stored
-        ):  # looked at again: rows and their objects may have been deleted meanwhile
+        ):  # checked again: rows and their objects may have been deleted in the meantime
             still_missing = (table_references - stored).intersection(
                 _references_in_table(engine, rows_table, None)
             )
@@ -356,15 +357,16 @@ def _missing_references(engine: Engine, references: Iterable[str]) -> set[str]:
 def collect_unused(
     engine: Engine, grace: datetime.timedelta, *, dry_run: bool = False, shared: bool = False
 ) -> CollectedMedia:
-    """Delete the stored objects to which nothing in the database refers.
+    """Delete the stored objects that nothing in the database refers to.
 
-    What has been put within the grace period stays, as somebody may be about to commit it.
-    Interrupted at any point, it has deleted nothing that is held, and can be run again.
+    Objects stored within the grace period remain, because a transaction may be about to commit
+    them. If it is interrupted at any point, it has deleted nothing that is referenced, and can be
+    run again.
 
     Raises
     ------
     UnsupportedError
-        When other databases keep media in the same store and `shared` is False.
+        If other databases store media in the same store and `shared` is False.
     """
     if not isinstance(grace, datetime.timedelta) or grace < datetime.timedelta(0):
         raise MediaError(
@@ -378,7 +380,7 @@ def collect_unused(
             "exist, pass shared=True.",
         )
     newest_unused = datetime.datetime.now(datetime.UTC) - grace
-    # Listed before references are read: what is committed in between is found by these.
+    # Listed before references are read, which then include commits made in between.
     objects = list(engine.library.store.objects())
     head = engine.catalog.refresh()
     referenced = referenced_media(engine)

@@ -1,4 +1,4 @@
-"""Names of tables, views and columns: which are valid, which are free, which column they mean.
+"""Names of tables, views and columns: valid names, free names, and the columns that they denote.
 
 Owns the policies `if_exists` and `if_not_exists`.
 """
@@ -63,12 +63,12 @@ def check_policy(value: str, allowed: tuple[str, ...], name: str) -> None:
 
 
 def check_storable(name: str, subject: str, table: str | None = None) -> None:
-    """Refuse a name that databases cannot keep: with a NUL, or half of a character.
+    """Refuse a name that databases cannot store: with NUL, or half of a surrogate pair.
 
     Parameters
     ----------
     subject
-        What has the name, for messages.
+        What the name belongs to, for messages.
     """
     if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
         raise SchemaError(
@@ -85,7 +85,7 @@ def check_names(names: Iterable[Any], table: str, existing: Iterable[str] = ()) 
     Parameters
     ----------
     existing
-        The columns that there are already; whether one may be replaced is not looked at.
+        The existing columns; whether one may be replaced is checked elsewhere.
     """
     names_by_lower = {name.lower(): name for name in existing}
     for name in names:
@@ -112,7 +112,7 @@ def check_names(names: Iterable[Any], table: str, existing: Iterable[str] = ()) 
 
 
 def current_record(leaf: ManagedTable) -> TableRecord:
-    """Return the structure of a table, which has to be the table itself, not a look back."""
+    """Return the structure of a table, which must be the current one, not an old version."""
     if leaf.commit is not None:
         raise UnsupportedError(
             "this is an old version of the table, which is read-only.",
@@ -128,7 +128,7 @@ def own_column(record: TableRecord, name: str, visible: Iterable[str] = ()) -> C
     Parameters
     ----------
     visible
-        All columns that its users see: those of the base of a view too.
+        All visible columns: also those of the base of a view.
     """
     column = record.column(name)
     if column is not None and not column.hidden:
@@ -150,12 +150,12 @@ def own_column(record: TableRecord, name: str, visible: Iterable[str] = ()) -> C
 
 
 def column_name(table: ir.Table, column: ColumnLike) -> str:
-    """Return the name of a column of a table that is given by name, or as the column itself.
+    """Return the name of a column that is given by name, or as the column itself.
 
     Raises
     ------
     ExpressionError
-        When it is a column of another table, or something that is computed.
+        If it is a column of another table, or a computed value.
     """
     if isinstance(column, str):
         return column
@@ -191,12 +191,12 @@ def physical_name(record: TableRecord, name: str) -> str:
 
 
 def existing_table(engine: Engine, name: str, if_exists: IfExists) -> TableRecord | None:
-    """Return the table that stays under a name, if there is one and it stays.
+    """Return the table that keeps a name, if there is one and it stays.
 
     Raises
     ------
     TableExistsError
-        When there is one and it is in the way.
+        If there is one and it blocks the name.
     """
     check_policy(if_exists, IF_EXISTS, "if_exists")
     if not isinstance(name, str) or not all(part.strip() for part in name.split(".")):
@@ -218,7 +218,7 @@ def existing_table(engine: Engine, name: str, if_exists: IfExists) -> TableRecor
 
 
 def _check_folders(engine: Engine, name: str) -> None:
-    """Check that no folder is called like a table, and no table like another but for case."""
+    """Check that no folder has the name of a table, and that no two tables differ only in case."""
     for other in engine.catalog.tables():
         if other.name != name and other.name.lower() == name.lower():
             raise TableExistsError(

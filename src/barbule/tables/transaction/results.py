@@ -1,4 +1,4 @@
-"""What mutations return: how many rows they changed, how many cells failed, the new version."""
+"""Results of mutations: the number of changed rows and failed cells, and the new version."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _LOG = logging.getLogger("barbule")
 
 @dataclass(frozen=True)
 class MutationResult(VerbResult):
-    """What a mutation did.
+    """The result of a mutation.
 
     Attributes
     ----------
     rows
-        The rows of the table that were written or removed; those of its views not counted.
+        The rows of the table that were written or removed; those of its views are not counted.
     errors
-        The cells that stayed empty because a function failed.
+        The cells that are empty because a function failed.
     version
         The version of the table that shows the change.
     calls, hits
-        Requests that were sent to models and calls of functions in the call ledger, as a budget
-        counts them; and calls that the ledger answered.
+        Model requests and calls of functions in the call ledger, as a budget counts them; and calls
+        answered by the ledger.
     deferred
-        The cells that stayed empty because a budget was spent.
+        The cells that are empty because a budget was spent.
     """
 
     _reading: ClassVar[str] = "Read rows from the table: t.collect()."
@@ -53,22 +53,22 @@ class MutationResult(VerbResult):
 
 
 class InsertResult(MutationResult):
-    """What an insert did."""
+    """The result of an insert."""
 
 
 class UpdateResult(MutationResult):
-    """What an update, or a change of structure, did."""
+    """The result of an update, or of a change of structure."""
 
 
 class DeleteResult(MutationResult):
-    """What a delete did."""
+    """The result of a delete."""
 
 
 ResultT = TypeVar("ResultT", bound=MutationResult)
 
 
 def warn_of_empty_cells(table: str, tally: Tally) -> None:
-    """Warn of cells that a mutation of a table left empty: by errors, or by a budget."""
+    """Warn about cells that a mutation left empty: because of errors, or of a budget."""
     if tally.model_error:
         _LOG.warning(
             "%s: %d cell%s failed; the first error: %s t.errors() lists them; recompute(..., "

@@ -1,6 +1,6 @@
 """The differences of two states of rows, cell by cell.
 
-Owns when two cells are equal: as SQL's IS NOT DISTINCT FROM says, and NaN equals NaN.
+Owns when two cells are equal: as in SQL's IS NOT DISTINCT FROM, and NaN equals NaN.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["cells_differ", "group_rows_by_changes"]
 
-_MAX_GROUPS = 16  # of rows that are written apart, as other columns of them changed
+_MAX_GROUPS = 16  # of rows that are written separately, because other columns of them changed
 
 
 def cells_differ(old: Cells, new: Cells) -> npt.NDArray[np.bool_]:
-    """Tell of each cell of two columns whether they differ there, as a NumPy array.
+    """Return for each cell of two columns whether they differ, as a NumPy array.
 
     Examples
     --------
@@ -56,13 +56,13 @@ def _combined(column: Cells) -> pa.Array:
     if not isinstance(column, pa.ChunkedArray):
         return column
     column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # of no rows
+    if isinstance(column, pa.ChunkedArray):  # without rows
         return column.chunk(0) if column.num_chunks else pa.array([], column.type)
     return column
 
 
 def _values_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
-    """Compare columns of values none of which is missing."""
+    """Compare columns without missing values."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -110,7 +110,7 @@ def _lists_differ(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
 def group_rows_by_changes(
     changed: Mapping[str, npt.NDArray[np.bool_]],
 ) -> list[tuple[set[str], npt.NDArray[np.intp]]]:
-    """Group rows by the columns that changed in them; those in which none did are left out.
+    """Group rows by their changed columns; unchanged rows are left out.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def group_rows_by_changes(
     Returns
     -------
     list
-        The columns, and the places of the rows as a NumPy array.
+        The columns, and the positions of the rows as a NumPy array.
     """
     import numpy as np
 

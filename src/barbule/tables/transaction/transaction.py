@@ -1,7 +1,7 @@
 """A transaction: everything that one mutation does to tables and views, visible at one commit.
 
-Owns the check that what its preparation has read is unchanged, and the publication of its write
-set; `commit` owns the order of these.
+Owns the check that the data that its preparation has read is unchanged, and the publication of its
+write set; `commit` owns the order of these.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Transaction"]
 
-# Of a larger transaction the backend is not to cache its rows.
+# The backend does not cache rows of a larger transaction.
 _LARGE_BYTES = 256 << 20
 
 
 class Transaction(WriteSet):
-    """One commit in the making: what it reads is as it was, what it writes is collected."""
+    """A commit under construction: it reads a consistent state and collects its writes."""
 
     def check_structures(self) -> None:
-        """Check that the structures which the operation has read are unchanged.
+        """Check that the structures that the operation has read are unchanged.
 
         Raises
         ------
         StructureChanged
-            When others have changed one, or have created tables while this transaction creates
-            one: names and identities of tables must not be used twice.
+            If another transaction has changed one, or has created tables while this transaction
+            creates one: names and ids of tables must not be used twice.
         """
         catalog, pending = self.engine.catalog, self.pending
         if catalog.head == self.since:
@@ -54,7 +54,7 @@ class Transaction(WriteSet):
             )
 
     def reads_are_current(self) -> bool:
-        """Whether the rows that were read are those that live now, and labels are unchanged."""
+        """Whether the rows that were read are still live, and labels are unchanged."""
         catalog, pending = self.engine.catalog, self.pending
         if catalog.head == pending.base_commit:
             return True
@@ -71,7 +71,7 @@ class Transaction(WriteSet):
         Raises
         ------
         MediaDeleted
-            When others have deleted one since the operation began.
+            If another transaction has deleted one since the operation began.
         """
         if lost := find_deleted_media(self.engine, self._new_media(), self.since):
             raise MediaDeleted(lost)
@@ -85,7 +85,7 @@ class Transaction(WriteSet):
                 yield rows.select([name for name in rows.column_names if name in media])
 
     def flush(self) -> None:
-        """Write what has been collected so far, within the transaction of the backend."""
+        """Write everything collected so far, within the transaction of the backend."""
         self.check_media()
         catalog, commit = self.engine.catalog, self.engine.catalog.head + 1
         first_rids = {
@@ -125,9 +125,9 @@ class Transaction(WriteSet):
         self.engine.catalog.publish(self.pending, commit)
 
     def _invalidates_plans(self) -> bool:
-        """Whether plans that were made before may be wrong afterwards.
+        """Whether existing plans may be wrong afterwards.
 
-        They go by the structure of tables, and by whether rows of them have ever ended.
+        They depend on the structure of tables, and on whether rows of them have ever ended.
         """
         catalog, pending = self.engine.catalog, self.pending
         return bool(pending.records) or any(
@@ -136,7 +136,7 @@ class Transaction(WriteSet):
         )
 
     def write_commit(self, started: float) -> Commit:
-        """Write what is left and the commit itself, within a transaction of the backend."""
+        """Write the rest and the commit itself, within a transaction of the backend."""
         self.flush()
         catalog, pending = self.engine.catalog, self.pending
         for table_id, version in pending.versions.items():
@@ -151,7 +151,7 @@ class Transaction(WriteSet):
         return commit
 
     def finish(self) -> None:
-        """Call the hooks and bring the indexes up to date, once the transaction is visible."""
+        """Call the hooks and update the indexes, after the transaction is visible."""
         for hook in self._commit_hooks:
             hook()
         live = {record.id for record in self.engine.catalog.tables()}
@@ -160,7 +160,7 @@ class Transaction(WriteSet):
     def result(
         self, result_type: type[ResultT], table_id: int, rows: int, **counts: int
     ) -> ResultT:
-        """Return what the transaction did to a table, and warn of cells that stayed empty."""
+        """Return the result of the transaction for a table, and warn about empty cells."""
         tally = self.tally
         warn_of_empty_cells(self.engine.catalog.record(table_id).name, tally)
         return result_type(

@@ -1,7 +1,7 @@
-"""The write set of a transaction: what it is going to change, collected while it is prepared.
+"""The write set of a transaction: its changes, collected while it is prepared.
 
-Owns the structures, versions, storage and rows that it gives to tables, and the queue of views that
-are refreshed at the end. `transaction` checks and publishes it.
+Owns the structures, versions, storage and rows that it writes to tables, and the queue of views
+that are refreshed at the end. `transaction` checks and publishes it.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ __all__ = ["WriteSet"]
 
 
 class WriteSet:
-    """What one commit is going to change.
+    """The pending changes of a commit.
 
     Attributes
     ----------
     pending
-        What the commit is going to make visible in the catalog.
+        The pending changes of the catalog.
     since
         The latest commit when the operation began.
     new_rows
-        The rows, by table id, that are new or have a new state: for what is computed from them.
+        The rows, by table id, that are new or have a new state: inputs of dependent computations.
     appended, ended
-        All rows that are written, and the identities of those that end, by table id.
+        All rows that are written, and the row ids of those that end, by table id.
     changed_columns
         The columns that have new values in rows that stay, by table id.
     overlays
-        Rows, by table id, that queries with a full refresh read in the place of all of a table.
+        Rows, by table id, that queries with a full refresh read instead of the entire table.
     rebuilt_views
-        The views with a full refresh of whose rows none stays.
+        The views with a full refresh whose rows are all rewritten.
     lenient
         Whether a function that fails leaves the cell of its computed column empty, although it
         would end the operation by itself.
@@ -88,11 +88,11 @@ class WriteSet:
     # Structures and versions
 
     def set_operation(self, operation: str) -> None:
-        """Give the transaction another name in the history than the one it began with."""
+        """Give the transaction another name in the history."""
         self.pending.operation = operation
 
     def put_record(self, record: TableRecord) -> None:
-        """Give a table this structure."""
+        """Set the structure of a table."""
         self.pending.put(record)
         self.touch(record.id)
 
@@ -102,11 +102,11 @@ class WriteSet:
         Parameters
         ----------
         rows
-            How many rows were written or removed.
+            The number of rows that were written or removed.
         rids
-            How many new row identities were used.
+            The number of new row ids.
         closed
-            Whether rows ended their life.
+            Whether rows ended.
         """
         version = self.pending.versions.get(table_id) or Version(table_id, 0, 0, "", 0, 0, False)
         self.pending.versions[table_id] = replace(
@@ -117,11 +117,11 @@ class WriteSet:
         )
 
     def row_count(self, table_id: int) -> int:
-        """Return how many rows of a table were written or removed."""
+        """Return the number of rows of a table that were written or removed."""
         return self.pending.versions[table_id].rows
 
     def allocate_rids(self, table_id: int, count: int) -> pa.Array:
-        """Return identities for new rows, which are made final when they are published."""
+        """Return provisional ids for new rows, which become final when they are published."""
         import numpy as np
         import pyarrow as pa
 
@@ -144,14 +144,14 @@ class WriteSet:
         self._storage_changes.append(lambda: self.engine.backend.drop_table(record.physical))
 
     def add_column(self, record: TableRecord, column: Column) -> None:
-        """Add the backend's columns for the values of a column, and for why they are missing."""
+        """Add the backend's columns for the values of a column, and for its errors."""
         new_columns = self._new_columns.setdefault(record.physical, {})
         new_columns[column.physical] = storage(column.dtype)
         if column.fallible:
             new_columns[column.errors] = CELL_ERROR_TYPE
 
     def drop_column(self, record: TableRecord, name: str) -> None:
-        """Drop a column of the backend that no version shows any more."""
+        """Drop a column of the backend that no version uses any more."""
         backend = self.engine.backend
         self._storage_changes.append(lambda: backend.drop_column(record.physical, name))
 
@@ -171,7 +171,7 @@ class WriteSet:
         self._writes.append(AppendRows(record, rows))
 
     def end_rows(self, record: TableRecord, rids: pa.Array) -> None:
-        """End the life of rows."""
+        """End rows."""
         if not len(rids):
             return
         self.ended.setdefault(record.id, []).append(rids)
@@ -193,7 +193,7 @@ class WriteSet:
     ) -> None:
         """Write new states of rows, with the values that a query gives, within the backend.
 
-        Only where nothing follows the rows of the table.
+        Only if nothing depends on the rows of the table.
 
         Parameters
         ----------
@@ -204,24 +204,24 @@ class WriteSet:
         self._writes.append(ReplaceFromQuery(record, query, carried))
 
     def end_from_query(self, record: TableRecord, query: ir.Table) -> None:
-        """End the life of the rows whose identities a query gives, within the backend."""
+        """End the rows whose ids a query returns, within the backend."""
         self.touch(record.id, closed=True)
         self._writes.append(EndFromQuery(record, query))
 
     def fill_from_query(self, record: TableRecord, query: ir.Table, column: str | None) -> None:
-        """Set columns of live rows to what a query of them gives, within the backend.
+        """Set columns of live rows to the result of a query over them, within the backend.
 
-        Only where nothing follows the rows of the table.
+        Only if nothing depends on the rows of the table.
 
         Parameters
         ----------
         column
-            The name of the column, where it is one, for errors.
+            The name of the column, if it is one, for errors.
         """
         self._writes.append(FillFromQuery(record, query, column))
 
     def add_write(self, record: TableRecord, write: Callable[[int], None]) -> None:
-        """Write something else to the rows of a table, given the commit."""
+        """Schedule another write to the rows of a table, given the commit."""
         self._writes.append(CustomWrite(record, write))
 
     # Views
@@ -235,20 +235,20 @@ class WriteSet:
         self._refresh_queue.add(view_id)
 
     def rebuild_view(self, view_id: int) -> None:
-        """Schedule the full refresh of a view, with all of its rows written again."""
+        """Schedule the full refresh of a view, with all of its rows rewritten."""
         self.rebuilt_views.add(view_id)
         self.schedule_refresh(view_id)
 
     def next_refresh(self) -> int | None:
-        """Take the next view of the refresh queue; None where it is empty."""
+        """Take the next view of the refresh queue; None if it is empty."""
         if not self._refresh_queue:
             return None
-        view_id = min(self._refresh_queue)  # what it reads was created before it
+        view_id = min(self._refresh_queue)  # the tables that it reads were created before it
         self._refresh_queue.remove(view_id)
         return view_id
 
     def overlay(self, table_id: int, rows: pa.Table) -> None:
-        """Let queries with a full refresh read these rows in the place of all of a table."""
+        """Let queries with a full refresh read these rows instead of the entire table."""
         self.overlays[table_id] = rows
 
     # After the commit

@@ -1,6 +1,6 @@
-"""The writes of a transaction, as records: collected while it is prepared, applied at publication.
+"""The writes of a transaction as records: collected during preparation, applied at publication.
 
-Owns what each of them does to the backend, and which table and column an error of it names.
+Owns how each of them changes the backend, and the table and column that its errors name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Write(abc.ABC):
-    """Something that is written to the rows of a table.
+    """A write to the rows of a table.
 
     Attributes
     ----------
@@ -56,12 +56,12 @@ class Write(abc.ABC):
         Parameters
         ----------
         first_rids
-            The first row identity, by table, that no row has yet.
+            The first unused row id, by table.
 
         Returns
         -------
         int
-            How many rows it was; 0 where they have been counted when it was collected.
+            The number of rows; 0 if they were counted when the write was collected.
         """
 
 
@@ -72,7 +72,7 @@ class AppendRows(Write):
     rows: pa.Table
 
     def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
-        """Append them with their final identities, alive from the commit on."""
+        """Append them with their final row ids, live from the commit on."""
         import pyarrow as pa
 
         record, view = self.record, self.record.view
@@ -93,12 +93,12 @@ class AppendRows(Write):
 
 @dataclass(frozen=True)
 class EndRows(Write):
-    """The end of rows, by their identities."""
+    """The end of rows, by row id."""
 
     rids: pa.Array
 
     def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
-        """End them with the commit; rows of a branch's origin get a state that hides them."""
+        """End them at the commit; rows of a branch's origin get a state that hides them."""
         import pyarrow as pa
 
         backend.end_rows(self.record.physical, self.rids, commit)
@@ -112,7 +112,7 @@ class EndRows(Write):
 
 @dataclass(frozen=True)
 class FillColumn(Write):
-    """A column of live rows, by its physical name: their identities and its values."""
+    """A column of live rows, by its physical name: their row ids and its values."""
 
     column: str
     values: pa.Table
@@ -125,7 +125,7 @@ class FillColumn(Write):
 
 @dataclass(frozen=True)
 class ReplaceFromQuery(Write):
-    """New states of rows, with the values that a query of the backend gives.
+    """New states of rows, with the values that a query of the backend returns.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class ReplaceFromQuery(Write):
 
 @dataclass(frozen=True)
 class EndFromQuery(Write):
-    """The end of the rows whose identities a query of the backend gives."""
+    """The end of the rows whose ids a query of the backend returns."""
 
     query: ir.Table
 
@@ -162,12 +162,12 @@ class EndFromQuery(Write):
 
 @dataclass(frozen=True)
 class FillFromQuery(Write):
-    """Columns of live rows, with the values that a query of the backend gives.
+    """Columns of live rows, with the values that a query of the backend returns.
 
     Attributes
     ----------
     column
-        The name of the column, where it is one, for errors.
+        The name of the column, if it is one, for errors.
     """
 
     query: ir.Table
@@ -181,7 +181,7 @@ class FillFromQuery(Write):
 
 @dataclass(frozen=True)
 class CustomWrite(Write):
-    """What a function writes, given the commit."""
+    """A write by a function, given the commit."""
 
     function: Callable[[int], None]
 
@@ -193,7 +193,7 @@ class CustomWrite(Write):
 
 @contextlib.contextmanager
 def located(record: TableRecord, column: str | None = None) -> Iterator[None]:
-    """Name the table, and the column where it is one, in an error of the backend."""
+    """Add the table, and the column if there is one, to an error of the backend."""
     try:
         yield
     except BarbuleError as error:
@@ -201,14 +201,14 @@ def located(record: TableRecord, column: str | None = None) -> Iterator[None]:
 
 
 def _at_least_one(rows: int) -> int:
-    """Return a count of rows; where there are none, the transaction has nothing to do."""
+    """Return a count of rows; if there are none, the transaction has nothing to do."""
     if not rows:
         raise NothingToDo
     return rows
 
 
 def _with_final_ids(rows: pa.Table, name: str, first: int) -> pa.Table:
-    """Replace the provisional identities of new rows by those that follow the used ones."""
+    """Replace the provisional ids of new rows with the next free ids."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

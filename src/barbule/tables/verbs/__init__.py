@@ -1,1 +1,1 @@
-"""The verbs of tables and views, one file each."""
+"""The implementations of table and view methods, one file each."""

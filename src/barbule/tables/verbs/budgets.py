@@ -1,6 +1,6 @@
 """Budgets of tables, as caps in the catalog.
 
-Owns their setting; `executor.budgets` enforces them.
+Owns their assignment; `executor.budgets` enforces them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def set_budget(
     calls: int | None = None,
     tokens: int | None = None,
 ) -> UpdateResult:
-    """Limit what calls for the computed columns of a table may take from now on."""
+    """Limit the budget for calls of a table's computed columns from now on."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
     record = current_record(leaf)

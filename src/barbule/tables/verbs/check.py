@@ -1,8 +1,8 @@
 """The check of indexes and media against the tables, and the repair of indexes.
 
-Owns `CheckResult`, the comparison of every embedding index with the rows of its table, and that
-of the media store with the references in rows. The tables are the source of truth: an index that
-differs is filled again from them; a media file that is missing cannot be.
+Owns `CheckResult`, the comparison of every embedding index with the rows of its table, and that of
+the media store with the references in rows. The tables are the source of truth: an index that
+differs is rebuilt from them; a missing media file cannot be restored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckResult", "IndexCheck", "MediaCheck", "check"]
 
-# So many vectors of an index are searched for by themselves.
+# The number of vectors of an index that are searched for themselves.
 _SAMPLE_ROWS = 200
 _MIN_RECALL = 0.9
 _MAX_REFERENCES_SHOWN = 3  # references of files that are missing
@@ -34,20 +34,20 @@ _MAX_REFERENCES_SHOWN = 3  # references of files that are missing
 
 @dataclass(frozen=True)
 class IndexCheck:
-    """What was found about one embedding index.
+    """The result for one embedding index.
 
     Attributes
     ----------
     rows
-        Rows of the table with a vector that can be compared.
+        Rows of the table with a comparable vector.
     missing, extra
-        Rows that the index lacks, and those it has that the table has not.
+        Rows that the index lacks, and rows in the index that the table lacks.
     unfound
-        Of a sample of vectors, those that a search for themselves does not find.
+        The vectors of a sample that a search for themselves does not find.
     problem
-        Why the index could not be looked into; None when it could.
+        The reason why the index could not be checked; None if it could.
     repaired
-        Whether it was filled again, and fits now.
+        Whether it was rebuilt and is now correct.
     """
 
     table: str
@@ -61,7 +61,7 @@ class IndexCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the index fitted the table."""
+        """Whether the index matched the table."""
         return not (self.missing or self.extra or self.unfound or self.problem)
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class IndexCheck:
 
 @dataclass(frozen=True)
 class MediaCheck:
-    """What the media store lacks of one table.
+    """The media files of one table that the media store lacks.
 
     Attributes
     ----------
@@ -95,15 +95,15 @@ class MediaCheck:
 
 @dataclass(frozen=True, repr=False)
 class CheckResult(VerbResult):
-    """What `check` found; true when all is well, or was repaired.
+    """The result of `check`; true if everything is consistent, or was repaired.
 
     Attributes
     ----------
     indexes
-        One entry for each embedding index that is kept beside its table.
+        One entry for each embedding index of a table.
     media
         One entry for each table that refers to files which the media store lacks. They cannot be
-        repaired: put them back, insert them again, or delete the rows that `changed()` finds.
+        repaired: restore them, insert them again, or delete the rows that `changed()` finds.
     """
 
     indexes: tuple[IndexCheck, ...]
@@ -111,7 +111,7 @@ class CheckResult(VerbResult):
 
     @property
     def ok(self) -> bool:
-        """Whether everything fitted as it was found."""
+        """Whether everything was consistent before the repair."""
         return not self.media and all(check.ok for check in self.indexes)
 
     def __bool__(self) -> bool:
@@ -125,7 +125,7 @@ class CheckResult(VerbResult):
 
 
 def check(engine: Engine, *, repair: bool) -> CheckResult:
-    """Compare every index with its table, and the media store with what rows refer to."""
+    """Compare every index with its table, and the media store with the references in rows."""
     engine.catalog.refresh()
     media = tuple(MediaCheck(table, tuple(names)) for table, names in missing_media(engine).items())
     if not engine.indexing.is_persistent:
@@ -133,7 +133,7 @@ def check(engine: Engine, *, repair: bool) -> CheckResult:
     engine.indexing.wait({record.id for record in engine.catalog.tables()})
     checks = []
     for record in engine.catalog.tables():
-        if record.origin is None:  # a branch is searched exactly, and has none
+        if record.origin is None:  # a branch is searched exactly, and has no index
             checks += [_check_index(engine, record, index, repair) for index in record.indexes]
     return CheckResult(tuple(checks), media)
 
@@ -176,7 +176,7 @@ def _compare_index(engine: Engine, record: TableRecord, index: Index) -> IndexCh
 def _expected_vectors(
     engine: Engine, record: TableRecord, index: Index
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return the rows that belong into an index, and a sample of them with their vectors."""
+    """Return the rows that belong in an index, and a sample of them with their vectors."""
     import numpy as np
 
     from barbule.indexes.matrix import comparable
@@ -204,7 +204,7 @@ def _expected_vectors(
 def _unfound_count(
     index_store: VectorIndex, sample: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
 ) -> int:
-    """Count vectors that a search for themselves does not find; a few escape any graph."""
+    """Count vectors that a search for themselves does not find; any graph misses a few."""
     if not len(sample):
         return 0
     answers = index_store.search(vectors, 10)

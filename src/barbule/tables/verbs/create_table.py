@@ -1,4 +1,4 @@
-"""Tables are created: their columns, and the rows that they are created from."""
+"""Creates tables: their columns, and their initial rows."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def create_table(
     defaults: Mapping[str, Any] | None = None,
     media_validation: str | Mapping[str, str] | None = None,
 ) -> ManagedTable:
-    """Make a table, with the rows of `columns` where that is data; return its leaf."""
+    """Create a table, with the rows of `columns` if that is data; return its leaf."""
     since = engine.catalog.refresh()
     if (existing := existing_table(engine, name, if_exists)) is not None:
         return _existing_leaf(engine, existing)
-    engine.backend.check_writable()  # before media are put
+    engine.backend.check_writable()  # before media are stored
     columns = _materialized_rows(as_rows(columns), name)
     holds_rows = types.holds_rows(columns)
     try:
@@ -92,7 +92,7 @@ def create_table(
 
 
 def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:
-    """Return the leaf of what has the name already, which must be a table."""
+    """Return the leaf of the existing object with the name, which must be a table."""
     if existing.view is not None:
         raise TableExistsError(
             "there is a view with this name, not a table.",
@@ -103,7 +103,7 @@ def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:
 
 
 def _materialized_rows(columns: SchemaLike | RowSource, name: str) -> SchemaLike | RowSource:
-    """Make a list of rows of an iterator, as their types are inferred from all of them."""
+    """Convert an iterator of rows to a list, because the types are inferred from all rows."""
     if isinstance(columns, Iterator | ValuesView) and not types.holds_rows(columns):
         columns = list(columns)
     if isinstance(columns, list | tuple) and not columns:

@@ -1,4 +1,4 @@
-"""Views are created, and their rows computed."""
+"""Creates views, and computes their rows."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def create_view(
     if_exists: IfExists = "error",
     on_error: OnError | None = None,
 ) -> ManagedTable:
-    """Make a view and compute its rows; return its leaf."""
+    """Create a view and compute its rows; return its leaf."""
     since = engine.catalog.refresh()
     existing = existing_table(engine, name, if_exists)
     view_query = read_query(query, name)
-    if not view_query.bases:  # rows of others are computed at once
+    if not view_query.bases:  # rows of other tables are computed at once
         check_readable(engine, query, name)
     base_id, bases = view_query.base, view_query.bases
     if existing is not None:
@@ -101,7 +101,7 @@ def create_view(
 
 
 def _check_base_stays(dropped_ids: set[int], view_query: ViewQuery, view: str) -> None:
-    """Check that a view does not replace a table from which it is computed."""
+    """Check that a view does not replace a table that it is computed from."""
     if dropped_ids & {view_query.base, *view_query.bases}:
         raise TableExistsError(
             "a view cannot replace a table that it reads.",
@@ -121,7 +121,7 @@ def _write_rows(transaction: Transaction, record: TableRecord, view_query: ViewQ
 
 
 def _check_iterated(view_query: ViewQuery, view: str) -> None:
-    """Check that an iterator can go over the rows of a query."""
+    """Check that an iterator can be applied to the rows of a query."""
     if view_query.bases:
         raise UnsupportedError(
             "an iterator needs a query over one table.",
@@ -140,7 +140,7 @@ def _check_iterated(view_query: ViewQuery, view: str) -> None:
 def _own_columns(
     view_query: ViewQuery, items: ops.Relation | None, query: ir.Table, view: str
 ) -> list[Column]:
-    """Make the records of the columns that are kept with the rows of a view, none computed yet."""
+    """Return the records of the stored columns of a view, none computed yet."""
     if items is not None:
         columns = iterator_columns(items, query.columns)
         _check_view_names([column.name for column in columns], query, view)
@@ -153,7 +153,7 @@ def _own_columns(
 def _check_same_view(
     engine: Engine, existing: TableRecord, base: int, bases: tuple[int, ...]
 ) -> None:
-    """Check that what has the name already is a view, and of the same tables."""
+    """Check that the existing object with the name is a view over the same tables."""
     view = existing.view
     if view is None:
         raise TableExistsError(
@@ -204,7 +204,7 @@ def _with_computed_columns(
                 hint="Give the computed column another name.",
             )
         leaf = engine.leaf(record.id)
-        # The expression is over the base's columns; the view shows the same names.
+        # The expression is over the base's columns; the view has the same names.
         bound = bind_column(query, expr, column)
         sources = {query.op(), *query.op().find(ManagedTable)}
         view_fields = {

@@ -1,4 +1,4 @@
-"""Tables, views and folders are dropped."""
+"""Drops tables, views and folders."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def drop_table(
     Raises
     ------
     TableNotFoundError
-        When there is none of that name, or the table has been dropped.
+        If there is none with that name, or the table has been dropped.
     DependencyError
-        When views depend on it and `cascade` is False.
+        If views depend on it and `cascade` is False.
     """
     check_policy(if_not_exists, IF_NOT_EXISTS, "if_not_exists")
     since = engine.catalog.refresh()
@@ -70,7 +70,7 @@ def drop_table(
 
 
 def _managed_leaf(engine: Engine, table: object) -> ManagedTable | None:
-    """Return the leaf of a table that is given itself, None for a name."""
+    """Return the leaf of a table that is passed as an object, None for a name."""
     if isinstance(table, str):
         return None
     leaf = table.op() if isinstance(table, ir.Table) else None

@@ -1,4 +1,4 @@
-"""What is removed with a table, and the refusal to remove what others depend on."""
+"""Removes tables with their dependents, or refuses to."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def tables_dropped_with(
     Parameters
     ----------
     force
-        The argument that drops what depends on it too, for errors.
+        The argument that also drops dependents, for errors.
 
     Raises
     ------
     DependencyError
-        When views or branches depend on it and `cascade` is False.
+        If views or branches depend on it and `cascade` is False.
     """
     catalog = engine.catalog
     views = [*catalog.views_of(record.id), *catalog.queries_over(record.id)]
@@ -84,7 +84,7 @@ def _add_dependents(engine: Engine, record: TableRecord, dropped: dict[int, Tabl
 
 
 def remove_tables(transaction: Transaction, dropped: Iterable[TableRecord]) -> None:
-    """Drop tables; the commits of them that snapshots reference stay."""
+    """Drop tables; their commits that snapshots reference remain."""
     catalog = transaction.engine.catalog
     for record in dropped:
         referenced_commits = tuple(sorted(catalog.externally_referenced_commits(record.id)))

@@ -1,1 +1,1 @@
-"""Views: what they are over, and how their rows follow those of their base tables."""
+"""Views: their sources, and how their rows are kept up to date with their base tables."""

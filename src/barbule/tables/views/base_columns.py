@@ -1,6 +1,6 @@
-"""Which columns of their bases views read, and which of their columns derive from them.
+"""The columns of their bases that views read, and the columns of views that derive from them.
 
-Owns what follows from the queries of views; nothing is computed here.
+Owns the conclusions from the queries of views; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def columns_read_by_filters(engine: Engine, view: TableRecord) -> set[str]:
 
 
 def columns_read_for_rows(engine: Engine, view: TableRecord) -> set[str]:
-    """Return the columns of its base that make a view's rows and materialized columns.
+    """Return the columns of its base that determine a view's rows and materialized columns.
 
-    By an iterator, by unnesting, or by what is another each time that it is computed.
+    Through an iterator, through unnesting, or through values that differ on each computation.
     """
     names: set[str] = set()
     if view.view is None:
@@ -78,7 +78,7 @@ def columns_read_by_view(engine: Engine, view: TableRecord) -> set[str]:
     query = engine.expression(view.view.query, None)
     if view.view.bases:
         fields = query.find(ops.Field)
-        # A join reads its tables by way of references to them.
+        # A join reads its tables through references to them.
         return {
             field.name for field in fields if isinstance(field.rel, ManagedTable | ops.Reference)
         }
@@ -112,7 +112,7 @@ def views_reading(
     Parameters
     ----------
     skip
-        Tells the views that are to be passed over themselves; those over them are not.
+        Selects the views to skip; views over them are not skipped.
     """
     if not names:
         return []
@@ -161,8 +161,8 @@ def row_key_columns(
 ) -> list[str]:
     """Return the columns that identify the rows of a view with a full refresh.
 
-    These are the keys of an aggregate; elsewhere what is made of columns alone that did not
-    change.
+    These are the keys of an aggregate; otherwise the columns that are computed only from unchanged
+    columns.
 
     Parameters
     ----------

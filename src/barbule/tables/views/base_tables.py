@@ -1,8 +1,8 @@
-"""Whether the query of a view is over single rows of one table, or over whole tables.
+"""Whether the query of a view is over single rows of one table, or over entire tables.
 
 Owns that decision; how calls in a query over single rows become computed columns of the view, so
-that they are made for new and changed rows alone; and which of its columns are materialized: items
-of arrays and random values.
+that they run only for new and changed rows; and which of its columns are materialized: items of
+arrays and random values.
 """
 
 from __future__ import annotations
@@ -39,24 +39,23 @@ __all__ = ["ViewQuery", "read_query"]
 
 @dataclass(frozen=True)
 class ViewQuery:
-    """The query of a view, divided by how its parts follow the tables.
+    """The query of a view, divided by how its parts depend on the tables.
 
     Attributes
     ----------
     relation
-        What the view shows, without the columns of `calls` and `rows`.
+        The columns of the view, without the columns of `calls` and `rows`.
     base
-        The table each of whose rows the query shows by itself; `MULTIPLE_BASES` where it puts rows
-        together.
+        The table whose rows the query reads one by one; `MULTIPLE_BASES` if it combines rows.
     bases
-        All tables that are read, where `base` is `MULTIPLE_BASES`.
+        All tables that are read, if `base` is `MULTIPLE_BASES`.
     calls
         Columns that call functions, as values over the base, in order.
     base_values
-        The columns of `relation` and `rows` as values over the base, where there are calls.
+        The columns of `relation` and `rows` as values over the base, if there are calls.
     rows
-        The query that gives the rows and all columns that call nothing, in their order, where
-        reading `relation` again would give others.
+        The query that returns the rows and all columns without calls, in their order, if reading
+        `relation` again would return others.
     """
 
     relation: ops.Relation
@@ -80,7 +79,7 @@ class ViewQuery:
         Raises
         ------
         UnsupportedError
-            When it reads a column of the base that the view does not show.
+            If it reads a column of the base that the view does not have.
         """
         base_values = dict(self.base_values)
         for column, value in self.calls.items():
@@ -110,12 +109,12 @@ class ViewQuery:
 
 
 def check_query(query: object, name: str) -> None:
-    """Refuse what is no query: data, a column, a name.
+    """Refuse a value that is not a query: data, a column, a name.
 
     Raises
     ------
     ExpressionError
-        It says what to write.
+        The hint says what to write.
     """
     if isinstance(query, ir.Table):
         return
@@ -152,8 +151,8 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
     Raises
     ------
     UnsupportedError
-        When the query reads no managed table, or an old version; or calls functions where
-        rows are put together.
+        If the query reads no managed table, or an old version; or calls functions and combines
+        rows.
     """
     check_query(query, name)
     relation = query.op()
@@ -187,7 +186,7 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
             "then the function is called only for new rows.",
         )
     bases = tuple(sorted({leaf.table_id for leaf in leaves}))
-    # Of the columns that the tables have now: they may get others, or other names.
+    # The columns that the tables have now: they may get others, or other names.
     relation = prune(relation.replace({leaf: ops.Project(leaf, leaf.fields) for leaf in leaves}))
     random_columns = _random_columns(relation)
     if not random_columns:
@@ -201,9 +200,9 @@ def read_query(query: ir.Table, name: str) -> ViewQuery:
 
 
 def _random_columns(relation: ops.Relation) -> dict[str, ops.Value]:
-    """Return the random columns of a query that can be computed apart from the others.
+    """Return the random columns of a query that can be computed separately.
 
-    They are drawn for new rows alone then, and not for all whenever a table changes.
+    They are then drawn only for new rows, and not for all rows whenever a table changes.
     """
     if not isinstance(relation, ops.Project | ops.JoinChain):
         return {}
@@ -242,7 +241,7 @@ def _unnests(relation: ops.Relation) -> bool:
 def _row_view_query(relation: ops.Relation, name: str) -> ViewQuery:
     """Split a query into computed columns, materialized columns and the remaining query.
 
-    Its filters may go on calling.
+    Its filters may still contain calls.
     """
     (leaf,) = relation.find(ManagedTable)
     values, predicates = _values_over_base(relation)
@@ -274,7 +273,7 @@ def _row_view_query(relation: ops.Relation, name: str) -> ViewQuery:
 
 
 def _is_materialized(value: ops.Value) -> bool:
-    """Whether a value is materialized in a view, as it is not reproducible from the base."""
+    """Whether a value is materialized in a view because it is not reproducible from the base."""
     return changes_row_count(value) or is_unsteady(value)
 
 

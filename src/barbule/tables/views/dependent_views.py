@@ -1,4 +1,4 @@
-"""The views that depend on a table, as the catalog lists them.
+"""The views that depend on a table, as listed in the catalog.
 
 Owns the walks over views of views; which columns they read is in `base_columns`.
 """
@@ -22,13 +22,13 @@ def dependent_views(engine: Engine, record: TableRecord) -> list[TableRecord]:
 
 
 def with_row_views(engine: Engine, record: TableRecord) -> list[TableRecord]:
-    """Return a table, the views that follow it row by row, and those over these."""
+    """Return a table, the views that follow it row by row, and views over these."""
     views = engine.catalog.views_of(record.id)
     return [record, *(member for view in views for member in with_row_views(engine, view))]
 
 
 def full_refresh_views(engine: Engine, records: Iterable[TableRecord]) -> list[TableRecord]:
-    """Return the views with a full refresh over tables, and those over these."""
+    """Return the views with a full refresh over tables, and views over these."""
     views: dict[int, TableRecord] = {}
     queue = list(records)
     while queue:

@@ -1,4 +1,4 @@
-"""The column to name in an error of a view's filter that the database cannot compute."""
+"""The column in the error of a view's filter that the database cannot compute."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def name_filter_column(
     relations: Mapping[int, ops.Relation],
     staged: Mapping[str, pa.Table],
 ) -> None:
-    """Name the column in the error of a filter that failed; no model is called.
+    """Add the column to the error of a filter that failed; no model is called.
 
     Parameters
     ----------
     query
-        What could not be computed, with its relations and staged rows.
+        The relation that could not be computed, with its relations and staged rows.
     """
     if error.column is not None:
         return

@@ -1,8 +1,8 @@
 """Views over joins, aggregates and other queries that do not keep single rows.
 
 Their query is computed in full when a table that it reads changes, within the same transaction.
-Only the rows that differ are written, so that computed columns are computed for those alone.
-Owns that comparison.
+Only the rows that differ are written, so that computed columns are computed only for those. Owns
+that comparison.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _STAGED_PAIRED = "bb_paired"
 
 
 def refresh_scheduled(transaction: Transaction) -> None:
-    """Refresh the views over tables that a transaction changes, and those over these views."""
+    """Refresh the views over tables that a transaction changes, and views over these."""
     while (view_id := transaction.next_refresh()) is not None:
         refresh(transaction, view_id)
 
 
 def refresh(transaction: Transaction, view_id: int, *, created: bool = False) -> None:
-    """Update the rows of a view to the result of its query; views on it follow.
+    """Update the rows of a view to the result of its query; views over it are updated.
 
     Parameters
     ----------
     created
-        Whether the view is being made, and has no rows yet.
+        Whether the view is being created, and has no rows yet.
     """
     record = transaction.engine.catalog.record(view_id)
     with span("view", record.name, way="full refresh"):
@@ -100,8 +100,8 @@ def _key_columns(transaction: Transaction, record: TableRecord) -> list[str]:
 def _paired_positions(old: pa.Table, new: pa.Table, names: list[str]) -> tuple[pa.Array, pa.Array]:
     """Return the positions of rows of two tables that have the same values in columns.
 
-    Where no columns are given, one row is the other if there are no more: that of an aggregate
-    without keys.
+    If no columns are given, the two rows match if there are no others: that of an aggregate without
+    keys.
     """
     import numpy as np
     import pyarrow as pa
@@ -115,7 +115,7 @@ def _paired_positions(old: pa.Table, new: pa.Table, names: list[str]) -> tuple[p
 
 
 def _without_positions(rows: pa.Table, positions: pa.Array) -> pa.Table:
-    """Leave out the rows at positions."""
+    """Remove the rows at positions."""
     import numpy as np
     import pyarrow as pa
 
@@ -127,7 +127,7 @@ def _without_positions(rows: pa.Table, positions: pa.Array) -> pa.Table:
 def _write_paired_rows(
     transaction: Transaction, record: TableRecord, before: pa.Table, after: pa.Table
 ) -> None:
-    """Give rows new values; of computed columns those that are downstream of them."""
+    """Update rows; of the computed columns only those downstream."""
     import pyarrow.compute as pc
 
     engine = transaction.engine
@@ -185,7 +185,7 @@ def _query_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
 
 
 def _tables_read(engine: Engine, table_ids: Iterable[int]) -> list[TableRecord]:
-    """Return tables with their bases, whose columns row views show."""
+    """Return tables with their bases, whose columns row views have."""
     records = []
     for table_id in table_ids:
         record = engine.catalog.record(table_id)
@@ -250,7 +250,7 @@ def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 
 def _own_rows(transaction: Transaction, record: TableRecord) -> pa.Table:
-    """Read the identities of the rows of a view, and the results of its query."""
+    """Read the row ids of a view, and the results of its query."""
     engine = transaction.engine
     leaf = engine.leaf(record.id, hidden=True)
     data = [column for column in record.columns if column.kind == "data"]
@@ -273,7 +273,7 @@ def _empty_rids() -> pa.Array:
 def _unmatched_positions(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Array]:
     """Return the positions of rows that only one of two tables has.
 
-    Equal rows are paired off, so that each counts once.
+    Equal rows are matched in pairs, so that each counts once.
     """
     import numpy as np
     import pyarrow as pa
@@ -287,7 +287,7 @@ def _unmatched_positions(old: pa.Table, new: pa.Table) -> tuple[pa.Array, pa.Arr
 def _row_numbers(
     old: pa.Table, new: pa.Table
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give the rows of two tables numbers, the n-th of equal ones the same in both."""
+    """Assign numbers to the rows of two tables, the n-th of equal ones the same in both."""
     import numpy as np
     import pyarrow as pa
 
@@ -309,7 +309,7 @@ def _row_numbers(
 
 
 def _row_codes(rows: pa.Table) -> npt.NDArray[np.int64]:
-    """Give rows numbers, equal ones (empty cells included) the same."""
+    """Assign numbers to rows, equal ones (including empty cells) the same."""
     import numpy as np
 
     codes = np.zeros(rows.num_rows, np.int64)

@@ -1,6 +1,6 @@
 """Views whose rows are derived from single rows of a base.
 
-Owns which rows a view has for given rows of its base. Columns that a view shows of its base are
+Owns which rows a view has for given rows of its base. Columns that a view takes from its base are
 not stored; they are joined when they are read. `propagation` keeps the views up to date.
 """
 
@@ -66,18 +66,18 @@ _BUILTIN_PREFIX = "barbule.functions."
 def iterator_query(
     query: ir.Table, iterator: Expression, name: str, on_error: OnError | None = None
 ) -> ops.Relation:
-    """Make the query that returns, for each row of the base, the rows of the view.
+    """Return the query that returns, for each row of the base, the rows of the view.
 
     Parameters
     ----------
     on_error
-        What becomes of a row for which the iterator fails; None leaves it to the iterator. For
-        "null" the query gives the reason beside the rows.
+        The error policy for a row for which the iterator fails; None uses the iterator's own. For
+        "null" the query also returns the error of each row.
 
     Raises
     ------
     ExpressionError
-        When the iterator does not give lists of records.
+        If the iterator does not return lists of records.
     """
     if on_error not in {None, "abort", "null"}:
         raise ExpressionError(
@@ -111,14 +111,15 @@ def iterator_query(
 
 
 def iterator_columns(items: ops.Relation, base_columns: Iterable[str] = ()) -> list[Column]:
-    """Make the records of the columns that an iterator returns, the position first.
+    """Return the records of the columns that an iterator returns, the position first.
 
-    Beside the first of the others stands why the iterator failed, where the view is to say it.
+    The first of the other columns has an error column for the iterator, if the view records its
+    errors.
 
     Parameters
     ----------
     base_columns
-        The columns of the base, of which one may be a position too.
+        The columns of the base, one of which may be a position too.
     """
     fields = dict(items.schema[ITEMS].value_type.fields)
     if POSITION in fields and _is_numbered(items):
@@ -136,15 +137,15 @@ def iterator_columns(items: ops.Relation, base_columns: Iterable[str] = ()) -> l
 
 
 def _is_numbered(items: ops.Relation) -> bool:
-    """Whether the records have a position of their own, as those of our splitters."""
+    """Whether the records have their own position, as those of barbule's splitters."""
     return all(call.function.startswith(_BUILTIN_PREFIX) for call in calls_in(items.values[ITEMS]))
 
 
 def _fields_by_column(items: pa.StructType, record: TableRecord) -> dict[int, str]:
     """Return the field of the iterator for each column id; columns may be renamed.
 
-    Columns have the numbers of their fields, after the position, which is the first. A field
-    that says the position is left out; version 0.1.0 did so with any that was called so.
+    Columns have the numbers of their fields, after the position, which is the first. A field for
+    the position is left out; version 0.1.0 did so with any field of that name.
     """
     names = [field.name for field in items]
     last_column = record.columns_by_id.get(len(names))
@@ -164,8 +165,8 @@ def write_view_rows(
     Parameters
     ----------
     base_rows
-        The rows of the base that are new or changed, as they are in `transaction.new_rows`; None
-        for all.
+        The rows of the base that are new or changed, with their state in `transaction.new_rows`;
+        None for all.
 
     Returns
     -------
@@ -208,12 +209,12 @@ def rows_passing_filters(
     view: TableRecord,
     skips: Callable[[ops.Value], bool],
 ) -> pa.ChunkedArray:
-    """Return the identities of the rows of its base, in `transaction.new_rows`, that a view keeps.
+    """Return the ids of the rows of its base, in `transaction.new_rows`, that a view keeps.
 
     Parameters
     ----------
     skips
-        Tells predicates of which it is known that they hold.
+        Selects predicates that are known to hold.
     """
     query = _query_over_base(transaction.engine, view, str(view.view and view.view.query), [RID])
     query = without_filters(query, skips)
@@ -231,7 +232,7 @@ def rows_that_passed(
 ) -> pa.ChunkedArray | None:
     """Return which rows of its base passed the filters of a view before the transaction.
 
-    None where its filters call functions: asking them again for what was may cost.
+    None if its filters call functions: repeating the calls for old values may cost money.
     """
     import pyarrow as pa
 
@@ -249,7 +250,7 @@ def rows_that_passed(
 def _query_over_base(
     engine: Engine, view: TableRecord, expression: str, names: Iterable[str]
 ) -> ops.Project:
-    """Read a stored query over the rows of a view's base, with their identities."""
+    """Read a stored query over the rows of a view's base, with their row ids."""
     query = with_rid(engine.expression(expression, None))
     if query is None:
         raise ValueError(f"the query of {view.name} keeps no rows")
@@ -261,7 +262,7 @@ def _query_over_base(
 def _compute_view_rows(
     transaction: Transaction, record: TableRecord, base: TableRecord, base_rows: pa.Table | None
 ) -> pa.Table:
-    """Compute the iterator's rows, or those of the query, with their base's identity."""
+    """Compute the rows of the iterator, or of the query, with the row ids of their base."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -284,7 +285,7 @@ def _compute_view_rows(
     rows = rows.take(pc.sort_indices(rows.column(RID)))
     if view.items:
         return _flatten_items(rows, record)
-    if not view.rows:  # one row, though a query of 0.1.0 may unnest: see `lower`
+    if not view.rows:  # one row, although a query of 0.1.0 may unnest: see `lower`
         return pa.table({BASE: pc.unique(rows.column(RID))})
     own = {
         column.physical: rows.column(name).cast(storage(column.dtype).to_pyarrow())
@@ -302,7 +303,7 @@ def materialized_columns(engine: Engine, record: TableRecord) -> dict[str, Colum
 
 
 def _flatten_items(view_rows: pa.Table, record: TableRecord) -> pa.Table:
-    """Make a row of each item of each list, and one of each row whose iterator failed."""
+    """Return a row for each item of each list, and one for each row whose iterator failed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -352,7 +353,7 @@ def _with_failed_rows(rows: pa.Table, failed: pa.Table, record: TableRecord) -> 
 
 
 def data_columns(first_id: int, columns: list[tuple[str, dt.DataType]]) -> list[Column]:
-    """Make the records of columns that an iterator gives."""
+    """Return the records of columns that an iterator returns."""
     return [
         Column(id=first_id + position, name=name, dtype=dtype)
         for position, (name, dtype) in enumerate(columns)

@@ -1,7 +1,7 @@
-"""The propagation of changed rows of a table to its views, and to views over these.
+"""Propagates changed rows of a table to its views, and to views over these.
 
-Owns which rows of a view stay, come and go, and which of their columns are computed again: those
-downstream of the changed columns, in the rows where these changed.
+Owns which rows of a view stay, are added or end, and which of their columns are recomputed: those
+downstream of the changed columns, in the rows that changed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_changed_rows(
     rows: pa.Table,
     changed: set[str],
 ) -> None:
-    """Write new states of rows; what is downstream of the changed columns is computed again."""
+    """Write new states of rows; everything downstream of the changed columns is recomputed."""
     if not rows.num_rows:
         return
     affected = dependent_columns(transaction.engine, record, changed)
@@ -74,14 +74,14 @@ def propagate(
     new_rows: pa.Table | None,
     ended_rids: pa.Array | None,
 ) -> None:
-    """Bring the views of a table up to date with its new and ended rows.
+    """Update the views of a table for its new and ended rows.
 
     Parameters
     ----------
     new_rows
         Physical rows that are new.
     ended_rids
-        Identities of rows that ended.
+        Row ids that ended.
     """
     kept = None if new_rows is None else decide_kept_rows(transaction, record)
     views = transaction.engine.catalog.views_of(record.id)
@@ -95,7 +95,7 @@ def propagate_to(
     new_rows: pa.Table | None,
     ended_rids: pa.Array | None,
 ) -> None:
-    """Bring one view of a table up to date; see `propagate`."""
+    """Update one view of a table; see `propagate`."""
     _propagate_to(transaction, record, [view], new_rows, ended_rids, None)
 
 
@@ -151,12 +151,12 @@ def _write_kept_rows(transaction: Transaction, view: TableRecord, kept: KeptRows
 def propagate_update(
     transaction: Transaction, record: TableRecord, rows: pa.Table, changed: set[str]
 ) -> None:
-    """Bring the views of a table up to date with new values of columns in some of its rows.
+    """Update the views of a table for new values of columns in some of its rows.
 
     Parameters
     ----------
     rows
-        The new states of these rows, as they stand in `transaction.new_rows`.
+        The new states of these rows, as in `transaction.new_rows`.
     """
     transaction.changed_columns.setdefault(record.id, set()).update(changed)
     for view in transaction.engine.catalog.views_of(record.id):
@@ -171,7 +171,7 @@ def propagate_update_to(
     rows: pa.Table,
     changed: set[str],
 ) -> None:
-    """Bring one view of a table up to date; see `propagate_update`."""
+    """Update one view of a table; see `propagate_update`."""
     engine = transaction.engine
     if columns_read_for_rows(engine, view) & changed:
         propagate_to(transaction, record, view, rows, rows.column(RID))
@@ -193,7 +193,7 @@ def _refilter(
 
     derived = derived_identities(transaction, [view], rows.column(RID))[view.id]
     base_rids = derived.column(BASE)
-    if view.view and view.view.items:  # an iterator may have given no row for a row that passed
+    if view.view and view.view.items:  # an iterator may have returned no row for a row that passed
         passed_rids = rows_that_passed(transaction, view, rows.column(RID))
         base_rids = base_rids if passed_rids is None else passed_rids
     was_shown = _is_in(rows.column(RID), base_rids)
@@ -291,7 +291,7 @@ def retry_failed_rows(transaction: Transaction, view: TableRecord) -> int:
     Returns
     -------
     int
-        How many rows of the base these are.
+        The number of these rows.
     """
     engine = transaction.engine
     column = next(

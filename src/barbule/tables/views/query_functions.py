@@ -1,7 +1,7 @@
-"""Which columns read a table by a `@bb.query` function.
+"""The columns that read a table through a `@bb.query` function.
 
 Such columns have no lineage in their expressions. Owns the inspection of the functions that this
-process defines; of others nothing can be said.
+process defines; other functions are not covered.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["check_query_functions", "columns_with_queries_over"]
 
 
 def check_query_functions(engine: Engine, dropped: Sequence[TableRecord], force: str) -> None:
-    """Refuse to drop tables that a `@bb.query` reads for a column of a table which stays.
+    """Refuse to drop tables that a `@bb.query` reads for a column of a table that stays.
 
     Parameters
     ----------
     dropped
-        All that is dropped.
+        The dropped tables.
     force
-        What drops them nevertheless, for the error.
+        The argument that forces the drop, for the error.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _table_ids_read(call: FunctionCall) -> Iterator[int]:
             **{name: _parameter(argument, call) for name, argument in arguments.items()}
         )
     except (UnknownFunctionError, BarbuleError, *REFUSALS, TypeError, ValueError):
-        return  # not defined here, or not to be built without values
+        return  # not defined here, or not buildable without values
     op = getattr(built, "op", None)
     if op is not None:
         yield from (leaf.table_id for leaf in op().find(ManagedTable))

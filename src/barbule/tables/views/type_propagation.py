@@ -1,7 +1,7 @@
-"""The propagation of wider column types to views, and to views over these.
+"""Propagates wider column types to views, and to views over these.
 
 Owns which columns of views get other types, and the refusal of types that the query of a view
-cannot take. Their values are brought up to date by `propagation` and `full_refresh`.
+cannot take. `propagation` and `full_refresh` update their values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_REASON_CHARACTERS = 200  # characters of a reason
 
 @contextlib.contextmanager
 def refusing_type_change(record: TableRecord, column: str | None, subject: str) -> Iterator[None]:
-    """Convert errors of what is computed from columns into refusals of their new types."""
+    """Convert errors of dependent computations to refusals of the new types."""
     try:
         yield
     except (*REFUSALS, BarbuleError, TypeError, ValueError) as error:
@@ -59,12 +59,12 @@ def retype_expression(engine: Engine, stored: str, committed: str | None = None)
     Parameters
     ----------
     committed
-        The expression as it is committed, where the transaction has renamed columns in it.
+        The committed expression, if the transaction has renamed columns in it.
 
     Raises
     ------
     SchemaError
-        When it casts what it could, till now, to a type that does not take all values any more.
+        If it casts a value that it could cast before to a type that no longer takes all values.
     """
     new_expression = engine.expression(stored, None)
     old_expression = engine.expression(committed or stored, engine.catalog.head)
@@ -78,7 +78,7 @@ def retype_expression(engine: Engine, stored: str, committed: str | None = None)
 
 
 def _check_decimal_digits(old_expression: ops.Node, new_expression: ops.Node) -> None:
-    """Refuse to compute wider decimals by an expression that has the digits of narrower ones."""
+    """Refuse to compute wider decimals with an expression that has the digits of narrower ones."""
     old_fields = {(field.name, field.dtype) for field in old_expression.find(ops.Field)}
     for cast in new_expression.find(ops.Cast):
         direct = isinstance(cast.arg, ops.Field) and is_wider(cast.arg.dtype, cast.to)
@@ -96,21 +96,21 @@ def retype_views(
     skip: Callable[[TableRecord], bool] = lambda _view: False,
     root: TableRecord | None = None,
 ) -> None:
-    """Retype the columns of views after those of a table, whose record is put already.
+    """Retype the columns of views after those of a table, whose record is already stored.
 
     Parameters
     ----------
     changed
         The columns of the table that may have other types.
     skip
-        Tells the views over it that are to be left as they are.
+        Selects the views over it that are left unchanged.
     root
-        The table that is changed, for errors; by default the same.
+        The changed table, for errors; by default the same.
 
     Raises
     ------
     SchemaError
-        When a view cannot take a type.
+        If a view cannot take a type.
     """
     catalog, root = transaction.engine.catalog, root or record
     for view in catalog.views_of(record.id):
@@ -128,7 +128,7 @@ def retype_views(
 
 
 def _retype_row_view(transaction: Transaction, view: TableRecord, changed: set[str]) -> set[str]:
-    """Retype the columns of a view whose rows are made of single rows of its base."""
+    """Retype the columns of a view whose rows derive from single rows of its base."""
     engine = transaction.engine
     names = derived_columns(engine, view, changed)
     if view.view is None:
@@ -205,7 +205,7 @@ def _put_column_types(
     Parameters
     ----------
     exactly
-        Whether wider types become narrower, too: where all rows are written again.
+        Whether wider types also become narrower: if all rows are rewritten.
     """
     names = set()
     for column, dtype in dtypes.items():
@@ -214,7 +214,7 @@ def _put_column_types(
         if dtype == column.dtype or (not virtual and fits):
             continue
         new = replace(column, dtype=dtype)
-        if not virtual:  # old versions keep what they had
+        if not virtual:  # old versions keep their values
             new = replace(new, id=view.next_column)
         view = view.replace_column(column, new)
         transaction.put_record(view)
@@ -225,7 +225,7 @@ def _put_column_types(
 
 
 def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
-    """Whether a type takes all values of another as they are."""
+    """Whether a type takes all values of another unchanged."""
     if not new.nullable and old.nullable:
         return False
     if types.storage(old).copy(nullable=True) == types.storage(new).copy(nullable=True):
@@ -246,7 +246,7 @@ def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
 
 
 def _has_digits_of(old: dt.Decimal, new: dt.Decimal) -> bool:
-    """Whether a decimal has the digits of another, before the point and after it."""
+    """Whether a decimal has the digits of another, before and after the decimal point."""
     canonical_dtypes = [canonical(dtype) for dtype in (old, new)]
     integer_digits = [int(dtype.precision) - int(dtype.scale) for dtype in canonical_dtypes]
     return (

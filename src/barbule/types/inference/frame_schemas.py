@@ -27,7 +27,7 @@ __all__ = ["FRAME_SCHEMAS", "no_rows_error", "series_hint", "with_index"]
 
 
 def series_hint(source: object) -> str:
-    """Return the hint for a column or row of another library that is given for rows, or "".
+    """Return the hint for a column or row of another library that is passed instead of rows, or "".
 
     Examples
     --------
@@ -49,7 +49,7 @@ def series_hint(source: object) -> str:
 
 
 def no_rows_error(source: object) -> SchemaError:
-    """Make the error of a value from which no schema can be inferred."""
+    """Return the error for a value from which no schema can be inferred."""
     return SchemaError(
         "a schema cannot be inferred from this.",
         value=source,
@@ -59,10 +59,10 @@ def no_rows_error(source: object) -> SchemaError:
 
 
 def with_index(frame: Any) -> Any:
-    """Turn the named index levels of a pandas data frame into columns.
+    """Convert the named index levels of a pandas data frame to columns.
 
-    Levels without a name, or with that of a column, are left out; anything but a data frame of
-    pandas is returned unchanged.
+    Levels without a name, or with the name of a column, are left out; anything but a pandas data
+    frame is returned unchanged.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def infer(source: object) -> sch.Schema:
     Raises
     ------
     SchemaError
-        When a column holds no value, or values of several types; the message names it.
+        If a column holds no value, or values of several types; the message names it.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def holds_rows(source: object) -> bool:
 
 
 class _TypedRows(Protocol):
-    """An iterable of rows that has a schema."""
+    """An iterable of rows with a schema."""
 
     @property
     def schema(self) -> sch.Schema: ...

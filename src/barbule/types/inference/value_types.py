@@ -1,7 +1,6 @@
 """The type of a column of Python values.
 
-Finds the type that fits all values of a list: what a mixture becomes, and how NumPy arrays are
-read.
+Finds the type that fits all values of a list: the type of a mixture, and how NumPy arrays are read.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def type_of_column(name: str, values: Sequence[Any]) -> dt.DataType:
 
 
 def no_value_error(name: str) -> SchemaError:
-    """Make the error of a column without values, whose type is unknown."""
+    """Return the error for a column without values, whose type is unknown."""
     return SchemaError(
         "it holds only NULL, so its type cannot be inferred.",
         column=name,
@@ -72,7 +71,7 @@ def _is_nan(value: object) -> bool:
 
 
 def _common_type(values: Iterable[Any]) -> dt.DataType | _Mixture | None:
-    """Infer the common type of values; None where there are none."""
+    """Infer the common type of values; None if there are none."""
     plain = (_python_value(value) for value in values if not _is_missing(value))
     present = [value for value in plain if value is not None]  # as NumPy's NaT is
     kinds = dict.fromkeys(map(type, present))
@@ -159,7 +158,7 @@ def _array_type(values: list[Any]) -> dt.DataType | _Mixture:
 
 
 def _number_type(values: list[Any], kinds: set[str]) -> dt.DataType | None:
-    """Infer the type of the numbers in matrices; None where they have others."""
+    """Infer the type of the numbers in matrices; None if they hold other values."""
     if kinds == {"f"}:
         wide = any(array.dtype.itemsize > _FLOAT32_BYTES for array in values)
         return dt.float64 if wide else dt.float32
@@ -177,7 +176,7 @@ def _number_type(values: list[Any], kinds: set[str]) -> dt.DataType | None:
 
 
 def _nested_array(item: dt.DataType, shapes: set[tuple[int, ...]]) -> dt.DataType:
-    """Make the type of matrices; for floats it has the lengths that all share, as for vectors."""
+    """Return the type of matrices; for floats it has the lengths that all share, as for vectors."""
     array_type = item
     for axis in reversed(tuple(zip(*shapes, strict=True))):
         length = axis[0] if len(set(axis)) == 1 and isinstance(item, dt.Floating) else 0

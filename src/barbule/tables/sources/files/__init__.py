@@ -1,6 +1,6 @@
 """Files as sources: paths, globs and URLs of Parquet, CSV, JSON, Excel and Arrow files.
 
-Owns which files a path means and which format each has; the formats have modules of their own.
+Owns which files a path names and which format each has; each format has its own module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from barbule.tables.sources.target import Chunk, Target
 
-    # Each gives first, before any row, an empty chunk that shows the columns if they are known.
+    # Each yields first, before any row, an empty chunk that declares the columns if they are known.
     Reader = Callable[[File, int], Generator[Chunk]]
 
 __all__ = ["is_file_name", "read_files"]
@@ -46,7 +46,7 @@ _COMPRESSIBLE = {"csv", "tsv", "json", "jsonl", "ndjson"}
 
 
 def is_file_name(value: object) -> bool:
-    """Whether a value among several to insert can only be the name of files."""
+    """Whether a value passed to insert can only be the name of files."""
     if isinstance(value, os.PathLike):
         return True
     endings = value.lower().split(".")[1:] if isinstance(value, str) else []
@@ -56,13 +56,13 @@ def is_file_name(value: object) -> bool:
 def read_files(
     sources: Sequence[str | os.PathLike[str]], target: Target, size: int
 ) -> Iterator[Chunk]:
-    r"""Read the files that paths, globs or URLs mean; those of a glob in order of their names.
+    r"""Read the files that paths, globs or URLs name; those of a glob in name order.
 
     Raises
     ------
     DataError
-        When there is no such file, its format is unknown, it cannot be read, or one of the
-        files has a column that the table does not have.
+        If there is no such file, its format is unknown, it cannot be read, or one of the files has
+        a column that the table does not have.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def _reader(file: File) -> Reader:
 
 @contextlib.contextmanager
 def _naming_file(file: File) -> Iterator[None]:
-    """Convert the errors of readers into errors that name the file."""
+    """Convert the errors of readers to errors that name the file."""
     import csv
     import zipfile
     import zlib

@@ -76,5 +76,5 @@ def _counted(tables: Iterable[pa.Table], extent: Extent) -> Iterator[pa.Table]:
 def _valid_chunks(tables: Iterator[pa.Table], file: File, size: int) -> Generator[Chunk]:
     root = DataSetRoot.of(file, hint=_OUTSIDE_HINT)
     for rows in rechunked(tables, size):
-        rows.validate(full=True)  # texts that are no UTF-8, among others
+        rows.validate(full=True)  # among others, strings that are not UTF-8
         yield Chunk(contained_media(rows, root), origin=file.label)

@@ -1,6 +1,6 @@
 """CSV and TSV files.
 
-Owns their parsing into strings; the types of the table decide how these are converted.
+Owns their parsing into strings; the types of the table determine how these are converted.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["read_csv", "read_tsv"]
 
-_BLOCK_BYTES = 8 << 20  # bytes; the longest row that can be read
+_BLOCK_BYTES = 8 << 20  # bytes; the size limit of a row
 
 
 def read_csv(file: File, size: int) -> Generator[Chunk]:
     """Read a CSV file whose first line names the columns; an empty field is missing.
 
-    Empty lines are passed over, except in a file of one column.
+    Empty lines are skipped, except in a file with one column.
     """
     return _read(file, size, ",")
 
 
 def read_tsv(file: File, size: int) -> Generator[Chunk]:
-    """Read a file of values that tabulators separate."""
+    """Read a file of values that are separated by tabs."""
     return _read(file, size, "\t")
 
 
@@ -67,7 +67,7 @@ def _header(file: File, delimiter: str) -> list[str]:
 
 
 def _bounded_lines(lines: io.TextIOWrapper) -> Iterator[str]:
-    """Yield the lines of a file; one that is longer than a row can be is an error."""
+    """Yield the lines of a file; a line above the row limit is an error."""
     while line := lines.readline(_BLOCK_BYTES):
         if len(line) == _BLOCK_BYTES:
             raise DataError(
@@ -82,12 +82,12 @@ def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator
     import pyarrow.csv as pc
 
     if len(set(texts.names)) < len(texts.names):
-        return  # which the empty table before shows
+        return  # which the preceding empty table declares
     reading = pc.ReadOptions(block_size=_BLOCK_BYTES)
     parsing = pc.ParseOptions(
         delimiter=delimiter,
         newlines_in_values=True,
-        # An empty line is a row without a value where there is one column.
+        # In a file with one column an empty line is a row without a value.
         ignore_empty_lines=len(texts) > 1,
     )
     converting = pc.ConvertOptions(
@@ -99,7 +99,7 @@ def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator
     try:
         reader = pc.open_csv(stream, reading, parsing, converting)
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):  # there is a first line, and nothing else
+        if "Empty CSV" in str(error):  # the file has only a first line
             return
         raise
     for batch in reader:
@@ -107,7 +107,7 @@ def _tables(stream: pa.NativeFile, texts: pa.Schema, delimiter: str) -> Iterator
 
 
 def _bad_line_error(file: File, delimiter: str, width: int, error: Exception) -> Exception:
-    """Return an error that names the line that cannot be read, which Arrow does not tell."""
+    """Return an error that names the unreadable line, which Arrow does not report."""
     import contextlib
 
     with file.open_plain() as stream:

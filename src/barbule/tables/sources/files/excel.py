@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["read_excel"]
 
 _MAX_TAGS, _TAG_RATIO = 5_000_000, 5
-_MAX_CELLS, _CELL_RATIO = 50_000_000, 50  # empty ones take little
-_ROW_WEIGHT = 10  # cells, for what a row takes without any
-_LIGHT_PARTS = ("xl/worksheets/", "xl/sharedStrings")  # parts of which a tag takes little time
+_MAX_CELLS, _CELL_RATIO = 50_000_000, 50  # empty cells need little memory
+_ROW_WEIGHT = 10  # cells, as the base cost of a row
+_LIGHT_PARTS = ("xl/worksheets/", "xl/sharedStrings")  # XML elements, as the base cost of a cell
 _HEAVY_TAG = 25  # times as much takes one of styles
 _MAX_ROWS = 1 << 20
 _READ_BYTES = 1 << 20
@@ -31,8 +31,8 @@ _MAX_CHUNK_CHARACTERS = 64 << 20  # characters
 def read_excel(file: File, size: int) -> Generator[Chunk]:
     """Read the first sheet of a workbook; its first row names the columns.
 
-    Formulas count with the values that were stored with them; rows without any value are
-    passed over. Texts in columns that hold none are parsed, as those of CSV files are.
+    Formulas count with their stored values; rows without any value are skipped. Strings in columns
+    of other types are parsed, as in CSV files.
     """
     try:
         import openpyxl
@@ -58,7 +58,7 @@ def read_excel(file: File, size: int) -> Generator[Chunk]:
 
 
 def _refuse_tags(stream: IO[bytes], extent: Extent) -> None:
-    """Refuse a workbook with far more tags than one of its size has."""
+    """Refuse a workbook with far more XML elements than its size allows."""
     with zipfile.ZipFile(stream) as archive:
         for part in archive.infolist():
             with archive.open(part) as source:
@@ -68,7 +68,7 @@ def _refuse_tags(stream: IO[bytes], extent: Extent) -> None:
 
 
 def _counted(rows: Iterable[tuple[Any, ...]], extent: Extent) -> Iterator[tuple[Any, ...]]:
-    """Count cells, those among them that are not in the file: before a far one, and in gaps."""
+    """Count cells, including those that are not in the file: before a far one, and in gaps."""
     for number, row in enumerate(rows, 1):
         if number > _MAX_ROWS:
             raise DataError(
@@ -82,7 +82,7 @@ def _counted(rows: Iterable[tuple[Any, ...]], extent: Extent) -> Iterator[tuple[
 def _chunks(
     records: Iterator[dict[str, Any]], size: int, extent: Extent
 ) -> Iterator[list[dict[str, Any]]]:
-    """Cut rows into chunks; cells may share a long text, which each of them will have."""
+    """Split rows into chunks; cells may share a long string, which each of them gets."""
     rows: list[dict[str, Any]] = []
     weight = 0
     for record in records:

@@ -1,4 +1,4 @@
-"""JSON files: a list of objects, one object, or one object a line."""
+"""JSON files: a list of objects, one object, or one object per line."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["read_json", "read_lines"]
 
 _READ_CHARACTERS = 1 << 20
-_MAX_RECORD_CHARACTERS = 64 << 20  # characters: parsed, it takes several times as much memory
-_MAX_VALUES, _VALUE_RATIO = 2_000_000, 2  # of what is compressed
-_WINDOW_CHARACTERS = 256  # characters looked at for the next value
+_MAX_RECORD_CHARACTERS = 64 << 20  # characters: parsed, they take several times as much memory
+_MAX_VALUES, _VALUE_RATIO = 2_000_000, 2  # of compressed files
+_WINDOW_CHARACTERS = 256  # characters that are examined for the next value
 _SEPARATORS = " \t\r\n,"
-_LEADING_BYTES = b"\xef\xbb\xbf \t\r\n"  # a byte order mark among them
+_LEADING_BYTES = b"\xef\xbb\xbf \t\r\n"  # including a byte order mark
 
 
 def read_lines(file: File, size: int) -> Generator[Chunk]:
-    """Read a file with a JSON object in each line; empty lines are passed over.
+    """Read a file with a JSON object on each line; empty lines are skipped.
 
-    A list of objects, which some write under such a name too, is read as one.
+    A list of objects, which some programs write with the same suffix, is read as well.
     """
     with file.open_plain(_MAX_VALUES, _VALUE_RATIO) as stream:
         is_list = stream.read(_WINDOW_CHARACTERS).lstrip(_LEADING_BYTES).startswith(b"[")
@@ -44,7 +44,7 @@ def read_lines(file: File, size: int) -> Generator[Chunk]:
 def _parse_lines(lines: io.TextIOWrapper, file: File) -> Iterator[Any]:
     from pydantic_core import from_json  # several times as fast as the standard library's
 
-    # One more, by which a line that is too long is known.
+    # One more character, which identifies a line that is too long.
     bounded = iter(functools.partial(lines.readline, _MAX_RECORD_CHARACTERS + 1), "")
     for number, line in enumerate(bounded, 1):
         if len(line) > _MAX_RECORD_CHARACTERS:
@@ -86,22 +86,22 @@ def _too_long_error(file: File, line: int) -> DataError:
 
 
 class _JsonStream:
-    """A stream of characters, of which a buffer is in memory, and the position in it."""
+    """A stream of characters with a buffer in memory, and its position."""
 
     def __init__(self, stream: io.TextIOWrapper, file: File) -> None:
         self._stream = stream
         self._file = file
-        self._lines = 1  # the line in which the part begins
+        self._lines = 1  # the line in which the part starts
         self.buffer = ""
         self.position = 0
 
     def read_more(self) -> bool:
-        """Drop the part of the buffer that was read and read more; False at the end."""
+        """Drop the consumed part of the buffer and read more; False at the end."""
         self._lines += self.buffer.count("\n", 0, self.position)
         unread = self.buffer[self.position :]
         if len(unread) > _MAX_RECORD_CHARACTERS:
             raise _too_long_error(self._file, self._lines)
-        # As much again as is waiting, so that a long value is not parsed over and over.
+        # At least as much again as is waiting, so that a long value is not parsed repeatedly.
         size = min(max(_READ_CHARACTERS, len(unread)), _MAX_RECORD_CHARACTERS + 1 - len(unread))
         added = self._stream.read(size)
         self.buffer, self.position = unread + added, 0
@@ -125,7 +125,7 @@ class _JsonStream:
 
 
 def _values(characters: io.TextIOWrapper, file: File) -> Iterator[Any]:
-    """Parse the items of a list, or values one after the other, as they are needed."""
+    """Parse the items of a list, or consecutive values, on demand."""
     stream = _JsonStream(characters, file)
     listed = stream.skip(_SEPARATORS) == "["
     if listed:

@@ -1,1 +1,1 @@
-"""Verbs that change columns, one file each, and what they share."""
+"""Methods that change columns, one file each, and their shared parts."""

@@ -1,4 +1,4 @@
-"""Columns that take data are added; existing rows get their defaults."""
+"""Adds data columns; existing rows get their defaults."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def add_columns(
     defaults: Mapping[str, Any] | None = None,
     if_exists: IfExists = "error",
 ) -> UpdateResult:
-    """Add columns that take data; rows that are there get the default."""
+    """Add data columns; existing rows get the default."""
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     check_policy(if_exists, IF_EXISTS[:2], "if_exists")
@@ -105,12 +105,12 @@ def add_columns(
 def _existing_names(
     record: TableRecord, columns: Iterable[str], names: Iterable[str], if_exists: IfExists
 ) -> list[str]:
-    """Return which of some columns a table has already.
+    """Return the columns that a table already has.
 
     Raises
     ------
     SchemaError
-        When there is one, and `if_exists` is "error".
+        If there is one, and `if_exists` is "error".
     """
     existing = [name for name in names if name in columns]
     if existing and if_exists == "error":

@@ -1,4 +1,4 @@
-"""Computed columns are added or replaced, and computed for all rows."""
+"""Adds or replaces computed columns, and computes them for all rows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def add_computed_columns(
     Parameters
     ----------
     on_error
-        What becomes of a row for which a function fails, where the call itself does not say so.
+        The error policy for a row for which a function fails, if the call itself sets none.
     """
     leaf = table.op()
     engine: Engine = leaf.source
@@ -77,7 +77,7 @@ def add_computed_columns(
     }
     if not values:
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
-    if not stored:  # what is stored is computed at once
+    if not stored:  # stored columns are computed at once
         check_readable(engine, ops.Project(leaf, values).to_expr(), record.name)
     calls = [call for value in values.values() for call in calls_in(value)]
     engine.caller.resources.prepare_models(call.function for call in calls)
@@ -94,13 +94,13 @@ def add_computed_columns(
 
 
 def _refuse_options(record: TableRecord, name: str, expr: object) -> None:
-    """Refuse what looks like an argument of the verb, of which it would make a column."""
+    """Refuse a name that looks like an argument of the method, which would become a column."""
     if expr is None or isinstance(expr, str | bytes | bool | list | tuple | dict | set):
         raise ExpressionError(
             "a computed column needs an expression.",
             table=record.name,
             column=name,
-            # Expressions in it would be shown as plans.
+            # Expressions in it would be printed as plans.
             value=None if isinstance(expr, list | tuple | dict | set) else expr,
             hint="If you meant an argument, it does not exist. Write an expression with columns, "
             't.a + 1; use ibis.literal(...) for a constant, ibis.struct({"a": t.a}) for a '
@@ -134,7 +134,7 @@ def put_computed_columns(
     stored: bool | None,
     hidden: bool = False,
 ) -> TableRecord:
-    """Add computed columns, or put them in the place of those of their names, and fill them.
+    """Add computed columns, or replace those with their names, and fill them.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The type of a column is widened; what is computed from it is computed again."""
+"""Widens the type of a column; columns computed from it are recomputed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ __all__ = ["change_type"]
 
 @isolated
 def change_type(table: ir.Table, name: str, requested: DtypeLike) -> UpdateResult:
-    """Widen the type of a column; what is computed from it is computed again."""
+    """Widen the type of a column; columns computed from it are recomputed."""
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
@@ -98,7 +98,7 @@ def change_type(table: ir.Table, name: str, requested: DtypeLike) -> UpdateResul
 def _check_wider(
     record: TableRecord, column: Column, dtype: dt.DataType, choices: tuple[Any, ...]
 ) -> None:
-    """Check that a column takes data, and that a type takes all of its values."""
+    """Check that a column is a data column, and that a type keeps all of its values."""
     if record.view is not None:
         raise SchemaError(
             "the types of a view's columns follow from its query.",

@@ -1,4 +1,4 @@
-"""Options of columns that take data: defaults, and when their media are validated."""
+"""Options of data columns: defaults, and when their media are validated."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stored_defaults(
     Parameters
     ----------
     class_defaults
-        Those of the class whose fields the columns are.
+        Those of the class whose fields are the columns.
     """
     stored = {}
     for name, value in {
@@ -78,7 +78,7 @@ def data_column(
     validated: AbstractSet[str],
     choices: Mapping[str, tuple[Any, ...]],
 ) -> Column:
-    """Make the record of a column that takes data, with its options by name."""
+    """Return the record of a data column, with its options by name."""
     return Column(
         id=column_id,
         name=name,
@@ -93,7 +93,7 @@ def data_column(
 def check_validation(
     engine: Engine, schema: sch.Schema, validation: str | Mapping[str, str] | None, table: str
 ) -> frozenset[str]:
-    """Return the columns whose media are looked at when they are written; all that are none."""
+    """Return the columns whose media are validated on write, including columns without media."""
     default = validation if isinstance(validation, str) else engine.library.validation
     by_column = (
         {} if isinstance(validation, str) else _by_column(validation, "media_validation", table)

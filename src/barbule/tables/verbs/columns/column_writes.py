@@ -1,7 +1,7 @@
-"""Values of whole columns are written, and what is computed from them follows.
+"""Writes entire columns, and updates everything computed from them.
 
-Old versions keep what they had: a column that changes gets a new physical column, and nothing is
-removed before `compact`.
+Old versions keep their values: a changed column gets a new physical column, and nothing is removed
+before `compact`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 def write_new_column(
     transaction: Transaction, record: TableRecord, column: Column, values: pa.Table
 ) -> None:
-    """Write a new column, given by row identity, beside what is kept of each row."""
+    """Write a new column, given by row id, next to the kept columns of each row."""
     rows = values
     if record.origin is not None:
         engine = transaction.engine
@@ -67,7 +67,7 @@ def write_new_column(
 
 
 def check_names_in_views(engine: Engine, record: TableRecord, names: Iterable[str]) -> None:
-    """Check that names which views would show of their base are free in them."""
+    """Check that names that views would take from their base are free in them."""
     for view in engine.catalog.views_of(record.id):
         if view.view is None:
             continue
@@ -92,11 +92,11 @@ def check_names_in_views(engine: Engine, record: TableRecord, names: Iterable[st
 
 
 def update_views(transaction: Transaction, record: TableRecord, changed: set[str]) -> None:
-    """Let views follow columns that are computed otherwise, or have other types, now."""
+    """Update views after columns have changed their expressions or types."""
     engine = transaction.engine
     retype_views(transaction, record, changed)
     rows = transaction.new_rows.get(record.id)
-    if rows is None:  # nothing is stored of them
+    if rows is None:  # none of their values is stored
         rows = read_physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
         transaction.new_rows[record.id] = rows
     transaction.overlay(record.id, rows)
@@ -107,7 +107,7 @@ def update_views(transaction: Transaction, record: TableRecord, changed: set[str
 def recreate_columns(
     transaction: Transaction, record: TableRecord, columns: list[Column]
 ) -> tuple[TableRecord, list[Column]]:
-    """Give columns that are computed again new physical columns: old versions keep theirs."""
+    """Give recomputed columns new physical columns: old versions keep theirs."""
     recreated = []
     for column in columns:
         with refusing_type_change(record, None, f"the column {column.name!r}"):
@@ -129,7 +129,7 @@ def recreate_columns(
 def compute_new_columns(
     transaction: Transaction, record: TableRecord, columns: list[Column]
 ) -> None:
-    """Make room for the stored ones of new columns, and compute them for all rows."""
+    """Create storage for the stored columns among new ones, and compute them for all rows."""
     engine = transaction.engine
     stored_columns = [column for column in columns if column.kind == "stored"]
     for column in stored_columns:
@@ -169,14 +169,14 @@ def compute_new_columns(
 def write_columns(
     transaction: Transaction, record: TableRecord, rows: pa.Table, columns: list[Column]
 ) -> None:
-    """Write columns of all rows; a branch gets states of the rows of its own."""
+    """Write columns of all rows; a branch gets its own states of the rows."""
     if record.origin is not None:
         transaction.end_rows(record, rows.column(RID))
         transaction.append(record, rows)
         return
     for column in columns:
         transaction.fill_column(record, column.physical, rows)
-        if column.errors not in rows.column_names:  # data, which was not missing by an error
+        if column.errors not in rows.column_names:  # data, which had no error
             continue
         if rows.column(column.errors).null_count < rows.num_rows:
             transaction.fill_column(record, column.errors, rows)

@@ -1,4 +1,4 @@
-"""Columns are dropped with their indexes, and on request with all that depends on them."""
+"""Drops columns with their indexes, and with `cascade` all their dependents."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def drop_column(
 
 
 def _without_columns(transaction: Transaction, record: TableRecord, names: set[str]) -> TableRecord:
-    """Leave out columns, with the indexes that search them and the views that read them."""
+    """Remove columns, with the indexes that search them and the views that read them."""
     engine = transaction.engine
     dropped_indexes = [index for index in record.indexes if _searches_any(record, index, names)]
     for index in dropped_indexes:
@@ -90,12 +90,12 @@ def _searches_any(record: TableRecord, index: Index, names: set[str]) -> bool:
 def _names_dropped_with(
     engine: Engine, record: TableRecord, column: Column, *, cascade: bool
 ) -> set[str]:
-    """Return the names of the columns that go with one.
+    """Return the names of the columns that are dropped with one.
 
     Raises
     ------
     DependencyError
-        When something depends on it, and `cascade` is False.
+        If something depends on it, and `cascade` is False.
     """
     indexes = [index for index in record.indexes if index.column == column.id]
     index_columns = {record.column_by_id(index.embedding).name for index in indexes}

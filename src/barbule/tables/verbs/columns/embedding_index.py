@@ -1,4 +1,4 @@
-"""Embedding indexes of columns are added and dropped.
+"""Adds and drops embedding indexes of columns.
 
 Owns the hidden columns that hold the vectors; the executor fills and searches the indexes.
 """
@@ -45,15 +45,14 @@ def add_embedding_index(
     name: str | None = None,
     if_exists: IfExists = "error",
 ) -> UpdateResult:
-    """Embed a column, keep the vectors with the rows, and index them.
+    """Embed a column, store the vectors with the rows, and index them.
 
-    A column of vectors is indexed as it is where no function is for its own values.
+    A column of vectors is indexed directly if no function is passed for its own values.
 
     Parameters
     ----------
     functions
-        By the names of the parameters that they were given as: `embedding`, `string_embed`,
-        `image_embed`.
+        By the names of their parameters: `embedding`, `string_embed`, `image_embed`.
     """
     leaf = table.op()
     engine: Engine = leaf.source
@@ -87,7 +86,7 @@ def add_embedding_index(
             record = put_computed_columns(transaction, record, hidden, stored=True, hidden=True)
         elif searched_column is not None and searched_column.kind != "virtual":
             vectors = column_id
-        else:  # of a base, or computed when read: they are kept here too
+        else:  # columns of a base, or virtual ones: they are stored here too
             hidden = {f"bb_embedding_{vectors}": table[column].op()}
             record = put_computed_columns(transaction, record, hidden, stored=True, hidden=True)
         index = Index(index_name, column_id, vectors, metric, embedding.queries)

@@ -1,4 +1,4 @@
-"""Computed columns are computed again, and failed cells listed.
+"""Recomputes computed columns, and lists failed cells.
 
 Owns the choice of rows and columns; `computed_columns` computes the values.
 """
@@ -51,9 +51,9 @@ __all__ = ["errors", "recompute"]
 def recompute(
     table: ir.Table, names: tuple[str, ...], where: Condition | str | None, *, errors_only: bool
 ) -> UpdateResult:
-    """Compute stored columns again, and what depends on them, for some rows.
+    """Recompute stored columns, and everything downstream, for some rows.
 
-    Of a view this includes the rows for which its iterator failed, with `errors_only`.
+    For a view this includes, with `errors_only`, the rows for which its iterator failed.
     """
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
@@ -85,7 +85,7 @@ def recompute(
 
 
 def _iterator_error_column(record: TableRecord) -> str | None:
-    """Name the column beside which stands why the iterator of a view failed."""
+    """Return the column that holds the errors of a view's iterator."""
     if record.view is None:
         return None
     return next(
@@ -143,12 +143,12 @@ def _recompute_columns(
     *,
     is_complete: bool,
 ) -> int:
-    """Compute columns again, and what depends on them, for physical rows.
+    """Recompute columns, and everything downstream, for physical rows.
 
     Parameters
     ----------
     is_complete
-        Whether these are all rows, so that nothing older is left in the columns.
+        Whether these are all rows, so that no older values remain in the columns.
     """
     engine = transaction.engine
     if not rows.num_rows:
@@ -173,7 +173,7 @@ def _recompute_columns(
 
 
 def _put_current_versions(transaction: Transaction, record: TableRecord, ids: set[int]) -> None:
-    """Remember that columns were computed wholly by the functions as they are now."""
+    """Record that the current functions computed columns entirely."""
     engine = transaction.engine
     latest = engine.catalog.record(record.id)
     columns = tuple(
@@ -187,7 +187,7 @@ def _put_current_versions(transaction: Transaction, record: TableRecord, ids: se
 def _recompute_stale(
     leaf: ManagedTable, names: tuple[str, ...], visible: Iterable[str], *, since: int
 ) -> UpdateResult:
-    """Compute again what an older version of a function computed."""
+    """Recompute the values that an older version of a function computed."""
     engine: Engine = leaf.source
     _check_stored(current_record(leaf), names, visible)
 
@@ -202,7 +202,7 @@ def _recompute_stale(
         if not columns:
             return 0
         rows = read_physical_rows(engine, record, leaf.copy(hidden=True).to_expr())
-        if not rows.num_rows:  # nothing old is left
+        if not rows.num_rows:  # no older values remain
             _put_current_versions(transaction, record, {column.id for column in columns})
         return _recompute_columns(transaction, record, rows, columns, is_complete=True)
 
@@ -210,7 +210,7 @@ def _recompute_stale(
 
 
 def _recompute_iterator_rows(transaction: Transaction, record: TableRecord) -> int:
-    """Make all rows of a view again by its iterator."""
+    """Rebuild all rows of a view with its iterator."""
     engine = transaction.engine
     assert record.view is not None
     old_rids = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID)).column(RID)

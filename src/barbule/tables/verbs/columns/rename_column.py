@@ -1,4 +1,4 @@
-"""Columns are renamed, in all expressions that read them; old versions keep the old names."""
+"""Renames columns, in all expressions that read them; old versions keep the old names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["rename_column", "rename_columns"]
 
 @isolated
 def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
-    """Give a column another name, wherever it is used; old versions keep the old one."""
+    """Rename a column, wherever it is used; old versions keep the old name."""
     leaf: ManagedTable = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
@@ -59,7 +59,7 @@ def rename_in_expressions(
     names: dict[str, str],
     names_by_table: dict[int, dict[str, str]],
 ) -> None:
-    """Rename columns that a table shows, in its own expressions and in those of its views."""
+    """Rename columns of a table, in its own expressions and in those of its views."""
     names_by_table = {**names_by_table, record.id: names}
     columns = tuple(
         replace(

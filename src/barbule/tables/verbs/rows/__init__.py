@@ -1,1 +1,1 @@
-"""Verbs that change rows, one file each, and what they share."""
+"""Methods that change rows, one file each, and their shared parts."""

@@ -1,6 +1,6 @@
-"""New states of rows are written where they differ from the old ones.
+"""Writes new states of rows if they differ from the old ones.
 
-Owns when a cell counts as changed, media included. `views.propagation` brings the views up to date.
+Owns when a cell counts as changed, including media. `views.propagation` updates the views.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ def write_differing_rows(
     old: pa.Table,
     names: Iterable[str],
 ) -> int:
-    """Write the rows whose values differ; what is downstream of these is computed again.
+    """Write the rows whose values differ; everything downstream is recomputed.
 
     Parameters
     ----------
     rows
         Physical rows in their new state.
     old
-        What they were, in the same order: the columns of these names at least, and why cells of
-        them were missing.
+        The old states, in the same order: at least the columns of these names, and the errors of
+        their cells.
     names
-        The columns that were given values.
+        The columns that were assigned.
 
     Returns
     -------
     int
-        How many rows were written.
+        The number of rows that were written.
     """
     changed = {name: _cells_changed(transaction, record, rows, old, name) for name in names}
     groups = group_rows_by_changes(changed)
@@ -90,7 +90,7 @@ def _cells_changed(
         raise KeyError(name)
     cells = rows.column(column.physical)
     changed = cells_differ(old.column(column.physical), cells)
-    if column.fallible:  # a cell that was missing by an error is not any more
+    if column.fallible:  # a cell that was missing because of an error no longer is
         changed |= old.column(column.errors).is_valid().to_numpy()
     if isinstance(column.dtype, Media):
         changed |= _files_changed(transaction, record, rows, column, changed)

@@ -1,4 +1,4 @@
-"""Rows are deleted; old versions keep them."""
+"""Deletes rows; old versions keep them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def delete(table: ir.Table, where: Condition | None) -> DeleteResult:
 
 
 def delete_rows(transaction: Transaction, record: TableRecord, rids: pa.Array) -> None:
-    """End the life of rows; views follow."""
+    """End rows; views are updated."""
     if len(rids):
         transaction.end_rows(record, rids)
         transaction.touch(record.id, rows=len(rids))

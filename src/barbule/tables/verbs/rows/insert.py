@@ -1,4 +1,4 @@
-"""Rows are inserted; computed columns, views and indexes follow in the same transaction."""
+"""Inserts rows; computed columns, views and indexes are updated in the same transaction."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ BATCH_ROWS = 1 << 20
 
 @isolated
 def insert(leaf: ManagedTable, source: RowSource, on_error: OnCellError = "abort") -> InsertResult:
-    """Insert rows; computed columns, views and indexes follow."""
+    """Insert rows; computed columns, views and indexes are updated."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
     record = writable_record(leaf)
-    engine.backend.check_writable()  # before media are put
+    engine.backend.check_writable()  # before media are stored
     check_policy(on_error, ("abort", "null"), "on_error")
 
     def begin_insert(transaction: Transaction) -> TableRecord:
@@ -89,12 +89,12 @@ def insert_batches(
     Parameters
     ----------
     begin_insert
-        Gives the structure of the table within the transaction, which may create it.
+        Returns the structure of the table within the transaction, which may create it.
 
     Returns
     -------
     tuple
-        The change that was made, the structure of the table, and how many rows there were.
+        The change, the structure of the table, and the number of rows.
     """
     first, second = next(batches, None), next(batches, None)
 

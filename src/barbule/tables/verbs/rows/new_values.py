@@ -1,4 +1,4 @@
-"""The check of new values of columns: choices, and values that are required."""
+"""The check of new values of columns: choices, and required values."""
 
 from __future__ import annotations
 

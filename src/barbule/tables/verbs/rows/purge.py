@@ -1,8 +1,8 @@
-"""Rows are removed for good: from all versions, with what was computed from and for them.
+"""Removes rows permanently: from all versions, with everything computed from and for them.
 
-Owns what belongs to a row (its states, those of the rows that views derived from it, the answers
-to calls of its cells, its media files), which of it other rows share, and the receipt. No function
-is called for it: that another row has made the same call is seen by the call keys.
+Owns what belongs to a row (its states, those of the rows that views derived from it, the answers to
+calls of its cells, its media files), which of it other rows share, and the receipt. No function is
+called for this: the call keys show that another row has made the same call.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ _RID_SCHEMA = sch.Schema({RID: "int64"})
 
 @dataclass(frozen=True)
 class PurgeResult(DeleteResult):
-    """The receipt of a purge: what was removed, and what stayed as others use it.
+    """The receipt of a purge: what was removed, and what remained because others use it.
 
     Attributes
     ----------
     rows
-        The rows that were removed, those that had been deleted before included.
+        The removed rows, including those that were deleted before.
     states
-        Their states in all versions, and those of the rows that views made of them.
+        Their states in all versions, and those of the derived rows of views.
     answers, media
         Answers of the call ledger, and files of the media store, that were removed.
     answers_kept
-        Answers that stayed, as cells of other rows ask the same.
+        Answers that remained because cells of other rows make the same call.
     media_kept
-        Files that stayed, as other rows or answers refer to them.
+        Files that remained because other rows or answers refer to them.
     rows_kept
-        Rows that were deleted, but whose old states stayed, as branches read them.
+        Rows that were deleted, but whose old states remained because branches read them.
     branches
         These branches; purge the rows there first.
     """
@@ -85,10 +85,10 @@ class _PurgedRows:
 
 
 def purge(table: ir.Table, where: Condition | None) -> PurgeResult:
-    """Remove rows for good of which any state, at any version, meets a condition."""
+    """Remove rows permanently of which any state, at any version, meets a condition."""
     leaf = table.op()
     engine: Engine = leaf.source
-    with engine.backend.write_lock():  # its steps are commits of their own
+    with engine.backend.write_lock():  # its steps are separate commits
         engine.catalog.refresh()
         removed, references = _remove_rows(engine, table, where)
     try:
@@ -105,7 +105,7 @@ def purge(table: ir.Table, where: Condition | None) -> PurgeResult:
 def _remove_rows(
     engine: Engine, table: ir.Table, where: Condition | None
 ) -> tuple[PurgeResult, set[str]]:
-    """Remove rows and answers; return the stored media to which they referred, too."""
+    """Remove rows and answers; return the stored media that they referred to."""
     record = writable_record(table.op())
     selected = _rids_of_any_state(engine, table, record, where)
     if not len(selected):
@@ -121,11 +121,11 @@ def _remove_rows(
     keys = _answer_keys(engine, purged)
     shared = _shared_answer_keys(engine, keys, purged)
     _end_live_rows(engine, record, selected)
-    # What an index has of rows is removed by following the states that have just ended.
+    # Entries of rows in an index are removed by following the states that have just ended.
     engine.indexing.wait(
         {purged_rows.record.id for purged_rows in purged if purged_rows.record.indexes}
     )
-    # Before the states by which they are found: a purge that is interrupted can be repeated.
+    # Before the states that identify them: an interrupted purge can be repeated.
     answers = engine.ledger.forget(sorted(keys - shared))
     _, states = run_transaction(
         engine,
@@ -152,7 +152,7 @@ def _remove_rows(
 def _rids_of_any_state(
     engine: Engine, table: ir.Table, record: TableRecord, where: Condition | None
 ) -> pa.Array:
-    """Return the identities of rows of which any state meets a condition."""
+    """Return the ids of rows of which any state meets a condition."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -198,7 +198,7 @@ def _read_states(engine: Engine, member: _PurgedRows) -> pa.Table:
 def _staged_states(
     engine: Engine, record: TableRecord, staged: str, *, others: bool = False
 ) -> ops.Relation:
-    """Make the relation of the stored states of staged rows, or of all others."""
+    """Return the relation of the stored states of staged rows, or of all others."""
     stored = engine.stored(record.physical, physical_schema(record)).to_expr()
     keys = engine.stored(staged, _RID_SCHEMA).to_expr()
     join = stored.anti_join if others else stored.semi_join
@@ -243,7 +243,8 @@ def _shared_answer_keys(engine: Engine, keys: set[str], family: list[_PurgedRows
         for purged_rows in _with_bases(engine, record):
             name = f"{_STAGED_RIDS}_{purged_rows.id}"
             staged[name] = _staged(rids_by_table.get(purged_rows.id, _empty_rids()))[_STAGED_RIDS]
-            # What a view shows of its base is that of all rows: joined, only others are left.
+            # The columns of its base that a view has belong to all rows: joined, only others are
+            # left.
             relations[purged_rows.id] = _staged_states(engine, purged_rows, name, others=True)
         shared |= keys & _stored_call_keys(engine, record, relations, staged, functions)
     return shared
@@ -271,12 +272,12 @@ def _stored_call_keys(
 ) -> set[str]:
     """Return the keys of the calls of stored columns for given states of rows.
 
-    What depends on a function that is not in the ledger cannot be known.
+    Calls that depend on a function outside the ledger cannot be known.
 
     Parameters
     ----------
     functions
-        Only columns that call one of these are looked at; None for all.
+        Only columns that call one of these are examined; None for all.
     """
     keys: set[str] = set()
     visible, leaf = engine.leaf(record.id), engine.leaf(record.id, hidden=True)
@@ -298,7 +299,7 @@ def _stored_call_keys(
 
 
 def _end_live_rows(engine: Engine, record: TableRecord, rids: pa.Array) -> None:
-    """Delete the live ones of the rows, as `delete` does: views and indexes follow."""
+    """Delete the live ones of the rows, as `delete` does, including views and indexes."""
 
     def prepare(transaction: Transaction) -> None:
         live = engine.leaf(record.id, hidden=True).to_expr()
@@ -362,7 +363,7 @@ def _delete_states(transaction: Transaction, record: TableRecord, rids: list[int
 
     def write(_commit: int) -> None:
         engine.backend.delete_with_values(record.physical, RID, rids)
-        if origin_rids:  # what the origin has of these rows is not to come to light again
+        if origin_rids:  # the origin's states of these rows must not become visible again
             bounds = pa.repeat(pa.scalar(first.commit, pa.int64()), len(origin_rids))
             hiding_states = pa.table(
                 {RID: pa.array(origin_rids, pa.int64()), FROM: bounds, TO: bounds}

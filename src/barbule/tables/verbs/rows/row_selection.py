@@ -70,19 +70,19 @@ def bind_values(table: ir.Table, values: Mapping[str, Any]) -> Mapping[str, ops.
 
 
 def is_row_local(value: ops.Value, leaf: ManagedTable) -> bool:
-    """Whether a value depends on its own row alone, so that it needs no binding."""
+    """Whether a value depends only on its own row, so that it needs no binding."""
     nonlocal_operations = (*LOOKS_AROUND, ops.Alias, ops.Unnest)
     return value.relations <= {leaf} and not value.find(nonlocal_operations, filter=ops.Value)
 
 
 def row_identities(rows: ir.Table) -> ir.Table:
-    """Select the identities of rows of a hidden leaf."""
+    """Select the row ids of a hidden leaf."""
     relation = rows.op()
     return ops.Project(relation, {RID: ops.Field(relation, RID)}).to_expr()
 
 
 def rebind(value: ops.Value, leaf: ManagedTable, parent: ops.Relation) -> ops.Value:
-    """Express a value over a leaf over another relation with its columns."""
+    """Rewrite a value over a leaf to another relation with its columns."""
     fields = {
         field: ops.Field(parent, field.name)
         for field in value.find(ops.Field, filter=ops.Value)

@@ -1,4 +1,4 @@
-"""What the verbs that change rows share: which tables take data, and how new rows are written."""
+"""Shared parts of row methods: the data columns, and the writing of new rows."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def writable_record(leaf: ManagedTable) -> TableRecord:
 
 
 def data_schema(record: TableRecord) -> sch.Schema:
-    """Return the columns that take data."""
+    """Return the data columns."""
     return sch.Schema(
         {column.name: column.dtype for column in record.columns if column.kind == "data"}
     )
 
 
 def default_values(record: TableRecord) -> dict[str, Any]:
-    """Return the values of cells that an insert leaves out."""
+    """Return the default values of cells that an insert omits."""
     return {
         column.name: codec.load_value(column.default)
         for column in record.columns
@@ -70,7 +70,7 @@ def default_values(record: TableRecord) -> dict[str, Any]:
 
 
 def write_new_rows(transaction: Transaction, record: TableRecord, rows: pa.Table) -> None:
-    """Compute the stored columns of new rows and write them; views follow."""
+    """Compute the stored columns of new rows and write them; views are updated."""
     rows = with_error_columns(transaction, record, rows)
     stored = [column for column in record.columns if column.kind == "stored"]
     rows = compute_columns(transaction, record, rows, stored)
@@ -105,13 +105,13 @@ def run_unless_empty(
     since: int,
     slow: bool | None = None,
 ) -> ResultT:
-    """Run a transaction that changes rows; where it changes none, there is no new version.
+    """Run a transaction that changes rows; if it changes none, no version is created.
 
     Parameters
     ----------
     prepare
-        Prepares the transaction and returns how many rows it changes; None where that is known once
-        they are written.
+        Prepares the transaction and returns the number of changed rows; None if that is known only
+        after the write.
     """
     engine: Engine = leaf.source
     record = engine.catalog.record(leaf.table_id)

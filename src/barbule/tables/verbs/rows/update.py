@@ -1,7 +1,7 @@
-"""Columns of rows get new values.
+"""Updates columns of rows.
 
-Owns the two ways: a single query of the backend where nothing else follows the rows of the
-table; otherwise the rows are read, and written where they differ.
+Owns the two ways: a single query of the backend if nothing else depends on the rows of the table;
+otherwise the rows are read, and written if they differ.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _OLD_PREFIX = "bb_old_"
 
 @isolated
 def update(table: ir.Table, values: Mapping[str, Any], where: Condition | None) -> UpdateResult:
-    """Give columns of rows new values; only what is downstream of them is computed again."""
+    """Update columns of rows; only what is downstream of them is recomputed."""
     leaf = table.op()
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
@@ -97,7 +97,7 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Condition | None) 
 def _assigned_value(
     engine: Engine, table: ir.Table, record: TableRecord, name: str, value: object
 ) -> AssignedValue:
-    """Return the expression of a new value; of a plain value, its checked cell."""
+    """Return the expression of a new value; for a plain value, its checked cell."""
     column = record.column(name)
     if column is None or column.hidden:
         raise ColumnNotFoundError(
@@ -118,7 +118,7 @@ def _assigned_value(
         return value
     if callable(value) or type(value).__name__ == "Deferred":
         return resolve_expression(table, value, name)
-    # Not by way of a literal: SQL reads 0.7 as a decimal, and not all types have literals.
+    # Not through a literal: SQL reads 0.7 as a decimal, and not all types have literals.
     single_schema = sch.Schema({name: column.dtype})
     rules = cell_rules(record)
     row = read_rows({name: value}, single_schema, record.name, engine.library, rules=rules)
@@ -188,7 +188,7 @@ def _update_query(
     old: ir.Table,
     assigned: Mapping[str, Any],
 ) -> ir.Table | None:
-    """Make the query of new values; None where it takes more than the backend."""
+    """Return the query of new values; None if the backend alone cannot compute it."""
     assigned_columns = [column for column in record.columns if column.name in assigned]
     affected = dependent_columns(engine, record, set(assigned))
     if any(column.kind == "stored" for column in affected):
@@ -207,7 +207,7 @@ def _update_query(
         value, dtype = bound[column.name], storage(column.dtype)
         new[column.name] = value if value.dtype == dtype else ops.Cast(value, dtype)
     if not any(value.find(ops.Impure, filter=ops.Value) for value in new.values()):
-        # What is random would be another here than where it is written.
+        # Random values would differ between the comparison and the write.
         conditions = [
             condition
             for column in assigned_columns
@@ -242,7 +242,7 @@ def _difference_conditions(column: Column, new: ops.Value, parent: ops.Relation)
 
 
 def _exact_literal(value: AssignedValue) -> AssignedValue | None:
-    """Make a literal of a cell that SQL writes exactly; None for other cells."""
+    """Return a literal for a cell that SQL writes exactly; None for other cells."""
     import pyarrow as pa
 
     if not isinstance(value, pa.Array):

@@ -1,4 +1,4 @@
-"""Rows are matched by their key: upsert and batch update.
+"""Matches rows by key: upsert and batch update.
 
 Owns the join of new rows with existing ones. A key that is NULL matches no row and is refused:
 its row would be inserted again each time.
@@ -52,12 +52,12 @@ _POSITION = "bb_place"
 
 @dataclass(frozen=True)
 class UpsertResult(MutationResult):
-    """What an upsert or a batch update did.
+    """The result of an upsert or a batch update.
 
     Attributes
     ----------
     inserted, updated
-        How many rows were new, and how many got a new state.
+        The number of new rows, and of rows with a new state.
     """
 
     inserted: int = 0
@@ -77,7 +77,7 @@ def write_by_key(
     check_policy(if_missing, ("error", "ignore", "insert"), "if_not_exists")
     since = engine.catalog.refresh()
     record = writable_record(leaf)
-    engine.backend.check_writable()  # before media are put
+    engine.backend.check_writable()  # before media are stored
     keys = [on] if isinstance(on, str) else list(on)
     if not keys:
         raise DataError("no key columns were passed.", table=record.name, hint='on="name".')
@@ -128,7 +128,7 @@ def _write_source(
 
 
 def _groups_of_same_columns(source: RowSource) -> list[RowSource]:
-    """Group records by their columns: those that one lacks stay as they are."""
+    """Group records by their columns: columns that a record lacks stay unchanged."""
     source = [source] if isinstance(source, Mapping) else with_index(source)
     if not isinstance(source, list | tuple) or not all(
         isinstance(record, Mapping) for record in source
@@ -156,12 +156,12 @@ def _read_group(
         unknown = [name for name in column_names if name not in schema]
         schema = (
             sch.Schema(known_columns) if not unknown else schema
-        )  # the reader says which are unknown
+        )  # the reader reports the unknown ones
     return read_rows(source, schema, record.name, engine.library, rules=cell_rules(record))
 
 
 def _column_names(source: RowSource) -> list[str] | None:
-    """Return the columns of a source; None where they are unknown."""
+    """Return the columns of a source; None if they are unknown."""
     if isinstance(source, list | tuple):
         return list(source[0]) if source and isinstance(source[0], Mapping) else None
     if hasattr(source, "column_names"):

@@ -1,1 +1,1 @@
-"""Verbs that read, label, revert and drop versions, one file each."""
+"""Methods that read, label, revert and drop versions, one file each."""

@@ -1,4 +1,4 @@
-"""A table is branched: the branch shares its rows until they change."""
+"""Branches a table: the branch shares its rows until they change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["branch"]
 
 @isolated
 def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
-    """Make a table that starts as another is now, and shares its rows; return its id."""
+    """Create a table with the current rows of another, and share its rows; return its id."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
     if (existing := existing_table(engine, name, if_exists)) is not None:
@@ -66,7 +66,7 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
 
 
 def _branch_record(record: TableRecord, table_id: int, name: str, commit: int) -> TableRecord:
-    """Make the structure of a branch of a table at a commit."""
+    """Return the structure of a branch of a table at a commit."""
     columns = tuple(
         replace(
             column,

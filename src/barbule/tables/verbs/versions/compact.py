@@ -1,4 +1,4 @@
-"""The history of a table is dropped; what labels, snapshots and branches hold stays."""
+"""Drops the history of a table; rows that labels, snapshots and branches refer to remain."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["compact"]
 
 @isolated
 def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
-    """Drop the history of a table and its views before a version; return how many row states.
+    """Drop the history of a table and its views before a version; return the number of row states.
 
-    What labels, snapshots and branches hold stays.
+    Rows that labels, snapshots and branches refer to remain.
     """
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
@@ -91,10 +91,10 @@ def _compact_table(
 
 
 def _hiding_states(engine: Engine, record: TableRecord, commit: int) -> pa.Table:
-    """Return the states of a branch that have to stay to hide changed rows of its origin.
+    """Return the states of a branch that must remain to hide changed rows of its origin.
 
-    A state of a row that ends where it begins is seen at no version, and hides what the origin
-    has of it from then on.
+    A state of a row that ends where it begins is visible at no version, and hides the origin's
+    state from then on.
     """
     import pyarrow as pa
 

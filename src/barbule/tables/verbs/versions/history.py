@@ -1,4 +1,4 @@
-"""Versions of a table as its users see them: history, labels, time travel, diffs.
+"""Versions of a table for users: history, labels, time travel, diffs.
 
 Owns the resolution of a version, a label or a timestamp to a leaf at a commit.
 """
@@ -45,14 +45,14 @@ _HISTORY = sch.Schema(
 
 
 def leaf_at(leaf: ManagedTable, version: VersionLike) -> ManagedTable:
-    """Return the leaf of a table as it was at a version."""
+    """Return the leaf of a table at a version."""
     engine: Engine = leaf.source
     engine.catalog.refresh()
     return engine.leaf(leaf.table_id, engine.catalog.resolve_commit(leaf.table_id, version))
 
 
 def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoint:
-    """Give the current version a label."""
+    """Label the current version."""
     engine: Engine = leaf.source
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     if not isinstance(label, str) or not label.strip():
@@ -174,7 +174,7 @@ def _renamed_columns(
         for column in before.columns
         if not column.hidden and column.id in names and names[column.id] != column.name
     }
-    # A column of another name that took the place of the old one is that other column.
+    # A column of another name that replaced the old one is that other column.
     old_names = {column.name for column in before.columns}
     return {
         old_name: new_name

@@ -1,4 +1,4 @@
-"""A table, with its views, is reverted to an earlier version."""
+"""Reverts a table, with its views, to an earlier version."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REVERT_PREFIX = "revert to "
 
 @isolated
 def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
-    """Make a new version of a table that is like an old one; its views follow."""
+    """Create a new version of a table that equals an old one; its views are updated."""
     engine: Engine = leaf.source
     since = engine.catalog.refresh()
     record = current_record(leaf)
@@ -55,7 +55,7 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
         target = engine.catalog.resolve(record.id, version)
         transaction.set_operation(f"{_REVERT_PREFIX}{target.version}")
         resolved = engine.catalog.resolve_commit(record.id, version)
-        # The last commit of that version: views may have been made while it was the latest.
+        # The last commit of that version: views may have been created while it was the latest.
         later = (version.commit for version in engine.catalog.versions(leaf.table_id))
         last = (
             min(
@@ -76,9 +76,10 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
 
 
 def _previous_version(engine: Engine, record: TableRecord) -> int:
-    """Return the number of the version before the one that the table shows.
+    """Return the number of the version before the current one.
 
-    After going back that is the one gone back to, so that each further step goes further back.
+    After a revert that is the version before the restored one, so that each further step goes
+    further back.
     """
     operations = {
         version.version: version.operation for version in engine.catalog.versions(record.id)
@@ -108,7 +109,7 @@ def _with_old_names(transaction: Transaction, record: TableRecord, commit: int) 
     }
     if not names:
         return record
-    # What has taken such a name since is lost; it must not be mistaken for the other.
+    # Columns that have since taken such a name are lost; they must not be confused with the others.
     columns = [
         column
         for column in record.columns
@@ -143,7 +144,7 @@ def _restore(
     Parameters
     ----------
     view_columns
-        The columns that a view shows of its base and that are computed otherwise now.
+        The columns of its base that a view has and that are computed differently now.
     """
     engine = transaction.engine
     record = _with_old_names(transaction, record, commit)
@@ -173,7 +174,7 @@ def _restore(
     if changed or ended_rows.num_rows or restored.num_rows:
         for table in with_row_views(
             engine, old
-        ):  # views show columns of rows that are not their own
+        ):  # views have columns of rows that are not their own
             transaction.schedule_readers(table)
     for view in engine.catalog.views_of(record.id):
         if _has_same_columns(engine, view, commit):
@@ -194,9 +195,9 @@ def _changed_row_groups(
     Parameters
     ----------
     states
-        The physical rows of the table as they were till now, and as they are again.
+        The physical rows of the table before and after the revert.
     changed
-        The columns that are computed otherwise in all rows.
+        The columns that are computed differently in all rows.
     """
     import numpy as np
     import pyarrow.compute as pc
@@ -253,7 +254,7 @@ def _update_newer_view(
 def _recomputed_columns(
     engine: Engine, record: TableRecord, old: TableRecord, view_columns: frozenset[str]
 ) -> set[str]:
-    """Return the columns whose values may differ in rows that stay as they are."""
+    """Return the columns whose values may differ in rows that stay unchanged."""
     names = set(view_columns)
     for column in old.columns:
         column_now = record.column(column.name)
@@ -270,7 +271,7 @@ def _recomputed_columns(
 
 
 def _restored_record(engine: Engine, record: TableRecord, commit: int) -> TableRecord:
-    """Return the structure of a commit, with the name and the limits of today."""
+    """Return the structure of a commit, with the current name and limits."""
     old = engine.catalog.record(record.id, commit)
     return replace(
         old,

@@ -1,7 +1,7 @@
 """Snapshots: all tables at one commit.
 
-Owns their names, and the tables as they were at such a commit. One commit is visible in all
-tables at once, so a snapshot is no more than the name of a commit.
+Owns their names, and the tables at such a commit. A commit is visible in all tables at once, so a
+snapshot is only a name of a commit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Snapshot", "create_snapshot", "drop_snapshot", "get_snapshot", "list
 
 @dataclass(frozen=True)
 class Snapshot(VerbResult):
-    """All tables as they were at a commit, read-only.
+    """All tables at a commit, read-only.
 
     Attributes
     ----------
@@ -44,16 +44,16 @@ class Snapshot(VerbResult):
         return f"Snapshot({self.name!r}: {', '.join(self.list_tables()) or 'no tables'})"
 
     def list_tables(self) -> list[str]:
-        """Return the names of the tables and views that there were, sorted."""
+        """Return the sorted names of the tables and views at that commit."""
         return [record.name for record in self._engine.catalog.tables(self._commit)]
 
     def get_table(self, name: str) -> Table:
-        """Return a table or view as it was.
+        """Return a table or view at that commit.
 
         Raises
         ------
         TableNotFoundError
-            When there was none of that name.
+            If there was none with that name.
         """
         record = self._engine.catalog.find(name, self._commit)
         if record is None:
@@ -67,7 +67,7 @@ class Snapshot(VerbResult):
 
 
 def create_snapshot(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
-    """Give the latest commit a name."""
+    """Name the latest commit."""
     check_policy(if_exists, IF_EXISTS[:3], "if_exists")
     if not isinstance(name, str) or not name.strip():
         raise SchemaError(
@@ -89,7 +89,7 @@ def create_snapshot(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
 
 
 def get_snapshot(engine: Engine, snapshot: str | datetime.datetime) -> Snapshot:
-    """Return all tables as they were in a snapshot, or at a timestamp."""
+    """Return all tables as of a snapshot or a timestamp."""
     engine.catalog.refresh()
     timestamp = as_timestamp(snapshot)
     if timestamp is not None and isinstance(snapshot, datetime.datetime):
