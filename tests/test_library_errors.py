@@ -43,7 +43,7 @@ NOBODY = "~nosuchuser/x"
 )
 def test_names_with_invalid_characters_are_rejected(session, give, name):
     table = bb.create_table("t", [{"a": 1}])
-    with pytest.raises(SchemaError, match="holds a NUL or half of a character"):
+    with pytest.raises(SchemaError, match="contains NUL or half of a surrogate pair"):
         give(table, name)
     assert bb.get_table("t").collect()["a"] == [1]
 
@@ -60,7 +60,7 @@ def test_names_with_invalid_characters_are_rejected(session, give, name):
         ("", "this is nothing"),
         ("-- none", "this is nothing"),
         ("SELECT FROM WHERE (", "cannot be read"),
-        (7, "takes a text"),
+        (7, "takes a string"),
     ],
 )
 def test_sql_other_than_one_select_is_rejected(session, query, reason):
@@ -172,7 +172,7 @@ def test_constant_with_a_lone_surrogate_is_rejected(session):
         lambda: table.select(t=table.s + "\udfff").collect(),
         lambda: table.update({"s": table.s + "\ud800"}),
     ):
-        with pytest.raises(DataError, match="holds half of a character"):
+        with pytest.raises(DataError, match="holds half of a surrogate pair"):
             use()
     assert table.collect()["s"] == ["a"]
 

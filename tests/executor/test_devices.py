@@ -86,7 +86,7 @@ def test_call_that_needs_more_gpus_than_present_fails(numbers, kind):
         return n
 
     function = bb.udf(compute if kind == "plain" else later, resources={"gpu": 3})
-    with pytest.raises(UnsupportedError, match=r"needs 3 GPU, and this machine has 2\. Call it"):
+    with pytest.raises(UnsupportedError, match=r"needs 3 GPU, but this machine has 2\. Call it"):
         numbers.select(x=function(numbers.n)).collect()
     assert function(1) is not None if kind == "plain" else True
 
@@ -118,7 +118,9 @@ def test_visible_gpus_are_counted(monkeypatch, visible, count):
 
 @pytest.mark.parametrize("resources", [{"gpu": -1}, {"tpu": 1}, {"gpu": "one"}, {"gpu": True}])
 def test_invalid_resources_are_rejected(resources):
-    with pytest.raises(ExpressionError, match="resources says how many GPUs a call needs"):
+    with pytest.raises(
+        ExpressionError, match="resources must be the number of GPUs that a call needs"
+    ):
         bb.udf(lambda n: n, resources=resources)
 
 

@@ -119,8 +119,8 @@ def test_crashes_and_errors_stay_in_their_cells(heavy, numbers):
     reasons = {
         row["n"]: f"{row['why']['type']}: {row['why']['message']}" for row in result if row["why"]
     }
-    assert reasons[3].startswith("FunctionError: its process was ended by SIGKILL.")
-    assert reasons[4].startswith("FunctionError: its process ended with the code 7.")
+    assert reasons[3].startswith("FunctionError: its process was killed by SIGKILL.")
+    assert reasons[4].startswith("FunctionError: its process exited with the code 7.")
     assert reasons[5] == "Odd: 5 is odd"
     assert "pickle" in reasons[6].lower()
 
@@ -191,7 +191,7 @@ def test_processes_end_with_the_session(heavy, numbers):
 
 
 def test_functions_that_cannot_be_imported_are_rejected():
-    with pytest.raises(ExpressionError, match=r"it is defined in another function\. Put it at"):
+    with pytest.raises(ExpressionError, match=r"it is defined in another function\. Define it at"):
 
         @bb.udf(processes=2)
         def local(n: int) -> int:
@@ -206,7 +206,7 @@ def test_functions_that_cannot_be_imported_are_rejected():
 
 @pytest.mark.parametrize("processes", [0, -1, 1.5, "two"])
 def test_invalid_number_of_processes_is_rejected(processes):
-    with pytest.raises(ExpressionError, match="processes is True, or a whole number from 1"):
+    with pytest.raises(ExpressionError, match="processes must be True or an integer of 1"):
         bb.udf(processes=processes)(len)
 
 
@@ -223,7 +223,10 @@ def test_function_of_a_script_is_rejected_with_a_hint(tmp_path):
     )
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert run.returncode != 0
-    assert "it is defined in a script or notebook. Put it at the top of a module" in run.stderr
+    assert (
+        "it is defined in a script or notebook. Define it at the top level of a module"
+        in run.stderr
+    )
 
 
 def test_script_can_use_functions_of_a_module(tmp_path):

@@ -190,7 +190,7 @@ def test_context_variables_reach_the_threads(numbers):
 
 @pytest.mark.parametrize("concurrency", [0, -1])
 def test_invalid_concurrency_is_rejected(concurrency):
-    with pytest.raises(ExpressionError, match="concurrency is a whole number from 1"):
+    with pytest.raises(ExpressionError, match="concurrency must be an integer of 1 or more"):
         bb.udf(lambda n: n, concurrency=concurrency)
 
 
@@ -247,7 +247,7 @@ def test_function_that_returns_no_image_names_the_row(session):
     def wrong(n: int) -> bb.Image:
         return Path("nowhere.png") if n < 4 else 5
 
-    with pytest.raises(MediaError, match="a int is no image") as caught:
+    with pytest.raises(MediaError, match="got int, not an image") as caught:
         table.order_by("n").select(x=wrong(table.n)).collect()
     assert caught.value.row == 4
 

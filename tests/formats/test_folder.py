@@ -144,7 +144,7 @@ def test_metadata_file_describes_files_of_its_folder(session, photos):
     [
         (b"{", "line 2 of '.*metadata.jsonl' is no JSON"),
         (b"[1]", "line 2 of .* is no JSON object"),
-        (b'{"file_name": "none.jpg"}', "line 2 of .* is about 'none.jpg', which does not exist"),
+        (b'{"file_name": "none.jpg"}', "line 2 of .* describes 'none.jpg', which does not exist"),
         (b'{"x": "\xff"}', "line 2 of .* is not UTF-8"),
         (b'{"x": 1, "image": 2}', "column 'image': metadata.jsonl has a column of this name"),
     ],
@@ -175,14 +175,14 @@ def test_written_file_names_are_unique(session, album, tmp_path):
         one.union(one).mutate(name=name_literal("same")).to_folder(tmp_path / "d", name="name") == 2
     )
     assert (tmp_path / "d" / "same-1.jpg").exists()
-    with pytest.raises(MediaError, match="leads out of it"):
+    with pytest.raises(MediaError, match="points outside the archive"):
         album.filter(album.n < 3).mutate(name=name_literal("../../evil")).to_folder(
             tmp_path / "b", name="name"
         )
     assert not (tmp_path / "evil.jpg").exists()
     with pytest.raises(DataError, match="not an empty folder"):
         album.to_folder(tmp_path / "out")
-    with pytest.raises(SchemaError, match=r"column 'title': it holds no media.*'img'"):
+    with pytest.raises(SchemaError, match=r"column 'title': it does not hold media files.*'img'"):
         album.to_folder(tmp_path / "c", column="title")
     with pytest.raises(SchemaError, match="several columns hold media"):
         album.select("n").to_folder(tmp_path / "c")

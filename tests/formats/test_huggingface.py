@@ -108,7 +108,7 @@ def test_rows_round_trip_through_a_data_set(album):
 
 
 def test_invalid_data_sets_are_rejected(session, dataset, photos):
-    with pytest.raises(DataError, match="a list is no data set"):
+    with pytest.raises(DataError, match="a list is not a Hugging Face data set"):
         bb.read_huggingface([1])
     with pytest.raises(DataError, match="no splits"):
         bb.read_huggingface(datasets.DatasetDict())

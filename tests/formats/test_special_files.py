@@ -29,19 +29,19 @@ def special(request, tmp_path):
 def test_special_file_is_rejected_as_a_cell(session, special, kind):
     table = bb.create_table("t", {"m": kind})
     for path in (special, str(special), special.as_uri()):
-        with pytest.raises(MediaError, match=r"column 'm', row 0: .* is no regular file"):
+        with pytest.raises(MediaError, match=r"column 'm', row 0: .* is not a regular file"):
             table.insert([{"m": path}])
     assert len(table.collect()) == 0
 
 
 def test_special_file_is_rejected_as_rows(session, special):
     table = bb.create_table("t", {"n": bb.Int})
-    with pytest.raises(DataError, match="is no regular file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         table.insert(special)
-    with pytest.raises(DataError, match="is no regular file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         bb.read_folder(special)
 
 
 def test_special_file_is_rejected_as_a_database(special):
-    with pytest.raises(ConfigurationError, match="is no regular file"):
+    with pytest.raises(ConfigurationError, match="is not a regular file"):
         bb.connect(f"duckdb://{special}")

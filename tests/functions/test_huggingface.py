@@ -315,7 +315,7 @@ def test_empty_and_overlong_prompts_are_continued(folder):
 def test_text_index_rejects_an_image_query(texts, folder):
     embed = huggingface.sentence_transformer.using(model_id=folder("bert"))
     texts.add_embedding_index("text", embedding=embed)
-    with pytest.raises(BarbuleError, match="takes texts"):
+    with pytest.raises(BarbuleError, match="takes strings"):
         column(texts, texts.text.similarity(picture(3)))
 
 
@@ -353,7 +353,7 @@ def test_texts_are_summarized_and_translated(texts, folder):
 
 
 def test_unknown_language_is_rejected(folder):
-    with pytest.raises(ConfigurationError, match=r"does not know this language.*'Klingon'"):
+    with pytest.raises(ConfigurationError, match=r"does not support this language.*'Klingon'"):
         huggingface.translation("a cat", model_id=folder("m2m"), target="Klingon")
 
 
@@ -452,17 +452,17 @@ def test_environment_variable_chooses_the_device(folder, monkeypatch):
 
 
 def test_missing_weights_are_rejected(folder):
-    with pytest.raises(ModelError, match=r"no weights for this function: classifier"):
+    with pytest.raises(ModelError, match=r"weights that this function needs: classifier"):
         huggingface.text_classification("cat", model_id=folder("bert"))
 
 
 @pytest.mark.parametrize(
     ("function", "model", "said"),
     [
-        ("clip", "bert", "texts and images in one space"),
-        ("detect_objects", "vit", "finds no objects"),
+        ("clip", "bert", "text and images into one space"),
+        ("detect_objects", "vit", "does not detect objects"),
         ("transcriptions", "bert", "cannot be loaded"),
-        ("cross_encoder", "nli", "tells 2 classes apart"),
+        ("cross_encoder", "nli", "tells 2 output classes"),
     ],
 )
 def test_model_of_another_kind_is_rejected(function, model, said, folder, sounds):

@@ -45,7 +45,7 @@ def test_vector_length_is_read_from_the_configuration(texts, tmp_path, function,
 @pytest.mark.parametrize("function", ["sentence_transformer", "clip"])
 def test_configuration_without_a_length_is_rejected(texts, tmp_path, function):
     model = config(tmp_path / "model", model_type="other")
-    with pytest.raises(ModelError, match=r"does not say how long its vectors are.*Choose"):
+    with pytest.raises(ModelError, match=r"does not declare the length of its vectors.*Choose"):
         getattr(huggingface, function)(texts.text, model_id=model)
 
 
@@ -67,19 +67,19 @@ def test_unreachable_hub_is_reported(texts):
 
 
 def test_invalid_model_name_is_rejected(texts):
-    with pytest.raises(ModelError, match="neither a name at the hub nor a folder"):
+    with pytest.raises(ModelError, match="neither the name of a model on the hub nor a folder"):
         huggingface.clip(texts.text, model_id="no such name")
 
 
 @pytest.mark.parametrize("model_id", ["", 7, []])
 def test_model_id_must_be_a_name_or_a_folder(texts, model_id):
-    with pytest.raises(ExpressionError, match="model_id names a model"):
+    with pytest.raises(ExpressionError, match="model_id must be the name of a model"):
         huggingface.clip(texts.text, model_id=model_id)
 
 
 @pytest.mark.parametrize("labels", [[], ["cat", "cat"], "cat", [1]])
 def test_labels_must_be_distinct_strings(texts, labels):
-    with pytest.raises(ExpressionError, match="labels are a list of different texts"):
+    with pytest.raises(ExpressionError, match="labels must be a list of distinct strings"):
         huggingface.zero_shot_classification(texts.text, labels, model_id="owner/name")
 
 

@@ -38,14 +38,14 @@ def test_iterator_factories_report_their_arguments(t, factory):
     called = rf"{factory.__name__}\.create"
     with pytest.raises(ExpressionError, match=rf"{called}\(\) takes no argument") as caught:
         factory.create(**{f"{source}s": t[column]})
-    assert caught.value.hint.startswith(f"Did you mean '{source}'? It is called as ")
+    assert caught.value.hint.startswith(f"Did you mean '{source}'? Its signature is ")
     with pytest.raises(ExpressionError, match=rf"{called}\(\): missing .*'{source}'"):
         factory.create()
     with pytest.raises(ExpressionError, match=rf"{called}\(\): too many positional"):
         factory.create(t[column], None, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     with pytest.raises(ExpressionError, match=rf"Write {called}\(\.\.\.\)"):
         factory(t[column])
-    with pytest.raises(TypeError, match="is not called itself"):
+    with pytest.raises(TypeError, match="cannot be called"):
         factory()
 
 
@@ -101,7 +101,9 @@ def test_misspelt_argument_among_extra_ones_gets_a_suggestion(t):
 def test_class_called_with_a_column_is_rejected_with_a_hint(t, kind):
     name = kind.name.rpartition(".")[2]
     for given in (t.s, _.s, t, t.s.length()):
-        with pytest.raises(ExpressionError, match=r"is a class, which is made of plain") as caught:
+        with pytest.raises(
+            ExpressionError, match=r"is a class, whose __init__ takes plain"
+        ) as caught:
             kind(given)
         assert f"{name}(" in caught.value.hint
     t.insert(s="up")

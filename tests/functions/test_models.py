@@ -133,7 +133,7 @@ def test_provider_error_is_a_cell_error_without_secrets(openai, models, by_model
         caplog.text,
     ]
     assert all(KEY not in str(each) for each in messages_seen)
-    assert "asked: 5 cells failed, the first because model 'openai/" in caplog.text
+    assert "asked: 5 cells failed; the first error: model 'openai/" in caplog.text
     assert models.count == 6
 
 

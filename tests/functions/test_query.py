@@ -157,7 +157,7 @@ def test_iterator_produces_the_rows_of_a_view(films):
 
 
 def test_iterator_without_a_row_type_is_rejected():
-    with pytest.raises(SchemaError, match="does not say what its rows are"):
+    with pytest.raises(SchemaError, match="does not declare the columns of its rows"):
 
         @bb.iterator
         def silent(text: str): ...

@@ -59,9 +59,9 @@ def test_batch_and_async_classes(words):
 
 
 def test_invalid_class_functions_are_rejected(words):
-    with pytest.raises(ExpressionError, match="a udf is a function"):
+    with pytest.raises(ExpressionError, match="a udf must be a function"):
         bb.udf(type("Empty", (), {}))
-    with pytest.raises(ExpressionError, match="cannot be told from those of __call__"):
+    with pytest.raises(ExpressionError, match="cannot be distinguished from those of __call__"):
 
         @bb.udf
         class Same:

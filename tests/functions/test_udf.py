@@ -334,7 +334,8 @@ def test_result_of_another_type_names_row_and_value(words, annotation, value):
     give.__annotations__ = {"text": str, "n": int, "return": annotation}
     function = bb.udf(give)
     with pytest.raises(
-        DataError, match=r"row 1: \S+give returned a wrong value: this is no .*\(value: "
+        DataError,
+        match=r"row 1: \S+give returned an invalid value: this is not a valid .*\(value: ",
     ) as info:
         words.select(x=function(words.w, words.n)).collect()
     assert info.value.value == value
@@ -348,7 +349,9 @@ def test_result_of_another_type_is_null_under_on_error_null(words):
     assert words.add_computed_column(x=mixed(words.n)).errors == 1
     assert words.order_by("n").collect()["x"] == [1, 2, None, 4, 5]
     why = words.errors().collect()
-    assert why["message"][0].startswith(f"{mixed.name} returned a wrong value: this is no int64")
+    assert why["message"][0].startswith(
+        f"{mixed.name} returned an invalid value: this is not a valid int64"
+    )
     assert results(words, mixed(words.n)) == [1, 2, None, 4, 5]
 
 
@@ -359,7 +362,9 @@ def test_invalid_image_result_names_the_function(words, batch_size):
 
     returned = list[bb.Image] if batch_size else bb.Image
     paint.__annotations__ = {"texts": list[str] if batch_size else str, "return": returned}
-    message = r"table 'words', column 'x', row 0: \S+paint returned a wrong value: .*\(value: 5\)"
+    message = (
+        r"table 'words', column 'x', row 0: \S+paint returned an invalid value: .*\(value: 5\)"
+    )
     with pytest.raises(MediaError, match=message):
         words.add_computed_column(x=bb.udf(paint, batch_size=batch_size)(words.w))
 
@@ -396,15 +401,15 @@ def test_invalid_result_is_not_cached(words):
         return answers.pop(0)
 
     query = words.limit(1).select(x=wrong_first(words.w))
-    with pytest.raises(DataError, match="this is no string"):
+    with pytest.raises(DataError, match="this is not a valid string"):
         query.collect()
     assert query.collect() == [{"x": "five"}]
 
 
 def test_invalid_udf_definitions_are_rejected():
-    with pytest.raises(ExpressionError, match=r"batch_size is a whole number from 1\."):
+    with pytest.raises(ExpressionError, match=r"batch_size must be an integer of 1 or more\."):
         bb.udf(lambda texts: texts, batch_size=0)
-    with pytest.raises(ExpressionError, match="on_error must be 'abort' and 'null'"):
+    with pytest.raises(ExpressionError, match="on_error must be 'abort' or 'null'"):
         bb.udf(lambda text: text, on_error="ignore")
     with pytest.raises(ExpressionError, match="a udf must be a function"):
         bb.udf(3)
@@ -413,7 +418,7 @@ def test_invalid_udf_definitions_are_rejected():
         @bb.udf(batch_size=2)
         def one(texts: list[str]) -> str: ...
 
-    with pytest.raises(SchemaError, match="names something unknown: name 'Nothing'"):
+    with pytest.raises(SchemaError, match="cannot be resolved: name 'Nothing'"):
 
         @bb.udf
         def unknown(text: Nothing) -> str: ...  # noqa: F821

@@ -91,24 +91,24 @@ def test_missing_struct_fields_are_null(library):
 @pytest.mark.parametrize(
     ("kind", "bad", "message"),
     [
-        (bb.String, 3, "a int is no text"),
+        (bb.String, 3, "got int, not a string"),
         (bb.Int, "three", "int64"),
         (bb.Int, 2**70, "int64"),
         (bb.Float, "x", "float64"),
-        (bb.Bool, "yes", "a str is no bool"),
-        (bb.Bool, 1, "a int is no bool"),
+        (bb.Bool, "yes", "got str, not a bool"),
+        (bb.Bool, 1, "got int, not a bool"),
         (bb.Timestamp, "yesterday", "timestamp"),
         (bb.Date, "2024-13-01", "date"),
         (bb.Json, {"f": 1j}, "cannot be written as JSON"),
-        (bb.Array(bb.Int), "abc", "a str is no list"),
+        (bb.Array(bb.Int), "abc", "got str, not a list"),
         (bb.Vector(2), [1.0], "1 items, not 2"),
         (bb.Struct({"x": bb.Int}), {"z": 1}, "unknown fields 'z'"),
-        (bb.Struct({"x": bb.Int}), 5, "a int is no record"),
+        (bb.Struct({"x": bb.Int}), 5, "got int, not a record"),
     ],
     ids=str,
 )
 def test_invalid_value_is_named_with_its_row(kind, bad, message, library):
-    with pytest.raises(DataError, match=rf"^row 1: this is no .*{message}") as caught:
+    with pytest.raises(DataError, match=rf"^row 1: this is not a valid .*{message}") as caught:
         to_array([None, bad], dtype(kind), library)
 
     assert caught.value.row == 1

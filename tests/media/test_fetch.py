@@ -164,7 +164,7 @@ def test_host_and_credentials_are_sent_to_the_checked_address(server, fetcher):
 
 def test_error_status_is_reported_without_secrets(server, fetcher):
     address = f"127.0.0.1:{server.server_port}"
-    with pytest.raises(MediaError, match=r"missing.*the server answered 404") as caught:
+    with pytest.raises(MediaError, match=r"missing.*the server returned status 404") as caught:
         fetcher.local_path(f"http://me:hunter2@{address}/missing?token=hunter3")
     assert "hunter" not in str(caught.value)
     assert not caught.value.retryable
@@ -175,7 +175,7 @@ def test_error_status_is_reported_without_secrets(server, fetcher):
 def test_server_errors_are_retried(server, fetcher):
     assert fetcher.local_path(f"{server.url}/flaky").read_bytes() == BODY
     assert len(server.requests) == 3
-    with pytest.raises(MediaError, match="the server answered 500") as caught:
+    with pytest.raises(MediaError, match="the server returned status 500") as caught:
         fetcher.local_path(f"{server.url}/down")
     assert caught.value.retryable
     assert len(server.requests) == 6
@@ -215,7 +215,7 @@ DRIPS = {
 def _expect_time_limit(tmp_path, url):
     fetcher = Fetcher(True, 10**6, tmp_path / "cache", timeout=60, time_limit=0.5)
     started = time.monotonic()
-    with pytest.raises(MediaError, match=r"was not there in 0\.5 s.*time_limit"):
+    with pytest.raises(MediaError, match=r"was not downloaded within 0\.5 s.*time_limit"):
         fetcher.local_path(url)
     assert time.monotonic() - started < 10
     assert leftovers(fetcher) == []
@@ -253,7 +253,7 @@ def test_slow_s3_responses_hit_the_time_limit(tmp_path, monkeypatch, drip):
 
 def test_redirects_share_one_time_limit(server, tmp_path):
     fetcher = Fetcher(True, 10**6, tmp_path, timeout=60, time_limit=0.3)
-    with pytest.raises(MediaError, match=r"was not there in 0\.3 s"):
+    with pytest.raises(MediaError, match=r"was not downloaded within 0\.3 s"):
         fetcher.local_path(f"{server.url}/lag-5")
 
 
@@ -312,7 +312,7 @@ def test_redirects_are_limited(server, fetcher):
 )
 def test_private_addresses_are_rejected(tmp_path, host):
     fetcher = Fetcher(False, 1000, tmp_path, timeout=0.5)
-    with pytest.raises(MediaError, match="is on a private or reserved address"):
+    with pytest.raises(MediaError, match="has a private or reserved address"):
         fetcher.local_path(f"http://{host}/latest")
 
 
@@ -389,5 +389,5 @@ def test_bucket_objects_are_fetched_and_refreshed(fetcher):
 
 @pytest.mark.parametrize("uri", ["ftp://h/x", "simplecache::http://127.0.0.1/", "filecache://x"])
 def test_other_schemes_are_rejected(fetcher, uri):
-    with pytest.raises(MediaError, match=r"(is not supported|is no local file|does not exist)"):
+    with pytest.raises(MediaError, match=r"(is not supported|is not a local file|does not exist)"):
         fetcher.local_path(uri)

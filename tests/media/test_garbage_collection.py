@@ -190,7 +190,7 @@ def test_shared_store_is_not_collected_by_default(tmp_path):
 
 
 def test_negative_grace_period_is_rejected(session):
-    with pytest.raises(MediaError, match="is a length of time"):
+    with pytest.raises(MediaError, match="must be a duration"):
         bb.collect_media(grace=datetime.timedelta(hours=-1))
 
 

@@ -42,7 +42,7 @@ def written(path: Path, content: str) -> Path:
 BAD = {
     "empty": (lambda f: written(f / "bad.pdf", ""), r"bad\.pdf is empty"),
     "image-as-pdf": (lambda f: picture(f / "bad.pdf"), r"bad\.pdf is damaged: .* not PDF"),
-    "image-as-text": (lambda f: picture(f / "bad.txt"), r"bad\.txt is of no known document"),
+    "image-as-text": (lambda f: picture(f / "bad.txt"), r"bad\.txt is not in a supported document"),
     "text-as-docx": (lambda f: written(f / "bad.docx", "text"), r"bad\.docx is damaged: .* DOCX"),
     "truncated-epub": (lambda f: cut(f / "bad.epub"), r"bad\.epub is a damaged or truncated"),
     "truncated-json": (

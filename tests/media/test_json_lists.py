@@ -121,7 +121,9 @@ def test_star_key_is_read_through_map(session):
 
 
 def test_method_on_projected_items_is_rejected_with_a_hint(table):
-    with pytest.raises(ExpressionError, match=r"no methods together.*array\.map\(lambda box"):
+    with pytest.raises(
+        ExpressionError, match=r"on all items of a list at once.*array\.map\(lambda box"
+    ):
         table.whole.boxes["*"].label.upper()
 
 

@@ -27,7 +27,7 @@ pytest.importorskip("moto")
 
 LIMIT = 0.5
 SOON = 10  # seconds, below the limits of the client itself
-MESSAGE = r"no whole answer in 0\.5 s, the time_limit in \[media\]"
+MESSAGE = r"no complete answer arrived within 0\.5 s, the time_limit in \[media\]"
 LARGE = bytes(range(256)) * 40_000
 
 

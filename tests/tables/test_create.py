@@ -118,7 +118,7 @@ def test_a_schema_may_be_a_class_or_an_ibis_schema(session, schema, columns):
     ("schema", "error", "message"),
     [
         ({}, SchemaError, "at least one column"),
-        ({"a": "strng"}, SchemaError, "column 'a': no type is called 'strng'"),
+        ({"a": "strng"}, SchemaError, "column 'a': there is no type 'strng'"),
         ({"a": int | str}, SchemaError, "column 'a': a column has one type"),
         ({"a": object()}, SchemaError, "column 'a': this is no type"),
         ({"": int}, SchemaError, "a text that is not empty"),

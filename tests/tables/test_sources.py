@@ -543,7 +543,9 @@ def test_error_row_number_counts_whole_source(make_source, size, library):
 )
 def test_an_unknown_column_is_named_before_the_first_batch(source, library):
     batches = read_batches(source, SCHEMA, "films", library, size=20)
-    with pytest.raises(DataError, match=r"table 'films', column 'nmae'.*no such column.*It takes"):
+    with pytest.raises(
+        DataError, match=r"table 'films', column 'nmae'.*no such data column.*Its data columns are"
+    ):
         next(batches)
 
 
@@ -576,7 +578,7 @@ async def _async_rows():
         (pl.Series([1, 2]), "this Series is one column, and no table"),
         (pd.DataFrame([[1, 2]], columns=["name", "name"]), "column 'name'.*twice"),
         (pa.table([[1], [2]], names=["year", "year"]), "column 'year'.*twice"),
-        (pd.DataFrame([[1]]), "column '0'.*no such column"),
+        (pd.DataFrame([[1]]), "column '0'.*no such data column"),
     ],
     ids=lambda value: type(value).__name__,
 )

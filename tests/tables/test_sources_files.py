@@ -245,7 +245,7 @@ def test_unknown_column_in_file_is_refused_before_first_batch(suffix, library):
                 part.to_excel(name, index=False)
             case "feather":
                 part.to_feather(name)
-    message = rf"table 'films', column 'nmae'.*no such column.*in '1.{suffix}'"
+    message = rf"table 'films', column 'nmae'.*no such data column.*in '1.{suffix}'"
     batches = read_batches(f"?.{suffix}", SCHEMA, "films", library)
     with pytest.raises(DataError, match=message):
         next(batches)

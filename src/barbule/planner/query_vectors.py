@@ -112,7 +112,12 @@ def _type_error(index: IndexedColumn, kind: dt.DataType) -> ExpressionError:
 
 
 def _modality(kind: dt.DataType) -> str:
-    nouns = {"Image": "an image", "Audio": "an audio file", "Video": "a video", "Document": "a document"}
+    nouns = {
+        "Image": "an image",
+        "Audio": "an audio file",
+        "Video": "a video",
+        "Document": "a document",
+    }
     if isinstance(kind, Media):
         return nouns.get(type(kind).__name__, "a file")
     return "a string" if kind.is_string() else f"a {kind}"
