@@ -248,5 +248,5 @@ def test_retries_count_as_one_call(openai, models, words):
 
 @pytest.mark.parametrize("cap", [{"usd": -1}, {"calls": "ten"}, {"tokens": float("nan")}])
 def test_invalid_caps_are_rejected(cap):
-    with pytest.raises(ConfigurationError, match="is a number, 0 or above"):
+    with pytest.raises(ConfigurationError, match="must be a number of 0 or above"):
         bb.budget(**cap)

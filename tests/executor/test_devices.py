@@ -86,7 +86,7 @@ def test_call_that_needs_more_gpus_than_present_fails(numbers, kind):
         return n
 
     function = bb.udf(compute if kind == "plain" else later, resources={"gpu": 3})
-    with pytest.raises(UnsupportedError, match=r"needs 3 GPU, but this machine has 2\. Call it"):
+    with pytest.raises(UnsupportedError, match=r"needs 3 GPU, but this machine has 2\. Run it"):
         numbers.select(x=function(numbers.n)).collect()
     assert function(1) is not None if kind == "plain" else True
 

@@ -119,7 +119,7 @@ def test_tar_cannot_name_local_files(session, data, secret):
             member = tarfile.TarInfo(f"{number}.doc.json")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    with pytest.raises(DataError, match=r"a\.tar' leads to a file .*Add it to the archive"):
+    with pytest.raises(DataError, match=r"a\.tar' refers to a file .*Add it to the archive"):
         list(bb.read_webdataset(data / "a.tar"))
 
 

@@ -142,11 +142,11 @@ def test_metadata_file_describes_files_of_its_folder(session, photos):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"{", "line 2 of '.*metadata.jsonl' is no JSON"),
-        (b"[1]", "line 2 of .* is no JSON object"),
+        (b"{", "line 2 of '.*metadata.jsonl' is not valid JSON"),
+        (b"[1]", "line 2 of .* is not a JSON object"),
         (b'{"file_name": "none.jpg"}', "line 2 of .* describes 'none.jpg', which does not exist"),
         (b'{"x": "\xff"}', "line 2 of .* is not UTF-8"),
-        (b'{"x": 1, "image": 2}', "column 'image': metadata.jsonl has a column of this name"),
+        (b'{"x": 1, "image": 2}', "column 'image': metadata.jsonl has a column with this name"),
     ],
     ids=["json", "object", "file", "text", "column"],
 )

@@ -142,7 +142,7 @@ def test_truncated_shard_is_named_and_nothing_is_stored(session, tmp_path, keep)
     cut = tmp_path / "cut.tar"
     cut.write_bytes(data[: int(len(data) * keep) // 512 * 512 - 100])
     table = bb.create_table("t", bb.read_webdataset(archive).schema)
-    with pytest.raises(DataError, match=r"cut\.tar' cannot be read: .*cut off"):
+    with pytest.raises(DataError, match=r"cut\.tar' cannot be read: .*truncated"):
         table.insert(bb.read_webdataset(cut))
     assert table.count().to_pyarrow().as_py() == 0
     assert objects(session) == []
@@ -203,7 +203,7 @@ def test_invalid_keys_and_names_are_rejected(session, album, tmp_path):
     with pytest.raises(DataError, match=r"row 1: the key of a sample .*value: '1'"):
         album.mutate(k=key_literal("1")).to_webdataset(tmp_path / "a.tar", key="k")
     assert not (tmp_path / "a.tar").exists()
-    with pytest.raises(MediaError, match="leads out"):
+    with pytest.raises(MediaError, match="points outside"):
         album.mutate(k=key_literal("../x")).to_webdataset(tmp_path / "a.tar", key="k")
     with pytest.raises(SchemaError, match="column 'a b'"):
         album.select(**{"a b": album.n}).to_webdataset(tmp_path / "a.tar")

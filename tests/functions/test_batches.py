@@ -243,7 +243,7 @@ def test_docstring_is_taken_from_the_callable():
 
 
 def test_unsupported_callables_are_rejected_with_a_hint():
-    with pytest.raises(ExpressionError, match=r"builtins.max are not known.* lambda value: max"):
+    with pytest.raises(ExpressionError, match=r"builtins.max are unknown.* lambda value: max"):
         bb.udf(max, return_type=int)
     with pytest.raises(ExpressionError, match="plus cannot be imported by another process"):
         bb.udf(functools.partial(plus, m=3), processes=2)

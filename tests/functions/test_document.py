@@ -257,5 +257,5 @@ def test_invalid_splitter_options_fail_before_any_write(session):
     notes = bb.create_table("notes", {"note": bb.String})
     with pytest.raises(ConfigurationError, match="chunk_size"):
         StringSplitter.create(notes.note, ["."], chunk_size=0)
-    with pytest.raises(ConfigurationError, match="'chapter' are not known"):
+    with pytest.raises(ConfigurationError, match="'chapter' are not supported"):
         StringSplitter.create(notes.note, "chapter")

@@ -174,7 +174,7 @@ def test_unsupported_module_is_named(folder, tmp_path):
     model = sentence_model(
         folder("bert"), tmp_path / "model", {"pooling_mode_mean_tokens": True}, part
     )
-    with pytest.raises(BarbuleError, match=r"'Hyperbolic'.*not known.*@bb.udf"):
+    with pytest.raises(BarbuleError, match=r"'Hyperbolic'.*not supported.*@bb.udf"):
         huggingface.sentence_transformer("cat", model_id=model)
 
 

@@ -77,7 +77,7 @@ def test_vector_length_is_known_or_required(openai):
     for model, length in kinds.items():
         assert openai.embeddings(table.text, model=model).type() == bb.Vector(length)
     assert bb.functions.ollama.embeddings(_.text, model="bge-m3") is not None
-    with pytest.raises(ExpressionError, match=r"not known.*length=768.*dimensions=768"):
+    with pytest.raises(ExpressionError, match=r"is unknown.*length=768.*dimensions=768"):
         openai.embeddings(table.text, model="mine")
 
 

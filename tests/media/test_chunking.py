@@ -212,7 +212,7 @@ def test_character_and_token_limits():
         ({"separators": "char_limit,token_limit", "limit": 3}, "not both"),
         ({"separators": "page", "chunk_size": 3}, "chunk_size requires a list"),
         ({"separators": "char_limit", "limit": 3, "overlap": 3}, "less than limit=3"),
-        ({"separators": LIST, "metadata": ["author"]}, "metadata 'author' is not known"),
+        ({"separators": LIST, "metadata": ["author"]}, "metadata 'author' is not supported"),
     ],
 )
 def test_invalid_options_are_rejected(options, reason):

@@ -211,9 +211,9 @@ def test_token_encodings_can_be_chosen():
     assert counts["o200k_base"] <= counts["cl100k_base"]
     named = texts(doc, separators="token_limit", limit=8, tiktoken_target_model="gpt-4o")
     assert len(named) == counts["o200k_base"]
-    with pytest.raises(ConfigurationError, match=r"tiktoken_encoding 'x' is not known.*cl100k"):
+    with pytest.raises(ConfigurationError, match=r"tiktoken_encoding 'x' is not supported.*cl100k"):
         texts(doc, separators="token_limit", limit=8, tiktoken_encoding="x")
-    with pytest.raises(ConfigurationError, match="tiktoken_target_model 'x' is not known"):
+    with pytest.raises(ConfigurationError, match="tiktoken_target_model 'x' is not supported"):
         texts(doc, separators="token_limit", limit=8, tiktoken_target_model="x")
 
 

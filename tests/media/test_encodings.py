@@ -150,10 +150,10 @@ def test_explicit_encoding_overrides_detection(tmp_path):
         "chunks", docs, iterator=splitter.create(docs.doc, "paragraph", encoding="gbk")
     )
     assert chunks.collect()["text"] == ["数据库"]
-    with pytest.raises(ConfigurationError, match="encoding 'klingon' is not known"):
+    with pytest.raises(ConfigurationError, match="encoding 'klingon' is not supported"):
         splitter.create(docs.doc, "paragraph", encoding="klingon")
     for method in ("text", "title", "metadata", "pages", "headings"):
-        with pytest.raises(ConfigurationError, match="encoding 'klingon' is not known"):
+        with pytest.raises(ConfigurationError, match="encoding 'klingon' is not supported"):
             getattr(docs.doc, method)(encoding="klingon")
 
 

@@ -29,7 +29,7 @@ def table(session):
 @pytest.mark.parametrize("column", ["n", "image"])
 def test_column_of_another_type_is_rejected_by_name(session, table, factory, column):
     kind = KINDS[factory]
-    message = f"table 't', column '{column}'.*parameter '{kind}' takes {kind}, and '{column}' is"
+    message = f"table 't', column '{column}'.*parameter '{kind}' takes {kind}, but '{column}' is"
     with pytest.raises(ExpressionError, match=message):
         bb.create_view("v", table, iterator=FACTORIES[factory](table[column]))
     assert session.list_tables() == ["t"]

@@ -1,1 +1,1 @@
-"""Runs plans: over Arrow batches, with the call ledger in front of the models."""
+"""Runs plans over Arrow batches, with the call ledger in front of the models."""

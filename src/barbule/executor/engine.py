@@ -1,8 +1,8 @@
 """The engine: the Ibis backend of managed tables, and the parts of one open database.
 
-Owns those parts and what Ibis calls on a backend. What the planner asks is answered by
-`plan_facts`; queries are planned in `query_planner` and run in `query_runner`; results are made in
-`results`. How rows change is the business of `barbule.tables`.
+Owns those parts and the methods that Ibis calls on a backend. `plan_facts` answers the planner;
+`query_planner` plans queries and `query_runner` runs them; `results` creates results.
+`barbule.tables` changes rows.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ class Engine:
     Parameters
     ----------
     table_class
-        Makes the table that users see from a leaf.
+        Creates the table that users see from a leaf.
 
     Attributes
     ----------
     zone
-        The zone of timestamps that have none.
+        The time zone of timestamps that have none.
     facts
-        What the planner asks of tables, indexes and the backend.
+        The planner's view of tables, indexes and the backend.
     planner
         Plans queries, those of new rows once for the structure of their tables.
     """
@@ -151,7 +151,7 @@ class Engine:
         raise unpicklable("a table or a query")
 
     def __barbule_identity__(self) -> str:
-        """Tell the database from others, for functions that close over it."""
+        """Identify the database, for functions that close over it."""
         return self.catalog.identity.database
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class Engine:
         self.backend.disconnect()
 
     def _column_with_rids(self, table_id: int, commit: int | None, column: str) -> ir.Table:
-        """Read a column with the identities of its rows."""
+        """Read a column with the row ids."""
         return self.leaf(table_id, commit, hidden=True).to_expr().select(RID, column)
 
     def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
@@ -179,15 +179,15 @@ class Engine:
     # Tables and their structure
 
     def table_of(self, leaf: ops.Relation) -> ir.Table:
-        """Make the table that users see of a leaf."""
+        """Create the table that users see from a leaf."""
         return self._table_class(leaf) if isinstance(leaf, ManagedTable) else Query(leaf)
 
     def schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        """Return the columns of a managed table as a leaf sees it."""
+        """Return the columns of a managed table, as a leaf sees it."""
         return self.facts.schema_of(leaf)
 
     def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
-        """Make the leaf of a table."""
+        """Create the leaf of a table."""
         return self.facts.leaf(table_id, commit, hidden)
 
     def record(self, leaf: ManagedTable) -> TableRecord:
@@ -195,11 +195,11 @@ class Engine:
         return self.facts.record(leaf)
 
     def expression(self, text: str, commit: int | None) -> Any:
-        """Read a stored expression, its leaves seen at a commit."""
+        """Read a stored expression, with its leaves at a commit."""
         return self.facts.expression(text, commit)
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a table in the backend."""
+        """Create the leaf of a table in the backend."""
         return self.facts.stored(name, schema)
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
@@ -216,7 +216,7 @@ class Engine:
     # Queries
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
-        """Plan how an expression is computed."""
+        """Plan how an expression is executed."""
         return self.planner.plan(expr, rows)
 
     def explain(self, expr: ir.Expr) -> Plan:
@@ -229,7 +229,7 @@ class Engine:
         rows: Mapping[int, ops.Relation] | None = None,
         staged: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
-        """Compute an expression and return its rows in storage form."""
+        """Execute an expression and return its rows in storage form."""
         return self._query_runner.arrow(expr, rows, staged)
 
     def failing_column(
@@ -242,7 +242,7 @@ class Engine:
         return self._query_runner.failing_column(expr, rows, staged)
 
     def collect(self, expr: ir.Expr, params: Mapping[ir.Scalar, Any] | None = None) -> ResultSet:
-        """Compute an expression and return its rows as a `ResultSet`."""
+        """Execute an expression and return its rows as a `ResultSet`."""
         query = bind_params(expr, params)
         with self._query_runner.locating_errors(query):
             plan, rows = self._query_runner.run(query)
@@ -250,13 +250,13 @@ class Engine:
         return ResultSet(rows, plan.schema, self.library, reasons)
 
     def hold(self, expr: ir.Table) -> CachedRows:
-        """Compute an expression and keep its rows in memory; return the leaf that reads them."""
+        """Execute an expression and keep its rows in memory; return the leaf that reads them."""
         schema = expr.schema()
         rows = MemoryRows(ibis.memtable(self.arrow(expr), schema=storage_schema(schema)).op())
         return CachedRows(name=rows.rows.name, schema=schema, source=self, cache=rows)
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
-        """Write the rows of an expression as a data set of that form."""
+        """Write the rows of an expression as a data set in the given format."""
 
         def batches(size: int) -> Iterator[pa.RecordBatch]:
             yield from self.to_pyarrow_batches(expr, chunk_size=size)
@@ -276,7 +276,7 @@ class Engine:
         print_rows(rows)
 
     def html(self, expr: ir.Table) -> str:
-        """Draw the first rows of an expression for a notebook; no function is called for it."""
+        """Render the first rows of an expression for a notebook; no function is called for it."""
         return query_html(self, expr)
 
     def diff_text(self, diff: Diff) -> str:
@@ -284,11 +284,11 @@ class Engine:
         return diff_text(self, diff)
 
     def diff_html(self, diff: Diff) -> str:
-        """Draw the differences between two versions, for a notebook."""
+        """Render the differences between two versions, for a notebook."""
         return diff_html(self, diff)
 
-    # What Ibis calls on a backend. It takes an expression to have one backend: the database's own
-    # is equal to the engine.
+    # The methods that Ibis calls on a backend. Ibis assumes that an expression has one backend: the
+    # database's own is equal to the engine.
 
     def __eq__(self, other: object) -> bool:
         return self is other or getattr(other, "_adapter", None) is self.backend
@@ -312,7 +312,7 @@ class Engine:
         limit: int | str | None = None,
         **_options: Any,
     ) -> Any:
-        """Compute an expression and return it as Ibis does: a pandas frame, series or value."""
+        """Execute an expression and return it as Ibis does: a pandas frame, series or value."""
         return self._exports.to_pandas(expr, params=params, limit=limit, nullable=False)
 
     def to_pandas(
@@ -324,22 +324,22 @@ class Engine:
         limit: int | str | None = None,
         **_options: Any,
     ) -> Any:
-        """Compute an expression and return it as a pandas frame, series or value.
+        """Execute an expression and return it as a pandas frame, series or value.
 
-        Whole numbers of which some are missing are pandas' `Int64`.
+        Integers with missing values become pandas' `Int64`.
         """
         return self._exports.to_pandas(expr, params=params, limit=limit)
 
     def to_pandas_batches(
         self, expr: ir.Expr, /, **options: Any
     ) -> Iterator[pd.DataFrame | pd.Series]:
-        """Compute an expression and return its rows as pandas frames or series, in batches."""
+        """Execute an expression and return its rows as pandas frames or series, in batches."""
         return self._exports.to_pandas_batches(expr, **options)
 
     def to_pyarrow(
         self, expr: ir.Expr, /, **options: Any
     ) -> pa.Table | pa.ChunkedArray | pa.Scalar:
-        """Compute an expression and return it as an Arrow table, array or scalar."""
+        """Execute an expression and return it as an Arrow table, array or scalar."""
         return self._exports.to_pyarrow(expr, **options)
 
     def to_pyarrow_batches(
@@ -352,17 +352,17 @@ class Engine:
         limit: int | str | None = None,
         **_options: Any,
     ) -> pa.RecordBatchReader:
-        """Compute an expression and return its rows as a stream of record batches."""
+        """Execute an expression and return its rows as a stream of record batches."""
         return self._exports.to_pyarrow_batches(
             expr, chunk_size=chunk_size, params=params, limit=limit
         )
 
     def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
-        """Compute an expression and return it as a polars frame, series or value."""
+        """Execute an expression and return it as a polars frame, series or value."""
         return self._exports.to_polars(expr, **options)
 
     def to_xlsx(self, expr: ir.Table, /, path: str | PathLike[str], **options: Any) -> None:
-        """Compute an expression and write its rows as an Excel file."""
+        """Execute an expression and write its rows as an Excel file."""
         self._exports.to_xlsx(expr, path, **options)
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
@@ -376,7 +376,7 @@ class Engine:
         return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)
 
     def _get_sql_string_view_schema(self, *, name: str, table: ir.Table, query: str) -> sch.Schema:
-        """Tell Ibis which columns a piece of SQL over an expression gives; nothing is computed."""
+        """Tell Ibis the columns of a SQL query over an expression; nothing is executed."""
         schema = storage_schema(table.schema())
         leaf = self.stored(_SQL_ROWS, schema).to_expr()
         with self.backend.staging({_SQL_ROWS: schema.to_pyarrow().empty_table()}) as backend:
@@ -384,7 +384,7 @@ class Engine:
 
 
 def _call_claims(settings: Settings) -> Claims | None:
-    """Return where processes that share a database claim the calls that they make."""
+    """Return the claims for calls of processes that share a database."""
     url = urlsplit(settings.backend)
     if url.scheme == "duckdb":
         file = Path(url.path)

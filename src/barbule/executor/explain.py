@@ -21,7 +21,7 @@ __all__ = ["explained"]
 
 
 def explained(plan: Plan, plan_runner: PlanRunner, nearest: NearestRows) -> Plan:
-    """Return a plan with forecasts and access paths, as of the rows that qualify now."""
+    """Return a plan with forecasts and access paths, for the rows that qualify now."""
 
     def explained_stage(stage: Stage) -> Stage:
         if isinstance(stage, NearestStage):

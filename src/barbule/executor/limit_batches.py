@@ -1,7 +1,7 @@
-"""Stages that end once enough rows qualify, which are computed in growing batches.
+"""Stages that end when enough rows qualify, computed in growing batches.
 
-Owns how many rows the next batch has, and which stages are run together, batch by batch. How a
-stage is run is decided in `plan_runner`.
+Owns the number of rows of the next batch, and which stages are run together, batch by batch.
+`plan_runner` runs a stage.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _ROW_WISE = (ops.Filter, ops.Project, ops.DropColumns, ops.PhysicalTable)
 def next_batch_size(read: int, qualified: int, requested: int) -> int:
     """Return how many rows to compute next.
 
-    At first as many as are requested; then as many as should contain the missing ones, by the
-    share of rows that have qualified so far.
+    First the number of requested rows; then as many as should contain the missing ones, by the
+    fraction of rows that have qualified so far.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Slices:
             yield piece
 
     def pieces(self, count: int) -> Iterator[pa.RecordBatch]:
-        """Yield all rows in batches of this size, whatever the sizes of those of the stream."""
+        """Yield all rows in batches of this size, regardless of the batches of the stream."""
         import pyarrow as pa
 
         while parts := list(self.take(count)):
@@ -89,7 +89,7 @@ class Slices:
 
 
 def stage_chain(plan: Plan, last: CallStage) -> list[CallStage]:
-    """List the stages that can be computed row by row up to the last one, which is included."""
+    """List the stages that can be computed row by row up to the last one, inclusive."""
     chain = [last]
     while True:
         source = chain[0].source
@@ -111,7 +111,7 @@ def _reads(leaves: Iterable[ops.PhysicalTable], name: str) -> bool:
 
 
 def _readers(plan: Plan, name: str) -> list[ops.Relation | Stage]:
-    """List what reads a stage: relations of other stages, the final query, and searches."""
+    """List the readers of a stage: relations of other stages, the final query, and searches."""
     relations = [plan.final, *(getattr(stage, "source", None) for stage in plan.stages)]
     relations += [getattr(stage, "rows", None) for stage in plan.stages]
     readers: list[ops.Relation | Stage] = [

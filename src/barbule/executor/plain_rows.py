@@ -1,6 +1,6 @@
-"""Rows that no database has to read: constants, and staged rows whose columns are only named.
+"""Rows that no database has to read: constants, and staged rows whose columns are only renamed.
 
-Owns how such queries are recognised. The database would read each row, and write it again.
+Owns how such queries are recognised. The database would read each row and write it again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["constant_row", "staged_rows"]
 
 
 def constant_row(source: ops.Relation) -> list[pa.RecordBatch] | None:
-    """Return the row of a constant text or vector; None for other relations."""
+    """Return the row of a constant string or vector; None for other relations."""
     import pyarrow as pa
 
     if not isinstance(source, ops.DummyTable):
@@ -39,7 +39,7 @@ def constant_row(source: ops.Relation) -> list[pa.RecordBatch] | None:
 
 
 def staged_rows(query: ops.Relation, stage_tables: Mapping[str, pa.Table]) -> pa.Table | None:
-    """Return staged rows where a query does no more than name their columns, else None.
+    """Return staged rows if a query only names their columns, else None.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""What the planner asks of tables, indexes and the backend.
+"""The planner's view of tables, indexes and the backend.
 
-Owns these answers, as the calling thread sees the tables. Plans are made in `query_planner`.
+Owns this information, as the calling thread sees the tables. Plans are made in `query_planner`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class PlanFacts:
     Parameters
     ----------
     source
-        The source of leaves that are made here: the engine.
+        The source of leaves that are created here: the engine.
     zone
-        The zone of timestamps that have none.
+        The time zone of timestamps that have none.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class PlanFacts:
     # Leaves and expressions
 
     def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
-        """Make the leaf of a table."""
+        """Create the leaf of a table."""
         name = self._catalog.record(table_id, commit).name
         return managed_table(name, self._source, table_id, commit=commit, hidden=hidden)
 
@@ -85,7 +85,7 @@ class PlanFacts:
         return self._catalog.record(leaf.table_id, leaf.commit)
 
     def expression(self, text: str, commit: int | None) -> Any:
-        """Read a stored expression, its leaves seen at a commit."""
+        """Read a stored expression, with its leaves at a commit."""
         return self._derivations.get(
             (text, commit),
             lambda: self._load(text, commit),
@@ -119,9 +119,9 @@ class PlanFacts:
         )
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a table in the backend."""
+        """Create the leaf of a table in the backend."""
         if name == CALLS_TABLE:
-            self._ledger.flush()  # it is going to be read
+            self._ledger.flush()  # it will be read
         return self._backend.table(name, schema)
 
     # Rows
@@ -135,13 +135,13 @@ class PlanFacts:
         return self._catalog.head
 
     def track_rows_read(self, table_id: int) -> None:
-        """Record that the transaction which is being prepared depends on a table's live rows."""
+        """Record that the transaction under preparation depends on a table's live rows."""
         self._catalog.track_rows_read(table_id)
 
     # Indexes and hidden columns
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the backend's similarity of two vectors."""
+        """Return the backend's expression for the similarity of two vectors."""
         return self._backend.similarity(left, right, metric)
 
     def index_of(self, leaf: ManagedTable, column: str, name: str | None) -> IndexedColumn:
@@ -184,7 +184,7 @@ class PlanFacts:
         return stored.error_name if stored and stored.fallible else None
 
     def content_of(self, leaf: ManagedTable, column: str) -> str | None:
-        """Return the name of the hidden column with what was recorded of media, if it has any."""
+        """Return the name of the hidden column with the recorded content of media, if any."""
         record = self.record(leaf)
         stored = record.column(column)
         return stored.content_name if stored and record.column(stored.content_name) else None

@@ -1,7 +1,6 @@
-"""Run a plan: its stages over Arrow batches, then its final query.
+"""Runs a plan: its stages over Arrow batches, then its final query.
 
-Owns the order of stages. How functions are called is decided in `stage_calls`, how a search is
-made in `search`; what is read and written is Arrow.
+Owns the order of stages. `stage_calls` calls functions, `search` runs searches; all data is Arrow.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class PlanRunner:
     Parameters
     ----------
     filters
-        Gives the rows that qualify for a search, where nothing but a commit changes them.
+        Reads the rows that qualify for a search, if only a commit can change them.
     """
 
     def __init__(
@@ -96,13 +95,13 @@ class PlanRunner:
         staged: Mapping[str, pa.Table] | None = None,
         snapshot: contextlib.ExitStack | None = None,
     ) -> dict[str, pa.Table]:
-        """Run the stages of a plan; return what the final query reads, by name.
+        """Run the stages of a plan; return the tables that the final query reads, by name.
 
         Parameters
         ----------
         snapshot
-            The block in which the final query is run: enters the snapshot of the database in
-            which the nearest rows are searched, where no function has to be called after that.
+            The block in which the final query is run: enters the snapshot of the database in which
+            the nearest rows are searched, if no function has to be called after that.
         """
         stage_tables = dict(staged or {})
         targets = CallTargets(plan, self.caller.operation.provenance)
@@ -185,7 +184,7 @@ class PlanRunner:
         stage_tables: Mapping[str, pa.Table],
         commit: int | None = None,
     ) -> pa.Array | None:
-        """Return the identities of the rows that qualify for a search; None for all.
+        """Return the row ids of the rows that qualify for a search; None for all.
 
         Parameters
         ----------
@@ -239,7 +238,7 @@ class PlanRunner:
         source: Iterable[pa.RecordBatch],
         meters: list[Meter],
     ) -> Iterator[pa.RecordBatch]:
-        """Give the meters the number of rows, once the first batch is read."""
+        """Set the number of rows of the meters, after the first batch is read."""
         for number, batch in enumerate(source):
             if number == 0:
                 total = batch.num_rows
@@ -294,7 +293,7 @@ class PlanRunner:
     # Calls of query functions
 
     def prefetch(self, plans: list[Plan]) -> None:
-        """Make the calls for constants of many plans, all at once, into the ledger."""
+        """Make the calls for constants of several plans at once, into the ledger."""
         calls: _CallColumns = {}
         for plan in plans:
             for stage in plan.stages:
@@ -325,12 +324,12 @@ def first_final_search(plan: Plan) -> CandidateStage | None:
 
 
 def _vector(rows: pa.Table) -> npt.NDArray[np.float32] | None:
-    """Return the vector of the one row of a stage; None where it is missing."""
+    """Return the vector of the single row of a stage; None if it is missing."""
     column = rows.column(0)
     return None if column.null_count else as_matrix(column)[0]
 
 
 def _source_name(stage: CallStage) -> str:
-    """Return the name of the one stage that another one reads."""
+    """Return the name of the only stage that another one reads."""
     (leaf,) = stage.source.find(ops.PhysicalTable)
     return str(leaf.name)

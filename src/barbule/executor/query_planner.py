@@ -1,6 +1,6 @@
-"""Plans of queries, which are used again while their tables and functions stay the same.
+"""Plans of queries, reused while their tables and functions stay the same.
 
-Owns which plans are used again. How a plan is made is decided in `barbule.planner`.
+Owns which plans are reused. `barbule.planner` makes plans.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = ["QueryPlanner"]
 
 @dataclass(frozen=True)
 class _CachedPlan:
-    """A plan with what it depends on.
+    """A plan with its dependencies.
 
     Attributes
     ----------
     functions
-        The number of registrations of functions when it was made.
+        The number of function registrations when it was made.
     tables
         The tables whose structure it depends on.
     rows_read
@@ -82,7 +82,7 @@ class QueryPlanner:
         self._search_plans = PlanCache()
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
-        """Plan how an expression is computed.
+        """Plan how an expression is executed.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class QueryPlanner:
 
     def _plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None) -> Plan:
         root = expr.as_table().op()
-        if self._catalog.pending:  # what it has read is compared when the transaction commits
+        if self._catalog.pending:  # its reads are compared when the transaction commits
             return make_plan(root, self._facts, rows)
         self._catalog.refresh()
         while True:

@@ -1,6 +1,6 @@
 """Queries of one open database: planned and run so that both see the same commit.
 
-Owns when a query has to be run again, and which table and column its errors name.
+Owns when a query has to be rerun, and which table and column its errors name.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class QueryRunner:
     def arrow(
         self, expr: ir.Expr, rows: RowRelations | None = None, staged: Staged | None = None
     ) -> pa.Table:
-        """Compute an expression and return its rows in storage form.
+        """Execute an expression and return its rows in storage form.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class QueryRunner:
     def run(
         self, expr: ir.Expr, rows: RowRelations | None = None, staged: Staged | None = None
     ) -> tuple[Plan, pa.Table]:
-        """Plan an expression and compute it."""
+        """Plan an expression and execute it."""
 
         def plan_and_run() -> tuple[Plan, pa.Table]:
             with self._backend.use():
@@ -75,13 +75,13 @@ class QueryRunner:
         return self._consistent(plan_and_run)
 
     def _consistent(self, run: Callable[[], tuple[Plan, pa.Table]]) -> tuple[Plan, pa.Table]:
-        """Plan and run; again where a commit came between the two that invalidates the plan.
+        """Plan and run; repeat if a commit in between invalidates the plan.
 
         A plan without stages depends on the structure of tables, and on no row having been closed
-        since it was made. The nearest rows may have been deleted since they were found, where
-        functions are called for them.
+        since it was made. If functions are called for the nearest rows, these may have been deleted
+        since they were found.
         """
-        if self._backend.many_writers:  # plans look at the life of each row
+        if self._backend.many_writers:  # plans check the lifetime of each row
             return run()
         while True:
             plan_epoch, stamp = self._backend.plan_epoch(), self._backend.stamp()
@@ -114,7 +114,7 @@ class QueryRunner:
 
     @contextmanager
     def locating_errors(self, expr: ir.Expr) -> Iterator[None]:
-        """Name the table in errors, and the column that the database could not compute."""
+        """Add the table to errors, and the column that the database could not compute."""
         try:
             yield
         except (DataError, UnsupportedError) as error:
@@ -129,7 +129,7 @@ class QueryRunner:
             raise
 
     def _workaround(self, expr: ir.Expr, column: str | None) -> str:
-        """Say how a table is read of which a column cannot be computed for some row."""
+        """Return how to read a table with a column that cannot be computed for some row."""
         for leaf in expr.op().find(ManagedTable):
             columns = self._facts.record(leaf).columns
             if any(c.name == column and c.kind == "virtual" for c in columns):
@@ -160,7 +160,7 @@ class QueryRunner:
 
 
 def _locate_media_error(error: MediaError, expr: ir.Expr) -> None:
-    """Name the table and the column of a media file that a function could not read."""
+    """Add the table and the column of a media file that a function could not read."""
     if error.row is None:
         return
     tables = {leaf.name for leaf in expr.op().find(ManagedTable)}

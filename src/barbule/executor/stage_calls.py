@@ -1,7 +1,7 @@
-"""The calls of a stage: functions are called for batches of rows, and make columns.
+"""The calls of a stage: functions are called for batches of rows, and return columns.
 
-Owns how batches are cut, which columns they become, and which cells their errors name. How a
-function is called is decided in `calls`.
+Owns how batches are split, which columns they become, and which cells their errors name. `calls`
+calls the functions.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ MAX_BATCH_ROWS = 16384
 
 
 def calls_for_rows(stage: Stage) -> bool:
-    """Whether a stage calls functions for rows, and not for the query of a search alone."""
+    """Whether a stage calls functions for rows, and not only for the query of a search."""
     return isinstance(stage, CallStage) and not isinstance(stage.source, ops.DummyTable)
 
 
 class CallTargets:
-    """The cells for which the calls of a plan are made, computed where calls are made."""
+    """The cells for which the calls of a plan are made, computed when calls are made."""
 
     def __init__(self, plan: Plan, provenance: Provenance | None) -> None:
         self._plan = plan
         self._provenance = provenance
 
     def column(self, stage: CallStage, call: Call) -> str | None:
-        """Return the column of a table for which a call is made, if it is for one."""
+        """Return the column of a table for which a call is made, if there is one."""
         if self._provenance is None or not self._provenance.columns:
             return None
         output = self._plan.columns.get((stage.name, call.output), "")
@@ -80,7 +80,7 @@ class StageCalls:
         self._caller = caller
 
     def meters(self, stage: CallStage) -> list[Meter]:
-        """Return a meter for each call of a stage; they are shown where it calls for rows."""
+        """Return a meter for each call of a stage; they are shown if it calls for rows."""
         if not calls_for_rows(stage):
             return [Meter() for _ in stage.calls]
         with self._caller.operation.show_progress() as progress:
@@ -141,7 +141,7 @@ class StageCalls:
     def _result_column(
         self, call: Call, values: list[Any], failures: list[Failure | None]
     ) -> pa.Array:
-        """Return the column of results; a value of a wrong type is a failure, where it may be."""
+        """Return the column of results; a value with a wrong type is a failure, if allowed."""
         while True:
             try:
                 library = self._caller.resources.library
@@ -172,7 +172,7 @@ class StageCalls:
 
 
 def _error_column(failures: list[Failure | None]) -> pa.Array:
-    """Return the column of the errors for which cells are empty."""
+    """Return the column of the errors of empty cells."""
     import pyarrow as pa
 
     arrow_dtype = arrow_type(CELL_ERROR_TYPE)
@@ -183,7 +183,7 @@ def _error_column(failures: list[Failure | None]) -> pa.Array:
 
 
 def _filled_batches(stage: CallStage, source: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-    """Cut rows so that functions of several rows at a time get as many as they take."""
+    """Split rows so that batch functions get as many as they take."""
     sizes = {lookup(call.function, call.version).batch_size for call in stage.calls} - {1}
     if not sizes:
         return source
@@ -193,7 +193,7 @@ def _filled_batches(stage: CallStage, source: Iterable[pa.RecordBatch]) -> Itera
 
 
 def _read_ahead(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Read each batch before the one before it is worked on.
+    """Read each batch before the previous one is processed.
 
     So a stream that has ended releases the database, which other processes may wait for.
     """
@@ -207,7 +207,7 @@ def _read_ahead(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 @contextlib.contextmanager
 def _closing(source: Iterable[pa.RecordBatch]) -> Iterator[None]:
-    """Close a stream of rows, also where an error may keep it for long.
+    """Close a stream of rows, even if an error may keep it for long.
 
     Until then it holds the database.
     """

@@ -1,11 +1,11 @@
 """The functions of barbule, and the namespaces of model providers.
 
-A namespace is a module: `from barbule.functions import openai`. Those of providers are made from
-a table, see `providers`.
+A namespace is a module: `from barbule.functions import openai`. The namespaces of providers are
+created from a table, see `providers`.
 
-Whatever is imported of this package gives media and Json columns their methods, for the modules
-that declare them are imported here: no process can have a session, a function or a type of
-barbule without them.
+Importing anything from this package adds the methods of media and Json columns, because the modules
+that declare them are imported here: no process can have a session, a function or a type of barbule
+without them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# Each puts its methods on the columns of its type.
+# Each registers its methods on the columns of its type.
 from barbule.functions import audio, document, image, media, string, video
 from barbule.functions.audio import AudioSplitter
 from barbule.functions.document import DocumentSplitter

@@ -1,6 +1,6 @@
-"""Functions of sound, and the iterator that cuts it into pieces.
+"""Audio functions, and the iterator that splits audio files into segments.
 
-Each is a method of audio columns too: `t.sound.resample(16000)` is
+Each is also a method of audio columns: `t.sound.resample(16000)` is
 `bb.functions.audio.resample(t.sound, 16000)`.
 """
 
@@ -37,7 +37,7 @@ _PIECE = dt.Struct(
 
 @stream_function("audio", Json)
 def get_metadata(audio: Track) -> dict[str, Any]:
-    """Return what the headers of a file say: size, bit rate, tags and its streams.
+    """Return the header information of a file: size, bit rate, tags and its streams.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def get_metadata(audio: Track) -> dict[str, Any]:
 
 @stream_function("audio", float)
 def duration(audio: Track) -> float | None:
-    """Return how long it plays, in seconds; measured where its header does not tell or guesses."""
+    """Return the duration in seconds; measured if the header has no reliable duration."""
     from barbule.media.streams.probing import duration as measure_duration
 
     return measure_duration(audio)
@@ -68,15 +68,15 @@ def clip(
     duration: float | None = None,
     format: str = "flac",  # noqa: A002 - users' name
 ) -> TemporaryFile | None:
-    """Cut a stretch out, exact to the sample.
+    """Cut a clip, exact to the sample.
 
     Parameters
     ----------
     start, end
-        Seconds from the beginning; without an end it goes to the end of the sound. Beyond the
-        end of the sound the result is missing.
+        Seconds from the beginning; without an end the clip ends with the file. If the start is
+        beyond the end of the file, the result is missing.
     duration
-        Seconds, in the place of `end`.
+        Seconds, instead of `end`.
     format
         "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
     """
@@ -97,7 +97,7 @@ def segment(
     min_duration: float = 0.0,
     format: str = "flac",  # noqa: A002 - users' name
 ) -> list[TemporaryFile]:
-    """Cut into stretches of so many seconds; see `AudioSplitter` for a row for each."""
+    """Split into segments of equal duration; see `AudioSplitter` for one row per segment."""
     pieces = _pieces(audio, format, duration, overlap=overlap, min_duration=min_duration)
     return [piece["audio_segment"] for piece in pieces]
 
@@ -108,12 +108,12 @@ def concat(
     *others: Any,
     format: str = "flac",  # noqa: A002 - users' name
 ) -> TemporaryFile | None:
-    """Play one after the other, with the sample rate and channels of the first.
+    """Concatenate audio files, with the sample rate and channels of the first.
 
     Parameters
     ----------
     audio, others
-        Sounds, or one list of them. Missing ones are left out.
+        Audio files, or one list of them. Missing ones are skipped.
     """
     from barbule.media.streams.editing.sound_tracks import join_sound
 
@@ -129,14 +129,14 @@ def resample(
     channels: int | None = None,
     format: str = "flac",  # noqa: A002 - users' name
 ) -> TemporaryFile | None:
-    """Bring to another sample rate, and to one or two channels.
+    """Convert to another sample rate, and to one or two channels.
 
     Parameters
     ----------
     rate
-        Samples a second; 16000 is what most models of speech take.
+        Samples per second; most speech models use 16000.
     channels
-        1 or 2; as many as there are if not given, two of more.
+        1 or 2; by default the number of the file, at most two.
     format
         "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
     """
@@ -152,7 +152,7 @@ def resample(
 
 @stream_function("audio", Audio)
 def convert(audio: Track, format: str) -> TemporaryFile | None:  # noqa: A002 - users' name
-    """Write in another format: "flac", "wav", "mp3", "m4a" or "ogg"."""
+    """Convert to another format: "flac", "wav", "mp3", "m4a" or "ogg"."""
     from barbule.media.streams.editing.sound_tracks import Span, cut_sound
 
     return cut_sound(audio, Span(0.0, None), format=format)
@@ -164,7 +164,7 @@ def encode(
     rate: int,
     format: str = "flac",  # noqa: A002 - users' name
 ) -> TemporaryFile | None:
-    """Make a sound of numbers.
+    """Create an audio file from numbers.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def encode(
         Amplitudes from -1 to 1: a list or array of one channel, or of shape (channels, n) with
         one or two channels.
     rate
-        How many there are a second.
+        The number of samples per second.
     format
         "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
 
@@ -223,14 +223,14 @@ def split(
     format: str = "flac",  # noqa: A002 - users' name
     segment_times: list[float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Cut into pieces with their times; see `AudioSplitter.create`."""
+    """Split into segments with their times; see `AudioSplitter.create`."""
     return _pieces(
         audio, format, duration, segment_times, overlap=overlap, min_duration=min_duration
     )
 
 
 class AudioSplitter(FunctionNamespace):
-    """Makes the iterator that cuts sound into pieces."""
+    """Creates the iterator that splits audio files into segments."""
 
     @staticmethod
     @check_arguments
@@ -243,30 +243,30 @@ class AudioSplitter(FunctionNamespace):
         min_duration: float = 0.0,
         format: str = "flac",  # noqa: A002 - users' name
     ) -> ir.Value:
-        """Cut each sound of a column into pieces, exact to the sample.
+        """Split each audio file of a column into segments, exact to the sample.
 
-        The rows of the view have `segment_start` and `segment_end` in seconds, and
-        `audio_segment`. The sound is read once, whatever its number of pieces.
+        The rows of the view have `segment_start` and `segment_end` in seconds, and `audio_segment`.
+        Each file is read once, regardless of the number of segments.
 
         Parameters
         ----------
         audio
             A column of audio files.
         duration
-            Seconds of each piece; the last may be shorter.
+            Duration of each segment in seconds; the last may be shorter.
         segment_times
-            Times at which to cut, in the place of `duration`.
+            Times at which to split, instead of `duration`.
         overlap
-            Seconds of the piece before it with which each begins; with `duration`.
+            Overlap of each segment with the previous one in seconds; with `duration`.
         min_duration
-            A last piece below it is left out.
+            A shorter last segment is dropped.
         format
             "flac" (lossless), "wav", "mp3", "m4a" or "ogg".
 
         Raises
         ------
         ConfigurationError
-            When an option is wrong; before anything is read.
+            If an option is invalid; before anything is read.
 
         Examples
         --------
@@ -291,5 +291,5 @@ class AudioSplitter(FunctionNamespace):
         return split(sounds, duration, overlap, min_duration, format, times)
 
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

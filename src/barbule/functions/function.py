@@ -1,7 +1,7 @@
 """The record of a function: its body, its options and its versions.
 
-Owns the `Function` record, and how a call becomes an expression. How a call runs is the executor's
-business; which functions a process defines is that of `registry`.
+Owns the `Function` record, and how a call becomes an expression. The executor runs calls;
+`registry` knows which functions a process defines.
 """
 
 from __future__ import annotations
@@ -42,48 +42,52 @@ class Function(Versioned):
     Attributes
     ----------
     kind
-        "row": called for each row; "batch": with lists; "model": asynchronous, called with the
-        model client first, answers with a `Reply`; "query": returns an expression to run.
+        "row": called for each row; "batch": called with lists; "model": asynchronous, called with
+        the model client first, returns a `Reply`; "query": returns an expression to run.
     returns
         The type of one row's result, or a callable that computes it from the bound arguments.
     batch_size
-        The most rows of one call of a batch function.
+        The maximum number of rows in one call of a batch function.
     on_error
         "abort" ends the operation, "null" leaves the cell empty.
     retries
-        How often a call that failed is tried again.
+        How often a failed call is retried.
     timeout
-        Seconds that a call may take; None for no limit. Synchronous functions cannot be
-        interrupted: a call over time counts as failed and its thread ends when it ends.
+        Timeout of a call in seconds; None for no limit. Synchronous functions cannot be
+        interrupted: a call that exceeds the timeout counts as failed, and its thread ends when the
+        call ends.
     cached
-        Whether answers are kept in the call ledger.
+        Whether answers are stored in the call ledger.
     concurrency
-        How many calls of a synchronous function may run at once, in threads. None leaves it to
-        the executor: one, or one for each processor where images are arguments or results.
+        The maximum number of concurrent calls of a synchronous function, in threads. None lets the
+        executor choose: one, or one per processor if images are arguments or results.
     processes
-        How many processes run the calls of a synchronous function; None runs them in this one.
+        The number of processes that run the calls of a synchronous function; None runs them in this
+        process.
     import_path
-        For these: the module and the qualified name by which others find the function.
+        For these: the module and the qualified name by which other processes import the function.
     gpus
-        How many graphics processors a call needs, or what part of one.
+        The number of GPUs that a call needs, or a fraction of one.
     images
-        How images arrive: "pixels", opened and read; "header", the properties in the header alone;
-        or "streamed": those in a list are opened one by one, as it is iterated. "file": as local
-        files, as other media do; "current": the same with the content that they have now.
+        How images are passed: "pixels", opened and decoded; "header", only the properties in the
+        header; or "streamed": images in a list are opened one by one, as it is iterated. "file": as
+        local files, like other media; "current": the same with their current content.
     model_of
-        For a model function: computes the name of the model, prefix included, from the arguments.
+        For a model function: computes the name of the model, including the prefix, from the
+        arguments.
     prepare
-        Turns bound arguments into those of a stored call, and checks them; None leaves them.
+        Converts bound arguments to those of a stored call, and checks them; None leaves them
+        unchanged.
     fixed_arguments
         Arguments that `using` has set.
     single_item_function
-        Returns the function that does for single items what this one does for a list.
+        Returns the function for single items that corresponds to this function for lists.
     make_overload
-        Makes another function with the same options of another body, for `overload`.
+        Creates another function with the same options and another body, for `overload`.
     overloads
-        The functions that are called instead where the arguments fit them better.
+        The functions that are called instead if the arguments match them better.
     call_policy
-        What its calls do on errors, by `on_error=`; None leaves it to `on_error`.
+        The error policy of its calls, set with `on_error=`; None uses `on_error`.
     """
 
     kind: Kind
@@ -109,7 +113,7 @@ class Function(Versioned):
 
     @property
     def former_version_is_unique(self) -> bool:
-        """Whether no other function that the same lines make had the same former version."""
+        """Whether no other function from the same lines had the same former version."""
         if self.stated_version:
             return not any(
                 other.stated_version == self.stated_version
@@ -133,7 +137,7 @@ class Function(Versioned):
 
     @property
     def signature(self) -> inspect.Signature:
-        """The signature that callers see (a model function's client is not theirs)."""
+        """The signature that callers see (without the client of a model function)."""
         signature = inspect.signature(self.body)
         if self.kind == "model":
             signature = signature.replace(parameters=list(signature.parameters.values())[1:])
@@ -142,8 +146,8 @@ class Function(Versioned):
     def using(self, **fixed: Any) -> Function:
         """Fix some arguments and return a function of the others.
 
-        With `on_error="null"` its calls leave the cells empty for which they fail, with "abort"
-        they end the operation, whatever the function itself does.
+        With `on_error="null"`, failing calls leave their cells empty; with "abort" they end the
+        operation, regardless of the function's own policy.
         """
         parameters = self.signature.parameters
         if "on_error" in fixed and "on_error" not in parameters:
@@ -161,7 +165,7 @@ class Function(Versioned):
         return replace(self, fixed_arguments={**self.fixed_arguments, **fixed})
 
     def of_single_items(self) -> Function:
-        """Return the function of single items that corresponds to one of lists; else this one."""
+        """Return the function for single items that corresponds to one for lists; else this one."""
         if self.single_item_function is None:
             return self
         single = self.single_item_function()
@@ -183,14 +187,14 @@ class Function(Versioned):
         Parameters
         ----------
         body
-            A function whose parameters are annotated; it has the options of this one.
+            A function with annotated parameters; it has the options of this one.
         return_type
-            The type of its result, where the annotation does not say it.
+            The type of its result, if the annotation does not define it.
 
         Raises
         ------
         ExpressionError
-            When it takes the same types as the function itself.
+            If it takes the same types as the function itself.
 
         Examples
         --------
@@ -220,24 +224,24 @@ class Function(Versioned):
                 f"{self.name}: the overload takes the same types as the function itself.",
                 hint="Annotate its parameters with other types.",
             )
-        # One of the same types replaces the other, as when a cell is run again.
+        # A function with the same types replaces the other, for example when a cell is run again.
         self.overloads[:] = [other for other in self.overloads if other.name != added.name]
         self.overloads.append(added)
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call with columns for an expression; with plain values for a plain result.
+        """Call with columns to get an expression; with plain values to get a plain result.
 
-        Model functions always give an expression: what they cost is decided by the query
-        around them. Beside its own arguments each function takes `on_error="null"`, for cells
-        that stay empty where it fails, or "abort".
+        Model functions always return an expression: the query around them determines their cost. In
+        addition to its own arguments, each function takes `on_error="null"`, which leaves cells
+        empty if it fails, or "abort".
         """
         if "on_error" in kwargs and "on_error" not in self.signature.parameters:
             policy = kwargs.pop("on_error")
             return self.using(on_error=policy)(*args, **kwargs)
         if contains((args, kwargs, self.fixed_arguments), Deferred):
             if not self.overloads:
-                self._bind(args, kwargs)  # arguments that do not fit are refused at once
+                self._bind(args, kwargs)  # invalid arguments are refused immediately
             return _deferred_call(self, args, kwargs)
         function, arguments = self._resolve_overload(args, kwargs)
         if function.kind != "model" and not contains(arguments, ir.Expr):
@@ -250,12 +254,12 @@ class Function(Versioned):
         return function.call(arguments)
 
     def of(self, column: ir.Value, *, cached: bool | None = None) -> ir.Value:
-        """Make the expression of a call on one column, the other arguments being fixed."""
+        """Return the expression of a call on one column, with the other arguments fixed."""
         function, arguments = self._resolve_overload((column,), {})
         return function.call(arguments, cached=cached)
 
     def call(self, arguments: Arguments, *, cached: bool | None = None) -> ir.Value:
-        """Make the expression of a call with bound arguments."""
+        """Return the expression of a call with bound arguments."""
         refuse_formatted(arguments)
         if self.prepare is not None:
             arguments = self.prepare(dict(arguments))
@@ -274,18 +278,18 @@ class Function(Versioned):
         return checked(call)
 
     def version_to_call(self, arguments: Arguments) -> str:
-        """Return the version for which a call is written, by which it finds this function again.
+        """Return the version for which a call is written, which identifies this function later.
 
         Raises
         ------
         ExpressionError
-            When another function of the same name would answer.
+            If another function with the same name would be called.
         """
         version, generation = self.version_of_call(arguments), GENERATIONS.get(self.name)
         if self.source is None or generation is None:
             return version
         if not generation.holds(self):
-            if generation.accepts(self):  # it was dropped, as there were many
+            if generation.accepts(self):  # it was dropped because there were too many
                 generation.add(self)
             elif (other := generation.find(version)) is None or other.full_version != version:
                 raise ExpressionError(
@@ -299,7 +303,7 @@ class Function(Versioned):
     def _resolve_overload(
         self, args: tuple[Any, ...], kwargs: Arguments
     ) -> tuple[Function, dict[str, Any]]:
-        """Choose the overload that fits best; return it with its bound arguments."""
+        """Choose the best overload; return it with its bound arguments."""
         if not self.overloads:
             return self, self._bind(args, kwargs)
         candidates: list[tuple[int, Function, dict[str, Any]]] = []
@@ -328,16 +332,16 @@ class Function(Versioned):
 
 
 GENERATIONS: dict[str, Generation[Function]] = {}
-"""The functions that this process knows, by name; `registry` adds to it."""
+"""The functions that this process defines, by name; `registry` adds to it."""
 
 
 def check_on_error(on_error: object) -> OnError:
-    """Make sure that there is such a way to treat errors.
+    """Check the value of an error policy.
 
     Raises
     ------
     ExpressionError
-        When there is none.
+        If it is not supported.
     """
     policies: tuple[OnError, ...] = typing.get_args(OnError)
     for policy in policies:

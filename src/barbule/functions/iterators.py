@@ -1,4 +1,4 @@
-"""The decorator that makes functions which give many rows for one: `iterator`."""
+"""The decorator for functions that return several rows for one: `iterator`."""
 
 from __future__ import annotations
 
@@ -48,26 +48,25 @@ def iterator(
     version: str | None = None,
     name: str | None = None,
 ) -> Function | Callable[[Callable[..., Any]], Function]:
-    """Make a function that gives many rows for one, for `create_view(iterator=...)`.
+    """Create a function that returns several rows for one, for `create_view(iterator=...)`.
 
     Parameters
     ----------
     function
-        A generator, or a function that returns a list; each item becomes a row of the view.
-        Or a class: `__init__` takes the values of a row, and its object is iterated, by
-        `__iter__` or `__next__`; where it has `close`, that is called at the end.
+        A generator, or a function that returns a list; each item becomes a row of the view. Or a
+        class: `__init__` takes the values of a row, and its object is iterated with `__iter__` or
+        `__next__`; if it has `close`, that is called at the end.
     return_type
-        The schema of those rows, where the annotation (`Iterator[Row]` or `list[Row]`, with a
-        pydantic model, dataclass or TypedDict; of `__next__`, `Row`) does not say it.
+        The schema of those rows, if the annotation (`Iterator[Row]` or `list[Row]`, with a pydantic
+        model, dataclass or TypedDict; for `__next__`, `Row`) does not define it.
     on_error
-        "abort" (default): an exception ends the operation; "null": the view gets one row for
-        the row that failed, without values but with the reason. See `create_view`, which may
-        say it too.
+        "abort" (default): an exception ends the operation; "null": the view gets one row for the
+        failed row, without values but with the error. `create_view` can override it.
     version
-        State it when rows changed though the source did not, and where the function closes over
-        a value that cannot be identified; by default a hash of the source.
+        Set it if rows have changed although the source has not, and if the function closes over a
+        value that cannot be identified; by default a hash of the source.
     name
-        The name for stored expressions; by default module and qualified name.
+        The name in stored expressions; by default module and qualified name.
 
     Examples
     --------
@@ -121,7 +120,7 @@ def iterator(
 
 
 def _list_body(function: Callable[..., Any]) -> Callable[..., list[Any]]:
-    """Return a function with the same signature that lists what an iterator gives."""
+    """Return a function with the same signature that lists the items of an iterator."""
     is_class = inspect.isclass(function)
 
     def body(*args: Any, **kwargs: Any) -> list[Any]:
@@ -154,7 +153,7 @@ def _row_hint(function: Callable[..., Any], hints: Mapping[str, Any]) -> object:
 
 
 def _exhaust(rows: Iterator[Any]) -> list[Any]:
-    """List what an object of an iterator's class gives, and close it."""
+    """List the items of an object of an iterator's class, and close it."""
     try:
         return list(rows if hasattr(rows, "__iter__") else _steps(rows))
     finally:
@@ -163,7 +162,7 @@ def _exhaust(rows: Iterator[Any]) -> list[Any]:
 
 
 def _steps(rows: Iterator[Any]) -> Iterator[Any]:
-    """Iterate over an object that has `__next__` alone."""
+    """Iterate over an object that has only `__next__`."""
     while True:
         try:
             row = next(rows)

@@ -1,6 +1,6 @@
-"""Common tasks of language models, with the prompts already written.
+"""Common tasks of language models, with prepared prompts.
 
-Owns the wording of the prompts. All but two tasks have structured output, which is checked: see
+Owns the wording of the prompts. All but two tasks have structured output, which is validated: see
 `structured_output`.
 """
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LANGUAGE"]
 
-_MAX_SUMMARY_WORDS = 100  # where the caller sets no limit
-_SUMMARY_SHARE = 0.85  # of its maximum length, the usual length of a summary
+_MAX_SUMMARY_WORDS = 100  # if the caller sets no limit
+_SUMMARY_SHARE = 0.85  # the usual length of a summary, as a fraction of its maximum length
 
 
 async def extract(
@@ -40,27 +40,27 @@ async def extract(
     instructions: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Take facts out of texts, images or documents, as a record.
+    """Extract facts from texts, images or documents, as a record.
 
     Parameters
     ----------
     text
-        A column of texts, images, documents or sounds.
+        A column of texts, images, documents or audio files.
     schema
-        The facts: a pydantic model or dataclass, whose descriptions the model reads, or a
-        mapping of names to types. Defined in this process; stored calls name the class.
+        The facts: a pydantic model or dataclass, whose descriptions are sent to the model, or a
+        mapping of names to types. The class must be defined in this process; stored calls name it.
     model
-        The model's name; the provider's usual one by default.
+        The model's name; by default the provider's default model.
     instructions
-        What the model has to know besides.
+        Additional instructions for the model.
     params
-        What the provider takes besides.
+        Additional parameters of the provider.
 
     Returns
     -------
     Struct
-        The fields of the schema. An answer that does not fit is sent back once, with what is
-        wrong; if the next does not fit either it is an error.
+        The fields of the schema. An answer that does not match is sent back once, with the error;
+        if the next one does not match either, it is an error.
     """
     prompt = (
         "Extract the facts that the schema asks for from what the user sends. Take them from "
@@ -85,22 +85,22 @@ def _extract_type(_: Provider, arguments: Mapping[str, Any]) -> dt.DataType:
 async def analyze_sentiment(
     client: ModelClient, text: object, *, model: str | None = None, **params: Any
 ) -> Reply:
-    """Tell the sentiment of texts.
+    """Return the sentiment of texts.
 
     Parameters
     ----------
     text
         A column of texts.
     model
-        The model's name; the provider's usual one by default.
+        The model's name; by default the provider's default model.
     params
-        What the provider takes besides.
+        Additional parameters of the provider.
 
     Returns
     -------
     Struct
-        `.label` is "positive", "neutral" or "negative", `.score` how sure the model is of it,
-        from 0 to 1.
+        `.label` is "positive", "neutral" or "negative", `.score` is the model's confidence, from 0
+        to 1.
     """
     prompt = (
         "Judge the sentiment of what the user sends. The score says how sure you are of the "
@@ -133,22 +133,22 @@ async def classify(
     instructions: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Choose the label that fits each text or image best.
+    """Choose the best label for each text or image.
 
     Parameters
     ----------
     text
         A column of texts, images or documents.
     labels
-        The labels; or a mapping of labels to what they mean.
+        The labels; or a mapping of labels to their descriptions.
     model
-        The model's name; the provider's usual one by default.
+        The model's name; by default the provider's default model.
     several
-        Whether more than one label may fit, or none.
+        Whether several labels may apply, or none.
     instructions
-        What the model has to know besides.
+        Additional instructions for the model.
     params
-        What the provider takes besides.
+        Additional parameters of the provider.
 
     Returns
     -------
@@ -193,20 +193,20 @@ async def summarize(
     instructions: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Say in short what texts or documents say, in their language.
+    """Summarize texts or documents in their language.
 
     Parameters
     ----------
     text
         A column of texts, documents or images.
     model
-        The model's name; the provider's usual one by default.
+        The model's name; by default the provider's default model.
     max_words
-        About how long a summary may be.
+        The approximate maximum length of a summary.
     instructions
-        What the model has to know besides.
+        Additional instructions for the model.
     params
-        What the provider takes besides.
+        Additional parameters of the provider.
 
     Returns
     -------
@@ -242,13 +242,13 @@ async def translate(
     to
         The language to translate to: "French", "zh" …
     model
-        The model's name; the provider's usual one by default.
+        The model's name; by default the provider's default model.
     source
-        The language of the texts, where the model should not find it out.
+        The language of the texts; detected by the model by default.
     instructions
-        What the model has to know besides.
+        Additional instructions for the model.
     params
-        What the provider takes besides.
+        Additional parameters of the provider.
 
     Returns
     -------
@@ -267,19 +267,19 @@ async def filter(  # noqa: A001 - the name that users know
     model: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Tell whether a statement about each row is true.
+    """Return whether a statement about each row is true.
 
     Parameters
     ----------
     condition
-        The statement, with replacement fields for values: "{text} is about birds".
+        The statement, with placeholders for values: "{text} is about birds".
     values
-        The values of fields without names, `{0}`; those with names are filled by name. Images and
-        documents may be values too.
+        The values of placeholders without names, `{0}`; those with names are filled by name. Images
+        and documents may be values too.
     model
-        The model's name; the provider's usual one by default.
+        The model's name; by default the provider's default model.
     params
-        The named values, and what the provider takes besides.
+        The named values, and additional parameters of the provider.
 
     Returns
     -------
@@ -337,7 +337,7 @@ def _truth_schema() -> structured_output.OutputSchema:
 async def _messages(
     client: ModelClient, model: object, prompt: str, value: object, instructions: str | None = None
 ) -> list[dict[str, Any]]:
-    """Write the messages of a request about a value."""
+    """Return the messages of a request about a value."""
     system = f"{prompt}\n\n{instructions}" if instructions else prompt
     content = await message_content.fill(client, str(model), value)
     return [{"role": "system", "content": system}, {"role": "user", "content": content}]
@@ -356,7 +356,7 @@ async def _text_reply(
     instructions: str | None,
     params: Mapping[str, Any],
 ) -> Reply:
-    """Make a request whose answer is any text."""
+    """Send a request whose answer is free text."""
     with estimated as client:
         messages = await _messages(client, model, prompt, value, instructions)
         reply = await client.chat(str(model), messages, **params)

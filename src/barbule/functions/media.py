@@ -1,4 +1,4 @@
-"""Functions of any media file."""
+"""Functions for media files of any type."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def content(media: str) -> dict[str, Any]:
 
 @udf(version="1", name="barbule.functions.media.changed", concurrency=16)
 def changed(media: str, recorded: dict[str, Any]) -> bool:
-    """Tell whether a file differs from what was recorded of it, or no longer exists."""
+    """Return whether a file differs from its recorded content, or no longer exists."""
     if not media:
         return True
     path = Path(media)
@@ -45,5 +45,5 @@ def changed(media: str, recorded: dict[str, Any]) -> bool:
 sha256 = register(replace(sha256, images="file"))
 changed = register(replace(changed, images="current"))
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

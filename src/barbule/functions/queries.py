@@ -1,4 +1,4 @@
-"""The decorator that makes queries with parameters: `query`."""
+"""The decorator for queries with parameters: `query`."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def query(
     version: str | None = None,
     name: str | None = None,
 ) -> Function | Callable[[Callable[..., Any]], Function]:
-    """Make a query with parameters: called with values or with columns.
+    """Create a query with parameters, which is called with values or with columns.
 
-    Called with plain values it returns the query. Called with columns it is an expression: for
-    each row a list of the rows that the query gives for that row's values.
+    Called with plain values it returns the query. Called with columns it is an expression: for each
+    row a list of the rows that the query returns for that row's values.
 
-    A stored column of it keeps what the tables held when its row was written. Of its own table
-    this is what was there before the insert or update, without the rows written with it. Later
-    changes of these tables do not reach it, and `stale()`, which is about functions that have
-    changed, does not tell of them: `recompute("column")` brings it up to date. A view over a join
-    or an aggregate follows its tables by itself.
+    A stored column of such calls keeps the result as of the time when its row was written. If the
+    query reads the column's own table, it reads the rows before the insert or update, without those
+    written with it. Later changes of these tables do not update the column, and `stale()`, which
+    covers changed functions, does not report them: `recompute("column")` updates it. A view over a
+    join or an aggregate is kept up to date automatically.
 
     Parameters
     ----------
     function
         Takes values and returns an expression over managed tables.
     version
-        State it when results changed though the source did not, or the reverse, and where the
+        Set it if results have changed although the source has not, or the reverse, and if the
         function closes over a value that cannot be identified; by default a hash of the source.
     name
-        The name for stored expressions; by default module and qualified name.
+        The name in stored expressions; by default module and qualified name.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def query(
 
 
 def _result_type(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dt.DataType:
-    """Build the query once with placeholders, for the type of its rows."""
+    """Build the query once with placeholders, to infer the type of its rows."""
     placeholders = {
         name: ibis.param(value.type()) if isinstance(value, ir.Value) else value
         for name, value in arguments.items()

@@ -1,6 +1,6 @@
-"""The functions that this process knows by name.
+"""The functions that this process defines, by name.
 
-A stored call finds its function here by its name; no code is ever loaded from a database.
+A stored call finds its function here by name; no code is ever loaded from a database.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ __all__ = ["Function", "lookup", "register", "registrations"]
 
 _BUILT_IN = "barbule.functions."
 
-# Functions that are defined in another module than the one that their stored name says.
+# Functions that are defined in another module than the one in their stored name.
 _MODULES = {"barbule.functions.invoking": "barbule.functions.language_models.tool_calls"}
 
 _registrations = 0
 
 
 def register(function: Function) -> Function:
-    """Make a function known by its name; a later one of the same name replaces it.
+    """Register a function by its name; a later one with the same name replaces it.
 
-    Those that the same lines make, with other values around them, are all known: a call finds
+    Functions from the same lines, with other values around them, are all registered: a call finds
     its own.
 
     Raises
     ------
     ExpressionError
-        When it closes over a value that cannot be identified, and no version is stated.
+        If it closes over a value that cannot be identified, and no version is stated.
     """
     global _registrations  # noqa: PLW0603 - one state of the process, as the registry
     _registrations += 1
@@ -51,21 +51,21 @@ def registrations() -> int:
 def lookup(name: str, version: str | None = None) -> Function:
     """Find a function by the name that a stored expression gives.
 
-    barbule's own functions are imported when they are needed; a user's must have been defined
-    or imported before.
+    barbule's own functions are imported on demand; a user's must have been defined or imported
+    before.
 
     Parameters
     ----------
     name
         The registry name of the function.
     version
-        For which the call was written. It tells functions of one name apart; where a function
-        has changed since, it is meant all the same.
+        The version for which the call was written. It distinguishes functions with one name; a
+        function that has changed since is still found.
 
     Raises
     ------
     UnknownFunctionError
-        When this process does not define it, or defines others of its name only.
+        If this process does not define it, or defines only others with its name.
     """
     if name not in GENERATIONS and name.startswith(_BUILT_IN):
         _import(name)
@@ -94,15 +94,15 @@ def _import(name: str) -> None:
     module, _, short_name = name.rpartition(".")
     module = _MODULES.get(module, module)
     if importlib.util.find_spec(module) is not None:
-        # The functions of a provider are made when they are first looked at.
+        # The functions of a provider are created on first access.
         getattr(importlib.import_module(module), short_name, None)
 
 
 def _definition_hint(name: str) -> str:
-    """Say where an unknown function can be found."""
+    """Return where an unknown function can be found."""
     module, _, short_name = name.rpartition(".")
     readable = "Values that it computed before can still be read."
-    is_interactive = module in MAIN  # a notebook, which nobody can import
+    is_interactive = module in MAIN  # a notebook, which cannot be imported
     if short_name.startswith("<lambda"):
         owner = "this notebook or script" if is_interactive else repr(module)
         return (

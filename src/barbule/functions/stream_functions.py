@@ -1,4 +1,4 @@
-"""How a function of audio, video or documents is declared: as a function and as a method.
+"""Declaration of audio, video and document functions: as a function and as a method.
 
 Owns the decorator, and the annotations of its bodies; `barbule.media` does the work.
 """
@@ -38,7 +38,7 @@ def stream_function(
     method: bool = True,
     check: Callable[[dict[str, Any]], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Make a function of a kind of media and give columns of that type the method of its name.
+    """Create a function for a media type and register the method of its name on its columns.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def stream_function(
     returns
         The type of its result.
     method
-        Whether columns get it too.
+        Whether to register it on columns too.
     check
-        Raises an error, when a call is written, if its arguments are wrong.
+        Raises an error, when a call is written, if its arguments are invalid.
     """
 
     def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def stream_function(
     def declare(body: Callable[..., Any]) -> Function:
         name = f"barbule.functions.{kind}.{body.__name__}"
         declared = udf(body, return_type=returns, version="1", name=name)
-        # FFmpeg uses all processors by itself; PDFium may not be called from several threads.
+        # FFmpeg uses all processors by itself; PDFium must not be called from several threads.
         function = register(replace(declared, concurrency=1, prepare=prepare if check else None))
         if method:
             setattr(_VALUE_CLASSES[kind], body.__name__, _method(function, body, kind))
@@ -93,12 +93,12 @@ def source_of(
 ) -> ir.Value | Deferred | str | os.PathLike[str]:
     """Return the first argument of an iterator: a column of media, or the path of a file.
 
-    Strings in a column are paths; other columns are refused by the call itself.
+    Strings in a column are paths; the call itself refuses other columns.
 
     Raises
     ------
     ExpressionError
-        When it is a plain value that is no path.
+        If it is a plain value that is not a path.
     """
     if isinstance(media, ir.Value):
         dtype = media.type()

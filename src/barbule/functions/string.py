@@ -1,4 +1,4 @@
-"""Functions of text, and the iterator that cuts it into chunks."""
+"""String functions, and the iterator that splits texts into chunks."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ __all__ = ["StringSplitter", "format", "split_text"]
 
 
 def format(template: str, *args: Any, **kwargs: Any) -> str | None:  # noqa: A001 - the name that users know
-    r"""Fill the places of a template, as `str.format` does.
+    r"""Fill the placeholders of a template, as `str.format` does.
 
-    Lists are joined by empty lines, and a row of one column shows its value: the rows that a
+    Lists are joined by empty lines, and a row with one column shows its value: the rows that a
     query found read as paragraphs. Other rows are written as JSON.
 
     Parameters
     ----------
     template
-        Text with places: `{0}`, `{name}`.
+        A string with placeholders: `{0}`, `{name}`.
     args, kwargs
-        What fills them, columns among it. A row with a missing value gives a missing result.
-        Numbers and moments may be formatted, `{0:.1f}`, and fields of records are read by
+        The values, which may be columns. A row with a missing value returns a missing result.
+        Numbers and timestamps may be formatted, `{0:.1f}`, and fields of records are read with
         `{0[name]}`.
 
     Raises
     ------
     ExpressionError
-        When the call is written: a place that nothing fills, braces that are no places (JSON in
-        a prompt is written with `{{` and `}}`), a format that the type of a column does not take.
+        When the call is written: a placeholder without a value, braces that are not placeholders
+        (write JSON in a prompt with `{{` and `}}`), or a format that the type of a column does not
+        support.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def _prepare_format(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-# Columns that it has computed stay as they are: its version has not changed.
+# Columns that it has computed stay unchanged: its version has not changed.
 format = register(  # noqa: A001
     replace(
         udf(format, return_type=str, version="1", name="barbule.functions.string.format"),
@@ -78,7 +79,7 @@ def split_text(
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Cut a text into chunks; see `StringSplitter.create`."""
+    """Split a text into chunks; see `StringSplitter.create`."""
     from barbule.media.chunking import chunking_options, split_text
 
     options = chunking_options(
@@ -93,7 +94,7 @@ def split_text(
 
 
 class StringSplitter(FunctionNamespace):
-    """Makes the iterator that cuts columns of text into chunks."""
+    """Creates the iterator that splits columns of text into chunks."""
 
     @staticmethod
     @check_arguments
@@ -107,32 +108,32 @@ class StringSplitter(FunctionNamespace):
         tiktoken_encoding: str | None = None,
         tiktoken_target_model: str | None = None,
     ) -> ir.Value:
-        r"""Cut each text of a column into chunks.
+        r"""Split each text of a column into chunks.
 
         The rows of the view have `text` and `pos` (from 0). The options are those of
-        `DocumentSplitter.create`; a text has no pages and no headings.
+        `DocumentSplitter.create`, but a text has no pages and no headings.
 
         Parameters
         ----------
         text
             A column of strings.
         separators
-            A list of strings at which text is cut, merged up to `chunk_size` characters; or
-            names joined by commas: "paragraph", "sentence", "char_limit", "token_limit", with
-            `limit`. "recursive", "markdown" and "code" fill chunks up to `limit`.
+            A list of strings at which text is split, merged up to `chunk_size` characters; or names
+            joined by commas: "paragraph", "sentence", "char_limit", "token_limit", with `limit`.
+            "recursive", "markdown" and "code" fill chunks up to `limit`.
         chunk_size
-            The most characters of a chunk, for the list form.
+            The maximum number of characters of a chunk, for the list form.
         overlap
-            How much of the text before it a chunk repeats, at most.
+            The maximum length of preceding text that a chunk repeats.
         limit
-            The most characters or tokens of a chunk, for the names.
+            The maximum number of characters or tokens of a chunk, for the names.
         tiktoken_encoding, tiktoken_target_model
-            What counts as a token.
+            The tokenizer.
 
         Raises
         ------
         ConfigurationError
-            When an option is wrong; before anything is read.
+            If an option is invalid; before anything is read.
 
         Examples
         --------
@@ -156,10 +157,10 @@ class StringSplitter(FunctionNamespace):
             "tiktoken_encoding": tiktoken_encoding,
             "tiktoken_target_model": tiktoken_target_model,
         }
-        chunking_options(separators, **options)  # wrong options fail here and now
+        chunking_options(separators, **options)  # invalid options fail immediately
         storable = separators if isinstance(separators, str | None) else list(separators)
         return split_text(text, storable, **options)
 
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

@@ -1,7 +1,7 @@
-"""Aggregates of users: many rows in, one value out.
+"""User-defined aggregates: many rows in, one value out.
 
-Owns the decorator `uda`. An aggregate is a call on the collected rows of a group, so that it
-stands wherever an aggregate of Ibis does: in `agg`, after `group_by`, over windows.
+Owns the decorator `uda`. An aggregate is a call on the collected rows of a group, so it can be used
+wherever an aggregate of Ibis can: in `agg`, after `group_by`, over windows.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class _Aggregate(Protocol):
 
 
 class Aggregation:
-    """An aggregate function, called with columns in `agg`, or with lists for a plain result.
+    """An aggregate function, called with columns in `agg`, or with lists to get a plain result.
 
-    Made by `uda`.
+    Created by `uda`.
     """
 
     def __init__(self, cls: type[_Aggregate], runner: Function) -> None:
@@ -71,14 +71,14 @@ class Aggregation:
         return f"<aggregate {self.name}>"
 
     def __call__(self, *args: Any, order_by: Any = None, **kwargs: Any) -> Any:
-        """Aggregate columns for an expression; lists, of a value for each row, at once.
+        """Aggregate columns to get an expression; lists, a value per row, are aggregated at once.
 
         Parameters
         ----------
         args, kwargs
             The parameters of `update`, as columns or lists; those of `__init__`, as plain values.
         order_by
-            In which order a group's rows are given to `update`; any by default.
+            The order in which a group's rows are passed to `update`; any order by default.
         """
         try:
             bound = self.signature.bind(*args, **kwargs)
@@ -101,7 +101,7 @@ class Aggregation:
         return self._runner.body([row for row in rows if self._is_complete(row)], options)
 
     def _constant(self, name: str, value: object) -> ir.Value:
-        """Make a literal; None has the type of its parameter."""
+        """Return a literal; None has the type of its parameter."""
         parameters = self._row_function.parameters
         dtype = next(parameter.dtype for parameter in parameters if parameter.name == name)
         return ibis.literal(value) if value is not None or dtype is None else ibis.null(dtype)
@@ -162,34 +162,33 @@ def uda(
     version: str | None = None,
     name: str | None = None,
 ) -> Aggregation | Callable[[type[_Aggregate]], Aggregation]:
-    """Make an aggregate of a class.
+    """Create an aggregate from a class.
 
     Parameters
     ----------
     cls
-        A class whose `__init__` starts a group, `update` takes the values of one row, and
-        `value` returns the result. A row without a value that `update` requires is passed over,
-        unless the parameter allows None.
-        Images arrive as PIL images, opened one by one; other media as local paths.
+        A class whose `__init__` starts a group, `update` takes the values of one row, and `value`
+        returns the result. A row without a value that `update` requires is skipped, unless the
+        parameter allows None. Images are passed as PIL images, opened one by one; other media as
+        local paths.
     return_type
-        The type of the result, where `value` has no annotation.
+        The type of the result, if `value` has no annotation.
     on_error
         "abort" (default) ends the operation, "null" leaves the result empty.
     version
-        State it when results changed though the source did not; by default a hash of the source.
+        Set it if results have changed although the source has not; by default a hash of the source.
     name
-        The name for stored expressions; by default module and qualified name.
+        The name in stored expressions; by default module and qualified name.
 
     Returns
     -------
     Aggregation
-        Of a group without rows, or without values, the result is missing, as it is for SQL's
-        aggregates.
+        For a group without rows, or without values, the result is missing, as for SQL's aggregates.
 
     Raises
     ------
     ExpressionError
-        When the class lacks one of these methods.
+        If the class lacks one of these methods.
 
     Examples
     --------

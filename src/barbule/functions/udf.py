@@ -1,4 +1,4 @@
-"""The decorator that makes a Python function part of expressions: `udf`.
+"""The decorator that makes a Python function usable in expressions: `udf`.
 
 Owns the options of a function. Runs nothing itself.
 """
@@ -25,14 +25,14 @@ __all__ = ["udf"]
 
 
 class _Class(Protocol):
-    """A class, told apart from other callables by what all classes have."""
+    """A class, distinguished from other callables by what all classes have."""
 
     @property
     def __mro__(self) -> tuple[type, ...]: ...
 
 
 class _Decorator(Protocol):
-    """`udf` with its options, before it is given the function."""
+    """`udf` with its options, before it receives the function."""
 
     @overload
     def __call__(self, function: _Class, /) -> Stateful: ...
@@ -108,68 +108,67 @@ def udf(  # noqa: PLR0913 - each is an option of users
     version: str | None = None,
     name: str | None = None,
 ) -> Function | Stateful | _Decorator:
-    """Make a function whose calls on columns are expressions.
+    """Create a function whose calls on columns are expressions.
 
     Parameters
     ----------
     function
-        A function, plain or `async`. Images arrive as PIL images, other media as local paths,
-        Json as Python values. Whatever else can be called is one, too: a method, a
-        `functools.partial`, a function of Python's own, an object with `__call__`. A row with
-        None for a parameter that is not annotated as optional is not called and gives None. Or
-        a class with `__call__`: called with the arguments of its `__init__` it gives the function;
-        its object is made once in a process, when the function is called for the first row.
+        A function, plain or `async`. Images are passed as PIL images, other media as local paths,
+        Json as Python values. Other callables work as well: a method, a `functools.partial`, a
+        built-in function, an object with `__call__`. A function is not called for a row with None
+        for a parameter that is not annotated as optional; the result is None. Or a class with
+        `__call__`: called with the arguments of its `__init__` it returns the function; its object
+        is created once per process, when the function is called for the first row.
     return_type
-        The type of the result, where the annotation does not say it; Json if neither does. For
-        a batch function it is the type of the returned list.
+        The type of the result, if the annotation does not define it; Json if neither does. For a
+        batch function it is the type of the returned list.
     batch_size
-        Makes it a batch function: parameters annotated as lists receive up to so many rows at
-        once, the others must be constants; it returns a list, one result for each row. One that
-        is not annotated receives lists too, but a constant for a parameter with a default as it
-        is.
+        Makes it a batch function: parameters annotated as lists receive up to this number of rows
+        at once, the others must be constants; it returns a list with one result for each row. A
+        parameter without an annotation also receives lists, but a constant is passed unchanged to a
+        parameter with a default.
     on_error
-        "abort" (default): an exception ends the operation and nothing of it is kept; "null":
-        the cell stays empty. `error_handling` is another name of it. A batch that fails is then
-        called once more by halves, down to single rows, so that only cells of rows at fault are
-        empty; of functions whose calls may cost something (`cache=True`), and after `timeout`,
-        all cells of the batch are.
+        "abort" (default): an exception ends the operation, which is rolled back; "null": the cell
+        stays empty. `error_handling` is an alias. A batch that fails is then called again in
+        halves, down to single rows, so that only the failing rows have empty cells; for functions
+        whose calls may cost money (`cache=True`), and after `timeout`, all cells of the batch are
+        empty.
     retries
-        How often a failed call is tried again.
+        How often a failed call is retried.
     timeout
-        Seconds that one call may take. That a process for it starts (see `processes`) is not
-        counted.
+        Timeout of one call in seconds. The start of a process for it (see `processes`) does not
+        count.
     cache
-        Whether results are kept in the call ledger and never computed twice.
+        Whether results are stored in the call ledger and never computed twice.
     concurrency
-        How many calls of a plain function may run at once, in threads: more than 1 helps what
-        waits (for a network, a disk) or leaves Python (NumPy, PIL). By default one at a time;
-        functions of images, one for each processor.
+        The maximum number of concurrent calls of a plain function, in threads: more than 1 helps
+        functions that wait (for a network, a disk) or release the GIL (NumPy, PIL). By default one
+        at a time; for image functions, one per processor.
     processes
-        How many processes run the calls of a plain function, True for one for each processor:
-        for what computes in Python for longer than about a millisecond. The function is found
-        there by its name, so it has to be in a module that can be imported; arguments and
-        results are sent by pickle. A time limit ends the process. One that crashes is the error
-        of its row.
+        The number of processes that run the calls of a plain function, True for one per processor:
+        for functions that compute in Python for longer than about a millisecond. The processes
+        import the function by name, so it must be in an importable module; arguments and results
+        are pickled. A timeout kills the process. A crash is the error of its row.
     resources
-        What a call needs: `{"gpu": 1}`, or a part of one, `{"gpu": 0.5}`. No more calls run at
-        once, of all functions of a session, than there are; where there are not enough, a call
-        fails.
+        The resources of a call: `{"gpu": 1}`, or a fraction, `{"gpu": 0.5}`. Calls of all functions
+        of a session run concurrently only while enough GPUs are available; if the machine has too
+        few, a call fails.
     version
-        State it when results changed though the source did not, or the reverse, and where the
-        function closes over a value that cannot be identified: a client, a lock, a network of
-        torch, a large array. By default a hash of the source.
+        Set it if results have changed although the source has not, or the reverse, and if the
+        function closes over a value that cannot be identified: a client, a lock, a torch network, a
+        large array. By default a hash of the source.
     name
-        The name for stored expressions; by default module and qualified name.
+        The name in stored expressions; by default module and qualified name.
 
     Returns
     -------
     Function
-        Called with columns it gives an expression; with plain values it calls the function.
+        Called with columns it returns an expression; with plain values it calls the function.
 
     Raises
     ------
     SchemaError
-        When an annotation is no type that a column can have.
+        If an annotation is not a supported column type.
 
     Examples
     --------
@@ -226,7 +225,8 @@ def _declare(function: Any, options: Options, name: str | None) -> Function | St
     if cls:  # without self; the arguments of the class are constants, and may be None
         init = (Parameter(parameter.name, nullable=True) for parameter in init_parameters(cls))
         parameters = (*parameters[1:], *init)
-    # Reading a source takes longer than all else here, and there are a hundred built-in functions.
+    # Reading a source takes longer than everything else here, and there are a hundred built-in
+    # functions.
     source = None if name and options.version else Source(function)
     registry_name = name or name_of(function, source or Source(function))
     declared = register(
@@ -259,7 +259,7 @@ def _declare(function: Any, options: Options, name: str | None) -> Function | St
 def _overload_maker(
     name: str, options: Options
 ) -> Callable[[Callable[..., Any], object], Function]:
-    """Return the function that declares overloads: with the same options, by their own names."""
+    """Return the decorator for overloads: with the same options, by their own names."""
 
     def make_overload(body: Callable[..., Any], return_type: object) -> Function:
         parameters = parameters_of(body, hints_of(body), batched=options.is_batched)

@@ -1,8 +1,8 @@
-"""Checks of archives before anything of them is read.
+"""Checks of archives before they are read.
 
-Owns the limits on the size to which a zip or tar file may unpack, and on the names of its members.
-Nothing is ever unpacked to the name of a member; an archive with a name that leads out of its
-folder is refused all the same, as it was made to do harm.
+Owns the limits on the unpacked size of a zip or tar file, and on the names of its members. Nothing
+is ever unpacked to the name of a member, but an archive with a name outside its folder is refused,
+because it is malicious.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["check_member", "check_zip", "is_swollen"]
 
 _MAX_MEMBERS = 100_000
 _MAX_UNPACKED_BYTES = 1 << 30  # unpacked
-_UNCHECKED_BYTES = 64 << 20  # up to here any ratio may be honest: empty sheets, blank pictures
-_MAX_RATIO = 200  # of text in an XML file, some 10 to 40
+_UNCHECKED_BYTES = 64 << 20  # any ratio may be legitimate below it: empty sheets, blank images
+_MAX_RATIO = 200  # of text in an XML file, typically 10 to 40
 
 
 def check_member(name: str, archive: str) -> None:
-    """Refuse the name of a member that leads out of the folder of its archive.
+    """Refuse the name of a member that points outside the folder of its archive.
 
     Raises
     ------
     MediaError
-        When it is absolute or climbs.
+        If it is absolute or contains "..".
 
     Examples
     --------
@@ -45,7 +45,7 @@ def check_member(name: str, archive: str) -> None:
 
 
 def check_zip(path: Path | IO[bytes], label: str | None = None) -> None:
-    """Refuse a zip file (DOCX, PPTX, XLSX, EPUB …) that unpacks to far more than it is.
+    """Refuse a zip file (DOCX, PPTX, XLSX, EPUB …) that unpacks to far more than its size.
 
     Only its directory is read.
 
@@ -54,14 +54,14 @@ def check_zip(path: Path | IO[bytes], label: str | None = None) -> None:
     path
         The file, or a stream of it.
     label
-        What messages call it; the path by default.
+        Its name in messages; the path by default.
 
     Raises
     ------
     MediaError
-        When it is too large unpacked, has too many members, or members with harmful names.
+        If its unpacked size is too large, it has too many members, or members with malicious names.
     zipfile.BadZipFile
-        When it is damaged, or no zip file.
+        If it is damaged, or not a zip file.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def check_zip(path: Path | IO[bytes], label: str | None = None) -> None:
 
 
 def is_swollen(packed: int, unpacked: int) -> bool:
-    """Whether so many bytes are more than an honest file unpacks to.
+    """Whether this many bytes are more than a legitimate file unpacks to.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Values that users insert into columns of media, or functions return: content and files.
+"""Values that users insert into media columns, or functions return: content and files.
 
-Owns the struct of content and path in which data sets hold media, files in temporary folders, and
-the suffixes of content by the type of its column.
+Owns the struct of content and path that data sets use for media, files in temporary folders, and
+the suffixes of content by column type.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["content_suffix", "document_suffix", "struct_content", "temporary_file"]
 
-_MAX_SUFFIX_LETTERS = 16  # as references have them
+_MAX_SUFFIX_LETTERS = 16  # in the form of references
 
 
 def temporary_file(value: object) -> Path | None:
-    """Return the file that a function wrote where files do not last; None for any other value."""
+    """Return the temporary file that a function wrote; None for any other value."""
     if not isinstance(value, str | Path) or ":" in str(value)[:12]:
         return None
     path = Path(value).expanduser().absolute()
@@ -33,7 +33,7 @@ def temporary_file(value: object) -> Path | None:
 
 
 def struct_content(value: Mapping[str, object], kind: dt.DataType) -> object:
-    """Return the content, or the path, that the struct of a media file holds in data sets."""
+    """Return the content, or the path, in the struct that data sets use for a media file."""
     if value.keys() == {"bytes", "path"}:
         content = value.get("bytes")
         source = value.get("path") if content is None else content
@@ -47,7 +47,7 @@ def struct_content(value: Mapping[str, object], kind: dt.DataType) -> object:
 
 
 def content_suffix(data: bytes, kind: dt.DataType) -> str:
-    """Return the suffix of content that is inserted into a column of media."""
+    """Return the suffix of content that is inserted into a media column."""
     if isinstance(kind, Image):
         from barbule.media.images.image_files import image_bytes_suffix
 
@@ -60,7 +60,7 @@ def content_suffix(data: bytes, kind: dt.DataType) -> str:
 
 
 def document_suffix(data: bytes, name: object = None) -> str:
-    """Return a suffix for a document: that of its name, which tells Markdown from text, say."""
+    """Return a suffix for a document: that of its name, which for example identifies Markdown."""
     if data.startswith(b"%PDF-"):
         return "pdf"
     suffix = Path(name).suffix[1:].lower() if isinstance(name, str) else ""

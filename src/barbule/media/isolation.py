@@ -1,7 +1,7 @@
-"""Readers of files from outside, in processes of their own that end at bounds of time and memory.
+"""Readers of untrusted files, in separate processes with limits on time and memory.
 
-Owns which files are read so, the limits of their readers, and the errors of those that exceed them.
-How a file is read is its reader's business.
+Owns which files are read this way, the limits of their readers, and the errors of those that exceed
+them. The readers themselves read the files.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Result = TypeVar("Result")
 _CURRENT: ContextVar[Isolation | None] = ContextVar("barbule_isolation", default=None)
 _BYTES_PER_MEGABYTE = 1_000_000
 _MEMORY_PER_FILE_BYTE = 8  # of a file, in addition to what any file may take
-_CLOCK_SECONDS_PER_SECOND = 4  # seconds by the clock for each of a processor: others may have it
-_START_SECONDS = 30.0  # more seconds by the clock, as the machine may be busy
+_CLOCK_SECONDS_PER_SECOND = 4  # wall-clock seconds per CPU second, as the machine may be busy
+_START_SECONDS = 30.0  # additional wall-clock seconds, because the machine may be busy
 
 
 class Allowance(NamedTuple):
-    """What a reader may take in addition to the configured limits.
+    """Additional resources of a reader, beyond the configured limits.
 
     Parameters
     ----------
     seconds
-        Seconds of a processor.
+        CPU seconds.
     memory
         Bytes.
     """
@@ -51,14 +51,14 @@ class Allowance(NamedTuple):
 
 
 class Isolation:
-    """The processes in which a session reads files from outside.
+    """The processes in which a session reads untrusted files.
 
     Parameters
     ----------
     options
-        What is read so, and what it may take.
+        Which files are read this way, and their limits.
     fetched
-        The folder of copies of what was fetched.
+        The folder of copies of downloaded files.
     """
 
     def __init__(self, options: MediaSettings, fetched: Path) -> None:
@@ -68,7 +68,7 @@ class Isolation:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Apply the configuration to all that is read in this context, in its threads too."""
+        """Apply the configuration to all reads in this context, including its threads."""
         token = _CURRENT.set(self)
         try:
             with apply_limits(self._options):
@@ -77,7 +77,7 @@ class Isolation:
             _CURRENT.reset(token)
 
     def covers(self, path: Path, *, unbounded: bool) -> bool:
-        """Whether a file is read in a process of its own."""
+        """Whether a file is read in a separate process."""
         configured = self._options.isolate
         if configured is not None or getattr(sys, "frozen", False) or not sys.executable:
             return bool(configured)
@@ -91,7 +91,7 @@ class Isolation:
         Raises
         ------
         MediaError
-            When it took too much, or ended its process.
+            If it exceeded a limit, or ended its process.
         """
         limits = self._limits(path, extra)
         timeout = _START_SECONDS + _CLOCK_SECONDS_PER_SECOND * limits.seconds
@@ -116,7 +116,7 @@ class Isolation:
     def _limits(self, path: Path, extra: Allowance) -> Limits:
         try:
             size = path.stat().st_size
-        except OSError:  # its reader says why
+        except OSError:  # its reader raises the reason
             size = 0
         return Limits(
             self._options.max_memory + extra.memory + _MEMORY_PER_FILE_BYTE * size,
@@ -136,21 +136,21 @@ def isolated(
     unbounded: bool = False,
     extra: Allowance | None = None,
 ) -> Result:
-    """Call `read(path, *args)`, in another process where the configuration says so.
+    """Call `read(path, *args)`, in another process if the configuration requires it.
 
     Parameters
     ----------
     read
-        A function of a module; its arguments and its result can be pickled.
+        A module-level function; its arguments and its result can be pickled.
     unbounded
-        Whether no other bounds hold for files of this kind.
+        Whether there are no other limits for files of this type.
     more
-        What it may take in addition to the configured limits.
+        Additional resources, beyond the configured limits.
 
     Raises
     ------
     MediaError
-        When it took too much, or ended its process.
+        If it exceeded a limit, or ended its process.
     """
     isolation = _CURRENT.get()
     if isolation is None or not isolation.covers(path, unbounded=unbounded):
@@ -169,7 +169,7 @@ def _too_large(path: Path, limits: Limits, reason: str = "") -> MediaError:
 def read_in_worker(
     read: Callable[..., Any], options: MediaSettings, path: Path, args: tuple[Any, ...]
 ) -> tuple[str | None, Any]:
-    """Read a file in this process, which was started for it; return an error by its parts."""
+    """Read a file in this process, which was started for it; return an error as its parts."""
     try:
         with apply_limits(options):
             return None, read(path, *args)

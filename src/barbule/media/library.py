@@ -1,8 +1,8 @@
-"""The media library of a session: references of cells, resolved and created.
+"""The media library of a session: resolves and creates references of cells.
 
 Owns the resolution of a reference in a cell (path, URL, data: URI, name in the store) to a local
-file, an image or a hash, and the conversion of inserted values to references. Where the bytes come
-from is the store's and the fetcher's business.
+file, an image or a hash, and the conversion of inserted values to references. The store and the
+fetcher provide the bytes.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ __all__ = ["MediaLibrary"]
 _STORED_PREFIX = "media:"
 _FRAME_PREFIX = "frame:"  # of a video; see `streams.choosing`
 _MAX_HEADERS = 65_536
-_FETCH_THREADS = 16  # threads that wait for others' answers
-_CHECK_THREADS = 2  # threads; more would gain nothing where reading the header holds Python's lock
+_FETCH_THREADS = 16  # threads that wait for responses
+_CHECK_THREADS = 2  # threads; more would not help because reading the header holds the GIL
 
 
 class MediaLibrary:
@@ -63,13 +63,13 @@ class MediaLibrary:
     root
         The URL of the store (any fsspec URL or a path).
     cache
-        A folder for local copies of what was fetched.
+        A folder for local copies of downloaded files.
     options
-        What may be fetched, and how media are stored.
+        What may be downloaded, and how media are stored.
     user
-        The URL of the database whose media they are, without secrets.
+        The URL of the database that owns the media, without secrets.
     zone
-        The zone of timestamps without one, for cells of other types.
+        The time zone of timestamps without one, for cells of other types.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class MediaLibrary:
         self,
     ) -> tuple[
         Callable[..., MediaLibrary], tuple[object, ...]
-    ]:  # for other processes: what is remembered stays here
+    ]:  # for other processes: cached values stay here
         return functools.partial(MediaLibrary, zone=self.zone), (
             self._root,
             self._folder,
@@ -123,7 +123,7 @@ class MediaLibrary:
 
     @functools.cached_property
     def store(self) -> MediaStore:
-        """The store, opened when it is first needed."""
+        """The store, opened on first use."""
         return MediaStore(
             self._root,
             user=self.user,
@@ -149,9 +149,9 @@ class MediaLibrary:
         return self._fetcher.local_path(reference)
 
     def current(self, reference: str) -> str:
-        """Return a local file with the content that a reference has now; "" where there is none.
+        """Return a local file with the current content of a reference; "" if there is none.
 
-        URLs are fetched again.
+        URLs are downloaded again.
         """
         try:
             if reference.startswith((_STORED_PREFIX, _FRAME_PREFIX)):
@@ -168,12 +168,12 @@ class MediaLibrary:
     def _stored_path(self, reference: str) -> Path:
         """Return a local file of a stored object, or of a frame of it; it must be in the store."""
         for stored in () if self.store.is_local else stored_references(reference):
-            if not self.store.exists(stored):  # a copy here may be there all the same
+            if not self.store.exists(stored):  # there may be a local copy nevertheless
                 self.store.open(stored)
         return self.path(reference)
 
     def is_lasting(self, reference: str) -> bool:
-        """Whether the local file of a reference is no copy, which may go to make room."""
+        """Whether the local file of a reference is not a copy that may be evicted."""
         if reference.startswith(_STORED_PREFIX):
             return self.store.is_local
         return not reference.startswith(_FRAME_PREFIX) and self._fetcher.is_local(reference)
@@ -188,9 +188,9 @@ class MediaLibrary:
         return open_image(path, display_name(reference))
 
     def image_header(self, reference: str) -> ImageHeader | PIL.Image.Image:
-        """Return what the header of an image tells; it is read once for each state of a file.
+        """Return the header of an image; it is read once for each state of a file.
 
-        Of a frame of a video it is the frame.
+        For a frame of a video it is that of the frame.
         """
         from barbule.media.images.headers import read_header
 
@@ -207,14 +207,14 @@ class MediaLibrary:
         return header
 
     def _file_state(self, reference: str) -> tuple[int, int]:
-        """Return modification time and size of a file; stored and fetched ones never change."""
+        """Return modification time and size of a file; stored and downloaded ones never change."""
         if reference.startswith("file:"):
             reference = str(self.path(reference))
         elif ":" in reference[:12]:
             return (0, 0)
         try:
             status = os.stat(reference)  # noqa: PTH116 - faster, and done for each cell
-        except (OSError, ValueError):  # whoever opens the file says why
+        except (OSError, ValueError):  # opening the file raises the reason
             return (0, 0)
         return (status.st_mtime_ns, status.st_size)
 
@@ -225,7 +225,7 @@ class MediaLibrary:
     def sha256(self, reference: str) -> str:
         """Return the SHA-256 of the content, as hexadecimal digits.
 
-        Of a frame it is that of its video and its time: equal ones show the same picture.
+        For a frame it is that of its video and its time: equal ones show the same picture.
         """
         if reference.startswith(_FRAME_PREFIX):
             from barbule.media.streams.frame_selection import split_reference
@@ -237,7 +237,7 @@ class MediaLibrary:
         return self.store.sha256(str(self.path(reference)))
 
     def are_stored(self, cells: Sequence[Any]) -> list[bool]:
-        """Return for each cell whether the store has all objects to which it refers.
+        """Return for each cell whether the store has all objects that it refers to.
 
         The current operation relies on them from now on.
         """
@@ -250,7 +250,7 @@ class MediaLibrary:
         return are_present
 
     def picture(self, value: object) -> PIL.Image.Image:
-        """Return the PIL image of whatever an image column takes."""
+        """Return the PIL image of any value that an image column accepts."""
         from barbule.media.images.image_files import to_image
 
         if isinstance(value, str | Path):
@@ -258,10 +258,10 @@ class MediaLibrary:
         return to_image(value)
 
     def refer(self, value: object, kind: dt.DataType, *, computed: bool = False) -> str:
-        """Return the reference for what a user inserts or a function returns.
+        """Return the reference for an inserted value or a function's result.
 
-        References stay what they are (a local path becomes absolute); bytes, PIL images and
-        arrays are put into the store.
+        References stay unchanged (a local path becomes absolute); bytes, PIL images and arrays are
+        put into the store.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class MediaLibrary:
         Raises
         ------
         MediaError
-            When the value is of no kind that the column takes.
+            If the column does not accept the type of the value.
         """
         if computed and (file := temporary_file(value)) is not None:
             return self.store.put_file(file, file.suffix)
@@ -301,7 +301,7 @@ class MediaLibrary:
         return file.reference
 
     def _frame_file(self, reference: str) -> Path:
-        """Write a frame to a file of the cache, for callers that need one."""
+        """Write a frame to a file in the cache, for callers that need one."""
         name = f"frames/{self.sha256(reference)}.png"
         cached = self._cache.find(name)
         if cached is not None:
@@ -318,12 +318,12 @@ class MediaLibrary:
         return self.store.put(data, suffix)
 
     def check(self, reference: str, kind: dt.DataType) -> None:
-        """Make sure that a reference can be read and is what its column holds.
+        """Check that a reference is readable and has the type of its column.
 
         Raises
         ------
         MediaError
-            When it is missing, unreadable or of another format.
+            If it is missing, unreadable or in another format.
         """
         path = self.path(reference)
         try:
@@ -343,12 +343,12 @@ class MediaLibrary:
         kind: dt.DataType,
         failures: dict[int, BarbuleError] | None = None,
     ) -> None:
-        """Make sure, in a few threads, that each reference can be read and is what it should be.
+        """Check, in a few threads, that each reference is readable and has the type of its column.
 
         Parameters
         ----------
         failures
-            Takes what is wrong, by row, instead of raising it.
+            Receives the errors, by row, instead of raising them.
 
         Raises
         ------
@@ -377,7 +377,7 @@ class MediaLibrary:
     def _fetch_all(
         self, references: Sequence[str | None], failures: dict[int, BarbuleError] | None
     ) -> None:
-        """Fetch what is on other machines, several at a time."""
+        """Download remote files, several at a time."""
         rows_by_reference: dict[str, list[int]] = {}
         for row, reference in enumerate(references):
             if reference is None or reference.startswith((_STORED_PREFIX, _FRAME_PREFIX)):

@@ -1,7 +1,7 @@
-"""HTML of media for pages: thumbnails, players and first pages, with no reference to other files.
+"""HTML previews of media: thumbnails, players and first pages, with no reference to other files.
 
-Owns what is displayed of each kind of media. All pictures and sounds are embedded; every text is
-escaped; what cannot be opened shows why.
+Owns the preview of each media type. All images and audio are embedded; every text is escaped; an
+unreadable file shows its error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["STYLE", "error_html", "media_html", "media_name"]
 _THUMBNAIL_PIXELS = 128  # pixels of a page, of the longer side of a thumbnail
 _PIXEL_DENSITY = 2  # pixels of a dense screen for each of them
 _MAX_EMBEDDED_BYTES = 2 << 20  # bytes of a file that is embedded
-_EXCERPT_SECONDS = 20.0  # seconds of a longer sound
+_EXCERPT_SECONDS = 20.0  # seconds of longer audio
 _MAX_TEXT_CHARACTERS = 240
 _ORIENTATION = 0x0112
 _ROTATED_ORIENTATIONS = {5, 6, 7, 8}
@@ -49,12 +49,12 @@ border-left:3px solid #c0392b;padding:3px 8px;border-radius:2px;overflow-wrap:an
 def media_html(
     reference: str, kind: Media, library: MediaLibrary, max_bytes: int = _MAX_EMBEDDED_BYTES
 ) -> str:
-    """Draw a media cell.
+    """Render a media cell.
 
     Parameters
     ----------
     reference
-        What the cell holds: a path, a URL, a name in the store.
+        The content of the cell: a path, a URL, a name in the store.
     kind
         The type of the column.
     library
@@ -65,10 +65,10 @@ def media_html(
     Returns
     -------
     str
-        A fragment of HTML: an `img` of at most 128 x 128 pixels; an `audio` or `video` player,
-        where the file is small enough and of a kind that browsers play, else one of the first
-        seconds of the sound, or the first frame; the first page of a PDF, the beginning of
-        another document. Where the file cannot be opened, the reason.
+        A fragment of HTML: an `img` of at most 128 x 128 pixels; an `audio` or `video` player if
+        the file is small enough and browsers can play it, otherwise a player of the first seconds
+        of the audio, or the first frame; the first page of a PDF, the beginning of another
+        document. If the file cannot be opened, the error.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def media_html(
 
 
 def error_html(message: str, kind: str = "") -> str:
-    """Draw why a cell is empty.
+    """Render the error of an empty cell.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def _thumbnail_html(
     image = srgb(
         shrink(image, (_PIXEL_DENSITY * _THUMBNAIL_PIXELS, _PIXEL_DENSITY * _THUMBNAIL_PIXELS))
     )
-    image.info.clear()  # what it says of the whole image does not hold for this one
+    image.info.clear()  # metadata of the full image does not apply to this one
     has_alpha = image.mode == "RGBA"
     data = encode_image(image, "PNG") if has_alpha else encode_image(image, "JPEG", quality=80)
     scale = min(1.0, _THUMBNAIL_PIXELS / max(*size, 1))
@@ -220,7 +220,7 @@ def _caption_html(text: str) -> str:
 
 
 def _clock_time(seconds: float | None) -> str:
-    """Write a length as a player does.
+    """Format a duration as a player does.
 
     Examples
     --------

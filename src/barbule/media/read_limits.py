@@ -1,7 +1,7 @@
-"""Limits on what is read of a file: what exceeds one fails its cell, and not the machine.
+"""Read limits of files: exceeding one fails the cell, not the machine.
 
-Owns the limits of `[media]` of the configuration, where media are read, and the errors that name
-them. What counts as an element, a cell or a page is the business of the readers.
+Owns the limits of `[media]` of the configuration while media are read, and the errors that name
+them. The readers define what counts as an element, a cell or a page.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ExceededError(Exception):
 
 @contextlib.contextmanager
 def apply_limits(options: MediaSettings) -> Iterator[None]:
-    """Apply the limits of a configuration in this context, in its threads too."""
+    """Apply the limits of a configuration in this context, including its threads."""
     token = _CURRENT.set(options)
     try:
         yield
@@ -63,7 +63,7 @@ def check_limit(setting: str, count: int) -> None:
     Raises
     ------
     ExceededError
-        When it does.
+        If it does.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def check_limit(setting: str, count: int) -> None:
 
 
 class Tally:
-    """Counts what a reader takes, up to a limit."""
+    """Counts items of a reader, up to a limit."""
 
     def __init__(self, setting: str) -> None:
         self._setting, self._limit, self._count = setting, limit_of(setting), 0
@@ -85,7 +85,7 @@ class Tally:
         Raises
         ------
         ExceededError
-            When it is too much.
+            If the limit is exceeded.
         """
         self._count += count
         if self._count > self._limit:

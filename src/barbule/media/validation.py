@@ -18,12 +18,12 @@ __all__ = ["validate_file"]
 
 
 def validate_file(path: Path, kind: dt.DataType) -> None:
-    """Make sure that a file can be opened as media of a type.
+    """Check that a file can be opened as media of a type.
 
     Raises
     ------
     MediaError
-        When it cannot.
+        If it cannot.
     """
     if isinstance(kind, Image):
         from barbule.media.images.image_files import validate_image

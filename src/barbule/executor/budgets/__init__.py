@@ -1,1 +1,1 @@
-"""Budgets: what calls may cost, what they have cost, and forecasts."""
+"""Budgets: limits on the cost of calls, actual costs, and forecasts."""

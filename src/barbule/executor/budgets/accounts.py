@@ -1,6 +1,6 @@
-"""What model calls took: the account of one answer, and the usual lengths of answers.
+"""The usage of model calls: the account of one answer, and the usual lengths of answers.
 
-Owns these counts. Which budgets they are charged to is decided in `metering`.
+Owns these counts. `metering` decides which budgets they are charged to.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "AnswerLengths"]
 
-_MIN_ANSWERS = 5  # from which on the longest answer bounds others
+_MIN_ANSWERS = 5  # minimum number of answers before the longest one is used as a bound
 
 N = TypeVar("N", int, float)
 
 
 @dataclass
 class Account:
-    """What the requests for one answer took.
+    """The usage of the requests for one answer.
 
     Attributes
     ----------
     requests
-        How many of them count: those that a provider answers with an error cost nothing.
+        The number of requests that count: those that a provider answers with an error are free.
     tokens_in, tokens_out, usd
-        The sums; None where nothing is known.
+        The totals; None if nothing is known.
     estimated
-        Whether a provider did not report what a request took.
+        Whether a provider did not report the usage of a request.
     """
 
     requests: int = 0
@@ -52,7 +52,7 @@ class Account:
         self.estimated = self.estimated or other.estimated
 
     def shares(self, count: int) -> list[Account]:
-        """Divide it among the rows of a request, so that their sum is the whole."""
+        """Divide it among the rows of a request, so that the sum stays the same."""
         usd = None if self.usd is None else self.usd / count
         return [
             Account(requests or 0, tokens_in, tokens_out, usd, self.estimated)
@@ -83,14 +83,14 @@ def _sum(left: N | None, right: N | None) -> N | None:
 
 @dataclass
 class AnswerLengths:
-    """How many tokens the requests and answers of a function have, by model, in one session.
+    """Token counts of the requests and answers of a function, by model, in one session.
 
     Attributes
     ----------
     counts, sums, maxima
-        Of the tokens of answers.
+        The tokens of answers.
     tokens_in
-        The tokens of requests, as they are estimated here and as the provider counts them.
+        The tokens of requests, as estimated by barbule and as counted by the provider.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class AnswerLengths:
         self.tokens_in[model] = estimates + estimated, counts + counted
 
     def corrected(self, model: str, estimated: int) -> int:
-        """Return an estimate in the provider's tokens, if these are not fewer."""
+        """Return an estimate in the provider's tokens, if that is not lower."""
         estimates, counts = self.tokens_in.get(model, (1, 1))
         return max(estimated, round(estimated * counts / estimates))
 
@@ -115,16 +115,16 @@ class AnswerLengths:
         self.maxima[model] = max(self.maxima.get(model, 0), tokens)
 
     def is_calibrated(self, model: str, estimate: Estimate) -> bool:
-        """Whether the provider's count of tokens is known, and a bound of answers."""
+        """Whether the provider's token count, and a bound of answers, are known."""
         return model in self.tokens_in and (
             estimate.bounded or self.likely_maximum(model) is not None
         )
 
     def average(self, model: str) -> float | None:
-        """Return the average length of an answer; None before the first."""
+        """Return the average length of an answer; None before the first answer."""
         count = self.counts.get(model)
         return self.sums[model] / count if count else None
 
     def likely_maximum(self, model: str) -> int | None:
-        """Return a length that hardly any answer exceeds; None before there are some."""
+        """Return a length that hardly any answer exceeds; None before there are enough."""
         return 2 * self.maxima[model] if self.counts.get(model, 0) >= _MIN_ANSWERS else None

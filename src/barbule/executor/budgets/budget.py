@@ -1,9 +1,8 @@
-"""Budgets: how many calls may be made, how many tokens they may have, and what they may cost.
+"""Budgets: caps on the number of calls, their tokens, and their cost.
 
-Owns the caps and what is spent. Room for a call is reserved before it is made, for the most that
-it may take, and charged with what it took; so calls in flight together cannot exceed a cap that
-each of them alone would keep. What becomes of a call for which there is no room is decided where
-it is made.
+Owns the caps and the spending. Before a call is made, room is reserved for its maximum usage; then
+the actual usage is charged. So concurrent calls cannot exceed a cap together that each of them
+alone would keep. The caller decides what happens to a call for which there is no room.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ __all__ = [
 ]
 
 _ACTIVE: ContextVar[tuple[Budget, ...]] = ContextVar("barbule_budgets", default=())
-_POLL_SECONDS = 0.002  # between two looks whether a call in flight has released room
+_POLL_SECONDS = 0.002  # between two checks whether a call in flight has released room
 CAPS = ("usd", "calls", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call costs, or may cost."""
+    """The actual or maximum usage of a call."""
 
     calls: int = 1
     tokens: int = 0
@@ -63,12 +62,12 @@ _NO_COST = Cost(0)
 
 
 class Budget:
-    """What may be spent, and what is spent.
+    """The caps and the spending.
 
     Parameters
     ----------
     usd, calls, tokens
-        The caps; None is no cap.
+        The caps; None sets no cap.
     name
         Its name in error messages.
 
@@ -110,7 +109,7 @@ class Budget:
 
     @classmethod
     def of_session(cls, settings: BudgetSettings) -> Self | None:
-        """Return the budget of a session; None where it has none."""
+        """Return the budget of a session; None if it has none."""
         budget = cls(
             usd=settings.usd,
             calls=settings.calls,
@@ -133,7 +132,7 @@ class Budget:
 
     @property
     def usd(self) -> float:
-        """The dollars that are spent."""
+        """The dollars spent."""
         return self._spent["usd"]
 
     @property
@@ -143,7 +142,7 @@ class Budget:
 
     @property
     def tokens(self) -> int:
-        """The tokens that were read and written."""
+        """The input and output tokens."""
         return int(self._spent["tokens"])
 
     @property
@@ -161,13 +160,13 @@ class Budget:
     def reserve(self, expected: Cost, maximum: Cost) -> bool | None:
         """Reserve room for a call.
 
-        A call whose length has no bound may cost more than all that remains; it is made if its
+        A call without a length limit may cost more than the remaining budget; it is made if its
         expected cost fits, but not while others are in flight.
 
         Returns
         -------
         bool or None
-            Whether there is room; None where that depends on calls in flight.
+            Whether there is room; None if that depends on calls in flight.
         """
         with self._lock:
             if self._fits(maximum) or (self._is_alone and self._fits(expected)):
@@ -182,7 +181,7 @@ class Budget:
         return not self._in_flight
 
     def finish(self, reserved: Cost, spent: Cost | None) -> None:
-        """End a reservation, and add the cost of its call; None where no call was made."""
+        """End a reservation, and add the cost of its call; None if no call was made."""
         with self._lock:
             self._in_flight -= 1
             self._add(self._reserved, reserved, -1)
@@ -190,14 +189,14 @@ class Budget:
                 self._add(self._spent, spent, 1)
 
     def charge(self, reserved: Cost, remaining: Cost, spent: Cost) -> None:
-        """Add the cost of a call; what remains of its reservation stays for its repair."""
+        """Add the cost of a call; the rest of its reservation stays for its repair request."""
         with self._lock:
             self._add(self._reserved, reserved, -1)
             self._add(self._reserved, remaining, 1)
             self._add(self._spent, spent, 1)
 
     def has_room(self, reserved: Cost, expected: Cost) -> bool:
-        """Whether the repair of a call fits: by its reservation, or by its expected cost."""
+        """Whether the repair of a call fits: within its reservation, or by its expected cost."""
         with self._lock:
             if self._fits(_NO_COST):
                 return True
@@ -219,7 +218,7 @@ class Budget:
             account[cap] += sign * getattr(cost, cap)
 
     def refusal(self) -> BudgetError:
-        """Make the error of a call for which there is no room."""
+        """Return the error of a call for which there is no room."""
         spent = str(self)[1:-1]
         return BudgetError(
             f"{spent} spent; this call was not made.",
@@ -232,28 +231,28 @@ class Budget:
 def budget(
     *, usd: float | None = None, calls: int | None = None, tokens: int | None = None
 ) -> Budget:
-    """Limit what calls may be made within a `with` block.
+    """Limit the calls within a `with` block.
 
-    When it is spent, the remaining cells are *deferred*: empty, with a reason of the type
-    "deferred"; the operation ends normally and says how many there are. A query that keeps
-    nothing raises `BudgetError` instead. Answers of the call ledger are free.
+    When the budget is spent, the remaining cells are *deferred*: empty, with an error of the type
+    "deferred"; the operation ends normally and reports their number. A query that stores nothing
+    raises `BudgetError` instead. Answers of the call ledger are free.
 
     Parameters
     ----------
     usd
-        The most that calls may cost, in US dollars. What a model costs whose price LiteLLM does
-        not know is not counted.
+        The maximum cost of calls, in US dollars. Models whose price LiteLLM does not know are not
+        counted.
     calls
-        The most requests to models, repairs among them, and calls of functions that are in the
-        call ledger.
+        The maximum number of requests to models, including repair requests, and calls of functions
+        in the call ledger.
     tokens
-        The most tokens, read and written. This cap and that of dollars hold exactly where
-        answers are bounded, as by `max_tokens` or labels.
+        The maximum number of input and output tokens. This cap and that of dollars are exact if
+        answers are bounded, for example by `max_tokens` or labels.
 
     Returns
     -------
     Budget
-        A context manager, whose `usd`, `calls` and `tokens` tell what is spent.
+        A context manager; `usd`, `calls` and `tokens` are the spending.
 
     Examples
     --------
@@ -274,18 +273,18 @@ def budget(
 
 
 def active_budgets() -> tuple[Budget, ...]:
-    """Return the budgets in whose `with` blocks the calling code runs."""
+    """Return the budgets whose `with` blocks contain the calling code."""
     return _ACTIVE.get()
 
 
 class Reservation:
-    """Room in several budgets at once, for a call and its repair.
+    """Room in several budgets at once, for a call and its repair request.
 
     Parameters
     ----------
     costs
-        Returns the expected cost of the call, and its maximum with that of a repair; called again
-        while it waits, as estimates get better.
+        Returns the expected cost of the call, and its maximum with that of a repair request; called
+        again while it waits, because estimates improve.
     """
 
     def __init__(self, budgets: Sequence[Budget], costs: Callable[[], tuple[Cost, Cost]]) -> None:
@@ -294,7 +293,7 @@ class Reservation:
         self._reserved = _NO_COST
 
     def try_acquire(self) -> bool:
-        """Reserve the room in all budgets; return False where that has to wait."""
+        """Reserve the room in all budgets; return False if it has to wait."""
         expected, self._reserved = self._costs()
         acquired: list[Budget] = []
         for budget in self._budgets:
@@ -315,21 +314,21 @@ class Reservation:
             await asyncio.sleep(_POLL_SECONDS)
 
     def renew(self) -> None:
-        """Reserve what the call costs by a better estimate, even where there is no room for it."""
+        """Reserve the cost of the call by a better estimate, even if there is no room for it."""
         _, maximum = self._costs()
         for budget in self._budgets:
             budget.charge(self._reserved, maximum, _NO_COST)
         self._reserved = maximum
 
     def check_room(self, expected: Cost) -> None:
-        """Make sure that there is room for a repair.
+        """Check that there is room for a repair request.
 
-        There is none where the call itself was made for its expected cost alone.
+        There is none if the call itself was made only for its expected cost.
 
         Raises
         ------
         BudgetError
-            When there is none.
+            If there is none.
         """
         for budget in self._budgets:
             if not budget.has_room(self._reserved, expected):
@@ -349,7 +348,7 @@ class Reservation:
 
     @contextlib.contextmanager
     def one_call(self) -> Iterator[None]:
-        """Charge the call that is made within the block."""
+        """Charge the call made within the block."""
         try:
             yield
             self.charge(_ONE_CALL)
@@ -364,7 +363,7 @@ def spending(budgets: Sequence[Budget]) -> Iterator[None]:
     Raises
     ------
     BudgetError
-        When there is no room for it.
+        If there is no room for it.
     """
     if not budgets:
         yield

@@ -1,6 +1,6 @@
 """A dry run: the keys of the calls that some rows need, without calling anything.
 
-Owns how calls are looked up in the ledger, of whatever version of a function they were.
+Owns how calls are looked up in the ledger, under any version of a function.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["DryRun"]
 
 
 class DryRun:
-    """Stands in for calls: the ledger answers what it can, all else is empty.
+    """Replaces calls: the ledger answers what it can, other cells are empty.
 
     Parameters
     ----------
     keys
         Takes the keys of the calls.
     functions
-        Those whose calls matter; None for all.
+        The functions whose calls matter; None for all.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DryRun:
         )
 
     def answers(self, call: Call, columns: Sequence[Sequence[Any]], row_count: int) -> list[object]:
-        """Return the answer of the ledger for each row; None where it has none."""
+        """Return the answer of the ledger for each row; None if it has none."""
         if not call.cached:
             return [None] * row_count
         rows = list(zip(*columns, strict=True)) if columns else [()] * row_count
@@ -77,7 +77,7 @@ class DryRun:
         return answers
 
     def _content(self, call: Call, row: Sequence[Any]) -> list[Any] | None:
-        """Return the values of a row, media by their hash; None where a file is not there."""
+        """Return the values of a row, media by their hash; None if a file is missing."""
         try:
             return [
                 f"sha256:{self._library.sha256(value)}"

@@ -1,8 +1,8 @@
-"""Forecasts of the calls of a plan: how many, how many tokens, at what price.
+"""Forecasts of the calls of a plan: their number, tokens and price.
 
-Owns the counting, over the rows that a plan would read and the answers of the call ledger. No
-model and no function is called: a model function is run as far as its first request, which is
-counted and not sent.
+Owns the counting, over the rows that a plan would read and the answers of the call ledger. No model
+and no function is called: a model function runs only up to its first request, which is counted and
+not sent.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["forecast"]
 
 _BATCH_ROWS = 16384
-_MAX_SAMPLE = 1000  # requests whose tokens are counted; the rest are taken to be like these
-_MAX_COMPARED = 100  # answered calls whose tokens are compared with the count of their provider
+_MAX_SAMPLE = 1000  # requests whose tokens are counted; the others are assumed to be similar
+_MAX_COMPARED = 100  # answered calls whose tokens are compared with the provider's count
 
 
 def forecast(plan: Plan, runner: PlanRunner) -> Plan:
@@ -54,7 +54,7 @@ class _PlanForecaster:
     stage_tables
         The rows of stages whose calls all have answers in the ledger, by name.
     bounds
-        The most rows of the other stages.
+        The maximum number of rows of the other stages.
     """
 
     def __init__(self, plan: Plan, runner: PlanRunner) -> None:
@@ -91,7 +91,7 @@ class _PlanForecaster:
         return replace(stage, forecasts=tuple(forecasts))
 
     def _bound(self, stage: Stage) -> int | None:
-        """Return the most rows of a stage that reads bounded ones; None for others."""
+        """Return the maximum number of rows of a stage that reads bounded ones; None for others."""
         if isinstance(stage, CandidateStage):
             return stage.count if stage.vector in self.bounds else None
         if isinstance(stage, NearestStage):
@@ -125,7 +125,7 @@ class _CallCount:
     Attributes
     ----------
     missing
-        The rows of calls that have no answer in the ledger, by their key.
+        The rows of calls without an answer in the ledger, by their key.
     """
 
     def __init__(self, call: Call, runner: PlanRunner) -> None:
@@ -198,14 +198,15 @@ class _CallCount:
         except _Request as request:
             return request
         except (BarbuleError, OSError, ValueError):
-            return None  # the call itself is going to raise it
+            return None  # the call itself will raise it
         return None
 
     def _token_ratios(self) -> tuple[float, float | None]:
-        """Return how many tokens providers count for each of ours, in requests and answers.
+        """Return how many tokens providers count for each estimated one, in requests and answers.
 
-        Only they know what they put around a request, what an image is to them, how long answers
-        are and how many have to be repaired. There is no ratio of answers before there are some.
+        Only providers know what they add to a request, the tokens of an image, the length of
+        answers and how many of them need a repair request. There is no ratio for answers before
+        there are some.
         """
         counted_tokens = self._caller.ledger.tokens(list(self._compared))
         rows = [self._compared[key] for key in counted_tokens]
@@ -220,7 +221,7 @@ class _CallCount:
         return ratio_in or 1.0, ratio_out
 
     def _priced(self, counts: Forecast, requests: list[_Request], scale: float) -> Forecast:
-        """Add tokens and prices to the counts, by a sample of requests."""
+        """Add tokens and prices to the counts, from a sample of requests."""
         call, (ratio_in, ratio_out) = self.call, self._token_ratios()
         hashed = template_hash(call.function, self._batch_call.version, call.template)
         models = sorted({request.model for request in requests})
@@ -261,7 +262,7 @@ def _ratio(pairs: Iterable[tuple[int, int]]) -> float | None:
 
 @dataclass
 class _Request(Exception):  # noqa: N818 - no error
-    """A request of a function to a model, raised instead of an answer."""
+    """A request of a function to a model, raised instead of returning an answer."""
 
     method: str
     model: str

@@ -1,7 +1,7 @@
-"""Requests to models within budgets: each is sent once there is room for it, and charged.
+"""Requests to models within budgets: each is sent when there is room for it, and charged.
 
-Owns how much room is reserved for an answer, which takes several requests where it is repaired.
-What caps are and when they are reached is decided in `budget`.
+Owns how much room is reserved for an answer, which takes several requests if it needs a repair.
+`budget` owns the caps and when they are reached.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Metering"]
 
-_MAX_FIRST_REQUESTS = 5  # at once, until the lengths of requests and answers are known
-_REPAIR_TOKENS = 100  # in which a model is told what is wrong with its answer
+_MAX_FIRST_REQUESTS = 5  # in flight, until the lengths of requests and answers are known
+_REPAIR_TOKENS = 100  # in which a model receives the errors of its answer
 _NO_ESTIMATE = Estimate()
 
 
@@ -47,9 +47,9 @@ class Metering:
     Parameters
     ----------
     budgets
-        In which there has to be room for each request.
+        The budgets that need room for each request.
     lengths
-        Of the function's requests and answers.
+        The token counts of the function's requests and answers.
     """
 
     def __init__(
@@ -72,17 +72,17 @@ class Metering:
         Parameters
         ----------
         account
-            Takes what they took.
+            Receives their usage.
         send_context
             The context in which each of them is sent.
         count
-            Counts those that are sent, however they end; one that is sent again after an error
-            is the same.
+            Counts those that are sent, however they end; a retry after an error is not counted
+            again.
         """
         return _MeteredClient(self, _AnswerRequests(account, send_context, count))
 
     def costs(self, model: str, size: Estimate, repairs: int) -> tuple[Cost, Cost]:
-        """Return the expected cost of a request, and the one for which room is reserved."""
+        """Return the expected cost of a request, and the cost for which room is reserved."""
         if not self.weighs:
             return Cost(), Cost(1 + repairs)
         tokens_in = self.lengths.corrected(model, size.tokens_in)
@@ -95,7 +95,7 @@ class Metering:
         )
         expected = _cost(model, tokens_in, tokens_out)
         maximum = _cost(model, tokens_in, likely)
-        for _ in range(repairs):  # which has the request, the answer and what is wrong with it
+        for _ in range(repairs):  # which contains the request, the answer and its errors
             repair = _cost(model, tokens_in + likely + _REPAIR_TOKENS, likely)
             maximum = Cost(
                 maximum.calls + 1, maximum.tokens + repair.tokens, maximum.usd + repair.usd
@@ -115,10 +115,10 @@ class Metering:
 
     @contextlib.asynccontextmanager
     async def calibrating(self, model: str, size: Estimate) -> AsyncIterator[None]:
-        """Send few requests at once, until their lengths and those of answers are known."""
+        """Send few requests at first, until their lengths and those of answers are known."""
         if size.tokens_in and not self.lengths.is_calibrated(model, size):
             async with self._first_requests:
-                if not self.lengths.is_calibrated(model, size):  # by those before it
+                if not self.lengths.is_calibrated(model, size):  # from earlier requests
                     yield
                     return
         yield
@@ -242,10 +242,10 @@ class _MeteredClient(ModelClient):
         )
 
     async def _send_metered(self, request: _Request, send: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Send a request once there is room for it, and charge what it took."""
+        """Send a request when there is room for it, and charge its usage."""
         metering = self._metering
         size = self._estimate(request) if metering.weighs else _NO_ESTIMATE
-        is_repair = self._repair_reservation is not None  # which nobody who waits may wait for
+        is_repair = self._repair_reservation is not None  # which no waiting request may wait for
         async with metering.calibrating(request.model, _NO_ESTIMATE if is_repair else size):
             reservation = await self._reserve(request.model, size) if metering.budgets else None
             usage: Usage | None = None
@@ -273,16 +273,16 @@ class _MeteredClient(ModelClient):
         metering = self._metering
         is_first = model not in metering.lengths.tokens_in
         metering.lengths.compare(model, estimated, counted)
-        if is_first:  # those in flight have reserved room by our own count
+        if is_first:  # those in flight have reserved room by barbule's own count
             for other in metering.in_flight - {reservation}:
                 other.renew()
 
     async def _counted(self, request: _Request, send: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Send a request, and count it if it has left."""
+        """Send a request, and count it if it was sent."""
         try:
             with self._requests.send_context():
                 reply = await send()
-        except (ConfigurationError, UnsupportedError):  # which tell that it cannot be sent
+        except (ConfigurationError, UnsupportedError):  # which report that it cannot be sent
             raise
         except ModelError as error:
             if error.sent:
@@ -302,13 +302,13 @@ class _MeteredClient(ModelClient):
         return self._metering.estimate(request, self._expected)
 
     def _estimated_usage(self, request: _Request) -> Usage:
-        """Estimate what a request took whose answer did not arrive."""
+        """Estimate the usage of a request whose answer did not arrive."""
         size = self._estimate(request)
         usd = price(request.model, size.tokens_in, size.tokens_out)
         return Usage(size.tokens_in, size.tokens_out, usd, estimated=True)
 
     async def _reserve(self, model: str, size: Estimate) -> Reservation:
-        """Reserve room in the budgets, or use the room that is reserved for a repair."""
+        """Reserve room in the budgets, or use the room reserved for a repair request."""
         metering = self._metering
         if self._repair_reservation is not None:
             reservation, self._repair_reservation = self._repair_reservation, None
@@ -329,6 +329,6 @@ class _MeteredClient(ModelClient):
             tokens = (usage.tokens_in or 0) + (usage.tokens_out or 0)
             reservation.charge(Cost(1, tokens, usage.usd or 0.0))
         if usage is not None and self._expected.repairs:
-            self._repair_reservation = reservation  # until the answer is known to be right
+            self._repair_reservation = reservation  # until the answer is validated
         else:
             reservation.release()

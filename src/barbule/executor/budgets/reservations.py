@@ -1,9 +1,9 @@
-"""Room in the budgets of tables that operations have reserved, of all sessions and processes.
+"""Reservations in the budgets of tables, by operations of all sessions and processes.
 
-Owns the table `bb_reserved`. What an operation reserves is announced there before it is used: a
-row is added, committed, and then it is read whether all together fit. An operation that ends
-deletes its rows, once its answers are in the call ledger; those of a process that died count
-until their lease ends, and from then on what the ledger has of it.
+Owns the table `bb_reserved`. An operation announces its reservation there before it uses it: it
+adds a row, commits it, and then reads whether all reservations fit. An operation that ends deletes
+its rows, after its answers are in the call ledger; those of a process that died count until their
+lease ends, and after that its entries in the ledger count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE", "Others", "Reservations"]
 
 LEASE = datetime.timedelta(seconds=60)
-"""How long a reservation holds without a sign of life."""
+"""How long a reservation is valid without a heartbeat."""
 
 _NAME = "bb_reserved"
 _SCHEMA = sch.Schema(
@@ -39,18 +39,18 @@ _SCHEMA = sch.Schema(
 _CAPS = ("usd", "calls", "tokens")
 
 Others = tuple[dict[str, float], bool]
-"""What all others have spent and reserved, and whether one of them may release some of it."""
+"""What all other operations have spent and reserved, and whether some may be released."""
 
 
 class Reservations:
-    """What operations have reserved of the budgets of a database.
+    """The reservations of operations in the budgets of a database.
 
     Parameters
     ----------
     backend
         A connection whose writes are committed at once.
     spent
-        Returns what a table has spent by the ledger since a timestamp, without some holders.
+        Returns the spending of a table in the ledger since a timestamp, without some holders.
     """
 
     def __init__(self, backend: Backend, spent: Callable[..., Mapping[str, Any]]) -> None:
@@ -59,26 +59,26 @@ class Reservations:
         self._exists = False
 
     def prepare(self, writer: Backend) -> None:
-        """Create the table where there is none, with the write lock of the calling thread."""
+        """Create the table if it is missing, with the write lock of the calling thread."""
         if self._exists:
             return
         if not self._backend.columns(_NAME):
             with writer.write_lock():
-                if not self._backend.columns(_NAME):  # another process may just have made it
+                if not self._backend.columns(_NAME):  # another process may just have created it
                     self._backend.create_table(_NAME, _SCHEMA)
         self._exists = True
 
     def add(
         self, table: str, holder: str, number: int, amounts: Mapping[str, float], *, idle: bool
     ) -> datetime.datetime:
-        """Announce what is reserved, or released; return when the lease ends.
+        """Announce a reservation or its release; return when the lease ends.
 
         Parameters
         ----------
         number
             Of the announcements of this holder.
         idle
-            Whether nothing is reserved but what it has spent.
+            Whether the reservation equals the spending.
         """
         import pyarrow as pa
 
@@ -99,7 +99,7 @@ class Reservations:
     def others(self, table: str, holder: str, since: datetime.datetime) -> Others:
         """Return what other holders have spent and reserved."""
         reserved = self._backend.table(_NAME, _SCHEMA).to_expr()
-        # Before the ledger: an operation that ends meanwhile is counted at least once.
+        # Before the ledger: an operation that ends in between is counted at least once.
         rows = self._backend.arrow(reserved.filter(reserved["table"] == table), {}).to_pylist()
         now = datetime.datetime.now(datetime.UTC)
         last_rows: dict[str, dict[str, Any]] = {}
@@ -118,5 +118,5 @@ class Reservations:
         return amounts, not all(last_rows[name]["idle"] for name in live_holders)
 
     def end(self, holder: str) -> None:
-        """Delete the reservations of an operation: the ledger has what it has spent."""
+        """Delete the reservations of an operation: the ledger has its spending."""
         self._backend.delete_rows(_NAME, {"holder": holder})

@@ -1,7 +1,8 @@
-"""The budget of a table, in which all sessions and processes that write to it have a share.
+"""The budget of a table, shared by all sessions and processes that write to it.
 
 Owns how much of it one operation has reserved for its calls, and when it reserves more or releases
-some. It reserves room for several calls at a time, as each time costs two reads and a write.
+some. It reserves room for several calls at once, because each reservation costs two reads and a
+write.
 """
 
 from __future__ import annotations
@@ -25,27 +26,27 @@ if TYPE_CHECKING:
 
 __all__ = ["TableBudget"]
 
-_CALLS_AHEAD = 64  # for which room is reserved at a time, where there is much
-_AHEAD_DIVISOR = 2  # of the free room no more is reserved ahead than one of so many parts
-_POLL_SECONDS = 0.1  # about, between two looks whether others have released room
-_REFUSAL_SECONDS = 0.5  # for which a refusal holds
-_HEARTBEAT_SECONDS = 1.0  # without a call, after which room that is not needed is released
+_CALLS_AHEAD = 64  # for which room is reserved at once, if there is enough
+_AHEAD_DIVISOR = 2  # the inverse of the maximum fraction of free room that is reserved ahead
+_POLL_SECONDS = 0.1  # between two checks whether others have released room
+_REFUSAL_SECONDS = 0.5  # for which a refusal is valid
+_HEARTBEAT_SECONDS = 1.0  # without a call, after which unneeded room is released
 _RENEWAL = LEASE / 4
 _NOTHING = dict.fromkeys(CAPS, 0.0)
-_ROUNDING_ERROR = 1e-9  # of dollars that are added and subtracted
+_ROUNDING_ERROR = 1e-9  # tolerance of dollars that are added and subtracted
 
 
 class TableBudget(Budget):
-    """The share of one operation in what a table may spend.
+    """The share of one operation in the budget of a table.
 
     Parameters
     ----------
     table
         The table's name.
     caps
-        What it may spend, and since when.
+        Its caps, and since when they apply.
     ledger
-        Of the database: it has what was spent.
+        The spending of the database.
     """
 
     def __init__(self, table: str, caps: Caps, ledger: CallLedger) -> None:
@@ -55,11 +56,11 @@ class TableBudget(Budget):
         self._table = table
         self._since = datetime.datetime.fromisoformat(caps.since)
         self._ledger = ledger
-        self._announced = dict(_NOTHING)  # what this operation has reserved
-        self._others = dict(_NOTHING)  # what others had spent and reserved at the last look
-        self._free_room = dict(_NOTHING)  # what nobody had spent or reserved then
+        self._announced = dict(_NOTHING)  # the reservation of this operation
+        self._others = dict(_NOTHING)  # the spending and reservations of others at the last check
+        self._free_room = dict(_NOTHING)  # the room that nobody had spent or reserved then
         self._announcements = 0
-        self._is_idle = False  # whether nothing is reserved but what is spent
+        self._is_idle = False  # whether the reservation equals the spending
         self._others_busy = False  # whether others may release room
         self._next_look = 0.0
         self._lease_end = datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -67,19 +68,19 @@ class TableBudget(Budget):
 
     @classmethod
     def of(cls, record: TableRecord, ledger: CallLedger, writer: Backend) -> Self | None:
-        """Return the budget of a table; None where it has none."""
+        """Return the budget of a table; None if it has none."""
         if record.budget is None:
             return None
         ledger.reservations.prepare(writer)
-        ledger.flush()  # what was computed before may be on its way there
+        ledger.flush()  # earlier answers may still be on their way into the ledger
         return cls(record.name, record.budget, ledger)
 
     def release(self) -> None:
-        """Release the remaining room; what was spent is in the ledger."""
+        """Release the remaining room; the ledger has the spending."""
         with self._lock:
             self._released.set()
             if self._announcements:
-                # Where the database is away, the end of the lease does it.
+                # If the database is unavailable, the lease ends instead.
                 with contextlib.suppress(BarbuleError):
                     self._ledger.flush()
                     self._ledger.reservations.end(self.holder)
@@ -104,7 +105,7 @@ class TableBudget(Budget):
         return all(amount <= _ROUNDING_ERROR for amount in amounts.values())
 
     def _reserve_more(self, missing: dict[str, float]) -> bool:
-        """Reserve the missing room, and some ahead; return False where there is none for now."""
+        """Reserve the missing room, and some ahead; return False if there is none for now."""
         if time.monotonic() < self._next_look and not self._is_free(missing):
             return False
         self._look()
@@ -138,7 +139,7 @@ class TableBudget(Budget):
         )
 
     def _wait(self) -> None:
-        """Release what is not needed, so that operations do not wait for each other."""
+        """Release unneeded room, so that operations do not wait for each other."""
         if self._in_flight == 0 and not self._is_idle:
             self._release_unneeded()
         pause = _POLL_SECONDS * random.uniform(0.5, 1.5) if self._others_busy else _REFUSAL_SECONDS  # noqa: S311
@@ -148,7 +149,7 @@ class TableBudget(Budget):
         self._announce({cap: self._required(cap) - self._announced[cap] for cap in CAPS}, idle=True)
 
     def _look(self) -> None:
-        """Read what others have spent and reserved."""
+        """Read the spending and reservations of others."""
         others, self._others_busy = self._ledger.reservations.others(
             self._table, self.holder, self._since
         )
@@ -162,12 +163,12 @@ class TableBudget(Budget):
         }
 
     def _announce(self, change: dict[str, float], *, idle: bool = False) -> None:
-        """Add to what this operation has reserved, for others to read; less where negative."""
+        """Add to the reservation of this operation, for others to read; less if negative."""
         if not self._announcements:
             threading.Thread(target=self._keep_alive, name="barbule-budget", daemon=True).start()
         change = {**_NOTHING, **change}
         announcement = change
-        if datetime.datetime.now(datetime.UTC) > self._lease_end:  # others do not count it any more
+        if datetime.datetime.now(datetime.UTC) > self._lease_end:  # others no longer count it
             announcement = {cap: amount + self._announced[cap] for cap, amount in change.items()}
         self._announcements += 1
         self._lease_end = self._ledger.reservations.add(
@@ -178,7 +179,7 @@ class TableBudget(Budget):
             self._announced[cap] += change[cap]
 
     def _keep_alive(self) -> None:
-        """Renew the lease, and release what is not needed."""
+        """Renew the lease, and release unneeded room."""
         former_state: object = None
         while not self._released.wait(_HEARTBEAT_SECONDS):
             with self._lock, contextlib.suppress(BarbuleError):

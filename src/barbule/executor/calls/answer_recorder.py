@@ -1,7 +1,7 @@
-"""Answers of one call on their way into the ledger, and into a recording where one is made.
+"""Writes the answers of one call to the ledger, and to a recording if one is active.
 
-Owns the row of the ledger that an answer becomes, and the form of its value. When rows are
-written is decided by `ledger.answer_writer`.
+Owns the ledger row of an answer, and the form of its value. `ledger.answer_writer` decides when
+rows are written.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class AnswerRecorder:
     keys
         The keys of the calls, by the position of their row.
     recording
-        The recording in use; None where there is none.
+        The recording in use; None if there is none.
     holder
-        Who has reserved the budget of the table; see `budgets.reservations`.
+        The holder of the budget reservation of the table; see `budgets.reservations`.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class AnswerRecorder:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Write the answers of the block as they arrive, also when it fails."""
+        """Write the answers of the block as they arrive, even if it fails."""
         batch_call = self._batch_call
         batch_call.record, batch_call.check_writable = self.record, self._writer.check
         try:
@@ -104,7 +104,7 @@ class AnswerRecorder:
     def _write_remaining(self) -> None:
         batch_call = self._batch_call
         remaining, notify_written = self._writer.finish()
-        # What was paid for is written before the operation goes on; what was computed, behind it.
+        # Paid answers are written before the operation continues; computed ones are written behind.
         computed = batch_call.function.kind != "model" and batch_call.call.cached
         if computed and self._recording is None:
             self._write_behind(remaining, notify_written)
@@ -113,7 +113,7 @@ class AnswerRecorder:
             self._write(remaining)
             self._ledger.retry_writes()
         except DiskError:
-            # Paid for: this session finds them, and writes them once there is room.
+            # Paid answers: this session finds them, and writes them as soon as there is disk space.
             if batch_call.call.cached:
                 self._write_behind(remaining)
             raise
@@ -138,10 +138,10 @@ class AnswerRecorder:
 
 
 def _storable(answers: list[Answer], dtype: dt.DataType, library: MediaLibrary) -> list[Answer]:
-    """Return answers in the form in which they are read again; one that is no `dtype` has failed.
+    """Return answers in the form in which they are read back; one that is no `dtype` has failed.
 
-    The caller refuses the latter too, and names its row. The answer of a model is paid for all
-    the same, and would be again: it is stored as it is.
+    The caller refuses the latter too, and names its row. But the answer of a model has been paid
+    for: it is stored unchanged, so that it is not paid for again.
     """
     try:
         column = to_array([answer.value for answer in answers], dtype, library)

@@ -1,8 +1,8 @@
 """The arguments of a call, row by row.
 
-Owns how the template of a call is turned, once, into functions that make the arguments of a row;
-and the inner calls that the planner put in place of arguments, whose results go to the outer
-function as they are.
+Owns how the template of a call is compiled once to functions that build the arguments of a row; and
+the inner calls that the planner has put in place of arguments, whose results are passed to the
+outer function directly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Arguments", "argument_spreader", "required_slots"]
 
 Maker = Callable[[Sequence[Any]], Any]
-"""Makes an argument of the values of a row."""
+"""Builds an argument from the values of a row."""
 
 _POSITIONAL = {
     inspect.Parameter.POSITIONAL_ONLY,
@@ -34,15 +34,15 @@ _POSITIONAL = {
 
 
 class Arguments:
-    """Makes the arguments of each row.
+    """Builds the arguments of each row.
 
     Parameters
     ----------
     slot_reader
-        Returns, for a function and a slot of the template, what turns the cell into the
-        function's argument; None where nothing has to.
+        Returns, for a function and a slot of the template, the conversion from the cell to the
+        function's argument; None if none is needed.
     picture
-        Makes a PIL image of the result of an inner call: an array, bytes, a reference …
+        Creates a PIL image from the result of an inner call: an array, bytes, a reference …
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Arguments:
         ]
 
     def __call__(self, row: Sequence[Any]) -> dict[str, Any] | None:
-        """Return the arguments; None where an inner call gave None to what takes none."""
+        """Return the arguments; None if an inner call returned None for a required argument."""
         arguments = {name: make(row) for name, make in self._makers}
         if self._required and any(arguments[name] is None for name in self._required):
             return None
@@ -78,7 +78,7 @@ class Arguments:
         Returns
         -------
         dict or None
-            None where an argument is neither a cell as it is nor a constant.
+            None if an argument is neither an unchanged cell nor a constant.
         """
         if any(not isinstance(make, _PLAIN_MAKERS) for _, make in self._makers):
             return None
@@ -138,7 +138,7 @@ class Arguments:
 
 
 class _Constant:
-    """Makes the same argument of each row."""
+    """Builds the same argument for each row."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -151,7 +151,7 @@ _PLAIN_MAKERS = (operator.itemgetter, _Constant)
 
 
 def _promised(function: Function, name: str, make: Maker) -> Maker:
-    """Return a maker of the object that the annotation of a parameter promises."""
+    """Return a function that builds the object of a parameter's annotation."""
     parameter = _parameter_of(function, name)
     if parameter is None or parameter.convert is None:
         return make
@@ -184,7 +184,7 @@ def required_slots(function: Function, template: Mapping[str, Any], slot_count: 
     for name, argument in template.items():
         parameter = _parameter_of(function, name)
         if parameter is None or not parameter.nullable:
-            # The arguments of a variadic parameter stand in a list of their own.
+            # The arguments of a variadic parameter are in a list of their own.
             arguments = argument if name.startswith("*") else [argument]
             required |= {
                 argument["$"]
@@ -197,7 +197,7 @@ def required_slots(function: Function, template: Mapping[str, Any], slot_count: 
 def argument_spreader(
     function: Function,
 ) -> Callable[[dict[str, Any]], tuple[Sequence[Any], dict[str, Any]]]:
-    """Return what splits arguments by name into positional ones and keywords."""
+    """Return a function that splits arguments by name into positional ones and keywords."""
     parameters = function.signature.parameters
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
     variadic = [name for name, kind in kinds.items() if kind is inspect.Parameter.VAR_POSITIONAL]

@@ -1,7 +1,7 @@
 """One call over the rows of a batch: its arguments, its ledger keys, and its failures.
 
-Owns what all kinds of functions have in common. How each kind is run is decided in `runners`;
-which calls the ledger answers is decided in `ledger_calls`.
+Owns the common parts of all types of functions. `runners` decides how each type is run;
+`ledger_calls` decides which calls the ledger answers.
 """
 
 from __future__ import annotations
@@ -72,23 +72,23 @@ class RecordAnswer(Protocol):
         Parameters
         ----------
         position
-            Of the row among those for which the function is called.
+            The index of the row among those for which the function is called.
         written
-            Called when the answer is written, or when it cannot be for now.
+            Called when the answer is written, or when it cannot be written for now.
         details
-            Further columns of the ledger.
+            Additional columns of the ledger.
         """
 
 
 def _takes_batch(parameter: Parameter, template: Mapping[str, Any]) -> bool:
-    """Whether a parameter gets a list in this call, one item for each row."""
+    """Whether a parameter receives a list in this call, with one item for each row."""
     argument = json.dumps(template.get(parameter.name))
     constant = '"$"' not in argument and f'"{INNER_CALL}"' not in argument
     return parameter.batched and not (parameter.takes_constants and constant)
 
 
 def _row_arguments(template: Mapping[str, Any], row: Sequence[Any]) -> object:
-    """Return the arguments that a row fills, those of inner calls among them."""
+    """Return the arguments that a row fills, including those of inner calls."""
     arguments: dict[str, object] = {}
     for name, argument in template.items():
         if '"$"' not in json.dumps(argument):
@@ -114,9 +114,9 @@ class BatchCall:
     target
         Returns the cells for which the call is made.
     record
-        Takes each answer for the ledger; None where the ledger takes none.
+        Receives each answer for the ledger; None if the ledger takes none.
     check_writable
-        Raises where answers could not be written.
+        Raises if answers could not be written.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class BatchCall:
         self._leaves_failures_empty = operation.leaves_failures_empty(call)
 
     def _slot_reader(self, function: Function, slot: int) -> Callable[[Any], Any] | None:
-        """Return what turns the cells of a slot into arguments; None where nothing has to."""
+        """Return the conversion from the cells of a slot to arguments; None if none is needed."""
         dtype, library = self.call.kinds[slot], self.resources.library
         if isinstance(dtype, Media) and function.images == "current":
             return library.current
@@ -198,8 +198,8 @@ class BatchCall:
     def answer_version(self, row: Row) -> str:
         """Return the version of an answer: that of the function, and of the model's server.
 
-        Of a model function the address of its model is a part, as servers may serve different
-        models under one name.
+        For a model function the address of its model is part of it, because servers may serve
+        different models under one name.
         """
         if self._address is None:
             return self.version
@@ -224,17 +224,18 @@ class BatchCall:
 
     @functools.cached_property
     def _model(self) -> str | None:
-        """The model that is called, where it is the same for all rows."""
+        """The called model, if it is the same for all rows."""
         model_of = self.function.model_of
         if model_of is None or not isinstance(self.template.get("model"), str):
             return None
         return model_of(self.template)
 
     def former_keys(self, rows: Sequence[Row]) -> list[str]:
-        """Return the keys of answers of former versions; none where there are no others.
+        """Return the keys of answers of former versions; empty if there are no others.
 
-        Functions that closed over different objects had the same keys in version 0.1.0, and all
-        of one stated version had: which of them an answer is of, cannot be told.
+        In version 0.1.0, functions that closed over different objects had the same keys, and so did
+        all functions with one stated version: which of them an answer belongs to cannot be
+        determined.
         """
         function = self.function
         if function.version_for is not None:
@@ -277,7 +278,7 @@ class BatchCall:
             return apply()
 
     def outer_arguments(self, row: Row) -> dict[str, Any]:
-        """Return the arguments of a function around which the planner puts no inner calls."""
+        """Return the arguments of a function that is called without inner calls."""
         arguments = self.arguments(row)
         if arguments is None:
             raise AssertionError(f"{self.function.name} takes the result of another call")
@@ -285,11 +286,11 @@ class BatchCall:
 
     @property
     def gives_media(self) -> bool:
-        """Whether there are media in the results, which go into the store."""
+        """Whether there are media in the results, which are stored in the media store."""
         return self._store_media is not None
 
     def stored_media(self, value: Any) -> Any:
-        """Put the media in a result into the store, and return their references in its place."""
+        """Store the media in a result, and return the result with their references."""
         if self._store_media is None or value is None:
             return value
         try:
@@ -302,7 +303,7 @@ class BatchCall:
     # Failures
 
     def unrecorded_error(self, row: Row, recording: Recording) -> ReplayError:
-        """Make the error of a call that the file of a replay does not answer."""
+        """Return the error of a call that a replayed recording does not answer."""
         return ReplayError(
             f"{self.function.name}: this call is not in the recording {str(recording.path)!r}.",
             value=row if len(row) != 1 else row[0],
@@ -324,11 +325,11 @@ class BatchCall:
         Parameters
         ----------
         position
-            Of the row among those for which the function is called.
+            The index of the row among those for which the function is called.
         account
-            What the requests took that were sent all the same.
+            The usage of requests that were sent nevertheless.
         row_count
-            How many rows the call was about.
+            The number of rows of the call.
         """
         if isinstance(error, BudgetError):
             if account is not None and account.requests:
@@ -356,8 +357,8 @@ class BatchCall:
         ) from error
 
     def leaves_cell_empty(self, error: Exception) -> bool:
-        """Whether an error leaves its cell empty, and does not end the operation."""
-        if isinstance(error, StoreError):  # of no row
+        """Whether an error leaves its cell empty instead of ending the operation."""
+        if isinstance(error, StoreError):  # not related to a row
             return False
         unknown = isinstance(error, UnknownFunctionError)  # of no row, but of this process
         declared = self.call.on_error is None and self.function.on_error == "null"

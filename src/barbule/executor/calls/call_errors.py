@@ -1,6 +1,6 @@
-"""What stands for a failed call: in a cell, and inside of another call.
+"""Records of failed calls: in a cell, and inside another call.
 
-Owns these records. Whether a failure ends the operation is decided where the call is made.
+Owns these records. The caller decides whether a failure ends the operation.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class Failure:
 
     @property
     def text(self) -> str:
-        """What went wrong, as the ledger has it."""
+        """The error, as the ledger stores it."""
         return f"{self.type}: {self.message}"
 
     @classmethod
     def of(cls, error: Exception, row_count: int = 1) -> Failure:
-        """Describe an error; of a wrapped one, what the function raised.
+        """Describe an error; for a wrapped one, the error that the function raised.
 
         Parameters
         ----------
         row_count
-            How many rows share it: which of several is at fault is not known.
+            The number of rows that share it: which of them failed is unknown.
         """
         message = message_of(error)
         if row_count > 1:
@@ -50,16 +50,16 @@ def _storable(message: str) -> str:
 
 
 class Deferred(Failure):
-    """The result of a call that was put off because the budget is spent."""
+    """The result of a call that was deferred because the budget is spent."""
 
     @classmethod
     def of(cls, error: Exception, row_count: int = 1) -> Deferred:  # noqa: ARG003 - in the message
-        """Describe why it was put off."""
+        """Describe why it was deferred."""
         return cls("deferred", str(error))
 
 
 class InnerFailure(Exception):  # noqa: N818 - it carries an error
-    """A call inside of another one failed.
+    """A call inside another one failed.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Calls of functions for the rows of a batch.
 
-Owns which rows a function is called for and what is counted. Whether the ledger answers is
-decided in `ledger_calls`; which rows there are and where results go is the caller's business.
+Owns which rows a function is called for and what is counted. `ledger_calls` decides whether the
+ledger answers; the caller provides the rows and stores the results.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Caller:
     budget
         The budget of the session.
     claims
-        The calls that are in flight in all processes which share the ledger; None where there is
-        one process.
+        The calls in flight in all processes that share the ledger; None if there is only one
+        process.
     has_former_keys
         Whether the ledger may have answers of version 0.1.0.
     """
@@ -81,16 +81,16 @@ class Caller:
         Parameters
         ----------
         columns
-            For each slot of the call's template the values, as Arrow gives them to Python.
+            The values for each slot of the call's template, as Arrow returns them to Python.
         target
-            Returns the cells for which it is; used where calls are made.
+            Returns the cells of the call; used when calls are made.
         meter
             Counts the progress.
 
         Raises
         ------
         FunctionError
-            When the function failed and its errors end the operation.
+            If the function failed and its errors end the operation.
         """
         if (dry_run := self.operation.dry_run) is not None:
             return dry_run.answers(call, columns, row_count)
@@ -121,7 +121,7 @@ class Caller:
         return results
 
     def batch_call(self, call: Call) -> BatchCall:
-        """Make what calls a function over the rows of a batch."""
+        """Create the object that calls a function over the rows of a batch."""
         function = lookup(call.function, call.version)
         return BatchCall(self.resources, self.operation, function, call)
 
@@ -147,7 +147,7 @@ class Caller:
         keys
             Takes the keys of the calls.
         functions
-            Those whose calls matter; None for all.
+            The functions whose calls matter; None for all.
         """
         dry_run = DryRun(self.ledger, self.resources.library, keys, functions)
         return self.operation.running_dry(dry_run)
@@ -157,7 +157,7 @@ class Caller:
         return self._ledger_calls.answered_keys(batch_call, rows_by_key)
 
     def close(self) -> None:
-        """End the processes, and release what is claimed."""
+        """End the processes, and release all claims."""
         self.resources.close()
         if self._claims is not None:
             self._claims.close()

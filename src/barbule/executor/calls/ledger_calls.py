@@ -1,7 +1,7 @@
 """Calls that go through the ledger: each distinct call once, and only those without an answer.
 
-Owns which answers the ledger or a recording gives, and that no two threads and processes make the
-same call at the same time. How a call is made is decided in `runners`.
+Owns which answers the ledger or a recording provides, and that no two threads or processes make the
+same call at the same time. `runners` decides how a call is made.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LedgerCalls"]
 
-_POLL_SECONDS = 0.02  # between two looks whether other processes have answers
+_POLL_SECONDS = 0.02  # between two checks whether other processes have answers
 _SLOT_DIGITS = 15  # of a key, which are its slot among the claims
 
 Answers = dict[str, Any]
@@ -45,8 +45,8 @@ class LedgerCalls:
     Parameters
     ----------
     claims
-        The calls that are in flight in all processes which share the ledger; None where there is
-        one process.
+        The calls in flight in all processes that share the ledger; None if there is only one
+        process.
     has_former_keys
         Whether the ledger may have answers of version 0.1.0.
     """
@@ -70,7 +70,7 @@ class LedgerCalls:
     def results(
         self, batch_call: BatchCall, rows: list[Row], recording: Recording | None
     ) -> list[object]:
-        """Return the results for all rows; each distinct call is made once, if at all."""
+        """Return the results for all rows; each distinct call is made at most once."""
         keys = batch_call.keys(rows)
         rows_by_key = dict(zip(reversed(keys), reversed(rows), strict=True))
         row_numbers = dict(zip(reversed(keys), reversed(batch_call.row_numbers), strict=True))
@@ -130,14 +130,14 @@ class LedgerCalls:
     # Calls of other threads and processes
 
     def _answers_version(self, batch_call: BatchCall) -> tuple[int, int]:
-        """Return what differs once other threads or processes may have got answers."""
+        """Return a value that differs once other threads or processes may have received answers."""
         claims = self._claims if batch_call.function.kind == "model" else None
         return self.in_flight.ended, claims.stamp() if claims else 0
 
     def _may_have_answers(
         self, batch_call: BatchCall, keys: list[str], version: tuple[int, int]
     ) -> bool:
-        """Whether others may have got answers to these calls since the ledger was read."""
+        """Whether others may have received answers to these calls since the ledger was read."""
         ended, stamp = version
         if self.in_flight.ended_since(ended, keys):
             return True
@@ -150,7 +150,7 @@ class LedgerCalls:
         """Claim calls; yield those that no other thread or process makes, and what to wait for."""
         with contextlib.ExitStack() as stack:
             claimed, other_claims = stack.enter_context(self.in_flight.claimed(keys))
-            # Other functions may make calls within theirs, and processes would wait for each other.
+            # Functions may make calls within their own, and processes would wait for each other.
             if self._claims is not None and batch_call.function.kind == "model":
                 slots = {key: int(key[:_SLOT_DIGITS], 16) for key in claimed}
                 free_slots = stack.enter_context(self._claims.hold(slots.values()))
@@ -160,7 +160,7 @@ class LedgerCalls:
     def _new_answers(
         self, batch_call: BatchCall, keys: list[str], recording: Recording | None
     ) -> Answers:
-        """Return the answers that others have got since the ledger was read."""
+        """Return the answers that others have received since the ledger was read."""
         answers = self._look_up(keys, batch_call.call.dtype) if keys else {}
         self._count_hits(batch_call, len(answers), rows=len(answers))
         if recording is not None and answers:
@@ -173,12 +173,12 @@ class LedgerCalls:
         add(hits=hits)
         batch_call.meter.rows += rows
 
-    # Answers that exist
+    # Existing answers
 
     def _existing_answers(
         self, batch_call: BatchCall, rows_by_key: Mapping[str, Row], recording: Recording | None
     ) -> Answers:
-        """Return the answers that exist already; under a replay these have to be all."""
+        """Return the existing answers; in a replay these must be all."""
         dtype = batch_call.call.dtype
         if recording is not None and recording.replays:
             answers = recording.look_up(rows_by_key, dtype)
@@ -207,7 +207,7 @@ class LedgerCalls:
         return {key: value for key, value in answers.items() if key not in lost}
 
     def _may_have_former_keys(self, batch_call: BatchCall) -> bool:
-        """Whether answers may be under other keys: stated versions were once all of a key."""
+        """Whether answers may be under other keys: a stated version was once the same for all."""
         stated = batch_call.function.stated_version
         return self._has_former_keys or bool(stated and batch_call.version != stated)
 

@@ -1,6 +1,6 @@
-"""The operation of a thread: what it counts, what it computes, and the progress that it shows.
+"""The operation of a thread: its counts, its target, and its progress display.
 
-Owns what is kept for each thread while one operation runs. Nothing is called here.
+Owns the per-thread state of one running operation. Nothing is called here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Operation", "Tally"]
 
 @dataclass
 class Tally:
-    """Counts of the calls of one operation, of functions that are in the ledger.
+    """Call counts of one operation, for functions in the ledger.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class _ThreadState(threading.local):
 
 
 class Operation:
-    """The operation that the calling thread runs; each thread of a session has its own."""
+    """The operation of the calling thread; each thread of a session has its own."""
 
     def __init__(self) -> None:
         self._thread = _ThreadState()
@@ -80,12 +80,12 @@ class Operation:
 
     @property
     def provenance(self) -> Provenance | None:
-        """The table and columns that the operation computes, where it is more than a query."""
+        """The table and columns that the operation computes, if it is more than a query."""
         return self._thread.provenance
 
     @contextlib.contextmanager
     def computing(self, provenance: Provenance) -> Iterator[None]:
-        """Make the calls of the block for these columns; their budget is released at its end."""
+        """Assign the calls of the block to these columns; their budget is released at its end."""
         outer, self._thread.provenance = self._thread.provenance, provenance
         try:
             yield
@@ -95,10 +95,10 @@ class Operation:
                 provenance.budget.release()
 
     def leaves_failures_empty(self, call: Call) -> bool:
-        """Whether a call may fail for single rows, whatever its function declares.
+        """Whether a call may fail for single rows, regardless of its function's declaration.
 
-        The call's own `on_error` comes first. Calls of models may fail, wherever a column keeps
-        the reason.
+        The call's own `on_error` takes precedence. Calls of models may fail if a column stores the
+        error.
         """
         if call.on_error is not None:
             return call.on_error == "null"
@@ -122,13 +122,13 @@ class Operation:
 
     @property
     def is_visible(self) -> bool:
-        """Whether the progress is shown, so that rows are worth counting beforehand."""
+        """Whether the progress is shown, so that it is worth counting rows in advance."""
         progress = self._thread.progress
         return progress is not None and progress.visible
 
     @property
     def dry_run(self) -> DryRun | None:
-        """What answers the calls of a dry run; None where calls are made."""
+        """The replacement of calls in a dry run; None if calls are made."""
         return self._thread.dry_run
 
     @contextlib.contextmanager

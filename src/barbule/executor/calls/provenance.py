@@ -1,7 +1,7 @@
-"""For which cells functions are called: the table, its columns, and what they may spend.
+"""The cells for which functions are called: the table, its columns, and their budget.
 
-Owns these records. They travel with the thread that runs an operation; the columns of the ledger
-and the budgets are filled from them where calls are made.
+Owns these records. They belong to the thread that runs an operation; the columns of the ledger and
+the budgets are filled from them when calls are made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROVISIONAL", "CallTarget", "Provenance"]
 
-# Identities of new rows while a change is prepared: above all that there can be, in order.
+# Ids of new rows while a change is prepared: above all possible ids, in order.
 PROVISIONAL = 2**62
 
 
@@ -33,7 +33,7 @@ class CallTarget:
     Attributes
     ----------
     rows
-        For each row of the batch its identity in the table; None where rows have none.
+        The row id of each row of the batch; None if rows have none.
     """
 
     table: str | None = None
@@ -41,7 +41,7 @@ class CallTarget:
     rows: Sequence[int | None] | None = None
 
     def row_id(self, row: int) -> int | None:
-        """Return the identity of a row of the batch."""
+        """Return the row id of a row of the batch."""
         return None if self.rows is None else self.rows[row]
 
 
@@ -52,13 +52,13 @@ class Provenance:
     Attributes
     ----------
     columns
-        The names of the table's columns, by those of the plan.
+        The names of the table's columns, by their names in the plan.
     first_row
-        The identity of the first new row.
+        The row id of the first new row.
     budget
         The budget of the table.
     lenient
-        Whether calls whose errors are read may fail, whatever their functions declare.
+        Whether calls whose errors are read may fail, regardless of their functions' declarations.
     """
 
     table: str | None = None
@@ -80,7 +80,7 @@ class Provenance:
 
     @classmethod
     def of_query(cls, plan: Plan) -> Provenance:
-        """Return that of a query: columns of its own, of the only table that it reads."""
+        """Return the target of a query: its own columns, and the only table that it reads."""
         relations = [plan.logical, *(getattr(stage, "logical", None) for stage in plan.stages)]
         names = {
             leaf.name

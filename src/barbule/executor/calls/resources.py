@@ -1,7 +1,7 @@
-"""What all calls of a session share: media, the model client, the event loop, GPUs, processes.
+"""Shared resources of a session's calls: media, the model client, the event loop, GPUs, processes.
 
-Owns the rate limits of endpoints and the lengths of answers that a session has seen. What is
-called, and for which rows, is no business of these.
+Owns the rate limits of endpoints and the observed lengths of answers. Other modules decide what is
+called, and for which rows.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class CallResources:
     Parameters
     ----------
     run_queries
-        Runs the expressions that query functions return and gives their rows; all of a batch
-        at once, so that what they search for is embedded together.
+        Runs the expressions that query functions return and returns their rows; all of a batch at
+        once, so that their search queries are embedded together.
     """
 
     library: MediaLibrary
@@ -49,7 +49,7 @@ class CallResources:
     _answer_lengths: dict[tuple[str, str], AnswerLengths] = field(default_factory=dict)
 
     def answer_lengths(self, call: Call) -> AnswerLengths:
-        """Return how long the answers of a call are, as far as this session has seen."""
+        """Return the observed lengths of the answers of a call."""
         return self._answer_lengths.setdefault((call.function, call.template), AnswerLengths())
 
     def gate(self, model: str) -> Gate:
@@ -60,7 +60,7 @@ class CallResources:
         return self._gates[endpoint.provider]
 
     def prepare_models(self, functions: Iterable[str]) -> None:
-        """Prepare the model client, if one of these functions is going to call a model."""
+        """Prepare the model client, if one of these functions will call a model."""
         if any(lookup(name).kind == "model" for name in functions):
             self.client.prepare()
 

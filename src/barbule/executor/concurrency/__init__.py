@@ -1,1 +1,1 @@
-"""What calls of several threads share: the event loop, GPUs, and calls that are in flight."""
+"""Shared between the calls of several threads: the event loop, GPUs, and calls in flight."""

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, for everything asynchronous.
+"""An event loop in its own thread, for all asynchronous code.
 
 Owns the loop. A caller submits a coroutine and waits; it may itself run in any thread, with or
 without a loop (a notebook has one).
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop that is started when it is first needed."""
+    """An event loop that is started on first use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,8 +34,8 @@ class LoopThread:
         try:
             return asyncio.run_coroutine_threadsafe(submitted.run(), loop).result()
         except BaseException:
-            # Ctrl-C reaches the waiting thread, at any time: the coroutine must end too.
-            with contextlib.suppress(RuntimeError):  # the loop was stopped meanwhile
+            # Ctrl-C reaches the waiting thread at any time: the coroutine must end too.
+            with contextlib.suppress(RuntimeError):  # the loop was stopped in the meantime
                 loop.call_soon_threadsafe(submitted.cancel)
             raise
 
@@ -63,7 +63,7 @@ class LoopThread:
 
 
 class _SubmittedCoroutine(Generic[T]):
-    """A coroutine that may be cancelled before the loop has begun it."""
+    """A coroutine that may be cancelled before the loop has started it."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine

@@ -1,7 +1,7 @@
 """The GPUs of this machine, shared by the calls that need them.
 
-Owns how many there are, and that no more calls run at once than fit on them. Which of several a
-call uses is decided by the library that it calls.
+Owns their number, and that no more calls run at once than fit on them. The library that a call uses
+chooses the GPU.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["Gpus", "count_gpus"]
 
 _DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
-_ROUNDING_ERROR = 1e-9  # of shares that are added and subtracted
+_ROUNDING_ERROR = 1e-9  # tolerance of shares that are added and subtracted
 
 
 def count_gpus() -> int:
-    """Return how many GPUs this process may use; no library is loaded for it.
+    """Return the number of GPUs that this process may use; no library is loaded for it.
 
-    They are counted in `CUDA_VISIBLE_DEVICES` where it is set, else by NVIDIA's driver; a machine
-    with Apple's own processors has one.
+    They are counted in `CUDA_VISIBLE_DEVICES` if it is set, otherwise by NVIDIA's driver; a machine
+    with Apple silicon has one.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
@@ -46,7 +46,7 @@ def count_gpus() -> int:
 
 
 class Gpus:
-    """The GPUs of a session, and how much of them calls hold."""
+    """The GPUs of a session, and the shares that calls hold."""
 
     def __init__(self) -> None:
         self._held_share = 0.0
@@ -59,12 +59,12 @@ class Gpus:
 
     @contextmanager
     def hold(self, share: float, function: str) -> Iterator[None]:
-        """Hold so many GPUs within the block, or a part of one; wait until they are free.
+        """Hold a number of GPUs, or a fraction of one, within the block; wait until they are free.
 
         Raises
         ------
         UnsupportedError
-            When the machine has fewer.
+            If the machine has fewer.
         """
         if share > self.count:
             raise UnsupportedError(
@@ -83,7 +83,7 @@ class Gpus:
 
     @asynccontextmanager
     async def hold_async(self, share: float, function: str) -> AsyncIterator[None]:
-        """Hold them for a coroutine; others go on while it waits."""
+        """Hold them for a coroutine; others continue while it waits."""
         hold = self.hold(share, function)
         entering = asyncio.ensure_future(asyncio.to_thread(hold.__enter__))
         try:
@@ -98,6 +98,6 @@ class Gpus:
 
 
 def _release(hold: AbstractContextManager[None], entering: asyncio.Future[None]) -> None:
-    """Release what a cancelled coroutine waited for; an error of the wait is of no interest."""
+    """Release what a cancelled coroutine waited for; errors of the wait are ignored."""
     if not entering.cancelled() and entering.exception() is None:
         hold.__exit__(None, None, None)

@@ -1,7 +1,6 @@
-"""Calls that are in flight: a thread waits for equal calls of others, and makes none of its own.
+"""Calls in flight: a thread waits for equal calls of other threads instead of repeating them.
 
-Owns which thread makes which call. The answers are in the ledger, where a thread that has waited
-looks for them.
+Owns which thread makes which call. A waiting thread reads the answers from the ledger.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["InFlight"]
 
 _MAX_ENDED_CLAIMS = 4096  # whose ends are remembered
-# The claims in whose blocks the calling code runs: it must not wait for itself.
+# The claims whose blocks contain the calling code: it must not wait for itself.
 _OWN_CLAIMS: ContextVar[tuple[threading.Event, ...]] = ContextVar("barbule_asking", default=())
 
 
@@ -39,14 +38,14 @@ class InFlight:
         self._first_remembered = 0
         self._ends: OrderedDict[str, int] = OrderedDict()
         self.ended = 0
-        """How many claims have ended: the ledger may have answers since it was read."""
+        """The number of claims that have ended: the ledger may have answers since it was read."""
 
     def ended_since(self, ended: int, keys: Iterable[str]) -> bool:
-        """Whether any of these claims may have ended since `ended` was so many."""
+        """Whether any of these claims may have ended since `ended` had this value."""
         if ended == self.ended:
             return False
         with self._lock:
-            if ended < self._first_remembered:  # which of them ended is forgotten
+            if ended < self._first_remembered:  # which of them ended is no longer known
                 return True
             return any(self._ends.get(key, 0) > ended for key in keys)
 

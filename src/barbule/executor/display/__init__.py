@@ -1,1 +1,1 @@
-"""How rows, differences and progress look in a terminal and in a notebook."""
+"""The display of rows, differences and progress in a terminal and in a notebook."""

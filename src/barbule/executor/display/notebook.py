@@ -1,7 +1,7 @@
-"""Rows in a notebook: a table in HTML, with thumbnails, players and errors.
+"""Rows in a notebook: an HTML table with thumbnails, players and errors.
 
-Owns the table around the cells, and that no function or model is called for it. Media are drawn by
-`media.previews`. Everything that comes from data is escaped.
+Owns the table around the cells, and that no function or model is called for it. `media.previews`
+renders media. All data is escaped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["query_html", "rows_html"]
 
 _MAX_CHARACTERS = 600
 _MAX_ITEMS = 4
-_MAX_EMBEDDED_BYTES = 8 << 20  # of all files in a table; more would make notebooks heavy
+_MAX_EMBEDDED_BYTES = 8 << 20  # of all files in a table; more would make notebooks too large
 _STYLE = f"""<style>
 .barbule {{overflow-x:auto;font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif}}
 .barbule table {{border-collapse:collapse;margin:0;border:0;table-layout:auto}}
@@ -58,7 +58,7 @@ _STYLE = f"""<style>
 
 
 def rows_html(preview: Preview, library: MediaLibrary) -> str:
-    """Draw rows as a table; `library` opens media cells."""
+    """Render rows as a table; `library` opens media cells."""
     media = sum(map(holds_media, preview.schema.types)) * preview.rows.num_rows
     max_bytes = _MAX_EMBEDDED_BYTES // max(media, 1)
     draw = functools.partial(media_html, library=library, max_bytes=max_bytes)
@@ -75,9 +75,9 @@ def rows_html(preview: Preview, library: MediaLibrary) -> str:
 
 
 def query_html(source: QuerySource, query: ir.Table) -> str:
-    """Draw the first rows of a query; of one that calls functions, its columns alone.
+    """Render the first rows of a query; if it calls functions, only its columns.
 
-    Cells that failed have the reason.
+    Failed cells show the error.
     """
     if query.op().find(CALLING_NODES):
         return _framed(
@@ -133,7 +133,7 @@ def _cell(
 
 
 def _items(values: list[Any], dtype: dt.Array, draw: Callable[[str, Media], str]) -> str:
-    """Draw the first of a list of media, and the number of further ones."""
+    """Render the first of a list of media, and the number of further ones."""
     items = [_cell(value, None, dtype.value_type, draw) for value in values[:_MAX_ITEMS]]
     more = len(values) - len(items)
     note = f'<span class="dim">and {more:,} more</span>' if more > 0 else ""

@@ -1,7 +1,7 @@
-"""The preview of a query: its first rows, and why cells of them are empty.
+"""The preview of a query: its first rows, and the errors of empty cells.
 
-Owns which rows these are and how a plain value is written in a cell. How a preview is drawn is
-decided in `notebook` and `terminal`.
+Owns which rows these are and how a plain value is written in a cell. `notebook` and `terminal`
+render a preview.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ __all__ = [
 PREVIEW_ROWS = 20
 _REASON_PREFIX = "bb_error_"
 _MAX_NUMBERS = 4  # of a vector
-_MIN_LONG_NUMBER = 1e8  # from here on, eight digits would not have the units
+_MIN_LONG_NUMBER = 1e8  # above this, eight digits would not include the units
 
-Reason = dict[str, str]  # type and message of the error for which a cell is empty
+Reason = dict[str, str]  # type and message of a cell error
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Preview:
     rows
         In storage form.
     schema
-        Their columns as users see them.
+        Their columns, as users see them.
     reasons
-        For columns of which cells failed: the error of each row, or None.
+        For columns with failed cells: the error of each row, or None.
     title
         The title above the rows.
     note
-        The note below them, about rows that are left out.
+        The note below them, about rows that are not shown.
     types
         The types of columns whose cells are texts about their values.
     """
@@ -72,7 +72,7 @@ class Preview:
     types: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> Iterator[tuple[str, dt.DataType, list[tuple[Any, Reason | None]]]]:
-        """Yield name, type and cells of each column, a cell with the reason why it is empty."""
+        """Yield name, type and cells of each column, each cell with its error."""
         for name, dtype in self.schema.items():
             cells = self.rows.column(name).to_pylist()
             reasons = self.reasons.get(name) or [None] * len(cells)
@@ -80,12 +80,12 @@ class Preview:
 
 
 def first_rows(source: QuerySource, query: ir.Table, count: int = PREVIEW_ROWS) -> Preview:
-    """Run a query for its first rows, and the reasons why cells of stored columns are empty."""
+    """Run a query for its first rows, and the cell errors of stored columns."""
     relation = query.op()
     failing = _failing_columns(source, relation)
     try:
         rows = source.arrow(_with_reasons(relation, failing, count + 1))
-    except UnsupportedError:  # it reads the columns through a join or the like
+    except UnsupportedError:  # it reads the columns through a join or similar
         failing = []
         rows = source.arrow(_with_reasons(relation, failing, count + 1))
     title, total = table_title(source, query) if isinstance(relation, ManagedTable) else ("", None)
@@ -100,10 +100,10 @@ def first_rows(source: QuerySource, query: ir.Table, count: int = PREVIEW_ROWS) 
 def missing_reasons(
     source: QuerySource, query: ir.Table, rows: pa.Table
 ) -> dict[str, list[Reason | None]]:
-    """Return the reasons why cells of the first rows of a query are empty.
+    """Return the cell errors of the first rows of a query.
 
-    The query is run again; where it does not give the same rows, or would call functions, there
-    are none.
+    The query is run again; if it does not return the same rows, or would call functions, there are
+    none.
     """
     relation = query.op()
     failing = [] if relation.find(CALLING_NODES) else _failing_columns(source, relation)
@@ -146,7 +146,7 @@ def _with_reasons(relation: ops.Relation, failing: list[str], count: int) -> ir.
 
 
 def cell_text(value: Any, dtype: dt.DataType) -> str:
-    """Return a value, which is not None, as text; of a vector its first numbers.
+    """Return a value, which is not None, as text; for a vector its first numbers.
 
     Examples
     --------

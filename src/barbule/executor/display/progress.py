@@ -1,7 +1,7 @@
-"""The progress of long operations, on a terminal or in a notebook.
+"""The progress display of long operations, in a terminal or in a notebook.
 
-Owns what is counted, and how it is displayed. Nothing is displayed in a log, a file or a pipe, nor
-of operations that end at once, and the display is cleared when the operation ends.
+Owns what is counted, and how it is displayed. Nothing is displayed in a log, a file or a pipe, or
+for short operations, and the display is cleared when the operation ends.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Meter:
     Attributes
     ----------
     rows, total
-        The rows that are done, and all rows; None where their number is not known.
+        The completed rows, and all rows; None if their number is unknown.
     calls, hits
-        Calls that were made, and answers that the ledger had.
+        Calls that were made, and answers from the ledger.
     usd
         The price of the calls, as far as it is known.
     """
@@ -56,7 +56,7 @@ class Meter:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """How long the remaining rows take if they are as fast as the others; None if unknown."""
+        """The estimated remaining time at the current speed; None if unknown."""
         if not self.rows or self.total is None:
             return None
         return (time.monotonic() - self.started) / self.rows * max(0, self.total - self.rows)
@@ -80,7 +80,7 @@ class Screen(Protocol):
     """Displays progress."""
 
     def show(self, meters: list[Meter]) -> None:
-        """Display meters, in the place of what is displayed."""
+        """Display meters instead of the current display."""
 
     def clear(self) -> None:
         """Clear the display."""
@@ -92,7 +92,7 @@ class Progress:
     Parameters
     ----------
     screen
-        Displays it; None displays nothing.
+        The display; None displays nothing.
     """
 
     def __init__(self, screen: Screen | None) -> None:
@@ -103,11 +103,11 @@ class Progress:
 
     @property
     def visible(self) -> bool:
-        """Whether it is displayed, so that rows are worth counting beforehand."""
+        """Whether it is displayed, so that it is worth counting rows in advance."""
         return self._screen is not None
 
     def meter(self, label: str) -> Meter:
-        """Make the meter of a function's calls."""
+        """Create the meter of a function's calls."""
         meter = Meter(label)
         self._meters.append(meter)
         if self._screen is not None and self._thread is None:
@@ -140,7 +140,7 @@ class Progress:
 
 
 def screen() -> Screen | None:
-    """Return what can display progress; None in a log, a file or a pipe."""
+    """Return the progress display; None in a log, a file or a pipe."""
     shell = sys.modules.get("IPython")
     if shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None:
         return _NotebookScreen()
@@ -151,7 +151,7 @@ def screen() -> Screen | None:
 
 
 class _TerminalScreen:
-    """Lines of a terminal, drawn by rich on stderr."""
+    """Lines in a terminal, drawn by rich on stderr."""
 
     def __init__(self) -> None:
         self._bars: bars.Progress | None = None
@@ -198,7 +198,7 @@ def _progress_bars() -> bars.Progress:
 
 
 class _NotebookScreen:
-    """An output of the running cell, which is changed in place."""
+    """An output of the running cell, updated in place."""
 
     def __init__(self) -> None:
         self._handle: Any = None

@@ -1,6 +1,6 @@
-"""What displays need of the engine: rows, the structure of tables, and media.
+"""The interface of the engine for displays: rows, the structure of tables, and media.
 
-Owns this Protocol alone, so that displays do not import what runs queries.
+Owns only this Protocol, so that displays do not import what runs queries.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class QuerySource(Protocol):
         """Opens media."""
 
     def arrow(self, expr: ir.Table, /) -> pa.Table:
-        """Compute an expression and return its rows in storage form."""
+        """Execute an expression and return its rows in storage form."""
 
     def record(self, leaf: ManagedTable) -> TableRecord:
         """Return the structure of a table as a leaf sees it."""

@@ -1,7 +1,7 @@
-"""Rows in a terminal, or in a log: a table of `rich`, as wide as the terminal.
+"""Rows in a terminal, or in a log: a `rich` table with the width of the terminal.
 
-Owns how many columns fit and how cells are written. Media are named, not opened. The text of a
-cell is never markup, nor an escape sequence.
+Owns how many columns fit and how cells are written. Media are named, not opened. The text of a cell
+is never interpreted as markup or escape sequences.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["print_rows", "rows_table", "rows_text"]
 
-_DEFAULT_WIDTH = 120  # characters, where there is no terminal
+_DEFAULT_WIDTH = 120  # characters, without a terminal
 _MAX_CHARACTERS = 80
-_MIN_COLUMN_WIDTH, _MAX_MIN_COLUMN_WIDTH = 6, 16  # bounds of what a column needs, by its cells
+_MIN_COLUMN_WIDTH, _MAX_MIN_COLUMN_WIDTH = 6, 16  # bounds of the width of a column, from its cells
 _BORDER_WIDTH = 3
 
 
 def rows_table(preview: Preview, width: int) -> Group:
-    """Make a table of rows, of the columns that fit.
+    """Create a table of rows with the columns that fit.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ def rows_table(preview: Preview, width: int) -> Group:
         table.add_column(head, justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in zip(*(cells for _, _, cells in columns[:count]), strict=True):
         table.add_row(*row)
-    # Outside of the table, where they are not broken at its width.
+    # Outside the table, where they are not broken at its width.
     heading = [Text(printable(preview.title), "bold")] if preview.title else []
     footer = [Text(printable(note), "dim")] if note else []
     return Group(*heading, table, *footer)
 
 
 def rows_text(preview: Preview) -> str:
-    """Write rows as plain text, as wide as the terminal."""
+    """Write rows as plain text, with the width of the terminal."""
     from io import StringIO
 
     from rich.console import Console
@@ -78,7 +78,7 @@ def rows_text(preview: Preview) -> str:
 
 
 def print_rows(preview: Preview) -> None:
-    """Print rows, in colours where the terminal has them."""
+    """Print rows, in colour if the terminal supports it."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()

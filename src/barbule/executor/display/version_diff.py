@@ -1,7 +1,7 @@
 """The differences between two versions, in a terminal or a page.
 
-Owns which rows and columns are displayed, and how a value that changed is written: old → new. The
-differences are computed by `versions`.
+Owns which rows and columns are displayed, and how a changed value is written: old → new. `versions`
+computes the differences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["diff_html", "diff_text"]
 
-_MAX_CHARACTERS = 34  # of a value beside another
+_MAX_CHARACTERS = 34  # of a value next to another
 _COMMON_CHARACTERS = 12  # of these, those before the first difference
 
 
@@ -42,7 +42,7 @@ def diff_text(source: QuerySource, diff: Diff) -> str:
 
 
 def diff_html(source: QuerySource, diff: Diff) -> str:
-    """Draw the first rows of each kind below one another."""
+    """Render the first rows of each kind below one another."""
     heading, parts = _read(source, diff)
     tables = (rows_html(part, source.library) for part in parts)
     return "\n".join([f"<pre>{html.escape(heading)}</pre>", *tables])
@@ -70,7 +70,7 @@ def _rows(source: QuerySource, rows: ir.Table, title: str, count: int) -> Previe
 
 
 def _changes(source: QuerySource, marked: ir.Table, count: int) -> Preview:
-    """Return the rows that changed: the columns that did, behind one that identifies the rows."""
+    """Return the changed rows: the changed columns, after one that identifies the rows."""
     import pyarrow as pa
 
     schema = marked.schema()
@@ -87,7 +87,7 @@ def _changes(source: QuerySource, marked: ir.Table, count: int) -> Preview:
 
 
 def _is_identifying(dtype: dt.DataType) -> bool:
-    """Whether people may identify a row by the values of a type."""
+    """Whether people can identify a row by the values of a type."""
     return not (holds_media(dtype) or dtype.is_nested() or dtype.is_json() or dtype.is_binary())
 
 

@@ -1,4 +1,4 @@
-"""Answers on their way into the ledger: written as they arrive, by a thread that does only that.
+"""Writes answers to the ledger as they arrive, in a thread that does only that.
 
 Owns when they are written. Operations do not wait for the database, and a crash loses what
 arrived in the last hundredth of a second.
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AnswerWriter", "UnwrittenError"]
 
-_GATHERING_SECONDS = 0.01  # in which answers gather that are written together
+_GATHERING_SECONDS = 0.01  # in which answers are collected that are written together
 
 T = TypeVar("T")
 _Arrival = tuple[T, Callable[[], None] | None]
-"""An answer, and what is called when it is written."""
+"""An answer, and the callback when it is written."""
 
 
 class UnwrittenError(Exception):
-    """Answers that have arrived cannot be written: no further calls are to be made.
+    """Answers that have arrived cannot be written: no further calls are made.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class AnswerWriter(Generic[T]):
         Parameters
         ----------
         written
-            Called, by any thread, when it is written, or when it cannot be for now.
+            Called, by any thread, when it is written, or when it cannot be written for now.
         """
         with self._lock:
             is_open = self._failure is None and not self._finished.is_set()
@@ -110,12 +110,12 @@ class AnswerWriter(Generic[T]):
         return arrivals
 
     def check(self) -> None:
-        """Make sure that answers can be written; any thread may call it.
+        """Check that answers can be written; any thread may call it.
 
         Raises
         ------
         UnwrittenError
-            When the last write has failed.
+            If the last write has failed.
         """
         if self._failure is not None:
             raise UnwrittenError(self._failure)
@@ -126,8 +126,8 @@ class AnswerWriter(Generic[T]):
         Returns
         -------
         tuple
-            The answers that are not written yet, or could not be; and what notifies those who
-            wait for them.
+            The answers that are not written yet, or could not be; and the notification of waiting
+            threads.
         """
         self._finished.set()
         if self._last_write is not None and not self._last_write.cancel():

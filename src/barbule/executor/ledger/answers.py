@@ -1,4 +1,4 @@
-"""Answers of calls, and the rows of the call ledger that they become.
+"""Answers of calls, and their rows in the call ledger.
 
 Owns the columns of the table `bb_calls` and the encoding of answers in it.
 """
@@ -64,30 +64,30 @@ HIDDEN_COLUMNS = ("answer", "holder")
 LedgerRow = dict[str, Any]
 
 _PLAIN_TYPES = {str, int, float, bool, type(None)}
-_ENCODING_ERRORS = "surrogatepass"  # halves of characters, which no column takes, but answers have
+_ENCODING_ERRORS = "surrogatepass"  # halves of surrogate pairs, which answers may contain
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, as it goes into the ledger.
+    """One answer, in the form of the ledger.
 
     Attributes
     ----------
     seconds
-        From the first attempt to the answer, waits included.
+        From the first attempt to the answer, including waits.
     error
-        Why there is none, where the call failed.
+        The error, if the call failed.
     table, column, row
         The cell for which the call was made, the first of those that needed it.
     requests
-        How many requests were sent that count in a budget: two where an answer was repaired,
-        none for the further rows of one that was about several.
+        The number of requests that count in a budget: two if an answer was repaired, none for the
+        other rows of a shared request.
     estimated
-        Whether tokens and dollars are estimates, as the provider did not report them.
+        Whether tokens and dollars are estimates because the provider did not report them.
     question
         A hash of what the calls for all rows have in common.
     holder
-        Who has reserved the budget of the table for it; see `budgets.reservations`.
+        The holder of the budget reservation of the table; see `budgets.reservations`.
     """
 
     key: str
@@ -153,7 +153,7 @@ def decode_answer(answer: bytes, dtype: dt.DataType) -> object:
 
 
 def answer_decoder(dtype: dt.DataType) -> Callable[[bytes], Any]:
-    """Return what decodes the answers of a type."""
+    """Return the decoder for the answers of a type."""
     import numpy as np
 
     parse = json.JSONDecoder().raw_decode

@@ -1,4 +1,4 @@
-"""What is read of past calls: which were made, for which cells, and what they took.
+"""Queries over past calls: which were made, for which cells, and their usage.
 
 Owns these queries over the table `bb_calls`; nothing is written here.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["REQUESTED_KEYS", "CallHistory"]
 
 REQUESTED_KEYS = "bb_asked"
-"""The name of the staged table of keys that a query looks for."""
+"""The name of the staged table of keys that a query searches."""
 
 _REQUESTED_ROWS = "bb_asking_rows"
 
@@ -34,7 +34,7 @@ class CallHistory:
     Parameters
     ----------
     flush
-        Writes the answers that wait to be written, so that queries see them.
+        Writes the pending answers, so that queries see them.
     """
 
     def __init__(self, backend: Backend, flush: Callable[[], None]) -> None:
@@ -47,10 +47,10 @@ class CallHistory:
     def answer_lengths(
         self, function: str, template_hash: str, models: Sequence[str]
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Return how many tokens answers of a function had, by model: count and bounds.
+        """Return the token counts of answers of a function, by model: number and bounds.
 
-        Those of the same call for other rows tell more than those of other calls; the latter
-        count for a model for which there are none of the former.
+        Counts of the same call for other rows are more accurate than those of other calls; the
+        latter are used for a model that has none of the former.
         """
         self._flush()
         calls = self._calls()
@@ -67,7 +67,7 @@ class CallHistory:
         return {row["model"]: row for row in sorted(rows, key=lambda row: bool(row["same"]))}
 
     def recorded_keys(self, keys: Sequence[str]) -> set[str]:
-        """Return those of `keys` that are recorded, with an answer or with a failure."""
+        """Return the `keys` that are recorded, with an answer or with a failure."""
         return set(self._distinct_values(keys, "key"))
 
     def functions(self, keys: Sequence[str]) -> set[str]:
@@ -87,7 +87,7 @@ class CallHistory:
         return list(rows[column].to_pylist())
 
     def versions(self, function: str) -> list[str]:
-        """Return the versions of a function of which there are calls."""
+        """Return the versions of a function that have calls."""
         self._flush()
         calls = self._calls()
         query = calls.filter(calls.function == function).select("version").distinct()
@@ -101,7 +101,7 @@ class CallHistory:
         Parameters
         ----------
         tables
-            The names that it has had.
+            The names that the table has had.
         """
         import pyarrow as pa
 
@@ -116,7 +116,7 @@ class CallHistory:
     def spent(
         self, table: str, since: datetime.datetime, without: Iterable[str] = ()
     ) -> Mapping[str, Any]:
-        """Return what a table has spent since a timestamp: calls, tokens and dollars.
+        """Return the spending of a table since a timestamp: calls, tokens and dollars.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["call_key_builder", "template_hash"]
 
-# How JSON writes plain values; the encoder itself takes four times as long.
+# JSON of plain values; the encoder itself takes four times as long.
 _JSON_WRITERS: Mapping[type, Callable[[Any], str]] = {
     str: encode_basestring,
     int: int.__repr__,
@@ -27,12 +27,12 @@ _JSON_WRITERS: Mapping[type, Callable[[Any], str]] = {
 
 
 def call_key_builder(function: str, version: str, template: str) -> Callable[[Sequence[Any]], str]:
-    """Return what computes the keys of calls from the values in the slots of their template.
+    """Return a function that computes the keys of calls from the values in their slots.
 
     Parameters
     ----------
     template
-        The arguments of the call, with open slots. Of media, a slot has the hash of the content.
+        The arguments of the call, with open slots. For media, a slot has the hash of the content.
     """
     prefix = json.dumps([function, version, template])[:-1]
 

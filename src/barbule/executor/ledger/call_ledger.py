@@ -1,8 +1,8 @@
-"""The call ledger: every call that was made, and its answer, once.
+"""The call ledger: every call that was made, and its answer, stored once.
 
-Owns the writes and look-ups of the table `bb_calls`. Answers are committed on their own as they
-arrive, whatever becomes of the operation that made the calls. A crash between a reply and its
-commit may repeat the calls of that batch. Calls that failed are recorded too; they answer nothing.
+Owns the writes and look-ups of the table `bb_calls`. Answers are committed separately as they
+arrive, regardless of the outcome of the operation. A crash between a reply and its commit may
+repeat the calls of that batch. Failed calls are recorded too; they answer nothing.
 """
 
 from __future__ import annotations
@@ -44,30 +44,30 @@ if TYPE_CHECKING:
 __all__ = ["CallLedger"]
 
 _LOG = logging.getLogger("barbule")
-_MAX_INLINE_KEYS = 16  # keys that are looked up by a list in the query, and not by a join
-_ANSWERS_PER_EVICTION = 10_000  # that are written before old ones are looked for again
+_MAX_INLINE_KEYS = 16  # keys that are looked up with a list in the query, and not with a join
+_ANSWERS_PER_EVICTION = 10_000  # writes before old answers are searched again
 
 
 class CallLedger:
-    """The answers in one database.
+    """The answers of one database.
 
     Parameters
     ----------
     backend
-        A connection of its own: what is written through it is committed at once.
+        A separate connection: writes through it are committed immediately.
     max_age
-        Answers that are older are dropped; None keeps them.
+        Older answers are dropped; None keeps them.
     max_bytes
-        Where all answers take more, the oldest are dropped; None keeps them.
+        If all answers take more bytes, the oldest are dropped; None keeps them.
 
     Attributes
     ----------
     writer
         The thread that writes answers while others arrive.
     reservations
-        What operations have reserved of the budgets of tables.
+        The reservations of operations in the budgets of tables.
     history
-        What is read of past calls, other than their answers.
+        Queries over past calls, other than their answers.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class CallLedger:
         max_bytes: int | None = None,
     ) -> None:
         self._backend = backend
-        self._lock = threading.RLock()  # of writers; each reader has a cursor of its own
+        self._lock = threading.RLock()  # of writers; each reader has its own cursor
         self._limits = (max_age, max_bytes)
         self._answers_until_eviction = 0
         self._unwritten: list[pa.Table] = []  # each has a timestamp of its own
-        self._in_doubt = False  # whether the first of them may have been written all the same
+        self._in_doubt = False  # whether the first of them may have been written nevertheless
         self.writer = ThreadPoolExecutor(1, "barbule-ledger")
         self._behind = WriteBehind(self._append, self.writer)
         self.history = CallHistory(backend, self.flush)
@@ -92,9 +92,9 @@ class CallLedger:
             self._create(missing)
 
     def _create(self, missing: set[str]) -> None:
-        """Create the table, or the columns that one of an older version lacks."""
+        """Create the table, or the columns that a table of an older version lacks."""
         with self._backend.write_lock():
-            # Another process may just have made it.
+            # Another process may just have created it.
             existing = self._backend.columns(CALLS_TABLE)
             if not existing:
                 self._backend.create_table(CALLS_TABLE, CALLS_SCHEMA)
@@ -112,7 +112,7 @@ class CallLedger:
         return {key: decode(answer) for key, answer in answers}
 
     def answered_keys(self, keys: Sequence[str]) -> set[str]:
-        """Return those of `keys` that have an answer."""
+        """Return the `keys` that have an answer."""
         return set(self.answers(keys, ["key"])["key"].to_pylist())
 
     def answers(self, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
@@ -125,7 +125,7 @@ class CallLedger:
     def _answers(self, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
-        # First those that are not written yet: meanwhile they may be.
+        # First the answers that are not written yet: they may be in the meantime.
         waiting = self._behind.find(keys)
         waiting_rows = [row for row in waiting.values() if row["answer"] is not None]
         waiting_keys = {row["key"] for row in waiting_rows}
@@ -152,14 +152,14 @@ class CallLedger:
         return rows.filter(rows["answer"].is_valid()).select(columns)
 
     def _calls_with(self, columns: tuple[str, ...]) -> ir.Table:
-        """Return the table of calls with these columns, made once."""
+        """Return the table of calls with these columns, created once."""
         if columns not in self._leaves:
             schema = sch.Schema({name: CALLS_SCHEMA[name] for name in columns})
             self._leaves[columns] = self._backend.table(CALLS_TABLE, schema).to_expr()
         return self._leaves[columns]
 
     def _answers_query(self, columns: tuple[str, ...]) -> ir.Table:
-        """Return the query for columns of answers: to make it takes longer than to run it."""
+        """Return the query for columns of answers: building it takes longer than running it."""
         if columns not in self._queries:
             keys = self._backend.table(REQUESTED_KEYS, sch.Schema({"key": "string"})).to_expr()
             calls = self._calls()
@@ -182,10 +182,9 @@ class CallLedger:
     # Writing
 
     def write(self, answers: Sequence[Answer], dtype: dt.DataType) -> None:
-        """Write answers, once each, so that they outlive this process.
+        """Write answers, each once, so that they outlive this process.
 
-        When the server of the database goes away, they wait in memory until it is back: they are
-        paid for.
+        If the server of the database is unavailable, they wait in memory: they are paid for.
         """
         if answers:
             self._append(list(answer_rows(answers, dtype).values()))
@@ -196,24 +195,24 @@ class CallLedger:
         dtype: dt.DataType,
         written: Callable[[], None] | None = None,
     ) -> None:
-        """Write answers behind, together with others; this session finds them at once."""
+        """Write answers behind, together with others; this session finds them immediately."""
         self._behind.add(answer_rows(answers, dtype), written)
 
     def flush(self) -> None:
-        """Write what waits to be written behind.
+        """Write the pending write-behind rows.
 
         Raises
         ------
         BarbuleError
-            When the database does not take it; it waits to be tried again.
+            If the database refuses the write; it waits for a retry.
         """
         self._behind.flush()
 
     @contextmanager
     def joining(self, backend: Backend) -> Iterator[Callable[[], None]]:
-        """Yield what writes the waiting answers within a transaction of another connection.
+        """Yield a function that writes the pending answers in a transaction of another connection.
 
-        They are written with it, or wait again where it fails.
+        They are written with it, or stay pending if it fails.
         """
         with ExitStack() as stack:
 
@@ -241,12 +240,12 @@ class CallLedger:
             self.evict(*self._limits)
 
     def retry_writes(self) -> None:
-        """Write what could not be written.
+        """Write the answers that could not be written before.
 
         Raises
         ------
         UnreachableError
-            When the server of the database is still away.
+            If the server of the database is still unavailable.
         """
         with self._lock:
             self._retry_writes()
@@ -268,7 +267,7 @@ class CallLedger:
             self._in_doubt = False
 
     def _is_written(self, rows: pa.Table) -> bool:
-        """Whether rows have been written, though the server did not confirm it."""
+        """Whether rows have been written although the server did not confirm it."""
         calls = self._calls()
         key, timestamp = rows["key"][0].as_py(), rows["at"][0].as_py()
         same = calls.filter(
@@ -291,12 +290,12 @@ class CallLedger:
     def evict(
         self, older_than: datetime.timedelta | None = None, max_bytes: int | None = None
     ) -> int:
-        """Drop answers that are too old, and the oldest where there are too many.
+        """Drop answers that are too old, and the oldest if there are too many.
 
         Returns
         -------
         int
-            How many were dropped.
+            The number of dropped answers.
         """
         self.flush()
         with self._lock:
@@ -309,9 +308,9 @@ class CallLedger:
         return len(expired) + len(beyond)
 
     def close(self) -> None:
-        """Close the connection, once all is written that can be.
+        """Close the connection after the last writes.
 
-        What is written behind has been computed here, and can be again.
+        Answers written behind were computed here, and can be recomputed.
         """
         try:
             self.flush()

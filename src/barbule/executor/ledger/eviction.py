@@ -1,4 +1,4 @@
-"""Which answers of the call ledger are dropped: those that are too old, or too many.
+"""The answers of the call ledger to drop: those that are too old, or too many.
 
 Owns these two queries; the ledger deletes what they list.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["expired_keys", "keys_beyond_size"]
 
-_BATCH_ROWS = 65536  # answers whose sizes are read at a time
+_BATCH_ROWS = 65536  # answers whose sizes are read at once
 
 
 @ibis.udf.scalar.builtin(name="octet_length")
@@ -35,7 +35,7 @@ def expired_keys(backend: Backend, max_age: datetime.timedelta) -> list[str]:
 
 
 def keys_beyond_size(backend: Backend, max_bytes: int) -> list[str]:
-    """Return the oldest keys, without which all answers take no more than so many bytes."""
+    """Return the oldest keys to drop, so that all other answers take at most this many bytes."""
     calls = backend.table(CALLS_TABLE, CALLS_SCHEMA).to_expr()
     sized = calls.group_by("key").agg(
         last=calls["at"].max(), size=_octet_length(calls.answer).sum().fill_null(0)

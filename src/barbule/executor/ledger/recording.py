@@ -1,4 +1,4 @@
-"""Recordings: the answers of calls in a file, which answers them again without a network.
+"""Recordings: the answers of calls in a file, which can be replayed without a network.
 
 Owns the file, a Parquet table with the columns of the call ledger, and which recording is in use.
 """
@@ -38,7 +38,7 @@ class Recording:
     Parameters
     ----------
     replays
-        Whether calls are answered from it; else answers are added to it.
+        Whether calls are answered from it; otherwise answers are added to it.
     """
 
     def __init__(self, path: Path, *, replays: bool) -> None:
@@ -82,7 +82,7 @@ class Recording:
         }
 
     def add_answers(self, answers: Sequence[Answer], dtype: dt.DataType) -> None:
-        """Add answers, without calls that failed."""
+        """Add answers, except failed calls."""
         rows = {answer.key: answer.ledger_row(dtype) for answer in answers if answer.error is None}
         with self._lock:
             self._rows |= rows
@@ -115,7 +115,7 @@ class Recording:
             {name: dtype for name, dtype in CALLS_SCHEMA.items() if name != "holder"}
         )
         rows = [{name: row.get(name) for name in schema.names} for row in self._rows.values()]
-        rows.sort(key=lambda row: str(row["key"]))  # so that a recording under Git changes little
+        rows.sort(key=lambda row: str(row["key"]))  # so that a recording in Git changes little
         with write_errors(f"the recording {str(self.path)!r}"), write_atomically(self.path) as file:
             pq.write_table(pa.Table.from_pylist(rows, schema.to_pyarrow()), file)
 
@@ -128,8 +128,8 @@ def current_recording() -> Recording | None:
 def record(path: str | os.PathLike[str]) -> Recording:
     """Write the answer of every call within a `with` block to a file.
 
-    Answers come from the models, or from the call ledger. An existing file is added to.
-    Calls of models are recorded, and of functions that are in the call ledger.
+    Answers come from the models, or from the call ledger. An existing file is extended. Calls of
+    models and of functions in the call ledger are recorded.
 
     Parameters
     ----------
@@ -157,12 +157,12 @@ def replay(path: str | os.PathLike[str]) -> Recording:
     Parameters
     ----------
     path
-        A file that `record` has written.
+        A file written by `record`.
 
     Raises
     ------
     ReplayError
-        On entry, when there is no such file; within the block, when a call is not recorded.
+        On entry, if there is no such file; within the block, if a call is not recorded.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rows on their way into a table: readable at once, written soon, those of all threads together.
+"""Write-behind of table rows: readable immediately, written soon, for all threads together.
 
 Owns when they are written. A thread that computes a row does not wait for the database, and
 neither does one that reads it next; a crash loses the rows of the last hundredth of a second.
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 __all__ = ["WriteBehind"]
 
-_GATHERING_SECONDS = 0.01  # in which rows gather that are written together
-_MAX_WAITING_ROWS = 10_000  # beyond which a thread that adds rows waits as well
+_GATHERING_SECONDS = 0.01  # in which rows are collected that are written together
+_MAX_WAITING_ROWS = 10_000  # above which a thread that adds rows waits as well
 
 Row = dict[str, Any]
 
 
 @dataclass(eq=False)
 class _Group:
-    """Rows by key that are written together, and what is called when they are."""
+    """Rows by key that are written together, and their callbacks."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     written: list[Callable[[], None]] = field(default_factory=list)
 
 
 class WriteBehind:
-    """Rows by key that are written behind those who add them.
+    """Rows by key that are written behind the threads that add them.
 
     Parameters
     ----------
     write
-        Writes rows, so that they stay.
+        Writes rows durably.
     executor
         The thread that writes.
 
@@ -72,7 +72,7 @@ class WriteBehind:
         Parameters
         ----------
         written
-            Called, by any thread, when they are written, or when they cannot be for now.
+            Called, by any thread, when they are written, or when they cannot be written for now.
         """
         with self._lock:
             self._waiting.rows |= rows
@@ -106,7 +106,7 @@ class WriteBehind:
             return {key: rows[key] for key in keys for rows in groups if key in rows}
 
     def flush(self) -> None:
-        """Write what waits, and wait for what others write."""
+        """Write the pending rows, and wait for the writes of others."""
         with self._write_lock, self._group() as rows:
             if rows:
                 self._write(rows)
@@ -118,7 +118,7 @@ class WriteBehind:
 
     @contextmanager
     def taking(self) -> Iterator[list[Row]]:
-        """Take what waits, to write it elsewhere; where that fails it is written after all."""
+        """Take the pending rows, to write them elsewhere; if that fails they are written here."""
         try:
             with self._group() as rows:
                 yield rows
@@ -130,7 +130,7 @@ class WriteBehind:
 
     @contextmanager
     def _group(self) -> Iterator[list[Row]]:
-        """Take what waits; where it cannot be written it waits again."""
+        """Take the pending rows; if they cannot be written they stay pending."""
         with self._lock:
             group, self._waiting = self._waiting, _Group()
             self._being_written.append(group)

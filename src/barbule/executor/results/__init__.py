@@ -1,1 +1,1 @@
-"""What queries return: result sets and the formats they convert to."""
+"""Results of queries: result sets and the formats they convert to."""

@@ -1,7 +1,7 @@
-"""Rows as pandas objects, in which whole numbers are no floats.
+"""Rows as pandas objects, in which integers are not converted to floats.
 
-Owns the columns for which pandas itself has floats: those with missing values, and numbers in lists
-and structs. Other types are converted by Ibis.
+Owns the columns that pandas itself would convert to floats: integers with missing values, and
+numbers in lists and structs. Ibis converts other types.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["exact_frame", "pandas_result"]
 
-_MAX_EXACT_FLOAT = 2**53  # up to here every whole number is a float
+_MAX_EXACT_FLOAT = 2**53  # up to here every integer is exact as a float
 
 
 def exact_frame(rows: pa.Table) -> pd.DataFrame:
-    """Return a data frame as Arrow does, with exact whole numbers.
+    """Return a data frame as Arrow does, with exact integers.
 
     Examples
     --------
@@ -44,15 +44,15 @@ def exact_frame(rows: pa.Table) -> pd.DataFrame:
 def pandas_result(
     expr: ir.Expr, rows: pa.Table, schema: sch.Schema, *, nullable: bool = False
 ) -> Any:
-    """Return rows in the form of Ibis for a table, a column or a value, as it does for DuckDB.
+    """Return rows in Ibis' form for a table, a column or a value, as for DuckDB.
 
     Parameters
     ----------
     schema
         The types of the columns, in storage form.
     nullable
-        Whether whole numbers of which some are missing are pandas' `Int64` and the like. Ibis
-        makes floats of them; by default it does so where these are the same numbers.
+        Whether integers with missing values become pandas' `Int64` and similar types. Ibis converts
+        them to floats; by default this is done if these are the same numbers.
     """
     import pandas as pd
     import pyarrow.types as pat
@@ -77,7 +77,7 @@ def pandas_result(
 def _exact_column(
     column: pa.ChunkedArray,
 ) -> pd.arrays.IntegerArray | npt.NDArray[np.object_] | None:
-    """Return a column with exact whole numbers; None where Arrow's own has them."""
+    """Return a column with exact integers; None if Arrow's own has them."""
     import pyarrow.types as pat
 
     if pat.is_integer(column.type):
@@ -94,7 +94,7 @@ def _exact_column(
 
 
 def _fits_float(column: pa.ChunkedArray) -> bool:
-    """Whether whole numbers are the same as floats."""
+    """Whether integers are equal to their floats."""
     import pyarrow.compute as pc
 
     bounds = pc.min_max(column).as_py()
@@ -102,7 +102,7 @@ def _fits_float(column: pa.ChunkedArray) -> bool:
 
 
 def _nullable_integers(column: pa.ChunkedArray) -> pd.arrays.IntegerArray:
-    """Return whole numbers, some of them missing, as pandas' `Int64` and the like."""
+    """Return integers with missing values as pandas' `Int64` and similar types."""
     import numpy as np
     import pandas as pd
 
@@ -111,7 +111,7 @@ def _nullable_integers(column: pa.ChunkedArray) -> pd.arrays.IntegerArray:
 
 
 def _has_gaps(values: pa.Array) -> bool:
-    """Whether whole numbers are missing in lists or structs."""
+    """Whether integers are missing in lists or structs."""
     import pyarrow.types as pat
 
     dtype = values.type
@@ -127,7 +127,7 @@ def _has_gaps(values: pa.Array) -> bool:
 
 
 def _cell_converter(dtype: pa.DataType) -> Callable[[Any], Any]:
-    """Return what converts a cell as Arrow does, lists into arrays, with exact numbers."""
+    """Return a function that converts a cell as Arrow does, with exact numbers."""
     import pyarrow.types as pat
 
     if pat.is_struct(dtype):

@@ -1,7 +1,8 @@
 """Rows as a sheet of an Excel file.
 
 Owns what a cell of a sheet can hold: numbers are doubles, timestamps count milliseconds from 1900
-and have no zone, texts are bounded. What does not fit is a text, which `insert` reads again.
+and have no time zone, the length of strings is limited. Other values become strings, which `insert`
+reads again.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def write_excel(
     Raises
     ------
     ConfigurationError
-        When openpyxl is not installed.
+        If openpyxl is not installed.
     DataError
-        When a text is one that a sheet cannot hold.
+        If a sheet cannot hold a string.
     """
     try:
         from openpyxl import Workbook
@@ -70,7 +71,7 @@ def write_excel(
         if not isinstance(value, str):
             return value
         text_cell = WriteOnlyCell(page, _checked(value, name, row))
-        text_cell.data_type = "s"  # also of a text that begins as a formula does
+        text_cell.data_type = "s"  # also of a string that starts like a formula
         return text_cell
 
     with _raising_os_errors(), _closing_on_error(page):
@@ -112,7 +113,7 @@ def _checked(text: str, name: str, row: int | None) -> str:
 
 @contextlib.contextmanager
 def _closing_on_error(page: Worksheet) -> Iterator[None]:
-    """Close a sheet where its rows fail, so that its temporary file is removed."""
+    """Close a sheet if its rows fail, so that its temporary file is removed."""
     try:
         yield
     except BaseException:
@@ -123,7 +124,7 @@ def _closing_on_error(page: Worksheet) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raising_os_errors() -> Iterator[None]:
-    """Raise errors of the disk, which lxml raises by the name of their number, as `OSError`."""
+    """Raise disk errors, which lxml raises with the name of their number, as `OSError`."""
     try:
         yield
     except Exception as error:
@@ -144,7 +145,7 @@ def _cell_writer(dtype: dt.DataType) -> Callable[[Any], Any]:
 
 
 def _plain_cell(value: object) -> object:
-    """Return what a cell holds for a single value: the value, or its text."""
+    """Return the cell of a single value: the value, or its text."""
     write = next((write for type_, write in _WRITERS if isinstance(value, type_)), None)
     return value if write is None else write(value)
 

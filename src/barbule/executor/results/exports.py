@@ -1,7 +1,7 @@
-"""Results in the forms that Ibis has for them: Arrow, pandas, polars, Excel, and files.
+"""Results in the formats of Ibis: Arrow, pandas, polars, Excel, and files.
 
-Owns which stages are run before the database exports the final query, and which forms are made
-here. How values look in each form is decided in `result_formats` and `data_frames`.
+Owns which stages are run before the database exports the final query, and which formats are created
+here. `result_formats` and `data_frames` convert values.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["EXPORT_METHODS", "Exports"]
 EXPORT_METHODS = frozenset(
     {"to_csv", "to_delta", "to_json", "to_parquet", "to_parquet_dir", "to_torch"}
 )
-"""Methods of Ibis backends that are called with the final query, once its stages are run."""
+"""Methods of Ibis backends that are called with the final query, after its stages have run."""
 
 _SINGLE_FILE_METHODS = frozenset({"to_csv", "to_json", "to_parquet"})
 
@@ -54,7 +54,7 @@ _SINGLE_FILE_METHODS = frozenset({"to_csv", "to_json", "to_parquet"})
     "to_pandas", "to_pandas_batches", "to_polars", "to_pyarrow", "to_pyarrow_batches", "to_xlsx"
 )
 class Exports:
-    """Computes expressions of one open database and returns them in many forms."""
+    """Executes expressions of one open database and returns them in several formats."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Exports:
     def export(
         self, method: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Compute an expression and export it by a method of the database's Ibis backend."""
+        """Execute an expression and export it with a method of the database's Ibis backend."""
         with operation(method, (expr,)):
             return self._export(method, expr, args, kwargs)
 
@@ -116,9 +116,9 @@ class Exports:
     # Arrow
 
     def to_pyarrow(self, expr: ir.Expr, **options: Any) -> pa.Table | pa.ChunkedArray | pa.Scalar:
-        """Compute an expression and return it as an Arrow table, array or scalar.
+        """Execute an expression and return it as an Arrow table, array or scalar.
 
-        Columns of Json are texts that are marked as Arrow's `arrow.json`.
+        Json columns are strings that are marked as Arrow's `arrow.json`.
         """
         rows = self._unmarked(expr, **options)
         return mark_json(rows, expr.schema()) if isinstance(expr, ir.Table) else rows
@@ -140,7 +140,7 @@ class Exports:
         params: Params | None = None,
         limit: int | str | None = None,
     ) -> pa.RecordBatchReader:
-        """Compute an expression and return its rows as a stream of record batches."""
+        """Execute an expression and return its rows as a stream of record batches."""
         import pyarrow as pa
 
         expr = limited(bind_params(expr, params), limit)
@@ -149,7 +149,7 @@ class Exports:
             with self._query_runner.locating_errors(expr):
                 yield from self._batches(expr, chunk_size)
 
-        # Whether a value may be missing is no part of the batches, so not of their stream either.
+        # Nullability is not part of the batches, so not of their stream either.
         columns = self._planner.plan(expr).final.schema.to_pyarrow()
         schema = pa.schema([field.with_nullable(True) for field in columns])
         schema = mark_json_schema(schema, expr.as_table().schema())
@@ -179,13 +179,12 @@ class Exports:
         limit: int | str | None = None,
         nullable: bool = True,
     ) -> Any:
-        """Compute an expression and return it as a pandas frame, series or value.
+        """Execute an expression and return it as a pandas frame, series or value.
 
         Parameters
         ----------
         nullable
-            Whether whole numbers of which some are missing are pandas' `Int64`, or floats as
-            Ibis has them.
+            Whether integers with missing values are pandas' `Int64`, or floats as in Ibis.
         """
         rows = self._unmarked(limited(bind_params(expr, params), limit))
         schema = storage_schema(expr.as_table().schema())
@@ -194,7 +193,7 @@ class Exports:
     def to_pandas_batches(
         self, expr: ir.Expr, **options: Any
     ) -> Iterator[pd.DataFrame | pd.Series]:
-        """Compute an expression and return its rows as pandas frames or series, in batches."""
+        """Execute an expression and return its rows as pandas frames or series, in batches."""
         import pyarrow as pa
 
         schema = storage_schema(expr.as_table().schema())
@@ -203,11 +202,11 @@ class Exports:
         return (pandas_result(expr, table, schema, nullable=True) for table in tables)
 
     def to_polars(self, expr: ir.Expr, **options: Any) -> pl.DataFrame | pl.Series | Any:
-        """Compute an expression and return it as a polars frame, series or value."""
+        """Execute an expression and return it as a polars frame, series or value."""
         return polars_result(expr, self._unmarked(expr.as_table(), **options))
 
     def to_xlsx(self, expr: ir.Table, path: str | PathLike[str], **options: Any) -> None:
-        """Compute an expression and write its rows as an Excel file."""
+        """Execute an expression and write its rows as an Excel file."""
         query_options = {name: options.pop(name, None) for name in ("params", "limit")}
         with explaining_disk_errors(path), target_file(path) as file:
             batches = self.to_pyarrow_batches(expr, **query_options)

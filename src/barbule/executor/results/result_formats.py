@@ -1,6 +1,6 @@
-"""The forms of results, and what is set in a query before it runs.
+"""The formats of results, and the values that are set in a query before it runs.
 
-Owns values of parameters, limits, polars, and which text files are not written by Ibis.
+Owns values of parameters, limits, polars, and the text files that Ibis does not write.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ E = TypeVar("E", bound=ir.Expr)
 
 @contextlib.contextmanager
 def explaining_disk_errors(path: object) -> Iterator[None]:
-    """Raise our errors where a file cannot be written, whoever writes it.
+    """Raise barbule's errors if a file cannot be written, by any library.
 
     Raises
     ------
     DiskError
-        When its disk is full, or does not take it.
+        If its disk is full, or refuses the write.
     """
     from barbule.backends.duckdb.errors import translate_disk_errors
 
@@ -64,7 +64,7 @@ class MemoryRows:
 
 
 def bind_params(expr: E, params: Mapping[ir.Scalar, Any] | None) -> E:
-    """Replace the parameters of an expression by values; the planner refuses those that remain."""
+    """Replace the parameters of an expression with values; the planner refuses the others."""
     if params is None:
         return expr
     values = {param.op(): ops.Literal(value, param.type()) for param, value in params.items()}
@@ -81,7 +81,7 @@ def limited(expr: ir.Expr, limit: int | str | None) -> ir.Table:
 
 
 def polars_result(expr: ir.Expr, rows: pa.Table) -> Any:
-    """Return rows in the form that polars has for a table, a column or a value."""
+    """Return rows in polars' form for a table, a column or a value."""
     import polars
 
     frame = polars.from_arrow(rows)
@@ -100,17 +100,17 @@ def write_text(
     path: str | PathLike[str],
     options: dict[str, Any],
 ) -> bool:
-    """Write a text file whose cells need a form that the database does not write.
+    """Write a text file whose cells need a format that the database does not write.
 
     Parameters
     ----------
     read
-        Computes an expression and returns its rows in batches.
+        Executes an expression and returns its rows in batches.
 
     Returns
     -------
     bool
-        Whether it has been written; False where the database can write it.
+        Whether it has been written; False if the database can write it.
     """
     if verb not in _TEXT_FILES:
         return False

@@ -1,7 +1,7 @@
 """The result of a query: a sequence of dicts over an Arrow table.
 
-Owns `ResultSet`. Cells become Python values, media cells PIL images or local paths, when they are
-read and not before.
+Owns `ResultSet`. Cells become Python values, and media cells PIL images or local paths, only when
+they are read.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultSet"]
 
-_ROWS_PER_PART = 8192  # that are converted at a time
+_ROWS_PER_PART = 8192  # that are converted at once
 _QUERY_METHODS = {name for name in dir(ir.Table) if not name.startswith("_")} | {"where", "show"}
 
 
 class _Row(dict[str, Any]):
-    """A row of a result, read by its number; changes of it are refused."""
+    """A row of a result, read by its number; it is read-only."""
 
     __slots__ = ()
 
@@ -96,18 +96,18 @@ def _python_values(table: pa.Table, name: str, first: int) -> list[Any]:
 class ResultSet(Sequence[dict[str, Any]]):
     """The rows of a query.
 
-    A row that is read by its number is read-only; a loop yields a new dict for each row.
+    A row that is read by number is read-only; a loop yields a new dict for each row.
 
     Parameters
     ----------
     table
         The rows, in storage form.
     schema
-        The columns as users see them.
+        The columns, as users see them.
     library
         Opens media cells.
     reasons
-        Returns, when rows are displayed, the reasons why cells of them are empty.
+        Returns the cell errors when rows are displayed.
 
     Examples
     --------
@@ -234,8 +234,8 @@ class ResultSet(Sequence[dict[str, Any]]):
         return self._read(read, _python_values(table, name, first), name, first)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        # In parts: a column at a time is many times faster than a row, and media are opened
-        # no earlier than the rows are reached.
+        # In parts: reading a column at a time is many times faster than row by row, and media are
+        # opened only when the rows are reached.
         for start in range(0, len(self), _ROWS_PER_PART):
             part = self._table.slice(start, _ROWS_PER_PART)
             columns = [self._lazy(part, name, start) for name in self.columns]
@@ -243,14 +243,14 @@ class ResultSet(Sequence[dict[str, Any]]):
                 yield dict(zip(self.columns, row, strict=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Give another process the rows; media are opened there by their references."""
+        """Pickle the rows; media are opened in the other process by their references."""
         return ResultSet, (self._table, self.schema, self._library)
 
     def __copy__(self) -> ResultSet:
         return self[:]
 
     def __deepcopy__(self, _memo: object) -> ResultSet:
-        return self[:]  # neither rows nor what opens their media change
+        return self[:]  # neither the rows nor the media library change
 
     def __eq__(self, other: object) -> bool:
         """Compare with another result or a list of dicts; media by reference."""
@@ -263,25 +263,25 @@ class ResultSet(Sequence[dict[str, Any]]):
     __hash__ = None  # type: ignore[assignment]
 
     def collect(self) -> Self:
-        """Return the rows, which are these: what has run is not run again."""
+        """Return the rows, which are these: an executed query is not run again."""
         return self
 
     def to_pyarrow(self) -> pa.Table:
         """Return the rows as an Arrow table; media are references.
 
-        Json is text, marked as Arrow's `arrow.json`: a table that is made of it has Json again.
+        Json is a string, marked as Arrow's `arrow.json`: a table created from it has Json again.
         """
         return mark_json(self._table, self.schema)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a pandas data frame; media are references, Json is text.
+        """Return the rows as a pandas data frame; media are references, Json is a string.
 
-        Whole numbers of which some are missing are pandas' `Int64`.
+        Integers with missing values become pandas' `Int64`.
         """
         return exact_frame(self._table)
 
     def to_polars(self) -> pl.DataFrame:
-        """Return the rows as a polars data frame; media are references, Json is text."""
+        """Return the rows as a polars data frame; media are references, Json is a string."""
         import polars
 
         return polars.from_arrow(self._table)

@@ -1,4 +1,4 @@
-"""Arrow tables that grow: beyond a size their rows are in a file, not in memory.
+"""Growing Arrow tables: beyond a size their rows are in a file, not in memory.
 
 Owns the temporary file. It has no name once it is open, so that it is removed even when a process
 is killed.
@@ -20,14 +20,14 @@ _MAX_BYTES_IN_MEMORY = 64 << 20
 
 
 class SpillingTable:
-    """A table that is made of parts.
+    """A table that consists of parts.
 
     Parameters
     ----------
     schema
         The columns of all parts.
     max_bytes
-        The bytes that may be in memory; 64 MB by default.
+        The maximum bytes in memory; 64 MB by default.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class SpillingTable:
         self._parts, self._size = [], 0
 
     def table(self) -> pa.Table:
-        """Return all rows; those in the file are mapped, and read when they are used."""
+        """Return all rows; those in the file are memory-mapped, and read when they are used."""
         import mmap
 
         import pyarrow as pa
@@ -82,7 +82,7 @@ class SpillingTable:
 
 
 def concatenate_tables(parts: Iterable[pa.Table]) -> pa.Table:
-    """Concatenate tables of one schema, at least one of them, as they come.
+    """Concatenate tables of one schema, at least one, as they arrive.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The access path of a search for the nearest rows: memory, an index, or a scan of the database.
 
-Owns the estimates of what each path costs, and the choice between them.
+Owns the cost estimates of each path, and the choice between them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AccessPath", "choose_access_path"]
 
-# Costs as measured on two cores: bytes of vectors that are compared in a millisecond, milliseconds
+# Costs as measured on two cores: bytes of vectors that are compared per millisecond, milliseconds
 # of a request to an index, and of each row that it returns.
 _COMPARED_BYTES_PER_MS = 2e7
 _INDEX_REQUEST_MS = 2.0
 _INDEX_ROW_MS = 0.006
-_EXACTNESS_MS = 6.0  # exact answers are worth this much more time than those of an index
+_EXACTNESS_MS = 6.0  # exact answers may take this much more time than those of an index
 _MAX_INDEX_ROWS = 2000
-_INDEX_ROWS_MARGIN = 2.0  # rows that are requested, by the share of them that should qualify
-_MIN_COPIED_SHARE = 0.1  # where fewer rows qualify, their vectors are copied out first
+_INDEX_ROWS_MARGIN = 2.0  # rows that are requested, by the fraction of them that should qualify
+_MIN_COPIED_SHARE = 0.1  # if fewer rows qualify, their vectors are copied out first
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class AccessPath:
     name
         "memory", "index" or "database".
     reason
-        Why, in words.
+        The reason, in words.
     index_rows
-        How many rows an index is asked for.
+        The number of rows that are requested from an index.
     """
 
     name: str
@@ -65,13 +65,13 @@ def choose_access_path(
     Parameters
     ----------
     count
-        How many rows are requested.
+        The number of rows that are requested.
     total
-        How many rows the table has.
+        The number of rows of the table.
     qualifying
-        How many of them qualify; None for all.
+        The number of qualifying rows; None for all.
     has_index
-        Whether an index can be asked now.
+        Whether an index can be searched now.
     """
     candidates = total if qualifying is None else qualifying
     share = candidates / total if total else 1.0

@@ -1,7 +1,7 @@
-"""The rows that pass a filter: read once for all searches behind it, until the next commit.
+"""The filter cache: rows that pass a filter, read once for all its searches until the next commit.
 
-Owns the cache. To read which rows qualify takes as long as to find the nearest of them, and
-searches behind a filter are often repeated.
+Owns the cache. Reading the qualifying rows takes as long as finding the nearest of them, and
+searches with the same filter are often repeated.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _MAX_BYTES = 32 * 1024**2
 
 
 class FilterCache:
-    """The identities of rows that pass filters, as of a commit.
+    """The row ids of rows that pass filters, as of a commit.
 
     Parameters
     ----------
     read
-        Reads the identities that a relation gives.
+        Reads the row ids of a relation.
     is_single_writer
         Whether a query notices every commit between the one that it reads and its end.
     """
@@ -47,7 +47,7 @@ class FilterCache:
         self._lock = threading.Lock()
 
     def rows(self, relation: ops.Relation, head: int) -> pa.Array:
-        """Return the identities that a relation gives, which nothing but a commit changes.
+        """Return the row ids of a relation, which only a commit can change.
 
         Parameters
         ----------
@@ -56,7 +56,7 @@ class FilterCache:
         """
         if not self._is_single_writer or self._catalog.pending is not None or not head:
             return self._read(relation)
-        # An older copy of the database may have come to the same number by other commits.
+        # An older copy of the database may have reached the same number with other commits.
         version = head, self._catalog.commit(head).at
         key = ExpressionKey(relation)
         with self._lock:

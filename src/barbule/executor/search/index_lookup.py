@@ -1,7 +1,7 @@
-"""The embedding index of a column, and the types of queries that it takes.
+"""The embedding index of a column, and the types of queries that it accepts.
 
-Owns how an index is found by its column, also where a view inherits that column from its base.
-Reads records and stored expressions alone.
+Owns how an index is found by its column, also if a view inherits that column from its base. Reads
+only records and stored expressions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def index_over(
     Raises
     ------
     ExpressionError, ColumnNotFoundError
-        When there is none, or there are several and none is named.
+        If there is none, or there are several and none is named.
     """
     indexes = indexes_over(record, column, name, read)
     if len(indexes) == 1:
@@ -86,7 +86,7 @@ def index_over(
 def embedding_calls(
     record: TableRecord, index: Index, read: Callable[[str], Any]
 ) -> tuple[tuple[dt.DataType, FunctionCall], ...]:
-    """Return the types of queries that an index takes beside vectors, with the embedding calls.
+    """Return the types of queries that an index accepts besides vectors, with the embedding calls.
 
     The type of its column comes first.
     """

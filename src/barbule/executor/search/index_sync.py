@@ -1,8 +1,8 @@
-"""Vector indexes of tables: a thread of their own brings them up to the tables.
+"""Vector indexes of tables: a separate thread updates them after commits.
 
 Owns the synchronisation of indexes with committed rows, and which of the indexes can be searched.
-The vectors in the tables are the truth: an index that is behind, damaged or owned by another
-process is simply not searched.
+The vectors in the tables are the source of truth: an index that is behind, damaged or owned by
+another process is not searched.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["IndexSync"]
 
 _ROWS_PER_READ = 4000
-_MAX_ROWS_AT_CLOSE = 8192  # that are written when the session ends; more wait for the next one
-# The pause before a synchronisation, in which further commits may come: so many seconds, and after
-# one that took long so many times as long, but no longer: searches look at what is missing.
+_MAX_ROWS_AT_CLOSE = 8192  # that are written when the session ends; more wait for the next session
+# The pause before a synchronisation, in which further commits may arrive: a number of seconds, and
+# after a long synchronisation a multiple of its duration, up to a limit: searches read the missing
+# rows themselves.
 _MIN_PAUSE = 0.02
 _PAUSE_FACTOR = 10
 _MAX_PAUSE = 10.0
-_RETRY_SECONDS = 5.0  # after which the next search tries again an index that could not follow
-# While there have been searches within so many seconds, so many rows are written at a time.
+_RETRY_SECONDS = 5.0  # after which the next search retries an index that could not be updated
+# While there have been searches within this many seconds, this many rows are written at once.
 _SEARCH_SECONDS = 1.0
 _ROWS_PER_WRITE_BESIDE_SEARCHES = 32
 
@@ -58,7 +59,7 @@ class IndexSync:
     Parameters
     ----------
     url
-        Where they live: "chroma:///path", "chroma+http://host:port" or "exact:".
+        Their location: "chroma:///path", "chroma+http://host:port" or "exact:".
     graph
         How graphs are built and searched.
     """
@@ -75,29 +76,29 @@ class IndexSync:
         self._changed = threading.Condition()
         self._due: dict[int, Callable[[], None]] = {}  # by table, what brings its indexes up
         self._scheduled_commits: dict[int, int] = {}  # by table
-        self._failed_at: dict[int, float] = {}  # by table, when its indexes could not follow it
+        self._failed_at: dict[int, float] = {}  # by table, when its indexes could not be updated
         self._busy = False
-        self._searched_at = -math.inf  # when there was the last search
-        self._waiters = 0  # threads that wait until nothing is due
+        self._searched_at = -math.inf  # the time of the last search
+        self._waiters = 0  # threads that wait until no work is pending
         self._closing = False
         self._thread: threading.Thread | None = None
-        self.errors: dict[int, str] = {}  # by table, why its indexes could not follow it
+        self.errors: dict[int, str] = {}  # by table, why its indexes could not be updated
 
     @property
     def is_persistent(self) -> bool:
-        """Whether there are indexes beside the tables; "exact:" has none."""
+        """Whether tables have indexes; "exact:" has none."""
         return not self._url.startswith("exact:")
 
     @property
     def store(self) -> IndexStore:
-        """The store, opened when it is first needed."""
+        """The store, opened on first use."""
         with self._lock:
             if self._store is None:
                 self._store = open_store(self._url, self._graph)
             return self._store
 
     def usable(self, record: TableRecord, index: Index) -> VectorIndex | None:
-        """Return an index that has been filled and can be searched now, else None."""
+        """Return an index that is complete and can be searched now, else None."""
         if not self.is_persistent or record.origin is not None:  # a branch is searched exactly
             return None
         try:
@@ -108,7 +109,7 @@ class IndexSync:
             watermark = vectors.watermark
         except VectorIndexError:
             return None
-        # An older copy of the database took its place, or rows that ended since were purged.
+        # An older copy of the database replaced it, or rows that have ended since were purged.
         return vectors if max(record.compacted, 0) <= watermark <= head else None
 
     def _index(self, record: TableRecord, index: Index) -> VectorIndex | None:
@@ -128,18 +129,18 @@ class IndexSync:
         """Return the name of an index in the store.
 
         The timestamp of its table is part of it, so that two databases that share a store do not
-        take each other's vectors for their own.
+        use each other's vectors.
         """
         first_version = self._catalog.versions(record.id)[0]
         created_at = self._catalog.commit(first_version.commit).at.timestamp()
         return f"t{record.id}.c{index.embedding}.{int(created_at * 1e6):x}"
 
-    # Following the tables
+    # Updates after changes of tables
 
     def schedule(self, table_ids: set[int]) -> None:
-        """Have the indexes of tables brought up to the latest commit, in the background.
+        """Schedule the update of the indexes of tables to the latest commit, in the background.
 
-        Meanwhile, and where that fails, searches look at what is missing themselves.
+        Until then, and if it fails, searches read the missing rows themselves.
         """
         indexed = {table_id for table_id in table_ids if self._catalog.record(table_id).indexes}
         if not self.is_persistent or not indexed:
@@ -155,7 +156,7 @@ class IndexSync:
                 table_id: self._catalog.latest(table_id).commit for table_id in indexed
             }
             if self._thread is None:
-                # Threads that outlive the interpreter's end would take it down with them.
+                # Threads that outlive the interpreter's end would crash it.
                 if not _running:
                     atexit.register(_stop_all)
                 _running.add(self)
@@ -164,7 +165,7 @@ class IndexSync:
             self._changed.notify_all()
 
     def schedule_if_behind(self, record: TableRecord) -> None:
-        """Have the indexes of a table that is searched brought up, once for each commit."""
+        """Schedule the update of the indexes of a searched table, once for each commit."""
         self._searched_at = time.monotonic()
         head = self._catalog.latest(record.id).commit
         if not self.is_persistent:
@@ -176,7 +177,7 @@ class IndexSync:
             self.schedule({record.id})
 
     def wait(self, table_ids: set[int] | None = None) -> None:
-        """Wait until the indexes are as far as they can be brought; first schedule these tables."""
+        """Wait until the indexes are as up to date as possible; first schedule these tables."""
         if table_ids:
             self.schedule(table_ids)
         with self._changed:
@@ -211,7 +212,7 @@ class IndexSync:
                     self._changed.notify_all()
 
     def _try_update(self, table_id: int) -> None:
-        """Bring the indexes of a table up; errors are told by `check`, and tried again later."""
+        """Update the indexes of a table; `check` reports errors, and updates are retried later."""
         try:
             if self.update(table_id):
                 self._failed_at.pop(table_id, None)
@@ -219,7 +220,7 @@ class IndexSync:
                 self._failed_at[table_id] = time.monotonic()
             self.errors.pop(table_id, None)
         except Exception as error:  # noqa: BLE001 - the thread would follow no table any more
-            # A table that is dropped meanwhile takes its rows away.
+            # A table that is dropped in the meantime loses its rows.
             if not self._is_dropped(table_id):
                 self.errors[table_id] = f"{type(error).__name__}: {error}"
 
@@ -230,7 +231,7 @@ class IndexSync:
             return True
 
     def update(self, table_id: int) -> bool:
-        """Bring the indexes of a table up to the latest commit; return whether all could be."""
+        """Update the indexes of a table to the latest commit; return whether all were updated."""
         try:
             record = self._catalog.record(table_id)
         except KeyError:  # it was dropped meanwhile
@@ -260,10 +261,10 @@ class IndexSync:
     def _write_changes(
         self, record: TableRecord, index: Index, vectors: VectorIndex, head: int
     ) -> bool:
-        """Write the difference since the watermark; writing it twice does no harm.
+        """Write the difference since the watermark; writing it twice is harmless.
 
-        Returns whether all was written. It is read in pieces, and the database is free between
-        them for others who wait for it.
+        Returns whether everything was written. It is read in pieces, and the database is free
+        between them for other waiting threads.
         """
         import numpy as np
 
@@ -284,12 +285,12 @@ class IndexSync:
             add(rows=rows.num_rows)
         if since >= 0:
             ended = self._backend.arrow(ended_between(states, since, head), {})[RID].to_numpy()
-            # Rows that were only changed have been written over.
+            # Rows that were only changed have been overwritten.
             self._write_pieces(vectors.delete, np.setdiff1d(ended, np.concatenate(written)))
         return True
 
     def _upsert(self, vectors: VectorIndex, rows: pa.Table, index: Index) -> npt.NDArray[np.int64]:
-        """Write the vectors that can be compared; return the rows of these."""
+        """Write the comparable vectors; return their rows."""
         import numpy as np
 
         from barbule.indexes.matrix import comparable
@@ -303,9 +304,9 @@ class IndexSync:
         return rids
 
     def _write_pieces(self, write: Callable[..., None], *arrays: npt.NDArray[Any]) -> None:
-        """Write; a few rows at a time, with pauses, where there are searches meanwhile.
+        """Write; in small batches with pauses, if there are searches in the meantime.
 
-        Chroma keeps all other threads from running while it writes.
+        Chroma blocks all other threads while it writes.
         """
         start, count = 0, len(arrays[0])
         while start < count:
@@ -328,14 +329,14 @@ class IndexSync:
                 self.store.drop(self._name(record, index))
 
     def reset(self, record: TableRecord, index: Index) -> None:
-        """Empty an index, so that it is filled anew."""
+        """Empty an index, so that it is rebuilt."""
         with self._write_lock:
             vectors = self._index(record, index)
             if vectors is not None:
                 vectors.reset()
 
     def stop(self) -> None:
-        """End the thread, once it has finished what it is writing."""
+        """End the thread, after it has finished its current write."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()

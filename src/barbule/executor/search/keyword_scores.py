@@ -1,8 +1,8 @@
 """Keyword scores of columns, at any version.
 
-Owns which rows belong to a corpus, and how its postings follow the table: they are read when a
-column is first searched, and after that only what has changed. They are in memory alone; the
-texts in the tables are the truth.
+Owns which rows belong to a corpus, and how its postings are updated: they are read when a column is
+first searched, and after that only the changes. They are only in memory; the texts in the tables
+are the source of truth.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["KeywordScores"]
 
 _BATCH_ROWS = 65536
-_MAX_CORPORA = 16  # in memory; the one that was searched longest ago makes room
+_MAX_CORPORA = 16  # in memory; the least recently searched one is evicted
 
 
 _Key = tuple[int | str | bool, ...]
@@ -51,8 +51,8 @@ class KeywordScores:
     Parameters
     ----------
     read
-        Returns a query for a column of a table with its row identities, at a commit: of columns
-        that are not stored with the rows of the table itself.
+        Returns a query for a column of a table with its row ids, at a commit: for columns that are
+        not stored with the rows of the table itself.
     arrow
         Runs that query.
     """
@@ -95,13 +95,13 @@ class KeywordScores:
     def _stored_postings(
         self, record: TableRecord, column: Column, commit: int | None
     ) -> tuple[Postings, int]:
-        """Bring the postings of a column up to the latest commit; they know all versions."""
+        """Update the postings of a column to the latest commit; they cover all versions."""
         key = (record.id, column.id)
         corpus = self._corpus(key)
         # Also of a dropped table, which a snapshot may still have.
         latest = self._catalog.history(record.id)[-1][1].compacted
         head = self._catalog.latest(record.id).commit
-        # An older copy of the database took its place, or rows have been removed for good.
+        # An older copy of the database replaced it, or rows have been removed permanently.
         if corpus.watermark > head or corpus.compacted != latest:
             del self._open[key]
             corpus = self._corpus(key)
@@ -128,7 +128,7 @@ class KeywordScores:
         corpus.watermark = head
 
     def _visible_postings(self, stage: KeywordStage) -> Postings:
-        """Return the postings of a column as queries read it: of a branch, or of its base."""
+        """Return the postings of a column as queries read it: for a branch, or from its base."""
         import numpy as np
 
         commit = self._catalog.head if stage.commit is None else stage.commit

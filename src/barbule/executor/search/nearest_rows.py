@@ -1,7 +1,7 @@
-"""The nearest rows of live tables: a search by the access path that takes least.
+"""The nearest rows of live tables: a search by the cheapest access path.
 
-Owns the search itself. Where an index gives too few rows that qualify, another path is used: there
-are always as many rows as are requested, if the table has them.
+Owns the search itself. If an index returns too few qualifying rows, another path is used: the
+result has as many rows as requested, if the table has them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["NearestRows", "check_query_vector"]
 _QUALIFYING_ROWS = "bb_among"
 _QUERY_VECTOR = "bb_query"
 _MIN_INDEX_ROWS = 64
-_MAX_MISSING_ROWS = 5000  # that an index lacks, for it to be asked all the same
+_MAX_MISSING_ROWS = 5000  # missing rows of an index up to which it is still searched
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class _Search:
     Attributes
     ----------
     count
-        How many rows are requested.
+        The number of rows that are requested.
     qualifying
-        The identities of those that qualify; None for all.
+        The row ids of the qualifying rows; None for all.
     commit
         The commit whose rows are searched.
     """
@@ -64,7 +64,7 @@ class _Search:
 
     @property
     def qualifying_count(self) -> int | None:
-        """How many rows qualify; None for all."""
+        """The number of qualifying rows; None for all."""
         return None if self.qualifying is None else len(self.qualifying)
 
 
@@ -74,7 +74,7 @@ class NearestRows:
     Parameters
     ----------
     max_bytes
-        The memory for vectors. Those that were searched longest ago make room.
+        The memory for vectors. The least recently searched ones are evicted.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class NearestRows:
         Parameters
         ----------
         qualifying
-            How many rows qualify; None for all.
+            The number of qualifying rows; None for all.
         """
         record, index = self._index_of(stage)
         return self._access_path(record, index, stage.count, qualifying, self._catalog.head)
@@ -140,12 +140,12 @@ class NearestRows:
     def search(
         self, stage: CandidateStage, vector: Vector | None, qualifying: pa.Array | None, commit: int
     ) -> pa.Table:
-        """Return the nearest rows and how similar they are.
+        """Return the nearest rows and their similarity.
 
         Parameters
         ----------
         qualifying
-            The identities of the rows that qualify; None for all.
+            The row ids of the qualifying rows; None for all.
         commit
             The commit whose rows are searched.
         """
@@ -168,7 +168,7 @@ class NearestRows:
         if vector is not None and stage.count > 0:
             nearest = self._nearest(search, np.asarray(vector, np.float32))
         if nearest is None or self._is_incomplete(search, len(nearest[0])):
-            # Rows without a vector come last, where the nearest are not enough.
+            # Rows without a vector come last, if there are not enough nearest rows.
             annotate(path="database")
             return self._scan(search, vector)
         return pa.table({RID: pa.array(nearest[0]), SCORE: pa.array(nearest[1])})
@@ -183,7 +183,7 @@ class NearestRows:
         return count < min(search.count, existing)
 
     def _scan(self, search: _Search, vector: Vector | None) -> pa.Table:
-        """Have the database compare all rows that qualify."""
+        """Let the database compare all qualifying rows."""
         import ibis
         import ibis.expr.types as ir
         import pyarrow as pa
@@ -210,7 +210,7 @@ class NearestRows:
         return self._backend.arrow(nearest_first.limit(max(search.count, 0)), staged)
 
     def _nearest(self, search: _Search, vector: Vector) -> tuple[Ids, Scores] | None:
-        """Return the nearest and their scores, or None where the database has to compare all."""
+        """Return the nearest and their scores, or None if the database has to compare all."""
         record, index = search.record, search.index
         path = self._access_path(
             record, index, search.count, search.qualifying_count, search.commit
@@ -229,7 +229,7 @@ class NearestRows:
     def _nearest_by_index(
         self, search: _Search, vector: Vector, index_rows: int
     ) -> tuple[Ids, Scores] | None:
-        """Search an index; return None where it cannot answer, or too few of its rows qualify."""
+        """Search an index; return None if it cannot answer, or too few of its rows qualify."""
         import numpy as np
 
         vectors = self._index_sync.usable(search.record, search.index)
@@ -258,9 +258,9 @@ class NearestRows:
         return ids[order], scores[order]
 
     def _changes_since(self, watermark: int, search: _Search) -> tuple[Ids, Matrix] | None:
-        """Return what an index lacks: rows that ended, and the vectors of new ones.
+        """Return the missing changes of an index: rows that ended, and the vectors of new ones.
 
-        None where they are too many, or the index is ahead of the commit.
+        None if there are too many, or the index is ahead of the commit.
         """
         import numpy as np
 
@@ -295,7 +295,7 @@ class NearestRows:
         Returns
         -------
         tuple
-            The positions of vectors among the queries, the identities of rows, and the scores.
+            The positions of vectors among the queries, the row ids, and the scores.
         """
         import numpy as np
 
@@ -306,7 +306,7 @@ class NearestRows:
         vectors = as_matrix(queries.drop_null())
         rids = None if qualifying is None else qualifying.to_numpy()
         pairs = None
-        while pairs is None:  # those of an earlier commit may be dropped meanwhile
+        while pairs is None:  # those of an earlier commit may be dropped in the meantime
             matrix = self._cache.matrix(record, index, commit)
             pairs = matrix.pairs(vectors, stage.count, rids, commit=commit)
             commit = self._catalog.head
@@ -320,7 +320,7 @@ def check_query_vector(vector: Vector, searched: SearchedIndex) -> None:
     Raises
     ------
     ExpressionError
-        When it holds what is no number, or has no direction where that is compared.
+        If it contains invalid numbers, or has no direction although the metric needs one.
     """
     import numpy as np
 
@@ -343,7 +343,7 @@ def check_query_vector(vector: Vector, searched: SearchedIndex) -> None:
 
 
 def _similarities(distances: npt.NDArray[Any], metric: str) -> npt.NDArray[np.float64]:
-    """Turn the distances of an index into similarities."""
+    """Convert the distances of an index to similarities."""
     import numpy as np
 
     exact = distances.astype(np.float64)

@@ -28,12 +28,12 @@ def row_states(backend: Backend, record: TableRecord) -> ir.Table:
 
 
 def live_at(states: ir.Table, commit: int) -> ir.Table:
-    """Return the states that live at a commit."""
+    """Return the states that are live at a commit."""
     return states.filter(states[FROM] <= commit, states[TO] > commit)
 
 
 def ended_between(states: ir.Table, since: int, until: int) -> ir.Table:
-    """Return the identities of rows of which a state has ended between two commits."""
+    """Return the ids of rows of which a state has ended between two commits."""
     return states.filter(states[TO] > since, states[TO] <= until).select(RID).distinct()
 
 

@@ -1,7 +1,7 @@
-"""The vectors of indexes in memory, which follow the tables.
+"""The vectors of indexes in memory, updated with the tables.
 
-Owns what is in memory, and how it is brought up to a commit. The vectors in the tables are the
-truth.
+Owns what is in memory, and how it is updated to a commit. The vectors in the tables are the source
+of truth.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["VectorCache", "vector_length"]
 
 _BATCH_ROWS = 65536
-_COUNT_TOLERANCE = 10  # one row of so many may have been written before they are counted again
+_COUNT_TOLERANCE = 10  # a fraction of the rows that may be written before they are counted again
 
 _Key = tuple[int, int]
 """The ids of a table and of its column of vectors."""
 
 
 def vector_length(record: TableRecord, index: Index) -> int:
-    """Return how many numbers the vectors of an index have; 0 where that is not fixed."""
+    """Return the length of the vectors of an index; 0 if it is not fixed."""
     dtype = record.column_by_id(index.embedding).dtype
     return int(dtype.length or 0) if isinstance(dtype, dt.Array) else 0
 
@@ -56,7 +56,7 @@ class VectorCache:
     Parameters
     ----------
     max_bytes
-        The memory for vectors. Those that were searched longest ago make room.
+        The memory for vectors. The least recently searched ones are evicted.
     """
 
     def __init__(self, backend: Backend, catalog: Catalog, max_bytes: int) -> None:
@@ -68,12 +68,12 @@ class VectorCache:
         self._lock = threading.RLock()
 
     def count_rows(self, record: TableRecord, commit: int, *, approximate: bool = False) -> int:
-        """Count the rows of a table that live at a commit.
+        """Count the rows of a table that are live at a commit.
 
         Parameters
         ----------
         approximate
-            Whether a tenth more or less is no matter.
+            Whether a tenth more or less does not matter.
         """
         head = self._catalog.version_at(record.id, commit).commit
         last_count = self._counts.get(record.id)
@@ -88,11 +88,11 @@ class VectorCache:
         return last_count[1]
 
     def fits(self, record: TableRecord, index: Index, row_count: int) -> bool:
-        """Whether the vectors of so many rows may be in memory."""
+        """Whether the vectors of this number of rows may be in memory."""
         return row_count * vector_length(record, index) * 4 <= self._max_bytes
 
     def matrix(self, record: TableRecord, index: Index, commit: int) -> Matrix:
-        """Return the vectors of an index, brought up to a commit at least."""
+        """Return the vectors of an index, updated to a commit at least."""
         key = (record.id, index.embedding)
         head = self._catalog.version_at(record.id, commit).commit
         cached = self._cached.get(key)

@@ -1,6 +1,6 @@
-"""Functions of documents, and the iterator that cuts them into chunks.
+"""Document functions, and the iterator that splits documents into chunks.
 
-Each is a method of document columns too: `t.doc.text()` is `bb.functions.document.text(t.doc)`.
+Each is also a method of document columns: `t.doc.text()` is `bb.functions.document.text(t.doc)`.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ __all__ = [
     "title",
 ]
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

@@ -31,20 +31,20 @@ _BLOCK_SEPARATOR = "\n\n"
 def text(document: File, ocr: bool | None = None, encoding: str | None = None) -> str:
     r"""Return the text of a document, with empty lines between its paragraphs.
 
-    Headings are paragraphs of their words, in all formats. Markdown keeps the markup within other
-    paragraphs; `source` returns the file with all of it.
+    Headings are plain paragraphs in all formats. Markdown keeps the markup within other paragraphs;
+    `source` returns the file with all markup.
 
     Parameters
     ----------
     document
         A column of documents.
     ocr
-        Whether text is recognised on pages of a PDF that are pictures; by default a document
-        of such pages alone is an error, with False its text is empty.
+        Whether to recognise text on pages of a PDF that are images. By default a document that
+        consists of such pages is an error; with False its text is empty.
     encoding
-        The encoding of files of text, such as "cp1252" or "shift_jis". By default a byte order
-        mark tells it, then the head of HTML and XML, or it is found out; a byte that means
-        nothing in it becomes U+FFFD.
+        The encoding of text files, such as "cp1252" or "shift_jis". By default it is detected from
+        a byte order mark, then from the head of HTML and XML, then from the content; an invalid
+        byte becomes U+FFFD.
 
     Examples
     --------
@@ -63,14 +63,14 @@ def text(document: File, ocr: bool | None = None, encoding: str | None = None) -
 
 @stream_function("document", str, check=check_call)
 def source(document: File, encoding: str | None = None) -> str:
-    """Return a file of text as it stands, with its markup: HTML, Markdown, XML, JSON, CSV, code.
+    """Return the source of a text file, with its markup: HTML, Markdown, XML, JSON, CSV, code.
 
     Parameters
     ----------
     document
-        A column of documents; PDF, EPUB and files of Office are errors of their cells.
+        A column of documents; PDF, EPUB and Office files are cell errors.
     encoding
-        As `text` has it.
+        As for `text`.
 
     Examples
     --------
@@ -90,18 +90,18 @@ def source(document: File, encoding: str | None = None) -> str:
 
 @stream_function("document", str, check=check_call)
 def title(document: File, encoding: str | None = None) -> str | None:
-    """Return the title that a document has in its metadata; missing where it has none."""
+    """Return the title from the metadata of a document; missing if it has none."""
     return readable(document, ocr=False, encoding=encoding).title
 
 
 @stream_function("document", Json, check=check_call)
 def metadata(document: File, encoding: str | None = None) -> dict[str, Any]:
-    """Return what a file says of itself.
+    """Return the metadata of a file.
 
-    Always there are "format", "title", "pages" (missing where the format has none) and
-    "scanned_pages", the numbers of those that are pictures without text; further "author",
-    "created", "language" and the like where the file says them, and "left_out" where the reader
-    leaves out on purpose what has text: "navigation", "comments", "hidden text" …
+    Always present are "format", "title", "pages" (missing if the format has none) and
+    "scanned_pages", the numbers of pages that are images without text; also "author", "created",
+    "language" and others if the file has them, and "left_out" if the reader skips parts that
+    contain text: "navigation", "comments", "hidden text" …
 
     Examples
     --------
@@ -129,20 +129,20 @@ def metadata(document: File, encoding: str | None = None) -> dict[str, Any]:
 
 @stream_function("document", dt.int64)
 def page_count(document: File) -> int | None:
-    """Return how many pages, slides or sheets a document has; missing where it has none."""
+    """Return the number of pages, slides or sheets of a document; missing if it has none."""
     return readable(document, ocr=False).pages
 
 
 @stream_function("document", dt.Array(dt.string), check=check_call)
 def pages(document: File, ocr: bool | None = None, encoding: str | None = None) -> list[str]:
-    """Return the text of each page, slide or sheet; a format without pages gives one.
+    """Return the text of each page, slide or sheet; a format without pages returns one.
 
     Parameters
     ----------
     document
         A column of documents.
     ocr, encoding
-        As `text` has them.
+        As for `text`.
     """
     content = readable(document, ocr=ocr, encoding=encoding)
     pages: list[list[str]] = [[] for _ in range(content.pages or 1)]
@@ -153,17 +153,17 @@ def pages(document: File, ocr: bool | None = None, encoding: str | None = None) 
 
 @stream_function("document", dt.Array(dt.string), check=check_call)
 def headings(document: File, encoding: str | None = None) -> list[str]:
-    """Return the headings in their order, each behind those above it: "Birds > Feathers"."""
+    """Return the headings in order, each after the headings above it: "Birds > Feathers"."""
     blocks = readable(document, ocr=False, encoding=encoding).blocks
     return list(dict.fromkeys(block.heading for block in blocks if block.heading))
 
 
 @stream_function("document", Json, check=check_call)
 def tables(document: File, encoding: str | None = None) -> list[dict[str, Any]]:
-    r"""Return the tables: where each stands ("page", "heading"), and its "rows" of cells.
+    r"""Return the tables: the position of each ("page", "heading"), and its "rows" of cells.
 
-    A CSV file is one table, as is each sheet of a spreadsheet. Tables are known in HTML, EPUB,
-    Markdown, DOCX and PPTX too; a PDF keeps none.
+    A CSV file is one table, and so is each sheet of a spreadsheet. Tables are also found in HTML,
+    EPUB, Markdown, DOCX and PPTX files; a PDF has none.
 
     Examples
     --------
@@ -192,14 +192,14 @@ def tables(document: File, encoding: str | None = None) -> list[dict[str, Any]]:
 
 @stream_function("document", Image)
 def page_image(document: File, page: int = 1, dpi: float = 150.0) -> object:
-    """Draw a page of a PDF.
+    """Render a page of a PDF as an image.
 
     Parameters
     ----------
     document
         A column of documents.
     page
-        The number of the page, from 1; the result is missing where there is no such page.
+        The number of the page, from 1; the result is missing if there is no such page.
     dpi
         Dots per inch.
     """

@@ -1,4 +1,4 @@
-"""How the functions of documents read a file: a scan is an error, and not an empty document."""
+"""How document functions read a file: a scan is an error, not an empty document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_encoding(encoding: object) -> None:
     Raises
     ------
     ConfigurationError
-        If it is not known.
+        If it is not supported.
     """
     from barbule.media.documents import codec_of
 
@@ -34,7 +34,7 @@ def check_encoding(encoding: object) -> None:
 
 
 def check_call(arguments: dict[str, Any]) -> None:
-    """Check the arguments of a call, as far as they are no columns."""
+    """Check the constant arguments of a call."""
     if isinstance(encoding := arguments.get("encoding"), str):
         check_encoding(encoding)
 
@@ -53,19 +53,19 @@ def readable(
     path
         The file.
     ocr
-        Whether text is recognised on pages that are pictures; False leaves them without text,
-        None refuses a document that has no other pages.
+        Whether to recognise text on pages that are images; False returns them without text, None
+        refuses a document that has no other pages.
     skip_tags
-        Names of elements of HTML to leave out.
+        Names of HTML elements to skip.
     encoding
-        The encoding of a file of text; None finds out.
+        The encoding of a text file; None detects it.
 
     Raises
     ------
     MediaError
-        If it cannot be read, or is a scan and nothing was said of that.
+        If it cannot be read, or is a scan and `ocr` is None.
     ConfigurationError
-        If the encoding is not known.
+        If the encoding is not supported.
     """
     from barbule.media.documents import ReadingOptions, read_document
 

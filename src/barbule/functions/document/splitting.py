@@ -1,7 +1,7 @@
 """Documents as rows: the splitter.
 
-Owns the call that turns a document into chunks, for `create_view(iterator=...)`. Reading and
-cutting are the business of `barbule.media`.
+Owns the call that converts a document to chunks, for `create_view(iterator=...)`. `barbule.media`
+reads and splits the files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def split(  # noqa: PLR0913 - each is an option of users
     tiktoken_target_model: str | None = None,
     encoding: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Cut a document into chunks; see `DocumentSplitter.create`."""
+    """Split a document into chunks; see `DocumentSplitter.create`."""
     from barbule.media.chunking import split_document
 
     chunks = split_document(
@@ -65,7 +65,7 @@ def split(  # noqa: PLR0913 - each is an option of users
 
 
 class DocumentSplitter(FunctionNamespace):
-    """Makes the iterator that cuts documents into chunks."""
+    """Creates the iterator that splits documents into chunks."""
 
     @staticmethod
     @check_arguments
@@ -83,48 +83,48 @@ class DocumentSplitter(FunctionNamespace):
         tiktoken_target_model: str | None = None,
         encoding: str | None = None,
     ) -> ir.Value:
-        r"""Cut each document of a column into chunks.
+        r"""Split each document of a column into chunks.
 
-        The rows of the view have `text`, `pos` (from 0), and where the document tells them
-        `page`, `heading`, `title`, `sourceline` and `bounding_box` (of PDFs: `x1`, `y1`, `x2`,
-        `y2` in points from the lower left corner of the page).
+        The rows of the view have `text`, `pos` (from 0), and if the document provides them `page`,
+        `heading`, `title`, `sourceline` and `bounding_box` (for PDF files: `x1`, `y1`, `x2`, `y2`
+        in points from the lower left corner of the page).
 
         Parameters
         ----------
         document
             A column of documents.
         separators
-            A list of strings at which text is cut, merged up to `chunk_size` characters; or
-            names joined by commas: "heading", "page", "paragraph", "sentence", "char_limit",
+            A list of strings at which text is split, merged up to `chunk_size` characters; or names
+            joined by commas: "heading", "page", "paragraph", "sentence", "char_limit",
             "token_limit", with `limit`. "recursive", "markdown" and "code" fill chunks up to
-            `limit` and keep together what belongs together.
+            `limit` and keep related text together.
         chunk_size
-            The most characters of a chunk, for the list form.
+            The maximum number of characters of a chunk, for the list form.
         overlap
-            How much of the text before it a chunk repeats, at most.
+            The maximum length of preceding text that a chunk repeats.
         limit
-            The most characters or tokens of a chunk, for the names.
+            The maximum number of characters or tokens of a chunk, for the names.
         metadata
-            Names of what chunks shall tell; all are always there.
+            Names of metadata columns; all are always present.
         ocr
-            Whether text is recognised on pages of a PDF that are pictures (it needs
-            `barbule[ocr]`). By default a document of such pages alone is an error; with False
-            it has no chunks.
+            Whether to recognise text on pages of a PDF that are images (this needs `barbule[ocr]`).
+            By default a document that consists of such pages is an error; with False it has no
+            chunks.
         skip_tags
-            Names of elements of HTML to leave out, beside scripts, styles and navigation.
+            Names of HTML elements to skip, in addition to scripts, styles and navigation.
         tiktoken_encoding, tiktoken_target_model
-            What counts as a token: "cl100k_base" (the default), "o200k_base", "p50k_base",
-            "r50k_base", or the encoding of a model of OpenAI. Nothing is fetched for it.
+            The tokenizer: "cl100k_base" (the default), "o200k_base", "p50k_base", "r50k_base", or
+            the encoding of an OpenAI model. Nothing is downloaded for it.
         encoding
-            The encoding of files of text, such as "cp1252" or "shift_jis". By default a byte
-            order mark tells it, then the head of HTML and XML, or it is found out.
+            The encoding of text files, such as "cp1252" or "shift_jis". By default it is detected
+            from a byte order mark, then from the head of HTML and XML, then from the content.
 
         Raises
         ------
         ConfigurationError
-            When an option is wrong; before anything is read.
+            If an option is invalid; before anything is read.
         UnsupportedError
-            When text is to be recognised and the packages for it are missing.
+            If text is to be recognised and the packages for it are missing.
 
         Examples
         --------
@@ -158,7 +158,7 @@ class DocumentSplitter(FunctionNamespace):
             "tiktoken_encoding": tiktoken_encoding,
             "tiktoken_target_model": tiktoken_target_model,
         }
-        split_document(DocumentText(None, ()), **options)  # wrong options fail here and now
+        split_document(DocumentText(None, ()), **options)  # invalid options fail immediately
         documents = source_of(document, "document", Document)
         return split(
             documents, **options, ocr=ocr, skip_tags=list(skip_tags or ()), encoding=encoding

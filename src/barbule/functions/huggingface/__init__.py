@@ -7,9 +7,9 @@
     )
 
 A model is loaded once, when the first row needs it, and kept; `unload` frees its memory. It runs on
-a GPU where there is one, in half precision; `BARBULE_DEVICE=cpu` says otherwise. Rows are given to
-it in batches, answers are kept in the call ledger. `model_id` names a model at the hub, with
-"@revision" where wanted, or is the path of a folder, for which no network is needed.
+a GPU if there is one, in half precision; set `BARBULE_DEVICE=cpu` to override this. Rows are passed
+to it in batches, and answers are stored in the call ledger. `model_id` is the name of a model on
+the hub, optionally with "@revision", or the path of a folder, which needs no network.
 
 They need the extra: `pip install 'barbule[huggingface]'`.
 """
@@ -60,5 +60,5 @@ __all__ = [
     "zero_shot_image_classification",
 ]
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

@@ -1,4 +1,4 @@
-"""Objects on images and their boxes, classes of images, captions.
+"""Object detection, image classification and captions.
 
 Owns the types of these answers.
 """
@@ -55,13 +55,13 @@ def detect_objects(
     model_id
         Any detector of transformers (DETR, Conditional DETR, RT-DETR, YOLOS …), or a folder.
     threshold
-        How sure the model has to be, from 0 to 1.
+        The minimum confidence of the model, from 0 to 1.
 
     Returns
     -------
     Struct
-        The surest first: `.boxes`, each left, top, right and bottom in pixels; `.labels`;
-        `.scores`. `.confidence` is the score of the surest, None where nothing is found.
+        Objects in descending order of confidence: `.boxes`, each left, top, right and bottom in
+        pixels; `.labels`; `.scores`. `.confidence` is the highest score, None if nothing is found.
     """
     return _detected(image, model_id, threshold)
 
@@ -79,7 +79,7 @@ def detr_for_object_detection(
     model_id
         Such as "facebook/detr-resnet-50", or a folder.
     threshold
-        How sure the model has to be, from 0 to 1.
+        The minimum confidence of the model, from 0 to 1.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def _detection(detection: Mapping[str, torch.Tensor], names: Mapping[int, str]) 
 
 
 def _to_single_precision(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Convert outputs to single precision: boxes in half precision are a pixel or two off."""
+    """Convert outputs to single precision: boxes in half precision are off by a pixel or two."""
     import torch
 
     for name, value in outputs.items():
@@ -128,7 +128,7 @@ def _to_single_precision(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pixels(model: LoadedModel, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the inputs that the network does not take (sizes, labels …)."""
+    """Remove the inputs that the network does not take (sizes, labels …)."""
     return {
         name: value
         for name, value in model.inputs(inputs).items()
@@ -152,17 +152,16 @@ def _load_detector(source: ModelSource) -> tuple[Any, Any]:
 def vit_for_image_classification(
     image: list[Any], *, model_id: str, top_k: int = 5
 ) -> list[dict[str, Any]]:
-    """Tell the class of images.
+    """Classify images.
 
     Parameters
     ----------
     image
         A column of images.
     model_id
-        A ViT, or any other classifier of images, such as "google/vit-base-patch16-224"; or a
-        folder.
+        A ViT, or any other image classifier, such as "google/vit-base-patch16-224"; or a folder.
     top_k
-        How many classes are told.
+        The number of classes to return.
 
     Returns
     -------
@@ -192,18 +191,18 @@ def zero_shot_image_classification(
     model_id: str = _CLIP,
     template: str = "a photo of {}.",
 ) -> list[dict[str, Any]]:
-    """Tell which of some labels fits images best, by a model that was not trained on them.
+    """Choose the best of the given labels for images, with a zero-shot model.
 
     Parameters
     ----------
     image
         A column of images.
     labels
-        What may be on them.
+        The candidate labels.
     model_id
         A CLIP or SigLIP model, or a folder.
     template
-        A sentence with {} where the label stands.
+        A sentence with {} as the placeholder of the label.
 
     Returns
     -------
@@ -233,18 +232,18 @@ def image_captioning(
     prompt: str | None = None,
     max_new_tokens: int = 30,
 ) -> list[str]:
-    """Describe images in a sentence.
+    """Caption images.
 
     Parameters
     ----------
     image
         A column of images.
     model_id
-        A captioner: BLIP, GIT, or an encoder for images with a decoder for texts; or a folder.
+        A captioning model: BLIP, GIT, or an image encoder with a text decoder; or a folder.
     prompt
-        How the caption begins, for models that can go on: "a photograph of".
+        The beginning of the caption, for models that can continue it: "a photograph of".
     max_new_tokens
-        How long a caption may be.
+        The maximum length of a caption.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""How a function of a local model is declared: a body for a batch, with the model as an argument.
+"""Declaration of local model functions: a body for a batch, with the model as an argument.
 
-Owns what they share: batches, the ledger, names of models, constant options, labels and scores.
+Owns their shared parts: batches, the ledger, names of models, constant options, labels and scores.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CLASSES = dt.Struct(
         "scores": dt.Array(dt.float64),
     }
 )
-"""The best label and how sure the model is of it, then all of them, best first."""
+"""The best label and its score, then all of them, best first."""
 
 
 def local_model(
@@ -48,7 +48,7 @@ def local_model(
     batch_size: int,
     rows: int = 1,
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Make a function of a local model of a body.
+    """Create a local model function from a body.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def local_model(
     takes
         The modality of its rows: "text", "image", "audio", or two of them, as in "image text".
     batch_size
-        Rows that the model is given at once.
+        The number of rows in one batch.
     rows
-        How many of the first parameters take the values of rows; the others are constants.
+        The number of leading parameters that take the values of rows; the others are constants.
     """
 
     def declare(body: Callable[..., Any]) -> Function:
@@ -88,7 +88,7 @@ def local_model(
 def _batch_or_single(
     body: Callable[..., Any], batched: list[str], takes: str
 ) -> Callable[..., Any]:
-    """Accept a single value as well, for calls without a table."""
+    """Also accept a single value, for calls without a table."""
     fits = _FITS_VALUE[takes]
     signature = inspect.signature(body)
 
@@ -124,7 +124,7 @@ _FITS_VALUE: dict[str, Callable[[Any], bool]] = {
 
 
 def _fits_column(kind: dt.DataType, takes: str) -> bool:
-    """Whether a column of a type has the modality that a function takes."""
+    """Whether the type of a column matches the modality of a function."""
     if isinstance(kind, Image):
         return "image" in takes
     if isinstance(kind, Media):
@@ -155,7 +155,7 @@ def _is_batch(value: object) -> bool:
 def _prepared(
     body: Callable[..., Any], batched: list[str], takes: str, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check a call, name a folder by its full path, and leave out arguments without a value."""
+    """Check a call, resolve a folder to its full path, and remove arguments without a value."""
     short_name = body.__name__
     for name, value in arguments.items():
         if name in batched:
@@ -216,7 +216,7 @@ def classes_of(
     names
         The names of the classes, by number.
     top_k
-        How many are kept; None for all.
+        The number of classes to keep; None for all.
     """
     count = scores.shape[-1] if top_k is None else max(1, min(top_k, scores.shape[-1]))
     best_scores, best_classes = scores.float().topk(count)
@@ -237,12 +237,12 @@ def load_network(
     kind
         The name of the class.
     optional
-        Parts of names of weights that may be missing, as they are not used.
+        Parts of names of weights that may be missing because they are not used.
 
     Raises
     ------
     ModelError
-        When weights are missing: they would be random, and so would the answers be.
+        If weights are missing: they would be random, and so would the answers.
     """
     import transformers
 

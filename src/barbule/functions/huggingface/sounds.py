@@ -1,6 +1,6 @@
-"""Transcripts of sounds.
+"""Transcription of audio.
 
-Owns how a file becomes the samples that a model hears, and an answer a transcript.
+Owns how a file becomes the samples for a model, and how an answer becomes a transcript.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def transcriptions(
     translate: bool = False,
     timestamps: str = "segment",
 ) -> list[dict[str, Any]]:
-    """Write down what is said in sounds, or in the sound of videos.
+    """Transcribe audio files, or the sound tracks of videos.
 
     Parameters
     ----------
     audio
-        A column of sounds or videos, of any length.
+        A column of audio files or videos, of any length.
     model_id
         A Whisper model, or a folder.
     language
-        Which language is spoken; found out where it is not said.
+        The spoken language; detected if not given.
     translate
-        Whether it is translated into English.
+        Whether to translate into English.
     timestamps
-        "segment" or "word": what the times are of.
+        "segment" or "word": the granularity of the times.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def _transcript(
     pieces = []
     for chunk in answer.get("chunks", ()):
         start, end = chunk["timestamp"]
-        # A sound is filled up with silence, for which a model may write times too.
+        # Audio is padded with silence, for which a model may also return times.
         end = duration if end is None else min(end, duration)
         times = {"start": min(start or 0.0, end), "end": end}
         pieces.append({**times, "text": chunk["text"].strip()})

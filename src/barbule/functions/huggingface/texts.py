@@ -45,31 +45,32 @@ def text_generation(
     seed: int | None = None,
     stop: list[str] | None = None,
 ) -> list[str]:
-    """Go on with texts, or answer conversations.
+    """Continue texts, or answer conversations.
 
     Parameters
     ----------
     text
         A column of texts; or messages, `[{"role": "user", "content": t.question}]`, for a model
-        with a chat template. Of what is longer than the model reads, the end counts.
+        with a chat template. Input that is longer than the model's context is truncated at the
+        start.
     model_id
         A causal language model such as "HuggingFaceTB/SmolLM2-135M-Instruct", or a folder.
     max_new_tokens
-        How much is written at most.
+        The maximum number of new tokens.
     temperature
-        0 always takes the likeliest token; more is freer.
+        0 always takes the most likely token; higher values are more random.
     seed
-        Where chance begins, with a temperature above 0.
+        The random seed, with a temperature above 0.
     stop
-        Texts before which an answer is cut off.
+        Strings that end an answer.
 
     Returns
     -------
     String
-        What was written, without what it goes on from.
+        The generated text, without the prompt.
     """
     writer = loaded_model("text_generation", model_id, _load_writer, precise=True)
-    import torch  # which loading says is missing, where it is
+    import torch  # which reports whether it is missing on loading
 
     options: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
@@ -102,7 +103,7 @@ def _tokenized(
     truncation = {}
     if max_length:
         truncation = {"truncation": True, "max_length": max(1, max_length - max_new_tokens)}
-    # A template brings the tokens that begin a text itself.
+    # A chat template already contains the tokens that start a text.
     special = any(isinstance(prompt, str) for prompt in prompts)
     return reader(
         [text or first_token for text in texts],
@@ -123,7 +124,7 @@ def _conversation(reader: PreTrainedTokenizerBase, messages: list[dict[str, Any]
 
 
 def _load_writer(source: ModelSource) -> tuple[Any, Any]:
-    # The new tokens follow the end of the text.
+    # The new tokens follow the end of the prompt.
     reader = _tokenizer(source, padding_side="left", truncation_side="left")
     return _without_defaults(load_network("AutoModelForCausalLM", source), reader), reader
 
@@ -138,7 +139,7 @@ def _tokenizer(source: ModelSource, **options: Any) -> PreTrainedTokenizerBase:
 
 
 def _without_defaults(model: PreTrainedModel, reader: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """Remove a model's own settings of sampling: the caller's temperature decides."""
+    """Remove a model's own sampling settings: the caller's temperature applies."""
     settings = model.generation_config
     settings.temperature = settings.top_p = settings.top_k = None
     if settings.pad_token_id is None:
@@ -157,16 +158,16 @@ def summarization(
     max_new_tokens: int = 142,
     min_new_tokens: int = 0,
 ) -> list[str]:
-    """Say in short what texts say.
+    """Summarize texts.
 
     Parameters
     ----------
     text
-        A column of texts; what is longer than the model reads is cut off.
+        A column of texts; texts that are longer than the model's limit are truncated.
     model_id
-        A model that was trained to summarise (BART, PEGASUS, T5), or a folder.
+        A summarization model (BART, PEGASUS, T5), or a folder.
     max_new_tokens, min_new_tokens
-        How long a summary is, in tokens.
+        The length of a summary, in tokens.
 
     Returns
     -------
@@ -195,13 +196,13 @@ def translation(
     text
         A column of texts.
     model_id
-        A model for two languages ("Helsinki-NLP/opus-mt-en-de"), or for many (NLLB, M2M100,
-        mBART, T5); or a folder.
+        A model for two languages ("Helsinki-NLP/opus-mt-en-de"), or a multilingual model (NLLB,
+        M2M100, mBART, T5); or a folder.
     source, target
-        The languages, in the words of a model for many: "eng_Latn", "deu_Latn" for NLLB; "en",
+        The languages, as the multilingual model names them: "eng_Latn", "deu_Latn" for NLLB; "en",
         "de" for M2M100; "English", "German" for T5.
     max_new_tokens
-        How long a translation may be, in tokens.
+        The maximum length of a translation, in tokens.
 
     Returns
     -------
@@ -240,7 +241,7 @@ def _languages(
 
 
 def _task_prefix(rewriter: LoadedModel, task: str) -> str:
-    """Return the prefix by which a model of several tasks is told the task."""
+    """Return the prefix that selects a task of a multi-task model."""
     parameters = getattr(rewriter.model.config, "task_specific_params", None) or {}
     return (parameters.get(task) or {}).get("prefix") or ""
 
@@ -258,7 +259,7 @@ def _rewritten(rewriter: LoadedModel, texts: list[str], **options: Any) -> list[
 def _load_rewriter(source: ModelSource) -> tuple[Any, Any]:
     reader = _tokenizer(source)
     model = load_network("AutoModelForSeq2SeqLM", source)
-    model.generation_config.max_length = None  # the caller's limit decides
+    model.generation_config.max_length = None  # the caller's limit applies
     return model, reader
 
 
@@ -269,16 +270,16 @@ def _load_rewriter(source: ModelSource) -> tuple[Any, Any]:
 def text_classification(
     text: list[str], *, model_id: str, top_k: int | None = None
 ) -> list[dict[str, Any]]:
-    """Tell the class of texts.
+    """Classify texts.
 
     Parameters
     ----------
     text
-        A column of texts; what is longer than the model reads is cut off.
+        A column of texts; texts that are longer than the model's limit are truncated.
     model_id
-        A classifier of texts, or a folder.
+        A text classifier, or a folder.
     top_k
-        How many classes are told; all by default.
+        The number of classes to return; all by default.
 
     Returns
     -------
@@ -291,20 +292,20 @@ def text_classification(
 
 @local_model(SENTIMENT, takes="text", batch_size=32)
 def analyze_sentiment(text: list[str], *, model_id: str = _SENTIMENT) -> list[dict[str, Any]]:
-    """Tell the sentiment of texts.
+    """Return the sentiment of texts.
 
     Parameters
     ----------
     text
         A column of texts.
     model_id
-        A classifier of sentiments, or a folder.
+        A sentiment classifier, or a folder.
 
     Returns
     -------
     Struct
-        `.label`, in the model's word but in small letters ("positive", "negative"); `.score`, how
-        sure the model is, from 0 to 1.
+        `.label`, the model's label in lower case ("positive", "negative"); `.score`, the confidence
+        of the model, from 0 to 1.
     """
     classifier, scores = _class_scores(text, model_id)
     return [
@@ -342,7 +343,7 @@ def zero_shot_classification(
     template: str = "This example is {}.",
     several: bool = False,
 ) -> list[dict[str, Any]]:
-    """Tell which of some labels fits texts best, by a model that was not trained on them.
+    """Choose the best of the given labels for texts, with a zero-shot model.
 
     Parameters
     ----------
@@ -353,9 +354,9 @@ def zero_shot_classification(
     model_id
         A model of natural language inference, or a folder.
     template
-        A sentence with {} where the label stands.
+        A sentence with {} as the placeholder of the label.
     several
-        Whether more than one may fit; the scores then do not add up to 1.
+        Whether several labels may apply; the scores then do not add up to 1.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Texts and images as vectors, and how well two texts go together.
+"""Embeddings of texts and images, and scores for pairs of texts.
 
-Owns how a model's configuration tells the length of its vectors, and how the parts of a sentence
-transformer are put together.
+Owns how the length of vectors is read from a model's configuration, and how the modules of a
+sentence transformer are combined.
 """
 
 from __future__ import annotations
@@ -77,29 +77,29 @@ def sentence_transformer(
     prompt: str | None = None,
     max_length: int | None = None,
 ) -> list[Any]:
-    """Turn texts into vectors: those of like meaning are near each other.
+    """Embed texts: texts with similar meaning have similar vectors.
 
     Parameters
     ----------
     text
         A column of texts.
     model_id
-        A model of sentence-transformers such as "sentence-transformers/all-MiniLM-L6-v2", or any
-        transformer for texts, whose tokens are averaged; a folder works too.
+        A sentence-transformers model such as "sentence-transformers/all-MiniLM-L6-v2", or any text
+        transformer, whose tokens are averaged; or a folder.
     normalize
-        Whether vectors are brought to length one, as for a search by cosine.
+        Whether to normalize vectors to length one, as for a search by cosine.
     prompt
-        What is put before each text, for models that want it: "query: ", "passage: ".
+        A prefix for each text, for models that need it: "query: ", "passage: ".
     max_length
-        Tokens that are read; what is longer is cut off. By default as many as the model allows.
+        The maximum number of tokens; longer texts are truncated. By default the limit of the model.
 
     Returns
     -------
     Vector
-        Of the length that the model's configuration tells.
+        Vectors with the length in the model's configuration.
     """
     sentences = loaded_model("sentence_transformer", model_id, _load_sentences)
-    import torch  # which loading says is missing, where it is
+    import torch  # which reports whether it is missing on loading
 
     encoder = sentences.model
     texts = [f"{prompt or ''}{sentence}" for sentence in text]
@@ -116,7 +116,7 @@ def sentence_transformer(
 
 
 class _SentenceEncoder:
-    """A transformer and the layers that follow it, as `modules.json` lists them."""
+    """A transformer and its subsequent modules, as listed in `modules.json`."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ def _model_id(source: ModelSource) -> str:
 
 
 def _max_positions(config: PretrainedConfig) -> int | None:
-    """Return the number of positions that a model has; RoBERTa and its kin number them from 2."""
+    """Return the number of positions of a model; RoBERTa models number them from 2."""
     count = getattr(config, "max_position_embeddings", None)
     shifted = config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}
     return count - 2 if count and shifted else count
@@ -204,7 +204,7 @@ def _layer(kind: str, source: ModelSource, folder: str) -> Callable[..., Any]:
 
 
 class _Pooling:
-    """Makes one vector of those of the tokens.
+    """Pools the vectors of the tokens into one.
 
     N. Reimers and I. Gurevych, *Sentence-BERT* (2019); the modes are those of their library.
     """
@@ -229,7 +229,7 @@ class _Pooling:
 
         weights = mask.unsqueeze(-1).to(states.dtype)
         if mode == "cls":
-            first = mask.argmax(1)  # padding may stand before the text
+            first = mask.argmax(1)  # padding may be before the text
             return states[torch.arange(len(states), device=states.device), first]
         if mode == "lasttoken":
             last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
@@ -288,20 +288,20 @@ def _clip_type(arguments: Mapping[str, Any]) -> dt.DataType:
 
 @local_model(_clip_type, takes="image text", batch_size=32)
 def clip(item: list[Any], *, model_id: str) -> list[Any]:
-    """Turn images, or texts, into vectors of one space: a text is near the images it describes.
+    """Embed images, or texts, into one space: a text is near the images that it describes.
 
     Parameters
     ----------
     item
-        A column of images or of texts. An index over images takes it as its embedding, and is
-        then searched by both.
+        A column of images or of texts. An index over images takes it as its embedding function, and
+        then accepts both as queries.
     model_id
         A CLIP or SigLIP model, such as "openai/clip-vit-base-patch32", or a folder.
 
     Returns
     -------
     Vector
-        Of length one, so that the inner product is the cosine.
+        Vectors of length one, so that the inner product is the cosine.
 
     Examples
     --------
@@ -322,7 +322,7 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
         for rows, features_of in ((texts, _text_features), (images, _image_features)):
             if rows:
                 features = features_of(model, [item[row] for row in rows])
-                # Newer releases answer with more than the vectors.
+                # Newer releases return more than the vectors.
                 if not isinstance(features, torch.Tensor):
                     features = features.pooler_output
                 normal = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
@@ -332,7 +332,7 @@ def clip(item: list[Any], *, model_id: str) -> list[Any]:
 
 
 def load_clip(source: ModelSource) -> tuple[Any, Any]:
-    """Load a model that has texts and images in one space."""
+    """Load a model that embeds text and images into one space."""
     import transformers
 
     model = load_network("AutoModel", source)
@@ -346,7 +346,7 @@ def load_clip(source: ModelSource) -> tuple[Any, Any]:
 
 
 def _text_features(model: LoadedModel, texts: list[str]) -> torch.Tensor | ModelOutput:
-    # SigLIP was trained on texts that are filled up to their full length.
+    # SigLIP was trained on texts that are padded to their full length.
     padding = "max_length" if model.model.config.model_type.startswith("siglip") else True
     inputs = model.reader(text=texts, padding=padding, truncation=True, return_tensors="pt")
     return model.model.get_text_features(**model.inputs(inputs))
@@ -362,15 +362,15 @@ def _image_features(model: LoadedModel, images: list[Any]) -> torch.Tensor | Mod
 
 @local_model(dt.float64, takes="text", batch_size=32, rows=2)
 def cross_encoder(query: list[str], text: list[str], *, model_id: str) -> list[float]:
-    """Say how well each text answers a query, by a model that reads both together.
+    """Score how well each text answers a query, with a model that reads both together.
 
-    It is slower and better than comparing vectors: `t.text.search(query, rerank=...)` has the best
-    of a search ordered anew by it.
+    It is slower and more accurate than comparing vectors: `t.text.search(query, rerank=...)`
+    reorders the best rows of a search with it.
 
     Parameters
     ----------
     query, text
-        Texts or columns of texts.
+        Strings or columns of strings.
     model_id
         A model with one output, such as "cross-encoder/ms-marco-MiniLM-L6-v2", or a folder.
 

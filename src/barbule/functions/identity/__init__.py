@@ -1,1 +1,1 @@
-"""The identity of a function: a hash of its code and of what it closes over."""
+"""The identity of a function: a hash of its code and of its closure."""

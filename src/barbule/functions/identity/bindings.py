@@ -1,7 +1,7 @@
-"""The variables, defaults and objects that a function was made with, by name.
+"""The variables, defaults and objects that a function was created with, by name.
 
-Owns where they are found: in cells, in defaults that were computed, in the object of a method, in
-the arguments of a partial, in the body of a class that a function defines.
+Owns where they are found: in cells, in computed defaults, in the object of a method, in the
+arguments of a partial, in the body of a class that a function defines.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _INITIALIZERS = {"__init__", "__new__", "__post_init__", "__setstate__"}
 
 
 class Binding(NamedTuple):
-    """One value that a function was made with.
+    """One value that a function was created with.
 
     Attributes
     ----------
     is_changed
         Whether the function itself changes it, so that it is its state.
     lenient
-        Whether its module has one such function, so that the value may stay unidentified.
+        Whether its module has only one such function, so that the value may remain unidentified.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Binding(NamedTuple):
 
 
 def bindings(function: object) -> Iterator[Binding]:  # noqa: C901 - a table of kinds
-    """Yield the values that a callable was made with."""
+    """Yield the values that a callable was created with."""
     if isinstance(function, functools.partial):
         if function.args:
             yield Binding("arguments", function.args)
@@ -96,7 +96,7 @@ def _cells(function: types.FunctionType) -> Iterator[Binding]:
 
 
 def _defaults(function: types.FunctionType) -> Iterator[Binding]:
-    """Yield the defaults that are not literals of the text."""
+    """Yield the defaults that are not literals in the source."""
     defaults = {
         **dict(zip(_names_with_defaults(function), function.__defaults__ or (), strict=False)),
         **(function.__kwdefaults__ or {}),
@@ -150,7 +150,7 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def _of_class(cls: type) -> Iterator[Binding]:
-    """Yield what the methods of a class close over, and attributes that were computed."""
+    """Yield the closures of the methods of a class, and its computed attributes."""
     for method in methods(cls):
         for binding in bindings(method):
             yield binding._replace(name=f"{method.__name__}.{binding.name}")
@@ -173,7 +173,7 @@ _CHANGED_ATTRIBUTES: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.W
 
 
 def attributes_changed_by(cls: type) -> frozenset[str]:
-    """Return the attributes that methods of a class change after an object was made."""
+    """Return the attributes that methods of a class change after an object was created."""
     if cls not in _CHANGED_ATTRIBUTES:
         names: set[str] = set()
         for base in cls.__mro__:

@@ -1,7 +1,7 @@
-"""The names that code without a text changes: that it assigns to, fills or empties.
+"""The names that code without source changes: names that it assigns, fills or empties.
 
-Owns the reading of bytecode: of functions from a prompt, from standard input and from `exec`,
-Python keeps no text.
+Owns the reading of bytecode: for functions from a prompt, from standard input and from `exec`,
+Python keeps no source.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Change(NamedTuple):
     Attributes
     ----------
     attribute
-        Which attribute of it is changed; empty where it is changed itself.
+        The attribute of it that is changed; empty if the object itself is changed.
     """
 
     name: str
@@ -58,7 +58,7 @@ _NAMELESS = _Nameless()
 
 @functools.lru_cache(maxsize=4096)
 def bytecode_changes(code: types.CodeType) -> frozenset[Change]:
-    """Return what code, and the functions within it, change.
+    """Return the names that code, and the functions within it, change.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class _Interpreter:
             self.changes.add(entry)
 
     def _entry(self, depth: int) -> _Entry:
-        """Return an entry of the stack, counted from its top, from 1."""
+        """Return an entry of the stack, counted from its top, starting at 1."""
         return self._stack[-depth] if depth <= len(self._stack) else _NAMELESS
 
     def _stack_after_jump(self, step: dis.Instruction) -> list[_Entry]:
@@ -135,7 +135,7 @@ class _Interpreter:
             stack[-1] = result
 
     def _result(self, step: dis.Instruction) -> _Entry:
-        """Return what a step leaves on top of the stack."""
+        """Return what an instruction leaves on top of the stack."""
         name = step.opname
         if name == "COPY":
             return self._entry(step.arg or 1)
@@ -148,7 +148,7 @@ class _Interpreter:
 
 
 def _attribute_of(entry: _Entry, name: str) -> _Entry:
-    """Return an attribute of what a name leads to: the one that is next to the name counts."""
+    """Return an attribute of the object of a name: the one next to the name counts."""
     if not isinstance(entry, Change):
         return entry
     return entry if entry.attribute else Change(entry.name, name)

@@ -1,7 +1,7 @@
 """The closure of a function: the values by which functions of one factory differ.
 
-Owns the hash of these values. What cannot be identified (a client, a lock, a network of torch) is
-refused, or left out where a version is stated.
+Owns the hash of these values. Values without a stable identity (a client, a lock, a torch network)
+are refused, or skipped if a version is stated.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["Closure"]
 
 
 class Closure:
-    """What a function, a class, or anything else that can be called closes over.
+    """The closure of a function, a class, or any other callable.
 
-    That is the variables of the functions around it, defaults that are computed, the object of
-    a method, the arguments of a `functools.partial`.
+    It consists of the variables of the enclosing functions, computed defaults, the object of a
+    method, and the arguments of a `functools.partial`.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ class Closure:
         self._initial: InitialDescriptions = {}
 
     def digest(self) -> str:
-        """Return a short hash; empty where it closes over nothing.
+        """Return a short hash; empty if the closure is empty.
 
         Raises
         ------
         ExpressionError
-            When it closes over a value that cannot be identified.
+            If it closes over a value that cannot be identified.
         """
         if next(bindings(self._function), None) is None:
             return ""
@@ -70,22 +70,22 @@ class Closure:
 
     @functools.cached_property
     def identified(self) -> str:
-        """A short hash of the values that can be identified, as they are at first.
+        """A short hash of the values that can be identified, in their initial state.
 
-        It is that of `digest` where all can be identified, and empty where none can.
+        It equals `digest` if all can be identified, and is empty if none can.
         """
         describer = Describer(self._initial, lenient=False, partial=True)
         descriptions = []
         for binding in bindings(self._function):
-            # A stated version requires nothing of the closure: whatever an object does when it is
-            # taken apart, and however deep it is, it then counts for nothing.
+            # A stated version requires nothing of the closure: an object that raises when it is
+            # inspected, or is too deep, then does not count.
             with contextlib.suppress(Exception):
                 descriptions.append(describer.binding(self._function, binding))
         text = ";".join(filter(None, descriptions))
         return short_hash(text) if text else ""
 
     def is_plain(self) -> bool:
-        """Whether all that it closes over are plain values."""
+        """Whether the closure contains only plain values."""
         return all(_is_plain(binding.value) for binding in bindings(self._function))
 
     def _refusal(self, error: Unidentified) -> ExpressionError:

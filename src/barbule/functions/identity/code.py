@@ -1,4 +1,4 @@
-"""The code of functions and classes: its text, and the names that it changes.
+"""The code of functions and classes: its source, and the names that it changes.
 
 Owns how source is read. Comments, docstrings, decorators and line numbers do not count.
 """
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 # Modules of barbule whose classes and functions users' functions may read, and the names that they
-# had when versions named them first: a function that reads `bb.ResultSet` keeps its version, and
-# with it the answers that it has paid for.
+# had when versions first named them: a function that reads `bb.ResultSet` keeps its version, and so
+# its paid answers.
 _FORMER_MODULES = {
     "barbule.executor.budgets.budget": "barbule.executor.budget",
     "barbule.executor.ledger.recording": "barbule.executor.tape",
@@ -77,12 +77,12 @@ def underlying(function: object) -> Any:
     return function if inspect.isroutine(function) else type(function)
 
 
-# Callables of one argument, though their signature does not say so.
+# Callables with one argument, although their signature does not show it.
 _GETTERS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
 
 
 def called_for(function: Any) -> Callable[..., Any]:
-    """Return the function that runs when a callable is called: of an object, its method."""
+    """Return the function that runs when a callable is called: for an object, its method."""
     if isinstance(function, _GETTERS):
         return lambda value, /: function(value)
     is_function = inspect.isroutine(function) or isinstance(function, functools.partial)
@@ -102,14 +102,14 @@ def qualified_name(function: object) -> str:
 
 
 def text_of(function: object) -> str:
-    """Return the text of the code that runs when an object is called."""
+    """Return the source of the code that runs when an object is called."""
     if not has_text(function):
         return qualified_name(function)
     return "\n".join(reading(part).text for part in parts(underlying(function)))
 
 
 def has_text(function: object) -> bool:
-    """Whether the code that runs has a text that counts: it is no part of Python or a library."""
+    """Whether the code that runs has source that counts: it is not part of Python or a library."""
     code = underlying(function)
     if inspect.isclass(code):
         return code is function or is_users(code.__module__)
@@ -117,15 +117,15 @@ def has_text(function: object) -> bool:
 
 
 def module_of(function: Any) -> str:
-    """Return the module by which other processes find a function or class.
+    """Return the module from which other processes import a function or class.
 
-    Definitions of a script are named as where the script is imported; modules of barbule have the
-    names that stored versions know.
+    Definitions of a script are named as if the script were imported; modules of barbule have the
+    names in stored versions.
     """
     module = str(function.__module__)
     if module not in MAIN:
         return module_in_versions(module)
-    # Not where other code says that it is the main module, as tests of documents do.
+    # Not if other code claims to be the main module, as tests of documents do.
     main = sys.modules.get(module)
     code = next(iter(methods(function)), None) if inspect.isclass(function) else function
     if main is None or (code is not None and code.__globals__ is not vars(main)):
@@ -137,7 +137,7 @@ def module_of(function: Any) -> str:
 
 
 def module_in_versions(module: str) -> str:
-    """Return the name by which versions of functions know a module.
+    """Return the name of a module in versions of functions.
 
     Examples
     --------
@@ -149,12 +149,12 @@ def module_in_versions(module: str) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """The text of a function as far as it counts, and the names that it changes.
+    """The relevant source of a function, and the names that it changes.
 
     Attributes
     ----------
     is_bytecode
-        Whether there is no text: the bytecode was read.
+        Whether there is no source: the bytecode was read.
     """
 
     text: str
@@ -166,7 +166,7 @@ _READINGS: weakref.WeakKeyDictionary[Any, Reading] = weakref.WeakKeyDictionary()
 
 
 def reading(function: types.FunctionType | type) -> Reading:
-    """Read the text of a function or class, once."""
+    """Read the source of a function or class once."""
     if function not in _READINGS:
         _READINGS[function] = _read(function)
     return _READINGS[function]
@@ -184,7 +184,7 @@ def _read(function: types.FunctionType | type) -> Reading:
 
 
 def read_again(function: types.FunctionType | type) -> str:
-    """Return the text that a function would have if it were defined now."""
+    """Return the source that a function would have if it were defined now."""
     return _read(function).text
 
 
@@ -192,7 +192,7 @@ def parts(function: types.FunctionType | type) -> list[types.FunctionType | type
     """List a function, or a class and its methods."""
     if not inspect.isclass(function):
         return [function]
-    # A class without a text is read by its methods.
+    # A class without source is read through its methods.
     return [function, *methods(function)] if parse(function) is None else [function]
 
 
@@ -203,7 +203,7 @@ def methods(cls: type) -> list[types.FunctionType]:
 
 
 def parse(function: types.FunctionType | type) -> ast.AST | None:
-    """Parse the text of a function; None where there is none: at a prompt, from exec."""
+    """Parse the source of a function; None if there is none: at a prompt, from exec."""
     code = getattr(function, "__code__", None)
     try:
         if code is not None and code.co_name == "<lambda>":
@@ -216,9 +216,9 @@ def parse(function: types.FunctionType | type) -> ast.AST | None:
 
 
 def _parse_text(text: str) -> ast.Module:
-    """Parse; once more where Python lost count, as what it collected meanwhile has parsed too.
+    """Parse; retry once if Python's own state caused a failure.
 
-    It is a fault of Python 3.11 (https://github.com/python/cpython/issues/106905).
+    This is a bug in Python 3.11 (https://github.com/python/cpython/issues/106905).
     """
     try:
         return ast.parse(text)
@@ -257,7 +257,7 @@ def _strip(tree: ast.AST) -> ast.AST:
 
 
 def changes(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a function changes, which are its state and no constants."""
+    """Yield the names that a function changes, which are its state and not constants."""
     for node in ast.walk(tree):
         if isinstance(node, _DECLARATIONS):
             yield from node.names
@@ -270,7 +270,7 @@ def changes(tree: ast.AST) -> Iterator[str]:
 
 
 def changed_targets(tree: ast.AST) -> Iterator[ast.expr]:
-    """Yield what is assigned to, filled or emptied: names in place, attributes and items."""
+    """Yield targets that are assigned, filled or emptied: names in place, attributes and items."""
     for node in ast.walk(tree):
         if isinstance(node, ast.AugAssign):
             yield node.target
@@ -295,7 +295,7 @@ def changed_in(function: types.FunctionType) -> frozenset[str]:
 
 
 def _functions_of_module(function: types.FunctionType) -> Iterator[types.FunctionType]:
-    """Yield a function and those of its module, in classes and under decorators as well."""
+    """Yield a function and those of its module, including those in classes and under decorators."""
     yield function
     for value in list(function.__globals__.values()):
         undecorated = getattr(getattr(value, "source", None), "function", value)
@@ -325,7 +325,7 @@ def _bytecode(code: types.CodeType) -> str:
 
 
 def is_users_code(function: types.FunctionType) -> bool:
-    """Whether a function is written in the user's own code, whatever wraps and names it."""
+    """Whether a function is written in the user's own code, regardless of wrappers and names."""
     return _is_users_file(function.__code__.co_filename)
 
 
@@ -339,7 +339,7 @@ def _is_users_file(file: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def is_users(module: str | None) -> bool:
-    """Whether a module is the user's own, and neither a library nor Python's."""
+    """Whether a module is the user's own, not a library's or Python's."""
     if module is None:  # from exec, outside of any
         return True
     top = module.partition(".")[0]

@@ -1,7 +1,7 @@
-"""Descriptions of values: strings that are equal where the values are, in any process.
+"""Descriptions of values: strings that are equal if the values are equal, in any process.
 
-Owns how values are identified: plain values by what they are, tables by their names, functions by
-theirs and by what they close over in turn, objects by their class and state.
+Owns how values are identified: plain values by value, tables by name, functions by name and
+closure, objects by class and state.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from barbule.nodes import ManagedTable
 __all__ = ["PLAIN_TYPES", "Describer", "InitialDescriptions", "Unidentified", "short_hash"]
 
 MAX_BYTES = 1 << 20
-"""Of arrays and of the content of objects in one closure: more is not hashed at each call."""
+"""For arrays and the content of objects in one closure: more is not hashed at each call."""
 
 MAX_OBJECTS = 1_000
 """In one closure: more are not described at each call."""
 
-# Networks may be large, and are changed in place by their optimizers.
+# Networks may be large, and their optimizers change them in place.
 _NETWORKS = {"flax", "jax", "keras", "tensorflow", "torch"}
 _NAMESPACES = {("types", "SimpleNamespace"), ("argparse", "Namespace")}
 # Modules of libraries whose objects are values.
@@ -52,12 +52,12 @@ PLAIN_TYPES = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis)
 
 
 class Unidentified(Exception):  # noqa: N818 - a property of the value
-    """Nothing says what a value is that would be the same in another process.
+    """The value has no identity that would be the same in another process.
 
     Attributes
     ----------
     path
-        How it is reached from the function: "model.client".
+        The path from the function: "model.client".
     """
 
     def __init__(self, value: object, path: str) -> None:
@@ -67,22 +67,21 @@ class Unidentified(Exception):  # noqa: N818 - a property of the value
 
 
 InitialDescriptions = dict[int | tuple[int, str], tuple[object, str]]
-"""What an object was at first, by its identity (and the name of an attribute): with the object, so
-that its identity is given to no other."""
+"""The initial state of an object, by its identity (and the name of an attribute): with the object,
+so that its identity is not reused."""
 
 
 class Describer:
-    """Describes values by strings that are equal where the values are.
+    """Describes values with strings that are equal if the values are equal.
 
     Parameters
     ----------
     initial
-        Earlier descriptions of objects that change as they are used: what they were at first
-        counts.
+        Earlier descriptions of objects that change during use: their initial state counts.
     lenient
-        Whether a value that cannot be identified is described by its type alone.
+        Whether a value that cannot be identified is described only by its type.
     partial
-        Whether it is left out: its description is empty.
+        Whether it is skipped: its description is empty.
     """
 
     def __init__(
@@ -93,25 +92,25 @@ class Describer:
         self._partial = partial
         self._ancestors: list[int] = []  # the containers of the current value, by identity
         self._descriptions: dict[int, str] = {}
-        self._alive: list[object] = []  # so that no identity is used twice
+        self._alive: list[object] = []  # so that no identity is reused
         self._users: dict[int, Any] = {}
         self._path: list[str] = []
-        self._library_depth = 0  # how many objects of libraries the current value is inside of
+        self._library_depth = 0  # the nesting depth of library objects around the current value
         self._byte_count = self._object_count = 0
 
     def users_code(self) -> list[Any]:
-        """List the functions and classes of users that were described."""
+        """List the user's functions and classes that were described."""
         return list(self._users.values())
 
     # -- Functions ---------------------------------------------------------------------------------
 
     def bindings(self, function: object) -> str:
-        """Describe what a function closes over."""
+        """Describe the closure of a function."""
         descriptions = (self.binding(function, binding) for binding in bindings(function))
         return ";".join(filter(None, descriptions))
 
     def binding(self, function: object, binding: Binding) -> str:
-        """Describe one value that a function closes over; empty where it is left out."""
+        """Describe one value of a closure; empty if it is skipped."""
         key = (id(function), binding.name)
         if binding.is_changed and key in self._initial:
             return self._initial[key][1]
@@ -137,7 +136,7 @@ class Describer:
         is_users = is_users_code(function)
         if is_users:
             self._users.setdefault(id(function), function)
-        with self._leniently(not is_users):  # libraries wrap functions in such
+        with self._leniently(not is_users):  # libraries wrap functions in these
             return f"function {name}({self.bindings(function)})"
 
     def _class(self, cls: type) -> str:
@@ -147,7 +146,7 @@ class Describer:
         return f"{name}({self.bindings(cls)})"
 
     def _registered(self, value: Any) -> str:
-        """Describe what the decorators of barbule have made."""
+        """Describe an object made by a decorator of barbule."""
         function = getattr(value, "_runner", None) or getattr(value, "_function", value)
         parts = [function.name, function.stated_version]
         if function.source is not None:
@@ -170,7 +169,7 @@ class Describer:
         Raises
         ------
         Unidentified
-            When it cannot be identified.
+            If it cannot be identified.
         """
         kind = type(value)
         if kind in PLAIN_TYPES:
@@ -186,11 +185,11 @@ class Describer:
         try:
             description = self._describe(value, kind)
         except RecursionError:
-            if self._partial:  # how deep it comes depends on the caller: all of it is left out
+            if self._partial:  # its depth depends on the caller: all of it is skipped
                 raise
             description = self._unidentified(value)
         except Unidentified:
-            # An object of a library counts as a whole, or not at all.
+            # An object of a library counts in full, or not at all.
             if not self._partial or self._library_depth:
                 raise
             description = ""
@@ -243,7 +242,7 @@ class Describer:
             namespace = node.namespace
             return f"table {node.name} of {namespace.catalog}.{namespace.database} {node.schema!r}"
         pairs = zip(node.__argnames__, node.__args__, strict=True)
-        # Ibis numbers references to a table in the order in which a process makes them.
+        # Ibis numbers references to a table in the order in which a process creates them.
         arguments = [self.value(argument) for name, argument in pairs if name != "identifier"]
         return f"{type(node).__name__}({', '.join(arguments)})"
 
@@ -265,7 +264,7 @@ class Describer:
         return self._unidentified(value) if self._lenient else self._of_library(value)
 
     def _of_library(self, value: object) -> str:
-        """Describe an object as it was at first: it may change as it is used, as caches do."""
+        """Describe the initial state of an object: it may change during use, as caches do."""
         if self._library_depth == 0 and id(value) in self._initial:
             return self._initial[id(value)][1]
         path = self._path_text()
@@ -281,7 +280,7 @@ class Describer:
         return description
 
     def _state(self, value: object, kind: type) -> str:
-        """Describe an object of a user's class, by its class and its attributes."""
+        """Describe an object of a user's class by its class and its attributes."""
         constructor, *parts = self._reduce(value)
         state = parts[1] if len(parts) > 1 else None
         descriptions = [self.value(constructor), self.value(parts[0] if parts else ())]
@@ -302,7 +301,7 @@ class Describer:
         return f"object({'; '.join(descriptions)})"
 
     def _reduced(self, value: object) -> str:
-        """Describe an object by all that a copy would be made of."""
+        """Describe an object by everything that a copy would consist of."""
         parts = [
             self.value(list(part) if position and isinstance(part, Iterator) else part)
             for position, part in enumerate(self._reduce(value))
@@ -373,7 +372,7 @@ class Describer:
 
 
 def _attributes(state: object) -> Iterable[tuple[str, Any]]:
-    """List the attributes that the state of an object holds, those in slots included."""
+    """List the attributes in the state of an object, including those in slots."""
     parts = state if isinstance(state, tuple) else (state,)
     for part in parts:
         if isinstance(part, Mapping):

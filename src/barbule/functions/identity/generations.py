@@ -1,7 +1,7 @@
-"""The functions of one name that a process defines, and which of them a stored call means.
+"""The functions with one name that a process defines, and which of them a stored call refers to.
 
-Owns how functions of one name are told apart: those that one factory makes coexist and differ by
-what they close over; a definition that is run again, changed, replaces the one before.
+Owns how functions with one name are distinguished: those from one factory coexist and differ by
+their closures; a changed definition that is run again replaces the previous one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAX_FUNCTIONS = 256
 
 
 class Generation(Generic[F]):
-    """The functions of one name that coexist.
+    """The coexisting functions with one name.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class Generation(Generic[F]):
         return len(self._members)
 
     def accepts(self, function: F) -> bool:
-        """Whether a function coexists with these; else it replaces them."""
+        """Whether a function coexists with these; otherwise it replaces them."""
         if function.source is None or self.latest.source is None:
             return False
         return function.source.coexists_with(self.latest.source)
 
     def add(self, function: F) -> None:
-        """Add a function; it replaces one of the same lines, values and version."""
+        """Add a function; it replaces one with the same lines, values and version."""
         text = "" if function.source is None else function.source.text
         key = (function.stated_version, function.closure_hash, text)
         self._members.pop(key, None)
@@ -55,13 +55,13 @@ class Generation(Generic[F]):
             del self._members[next(iter(self._members))]
 
     def holds(self, function: F) -> bool:
-        """Whether a function, or the one that `using` made it of, is one of these."""
+        """Whether a function, or the one that `using` derived it from, is one of these."""
         if self.latest.body is function.body:
             return True
         return any(member.body is function.body for member in self)
 
     def note_call(self, function: F, version: str) -> None:
-        """Remember for which function a call is written: what it closes over may change."""
+        """Remember for which function a call is written: its closure may change."""
         _, closure_hash = split_version(version)
         if closure_hash:
             self._functions_of_calls.pop(closure_hash, None)
@@ -70,10 +70,10 @@ class Generation(Generic[F]):
                 del self._functions_of_calls[next(iter(self._functions_of_calls))]
 
     def find(self, version: str) -> F | None:
-        """Return the function that a call of some version means; None where that is ambiguous.
+        """Return the function that a call with a version refers to; None if that is ambiguous.
 
-        One that has changed since is meant as well, if it closes over the same; and one that
-        closes over something else, if its version is stated and the same.
+        A function that has changed since is accepted too, if its closure is the same; and one with
+        another closure, if its version is stated and the same.
         """
         head, closure_hash = split_version(version)
         same_closure = [

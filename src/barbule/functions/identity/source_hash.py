@@ -1,8 +1,8 @@
 """A hash of the code that the results of a function depend on.
 
-Owns which parts of a program count beside the source of a function: helper functions and classes
-of users, constants, the closure, and objects that it reads. Libraries do not count, nor values
-that the function itself changes.
+Owns which parts of a program count in addition to the source of a function: the user's helper
+functions and classes, constants, the closure, and objects that it reads. Libraries do not count,
+nor do values that the function itself changes.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 
 
 class Source:
-    """The code of a function, as it is while this process runs.
+    """The code of a function in this process.
 
-    Its text is read at once, so that a file that is edited later does not matter; the names that it
-    reads of its module are resolved for each digest, as helpers may be defined after it.
+    Its source is read at once, so that later edits of the file do not matter; the names that it
+    reads from its module are resolved for each digest, because helpers may be defined after it.
 
     Parameters
     ----------
     function
-        A function, a class, or anything else that can be called.
+        A function, a class, or any other callable.
 
     Attributes
     ----------
     closure
-        What it closes over.
+        Its closure.
 
     Examples
     --------
@@ -79,11 +79,11 @@ class Source:
         self.closure = Closure(function)
 
     def digest(self) -> str:
-        """Return a short hash of the function and of what it reads."""
+        """Return a short hash of the function and everything it reads."""
         return self._digest()
 
     def filled_digest(self) -> str:
-        """Return the hash of code without a text in which names that it fills counted."""
+        """Return the hash of code without source, in which names that it fills counted."""
         return self._digest(filled=True)
 
     def _digest(self, *, filled: bool = False) -> str:
@@ -92,14 +92,14 @@ class Source:
         return _hash(texts + reads.object_texts())
 
     def former_digest(self) -> str:
-        """Return the hash that version 0.1.0 gave it, which did not look into objects."""
+        """Return the hash of version 0.1.0, which did not inspect objects."""
         if not inspect.isfunction(self.function) and not inspect.isclass(self.function):
-            return _hash([])  # nor into methods
+            return _hash([])  # and not methods
         return _hash(list(_Reads(self.function, filled=True).texts.values()))
 
     @functools.cached_property
     def is_bytecode(self) -> bool:
-        """Whether there is no text to read."""
+        """Whether there is no source to read."""
         code = underlying(self.function)
         return any(reading(part).is_bytecode for part in parts(code))
 
@@ -107,7 +107,7 @@ class Source:
     def is_module_level(self) -> bool:
         """Whether it is the function that a module has under its name.
 
-        Others are made of objects, or by functions that may make several.
+        Others are created from objects, or by functions that may create several.
         """
         is_definition = inspect.isfunction(self.function) or inspect.isclass(self.function)
         return is_definition and "<locals>" not in self.function.__qualname__
@@ -116,17 +116,17 @@ class Source:
     def scope(self) -> int | None:
         """The identity of the globals in which it was defined.
 
-        A module that is imported again has other globals, as has a cell that is run again.
+        A reimported module has other globals, and so does a cell that is run again.
         """
         code = underlying(self.function)
         function = next(iter(methods(code)), None) if inspect.isclass(code) else code
         return id(function.__globals__) if inspect.isfunction(function) else None
 
     def coexists_with(self, other: Source) -> bool:
-        """Whether one run of a module makes both, so that neither replaces the other.
+        """Whether one run of a module creates both, so that neither replaces the other.
 
-        Either by the same lines, with other values around them, or by other lines of a function,
-        both of which its file still holds.
+        Either from the same lines, with other values around them, or from other lines of a
+        function, if its file still contains both.
         """
         if self.scope != other.scope:
             return False
@@ -137,7 +137,7 @@ class Source:
         return self._text_in_file() == self.text and other._text_in_file() == other.text
 
     def _text_in_file(self) -> str | None:
-        """Read once more what the file has at its lines."""
+        """Read again the current source at its lines."""
         definition = underlying(self.function)
         code = getattr(definition, "__code__", None)
         if code is None or not Path(code.co_filename).is_file():
@@ -147,10 +147,10 @@ class Source:
 
 
 def name_of(function: Callable[..., Any], source: Source) -> str:
-    """Return the registry name of a function that was not given one.
+    """Return the registry name of a function without an explicit name.
 
-    A definition of a script is named as where the script is imported. One that no module holds, a
-    lambda or from `exec`, is found by its text.
+    A definition of a script is named as if the script were imported. One that no module contains, a
+    lambda or a function from `exec`, is identified by its source.
     """
     name = qualified_name(function)
     code = underlying(function)
@@ -163,17 +163,17 @@ def name_of(function: Callable[..., Any], source: Source) -> str:
 
 
 class _Reads:
-    """The functions and classes that a function uses, with their text and the names they read.
+    """The functions and classes that a function uses, with their source and the names they read.
 
     Attributes
     ----------
     texts
-        The texts that are hashed, by the identity of the function or class.
+        The hashed sources, by the identity of the function or class.
 
     Parameters
     ----------
     filled
-        Whether names that functions without a text fill or empty count, as they once did.
+        Whether names that functions without source fill or empty count, as they once did.
     """
 
     def __init__(self, function: Callable[..., Any], *, filled: bool = False) -> None:
@@ -193,7 +193,7 @@ class _Reads:
         describer = Describer({}, lenient=True)
         for name, value in self._objects:
             description = describer.value(value)
-            if not description.startswith("<"):  # of whose content nothing is known
+            if not description.startswith("<"):  # whose content is unknown
                 lines.append(f"{name} = {description}")
         describer.bindings(self._function)
         count = len(self.texts)
@@ -204,7 +204,7 @@ class _Reads:
         return lines
 
     def _describe(self, value: object) -> str | None:
-        """Describe a value as far as results depend on it; None where it is an object."""
+        """Describe a value as far as results depend on it; None if it is an object."""
         if isinstance(value, _CONSTANT_TYPES):
             return repr(value)
         if isinstance(value, enum.Enum):
@@ -215,7 +215,7 @@ class _Reads:
             return self._describe([value.func, value.args, value.keywords])
         if isinstance(value, list | tuple | set | frozenset | dict):
             return self._describe_items(value)
-        if type(value).__module__.startswith("barbule.functions"):  # a function of ours, or a udf
+        if type(value).__module__.startswith("barbule.functions"):  # a built-in function, or a udf
             source = getattr(value, "source", None)
             stated_version = getattr(value, "stated_version", None)
             if source is not None and not stated_version:
@@ -229,7 +229,7 @@ class _Reads:
         self, container: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any] | dict[Any, Any]
     ) -> str | None:
         items = container.items() if isinstance(container, dict) else container
-        # All are described, as each may be code whose text counts.
+        # All are described, because each may be code whose source counts.
         descriptions = [self._describe(item) for item in items]
         if None in descriptions:
             return None
@@ -239,13 +239,13 @@ class _Reads:
         return f"{type(container).__name__}({', '.join(texts)})"
 
     def _describe_code(self, definition: types.FunctionType | type) -> str:
-        """Add the text of a function or class, and return its name."""
+        """Add the source of a function or class, and return its name."""
         name = str(definition.__qualname__)
         if self.texts and not is_users(definition.__module__):
             return f"{module_in_versions(definition.__module__)}.{name}"
         if id(definition) in self.texts:
             return name
-        self.texts[id(definition)] = name  # so that a recursive function comes to an end
+        self.texts[id(definition)] = name  # so that a recursive function terminates
         lines = [part.text for part in map(reading, parts(definition))]
         if isinstance(definition, type):
             bases = [base for base in definition.__bases__ if base is not object]
@@ -282,7 +282,7 @@ class _Reads:
 
 
 def _names_read(function: types.FunctionType) -> list[tuple[str, object]]:
-    """List what a function reads of its module and of the functions around it, by name."""
+    """List what a function reads from its module and its enclosing functions, by name."""
     names: dict[str, object] = {}
     code = function.__code__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -304,7 +304,7 @@ def _names_read(function: types.FunctionType) -> list[tuple[str, object]]:
 
 @functools.lru_cache(maxsize=4096)
 def _globals_of(code: types.CodeType) -> frozenset[tuple[str, str]]:
-    """List the global names that code reads, each with the attribute that it takes of it."""
+    """List the global names that code reads, each with the attribute that it reads from it."""
     names: set[tuple[str, str]] = set()
     last = ""
     for step in dis.get_instructions(code):

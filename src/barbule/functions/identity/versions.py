@@ -1,6 +1,6 @@
-"""The versions of a function: stated by its author, or computed of its code.
+"""The versions of a function: stated by its author, or computed from its code.
 
-Owns how a version is written, and by which versions a stored call or answer finds its function.
+Owns the format of a version, and the versions by which a stored call or answer finds its function.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _VERSION = re.compile(r"(?P<head>.*)@(?P<closure>[0-9a-f]{16})", re.DOTALL)
 
 
 def join_version(head: str, closure_hash: str) -> str:
-    """Write a version: a hash of the code, and one of what the function closes over.
+    """Format a version: a hash of the code, and one of the closure.
 
     Examples
     --------
@@ -47,19 +47,19 @@ class Versioned:
     Attributes
     ----------
     name
-        The name under which stored expressions find it, module included.
+        The name in stored expressions, including the module.
     body
         The Python callable.
     stated_version
-        The version that its author states; empty where it is the hash of the source.
+        The version that its author states; empty if it is the hash of the source.
     is_named
-        Whether its author gave it the name; otherwise it is that of the Python function.
+        Whether its author set the name; otherwise it is that of the Python function.
     source
         Its code; None for functions of barbule.
     version_for
-        Computes the version of a call, where it depends on the arguments.
+        Computes the version of a call, if it depends on the arguments.
     former_version_for
-        Computes the version that version 0.1.0 of barbule gave the call, where it is another.
+        Computes the version of the call in version 0.1.0 of barbule, if it differs.
     """
 
     name: str
@@ -72,10 +72,10 @@ class Versioned:
 
     @property
     def closure_hash(self) -> str:
-        """The hash of what it closes over: it differs between functions of the same lines.
+        """The hash of the closure: it differs between functions from the same lines.
 
-        Empty where it closes over nothing. Where a version is stated, only values that can be
-        identified count.
+        Empty if the closure is empty. If a version is stated, only values that can be identified
+        count.
         """
         if self.source is None:
             return ""
@@ -84,40 +84,40 @@ class Versioned:
 
     @property
     def version(self) -> str:
-        """The stated version; else hashes of the code that it runs and of what it closes over."""
+        """The stated version; otherwise hashes of its code and its closure."""
         if self.stated_version or self.source is None:
             return self.stated_version
         return join_version(self.source.digest(), self.closure_hash)
 
     @property
     def full_version(self) -> str:
-        """The version with the hash of the closure, also where the version is stated."""
+        """The version with the hash of the closure, even if the version is stated."""
         if not self.stated_version:
             return self.version
         return join_version(self.stated_version, self.closure_hash)
 
     @property
     def former_version(self) -> str:
-        """The version that version 0.1.0 of barbule gave it, which stored calls may have."""
+        """The version in version 0.1.0 of barbule, which stored calls may have."""
         if self.stated_version or self.source is None:
             return self.stated_version
         return self.source.former_digest()
 
     def version_of_call(self, arguments: Mapping[str, Any]) -> str:
-        """Return the version of a call with such arguments, bound or as a template."""
+        """Return the version of a call with these arguments, bound or as a template."""
         return self.full_version if self.version_for is None else self.version_for(arguments)
 
     def version_of_answer(self, arguments: Mapping[str, Any]) -> str:
-        """Return the version under which the call ledger has the answer of a call.
+        """Return the version under which the call ledger stores the answer of a call.
 
-        Where both name and version are stated, they identify the function without its closure.
+        If both name and version are stated, they identify the function without its closure.
         """
         if self.is_named and self.stated_version and self.version_for is None:
             return self.stated_version
         return self.version_of_call(arguments)
 
     def has_version(self, version: str, arguments: Mapping[str, Any] | None = None) -> bool:
-        """Whether a version is that of the function as it is now, in any form ever written.
+        """Whether a version is that of the current function, in any format ever written.
 
         Parameters
         ----------
@@ -129,13 +129,13 @@ class Versioned:
         if self.version_for is None or arguments is None:
             if self.stated_version and self.source is not None:
                 return self.stated_version in {version, split_version(version)[0]}
-            # The older forms take as long to compute, and are seldom needed.
+            # The older formats take as long to compute, and are seldom needed.
             return version == self.version or self._had_version(version)
         former_version_for = self.former_version_for or self.version_for
         return version in {self.version_for(arguments), former_version_for(arguments)}
 
     def _had_version(self, version: str) -> bool:
-        """Whether a version is that of the function as it is now, in a form no longer written."""
+        """Whether a version is that of the current function, in a format no longer written."""
         if version == self.former_version:
             return True
         if self.source is None or not self.source.is_bytecode:

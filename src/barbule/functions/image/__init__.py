@@ -1,8 +1,8 @@
-"""Functions of images; names, parameters and meaning follow PIL.
+"""Image functions; names, parameters and meaning follow PIL.
 
-Each is a method of image columns too: `t.img.resize((64, 64))` is
-`bb.functions.image.resize(t.img, (64, 64))`. Arguments may be columns. A chain of them opens
-the image once, and only its end is encoded and kept.
+Each is also a method of image columns: `t.img.resize((64, 64))` is
+`bb.functions.image.resize(t.img, (64, 64))`. Arguments may be columns. A chain of calls opens the
+image once, and only its final result is encoded and stored.
 """
 
 from __future__ import annotations
@@ -91,5 +91,5 @@ __all__ = [
     "width",
 ]
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

@@ -1,4 +1,4 @@
-"""Bands, palettes, colours and single pixels of images, and images reduced to fewer of them."""
+"""Bands, palettes, colours and single pixels of images, and images with fewer of them."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def getbands(image: PictureHeader) -> list[str]:
 
 @image_function(dt.Array(dt.int64))
 def getbbox(image: Picture, alpha_only: bool = True) -> tuple[int, int, int, int] | None:
-    """Return the box around what is not 0: left, upper, right, lower; missing if all is.
+    """Return the bounding box of nonzero pixels: left, upper, right, lower; missing if all are 0.
 
     Parameters
     ----------
     alpha_only
-        Of an image with transparency, whether only that counts.
+        For an image with transparency, whether only the alpha band counts.
 
     Examples
     --------
@@ -84,12 +84,12 @@ def getchannel(image: Picture, channel: Any) -> Picture:
 
 @image_function(Json)
 def getcolors(image: Picture, maxcolors: int = _MAX_COLORS) -> list[tuple[int, Any]] | None:
-    """Return the colours as pairs of count and colour; missing where there are more.
+    """Return the colours as pairs of count and colour; missing if there are more.
 
     Parameters
     ----------
     maxcolors
-        How many there may be.
+        The maximum number of colours.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def getcolors(image: Picture, maxcolors: int = _MAX_COLORS) -> list[tuple[int, A
 
 @image_function(Json)
 def getextrema(image: Picture) -> tuple[Any, ...]:
-    """Return the least and the largest value, as a pair; of several bands a pair for each.
+    """Return the minimum and the maximum value as a pair; for several bands a pair for each.
 
     Examples
     --------
@@ -117,12 +117,12 @@ def getextrema(image: Picture) -> tuple[Any, ...]:
 
 @image_function(dt.Array(dt.int64))
 def getpalette(image: Picture, rawmode: str | None = "RGB") -> list[int] | None:
-    """Return the palette as a list of numbers; missing where the image has none.
+    """Return the palette as a list of numbers; missing if the image has none.
 
     Parameters
     ----------
     rawmode
-        "RGB" or "RGBA": what stands in the list for each colour.
+        "RGB" or "RGBA": the values of each colour in the list.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def getpixel(image: Picture, xy: list[int]) -> float | tuple[int, ...] | None:
     Parameters
     ----------
     xy
-        Column and row from the upper left, from 0; columns of the table may stand in it.
+        Column and row from the upper left, from 0; the pair may contain columns of the table.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def getpixel(image: Picture, xy: list[int]) -> float | tuple[int, ...] | None:
 
 @image_function(Json)
 def getprojection(image: Picture) -> tuple[list[int], list[int]]:
-    """Return for each column, then for each row, whether something in it is not 0 (1) or not (0).
+    """Return 1 or 0 for each column, then for each row: whether it contains a nonzero pixel.
 
     Examples
     --------
@@ -169,14 +169,14 @@ def getprojection(image: Picture) -> tuple[list[int], list[int]]:
 
 @image_function(Image)
 def reduce(image: Picture, factor: Any, box: list[int] | None = None) -> Picture:
-    """Make smaller by a whole factor, each pixel the mean of those that it stands for.
+    """Shrink by an integer factor; each pixel is the mean of the pixels that it replaces.
 
     Parameters
     ----------
     factor
-        How many times as small; or one number across, one down.
+        The factor; or one number horizontally, one vertically.
     box
-        The part of the image to take: left, upper, right, lower.
+        The part of the image to use: left, upper, right, lower.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def reduce(image: Picture, factor: Any, box: list[int] | None = None) -> Picture
 
 @image_function(Image)
 def remap_palette(image: Picture, dest_map: list[int]) -> Picture:
-    """Put the colours of the palette in another order; the image looks the same.
+    """Reorder the colours of the palette; the image looks the same.
 
     Parameters
     ----------

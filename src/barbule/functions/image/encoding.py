@@ -13,19 +13,19 @@ __all__ = ["b64_encode", "encode"]
 
 @image_function(Image)
 def encode(image: Picture, format: str = "PNG", **options: Any) -> bytes:  # noqa: A002 - PIL's name
-    """Set the format in which a computed image is stored, in place of the configured one.
+    """Set the format in which a computed image is stored, instead of the configured one.
 
-    Without it computed images are PNG (or WebP: `image_format = "webp"` in `[media]` of the
-    configuration). Transparency is kept where the format has it, else laid on white. Greys of
-    16 bits and floats are scaled where the format has only 8; the ICC profile stays where it
-    describes the pixels that are written, and is applied where CMYK becomes RGB.
+    By default computed images are PNG (or WebP: `image_format = "webp"` in `[media]` of the
+    configuration). Transparency is kept if the format supports it, otherwise the image is placed on
+    white. 16-bit greys and floats are scaled if the format only has 8 bits. The ICC profile is kept
+    if it describes the pixels that are written, and is applied when CMYK is converted to RGB.
 
     Parameters
     ----------
     format
         PIL's name: "WEBP", "PNG", "JPEG", "AVIF", "TIFF" …
     options
-        What PIL's writer takes: `quality=80`, `lossless=True`, `compress_level=9` …
+        The options of PIL's writer: `quality=80`, `lossless=True`, `compress_level=9` …
 
     Examples
     --------
@@ -43,7 +43,7 @@ def encode(image: Picture, format: str = "PNG", **options: Any) -> bytes:  # noq
 
 @image_function(str)
 def b64_encode(image: Picture, image_format: str = "png") -> str:
-    """Encode as a file of the given format, in Base64.
+    """Encode as a file in the given format, in Base64.
 
     Examples
     --------

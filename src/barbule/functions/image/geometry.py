@@ -1,4 +1,4 @@
-"""Images scaled, cut, turned, and split into tiles."""
+"""Resizing, cropping, rotation of images, and tiles."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def resize(
     Parameters
     ----------
     size
-        Width and height in pixels; columns may stand in it.
+        Width and height in pixels; the pair may contain columns.
     resample
         A `PIL.Image.Resampling`, or its name: "NEAREST", "BILINEAR", "BICUBIC", "LANCZOS" …; by
         default PIL's choice, "BICUBIC" for most modes.
     box
-        The part of the image to take: left, upper, right, lower.
+        The part of the image to use: left, upper, right, lower.
     reducing_gap
-        Reduces in two steps, faster: 2.0 and above look nearly as well.
+        Reduces in two steps, which is faster: with 2.0 and above the result looks almost as good.
 
     Examples
     --------
@@ -75,14 +75,14 @@ def thumbnail(
     resample: Choice = _BICUBIC,
     reducing_gap: float | None = 2.0,
 ) -> Picture:
-    """Scale down, keeping the proportions, so that it fits into (width, height).
+    """Scale down with the aspect ratio preserved, so that it fits into (width, height).
 
-    A smaller image stays as it is. Of large JPEGs not more is decoded than is needed.
+    A smaller image is not changed. Large JPEG files are decoded only at the required resolution.
 
     Parameters
     ----------
     size
-        The most that width and height may be, in pixels.
+        The maximum width and height in pixels.
     resample, reducing_gap
         As for `resize`.
 
@@ -105,15 +105,16 @@ def thumbnail(
     if not isinstance(image, ImageHeader):
         return shrink(image.copy(), (width, height), *options)
     with decoding_errors(image.path, image.source), open_lazily(image.path) as file:
-        if file.format not in {"JPEG", "MPO"}:  # which alone can be read at a smaller size
+        if file.format not in {"JPEG", "MPO"}:  # only such files can be read at a smaller size
             load_pixels(file, image.path)
-        # A copy: what Pillow opened asks its file, which is closed, for frames when it is written.
+        # A copy: an image opened by Pillow reads frames from its file, which is closed, when it is
+        # written.
         return shrink(file, (width, height), *options).copy()
 
 
 @image_function(Image)
 def crop(image: Picture, box: list[float] | None = None) -> Picture:
-    """Cut out the rectangle (left, upper, right, lower); what lies outside is black.
+    """Crop the rectangle (left, upper, right, lower); areas outside the image are black.
 
     Examples
     --------
@@ -144,13 +145,13 @@ def rotate(
     resample
         "NEAREST", "BILINEAR" or "BICUBIC", or a `PIL.Image.Resampling`.
     expand
-        Whether it becomes large enough for the whole turned image.
+        Whether to enlarge the image so that the entire rotated image fits.
     center
-        The point around which it turns; by default the middle.
+        The centre of rotation; by default the centre of the image.
     translate
-        How far it is moved afterwards, in pixels.
+        The translation after the rotation, in pixels.
     fillcolor
-        The colour of what lies outside.
+        The colour of the area outside the image.
 
     Examples
     --------
@@ -176,7 +177,7 @@ def rotate(
 
 @image_function(Image)
 def transpose(image: Picture, method: Choice) -> Picture:
-    """Flip or turn by quarters, without loss.
+    """Flip or rotate by multiples of 90 degrees, without loss.
 
     Parameters
     ----------
@@ -198,11 +199,11 @@ def transpose(image: Picture, method: Choice) -> Picture:
 
 @image_function(Image)
 def exif_transpose(image: Picture) -> Picture:
-    """Turn an image as its EXIF orientation says, as `PIL.ImageOps.exif_transpose` does.
+    """Rotate an image according to its EXIF orientation, as `PIL.ImageOps.exif_transpose` does.
 
-    Like PIL, every other function takes the pixels as they are stored: call this one first
-    where photographs may be turned. It stays possible later, as computed images keep the
-    orientation of what they were computed from.
+    As in PIL, every other function uses the stored pixels: call this one first if photographs may
+    be rotated. You can also call it later, because computed images keep the orientation of their
+    source.
 
     Examples
     --------
@@ -225,15 +226,15 @@ def tile_iterator(
     """Split images into tiles, for `create_view(iterator=...)`.
 
     The rows of the view have `tile`, `tile_coord` ([column, row]) and `tile_box` ([left, upper,
-    right, lower]), row by row from the upper left. All tiles have the same size: beyond the right
-    and lower edges they are black.
+    right, lower]), row by row from the upper left. All tiles have the same size: areas beyond the
+    right and lower edges are black.
 
     Parameters
     ----------
     tile_size
         Width and height of a tile in pixels.
     overlap
-        How many pixels neighbours share, across and down.
+        The overlap of neighbouring tiles in pixels, horizontally and vertically.
 
     Examples
     --------

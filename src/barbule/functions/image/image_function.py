@@ -1,4 +1,4 @@
-"""How a function of images is declared: once, as a function and as a method of image columns.
+"""Declaration of image functions: one definition, as a function and as a method of image columns.
 
 Owns the decorator, the annotations of its bodies, and the PIL objects (filters, enumerations) that
 may be arguments of a call.
@@ -20,7 +20,7 @@ from barbule.relations.methods.media_columns import ImageValue
 from barbule.types import Image
 
 # Type checkers see the classes of PIL; at run time PIL is loaded when a cell is opened, and the
-# annotations are the types of columns.
+# annotations are column types.
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
@@ -45,14 +45,14 @@ _PREFIX = "barbule.functions.image"
 def image_function(
     returns: object, *, images: Literal["pixels", "header"] = "pixels"
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Make a function of images and give image columns the method of its name.
+    """Create an image function and register the method of its name on image columns.
 
     Parameters
     ----------
     returns
         The type of its result.
     images
-        Whether it needs the pixels, or gets `ImageHeader`s where an image is a file.
+        Whether it needs the pixels, or receives `ImageHeader`s if an image is a file.
     """
 
     def declare(body: Callable[..., Any]) -> Function:
@@ -66,7 +66,7 @@ def image_function(
 
 
 def _null_for_gaps(body: Callable[..., Any]) -> Callable[..., Any]:
-    """Return None where a list among the arguments has a None: a box with a missing edge."""
+    """Return None if a list among the arguments contains None: a box with a missing edge."""
 
     @functools.wraps(body)
     def call(*args: Any, **kwargs: Any) -> object:
@@ -93,7 +93,7 @@ def _method(function: Function, body: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def member(enumeration: type[E], value: object) -> E:
-    """Return the member of one of PIL's enumerations, given it, its number or its name.
+    """Return a member of one of PIL's enumerations, given the member, its number or its name.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def _storable_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> object:
-    """Turn one of PIL's filters into a list of its name and its options."""
+    """Convert one of PIL's filters to a list of its name and its options."""
     kind = value if inspect.isclass(value) else type(value)
     if kind.__module__ != "PIL.ImageFilter":
         return value

@@ -1,4 +1,4 @@
-"""Images with other pixels: converted, filtered, mixed."""
+"""Conversion, filters and blending of images."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def convert(
 ) -> Picture:
     """Convert to another mode: "L" for grey, "RGB", "RGBA", "CMYK", "P" and others of PIL.
 
-    Other than in PIL, greys of 16 bits, of 32 bits and of floats are scaled to 8 where the new mode
-    has no more, CMYK is brought to sRGB by its ICC profile, and a profile that does not describe
-    the new pixels goes.
+    Unlike in PIL, 16-bit, 32-bit and float greys are scaled to 8 bits if the new mode has no more,
+    CMYK is converted to sRGB with its ICC profile, and a profile that does not describe the new
+    pixels is removed.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def convert(
     palette
         "WEB" or "ADAPTIVE", for "P".
     colors
-        How many, for an adaptive palette.
+        The number of colours of an adaptive palette.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def filter(image: Picture, filter: Any) -> Picture:  # noqa: A001, A002 - PIL's 
 
 
 def _filter_of(value: Any) -> Any:
-    """Return one of PIL's filters, given it, its name, or a list of its name and its options."""
+    """Return one of PIL's filters, given the filter, its name, or a list of name and options."""
     from PIL import ImageFilter
 
     if isinstance(value, str):
@@ -135,7 +135,7 @@ def enhance(image: Picture, enhancer: str, factor: float) -> Picture:
     enhancer
         "Brightness", "Color", "Contrast" or "Sharpness".
     factor
-        1.0 leaves the image as it is, 0.0 takes all of it away.
+        1.0 leaves the image unchanged, 0.0 removes the property entirely.
 
     Examples
     --------
@@ -189,7 +189,7 @@ def quantize(
     method
         A `PIL.Image.Quantize` or its name: "MEDIANCUT", "MAXCOVERAGE", "FASTOCTREE" …
     kmeans
-        A threshold for a last round of k-means; 0 leaves it out.
+        A threshold for a final round of k-means; 0 skips it.
     palette
         An image of mode "P" whose colours are used.
     dither
@@ -210,7 +210,7 @@ def quantize(
 
 @image_function(Image)
 def effect_spread(image: Picture, distance: int) -> Picture:
-    """Move pixels about at random, up to a distance; each time it comes out differently.
+    """Spread pixels randomly, up to a distance; the result differs each time.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def effect_spread(image: Picture, distance: int) -> Picture:
 
 @image_function(Image)
 def blend(im1: Picture, im2: Picture, alpha: float) -> Picture:
-    """Mix two images of one size and mode: `im1 * (1 - alpha) + im2 * alpha`.
+    """Blend two images with the same size and mode: `im1 * (1 - alpha) + im2 * alpha`.
 
     Examples
     --------
@@ -241,7 +241,7 @@ def blend(im1: Picture, im2: Picture, alpha: float) -> Picture:
 
 @image_function(Image)
 def composite(image1: Picture, image2: Picture, mask: Picture) -> Picture:
-    """Take `image1` where the mask (of mode "1", "L" or "RGBA") is full, `image2` where it is not.
+    """Combine `image1` where the mask (of mode "1", "L" or "RGBA") is set and `image2` elsewhere.
 
     Examples
     --------
@@ -258,7 +258,7 @@ def composite(image1: Picture, image2: Picture, mask: Picture) -> Picture:
 
 @image_function(Image)
 def alpha_composite(im1: Picture, im2: Picture) -> Picture:
-    """Lay `im2` over `im1`, both of mode "RGBA" and of one size.
+    """Composite `im2` over `im1`, both of mode "RGBA" and with the same size.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Properties of images: read from the header of the file, or computed from the pixels."""
+"""Properties of images: read from the file header, or computed from the pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["entropy", "format", "get_metadata", "height", "histogram", "mode", "
 def width(image: PictureHeader) -> int:
     """Return the width in pixels.
 
-    Of an image with an EXIF orientation it is that of the pixels as they are stored, as in PIL.
+    For an image with an EXIF orientation it is the width of the stored pixels, as in PIL.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def mode(image: PictureHeader) -> str:
 
 @image_function(str, images="header")
 def format(image: PictureHeader) -> str | None:  # noqa: A001 - PIL's name
-    """Return PIL's name of the file's format: "JPEG", "PNG" …; None of an image not yet a file.
+    """Return PIL's name of the file format: "JPEG", "PNG" …; None for an image without a file.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def get_metadata(image: PictureHeader) -> dict[str, Any]:
     """Return width, height, mode, format, dpi and the EXIF data of an image.
 
     The values of `exif` have their usual names ("Model", "DateTimeOriginal", "Orientation" …),
-    those of the place are under "GPSInfo"; it is None where the data are damaged.
+    those of the location are under "GPSInfo"; it is None if the data is damaged.
 
     Examples
     --------
@@ -93,14 +93,14 @@ def get_metadata(image: PictureHeader) -> dict[str, Any]:
 def histogram(
     image: Picture, mask: MaybePicture = None, extrema: list[float] | None = None
 ) -> list[int]:
-    """Return how often each value occurs: 256 counts a band, the bands one after another.
+    """Return the histogram: 256 counts per band, one band after another.
 
     Parameters
     ----------
     mask
-        An image of mode "1" or "L": only pixels where it is not 0 are counted.
+        An image of mode "1" or "L": only pixels where it is nonzero are counted.
     extrema
-        The least and the largest value, for modes "I" and "F".
+        The minimum and the maximum value, for modes "I" and "F".
 
     Examples
     --------

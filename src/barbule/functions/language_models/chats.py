@@ -45,33 +45,33 @@ async def chat_completions(  # noqa: PLR0913 - each is a parameter of OpenAI's A
     reasoning_effort: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Ask a chat model.
+    """Call a chat model.
 
     Parameters
     ----------
     messages
-        Dicts with `role` and `content`; columns may stand anywhere in them. The content is a
-        text, or a list of texts, columns of images, sounds and documents, and parts as OpenAI
-        writes them. A text alone is a message of the user.
+        Dicts with `role` and `content`; they may contain columns at any place. The content is a
+        string, or a list of strings, columns of images, audio files and documents, and parts in
+        OpenAI's format. A string alone is a user message.
     model
         The name of the model at the provider.
     temperature, top_p, max_tokens, stop, seed, n, tool_choice, reasoning_effort
         As in OpenAI's API.
     tools
         The functions that the model may call: `bb.tools(f, g)`, or JSON schemas. `bb.invoke_tools`
-        carries out the calls.
+        executes the calls.
     response_format
-        A pydantic model or dataclass: the answer has to fit it (one that does not is sent back
-        once, with what is wrong) and stands in `.choices[0].message.parsed`, typed. Or what the
-        provider takes.
+        A pydantic model or dataclass that the answer must match (an answer that does not is sent
+        back once, with the error); the parsed answer is `.choices[0].message.parsed`. Or a value
+        that the provider accepts.
     params
-        What the provider takes besides.
+        Additional parameters of the provider.
 
     Returns
     -------
     Struct
-        `.choices[0].message.content` is the text of the answer, `.tool_calls` beside it the
-        calls that the model requests, `.usage` the tokens.
+        `.choices[0].message.content` is the text of the answer, `.tool_calls` next to it holds the
+        calls that the model requests, and `.usage` the tokens.
     """
     filled = await message_content.fill_messages(client, model, messages)
     options = optional_arguments(locals(), chat_completions) | params
@@ -141,22 +141,22 @@ async def messages(  # noqa: PLR0913 - each is a parameter of Anthropic's API
     thinking: object = None,
     **params: Any,
 ) -> Reply:
-    """Ask a chat model in the format of Anthropic's messages API.
+    """Call a chat model in the format of Anthropic's messages API.
 
     Parameters
     ----------
     messages
-        Dicts with `role` and `content`; columns may stand anywhere in them. The content is a
-        text, or a list of texts, columns of images and documents, and parts as Anthropic writes
-        them.
+        Dicts with `role` and `content`; they may contain columns at any place. The content is a
+        string, or a list of strings, columns of images and documents, and parts in Anthropic's
+        format.
     model
         The name of the model at the provider.
     max_tokens
-        The longest answer.
+        The maximum number of tokens of the answer.
     system, temperature, top_p, stop_sequences, tool_choice, thinking
         As in Anthropic's API.
     tools
-        `bb.tools(f, g)`, or the schemas of Anthropic's API.
+        `bb.tools(f, g)`, or schemas in the format of Anthropic's API.
 
     Returns
     -------
@@ -183,14 +183,14 @@ async def vision(
     max_tokens: int | None = None,
     **params: Any,
 ) -> Reply:
-    """Ask a model about an image; the answer is text.
+    """Call a model with an image and a prompt; the answer is text.
 
     Parameters
     ----------
     prompt
-        What to ask; a text or a column.
+        The prompt; a string or a column.
     image
-        A column of images, an image, or the address of one.
+        A column of images, an image, or the URL of one.
     model
         The name of the model at the provider.
     temperature, max_tokens

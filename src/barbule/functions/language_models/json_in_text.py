@@ -1,7 +1,6 @@
-"""JSON in the text of a model, which often has words around it.
+"""JSON in the text of a model's answer, which often contains other words.
 
-Owns where JSON is searched for in an answer. Which schema it has to fit is the business of
-`structured_output`.
+Owns where JSON is searched for in an answer. `structured_output` validates it against the schema.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ _THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL)  # its beginning may be
 _FENCE = re.compile(r"```\w*+[^\S\n]*+\n")
 _FENCE_END = re.compile(r"\n[^\S\n]*+```")
 _START = re.compile(r"[{\[]")
-_MAX_STARTS = 32  # brackets at which decoding is tried
+_MAX_STARTS = 32  # brackets at which decoding is attempted
 
-# Models break lines within texts, which JSON does not allow.
+# Models break lines within strings, which JSON does not allow.
 _DECODER = json.JSONDecoder(strict=False)
 
 
 def candidates(text: str) -> Iterator[str]:
-    r"""Yield the JSON that may be the answer, the likeliest first.
+    r"""Yield the JSON candidates for the answer, the most likely first.
 
-    That is the full text, the content of fences, and the objects and lists between words. Of a
-    list of one its item too.
+    These are the full text, the content of code fences, and the objects and lists between words.
+    For a list of one, also its item.
 
     Examples
     --------
@@ -51,10 +50,10 @@ def candidates(text: str) -> Iterator[str]:
 
 
 def _fenced(text: str) -> Iterator[str]:
-    """Yield the content of fences."""
+    """Yield the content of code fences."""
     position = 0
     while (opening := _FENCE.search(text, position)) is not None:
-        # Between the two there may be nothing but one line break.
+        # There may be nothing but one line break between the two.
         closing = _FENCE_END.search(text, opening.end() - 1)
         if closing is None:
             return
@@ -63,12 +62,12 @@ def _fenced(text: str) -> Iterator[str]:
 
 
 def _encode(value: object) -> str:
-    """Write a value as JSON; half of a character, which nothing takes, is marked as such."""
+    """Write a value as JSON; half of a surrogate pair, which nothing accepts, is marked."""
     return replace_surrogates(json.dumps(value, ensure_ascii=False))
 
 
 def _decode(text: str) -> Iterator[Any]:
-    """Yield the value of a text that is JSON and nothing else."""
+    """Yield the value of a text that consists only of JSON."""
     try:
         value, end = _DECODER.raw_decode(text.strip())
     except ValueError:
@@ -78,7 +77,7 @@ def _decode(text: str) -> Iterator[Any]:
 
 
 def _between_words(text: str) -> Iterator[Any]:
-    """Yield the objects and lists in a text, those within others left out."""
+    """Yield the objects and lists in a text, except nested ones."""
     end = tries = 0
     for start in _START.finditer(text):
         if start.start() < end or tries == _MAX_STARTS:

@@ -1,8 +1,8 @@
-"""The content of messages to models: texts, images, sounds and documents.
+"""The content of messages to models: text, images, audio and documents.
 
-Owns both halves of it: *marking* media columns when a call is written, so that nothing has to be
-guessed when it runs, and *filling* the marked parts in the format that a provider takes. How large
-a sent image may be is decided here.
+Owns both parts of it: *marking* media columns when a call is written, so that nothing has to be
+guessed when it runs, and *filling* the marked parts in the format of a provider. The maximum size
+of sent images is defined here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _MEDIA_TYPES: dict[type[Media], str] = {
 
 
 def mark(value: Any) -> Any:
-    """Mark a media column, or an image, as such; return everything else as it is.
+    """Mark a media column, or an image; return everything else unchanged.
 
     Examples
     --------
@@ -80,10 +80,10 @@ def is_marked(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def mark_messages(messages: Any) -> Any:
-    """Mark the media in messages, and write texts beside them as parts of their own.
+    """Mark the media in messages, and convert strings next to them to separate parts.
 
-    A media column may stand where OpenAI's or Anthropic's format has one, or by itself in the
-    content.
+    A media column may be at any place where OpenAI's or Anthropic's format has media, or directly
+    in the content.
     """
     if not isinstance(messages, Sequence) or isinstance(messages, str):
         return messages
@@ -164,7 +164,7 @@ def text_of(value: object) -> str:
 
 
 def fill_statement(condition: str, values: Mapping[str, Any]) -> str | list[Any]:
-    """Fill the fields of a statement with values; media become parts between its texts."""
+    """Fill the placeholders of a statement with values; media become parts between its texts."""
     parts: list[Any] = []
     text = ""
     for literal, field in statement_fields(condition):
@@ -183,7 +183,7 @@ def fill_statement(condition: str, values: Mapping[str, Any]) -> str | list[Any]
 
 
 def statement_fields(condition: str) -> list[tuple[str, str | None]]:
-    """List the literal texts of a template, each with the name of the field behind it."""
+    """List the literal texts of a template, each with the name of the placeholder after it."""
     fields: list[tuple[str, str | None]] = []
     for number, (literal, name, _, _) in enumerate(string.Formatter().parse(condition)):
         fields.append((literal, name or (None if name is None else str(number))))
@@ -191,19 +191,19 @@ def statement_fields(condition: str) -> list[tuple[str, str | None]]:
 
 
 async def fill(client: ModelClient, model: str, value: object) -> str | list[dict[str, Any]]:
-    """Return the content of a message for one value: a text, or a list with one part."""
+    """Return the content of a message for one value: a string, or a list with one part."""
     return [await _part(client, model, value)] if is_marked(value) else text_of(value)
 
 
 async def fill_messages(
     client: ModelClient, model: str, messages: Any, *, api: Api = "openai"
 ) -> list[Any]:
-    """Replace the marked parts of messages by parts that a provider takes.
+    """Replace the marked parts of messages with parts that a provider accepts.
 
     Parameters
     ----------
     api
-        Whose format the parts have.
+        The provider whose format the parts have.
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
@@ -214,7 +214,7 @@ async def _fill_message(client: ModelClient, model: str, message: object, api: A
     if not isinstance(message, Mapping):
         return message
     content = message.get("content")
-    # A message that comes from a Struct column has all of its fields, those it lacks too.
+    # A message from a Struct column has all of its fields, including missing ones.
     filled = {key: value for key, value in message.items() if value is not None}
     if isinstance(content, list) and any(is_marked(part) for part in content):
         filled["content"] = [
@@ -258,7 +258,7 @@ async def _image(value: bytes) -> tuple[bytes, str]:
 
 
 def _fit_image(content: bytes) -> tuple[bytes, str]:
-    """Return an image in a size and a format that models take; most are sent as they are."""
+    """Return an image in a size and a format that models accept; most are sent unchanged."""
     import PIL.Image
     import PIL.ImageOps
 
@@ -287,7 +287,7 @@ def _image_part(content: bytes, mime: str, api: Api, detail: str | None) -> dict
 
 
 def _document_part(client: ModelClient, model: str, path: Path, api: Api) -> dict[str, Any]:
-    """Send a PDF as a file to a model that reads PDFs; of every other document the text."""
+    """Send a PDF as a file to a model that reads PDF files; send the text of any other document."""
     with path.open("rb") as file:
         is_pdf = file.read(5) == b"%PDF-"
     if not (is_pdf and client.takes(model, "pdf")):

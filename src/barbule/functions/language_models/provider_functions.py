@@ -1,7 +1,7 @@
-"""The functions that model providers may have: embeddings, moderation, ranking, images, sounds.
+"""The functions of model providers: embeddings, moderation, reranking, images, audio.
 
 Owns their signatures and types, and how arguments become a request to the client. Chats are in
-`chats`; which provider has which functions is listed in `barbule.models.providers`.
+`chats`; `barbule.models.providers` lists which provider has which functions.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ Prepare = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class ProviderFunction:
-    """A function that is made for every provider.
+    """A function that is created for every provider.
 
     Parameters
     ----------
     body
         Calls the client; `model` has its prefix.
     kind
-        The kind of request, which a provider must answer.
+        The type of request that a provider must support.
     returns
         The type of the result, or a callable that computes it from provider and prepared arguments.
     prepare
-        Turns bound arguments into those of a stored call.
+        Converts bound arguments to those of a stored call.
     defaulted
-        Whether the provider's default model is used when none is named.
+        Whether the provider's default model is used if none is named.
     batch_size
-        The most rows of one request.
+        The maximum number of rows in one request.
     single_item_name
-        The name of the function that does the same for single items of a list, if there is one.
+        The name of the equivalent function for single items of a list, if there is one.
     """
 
     body: Callable[..., Any]
@@ -88,7 +88,7 @@ async def embeddings(
     length: int | None = None,
     **params: Any,
 ) -> Reply:
-    """Turn texts into vectors.
+    """Embed texts.
 
     Parameters
     ----------
@@ -97,21 +97,21 @@ async def embeddings(
     model
         The name of the model at the provider.
     dimensions
-        How many numbers each vector shall have, where the model lets one choose.
+        The requested length of the vectors, if the model lets you choose.
     length
-        How many numbers the vectors of the model have. It has to be given for models that are not
-        in LiteLLM's table, such as those of one's own server; it is not sent.
+        The length of the model's vectors. It is required for models that are not in LiteLLM's
+        table, such as models on your own server; it is not sent.
 
     Returns
     -------
     Vector
-        Of a length that is known beforehand, as columns and indexes need it.
+        Vectors of a length that is known in advance, as columns and indexes require.
     """
     options = optional_arguments(locals(), embeddings) | params
     options.pop("length", None)
     texts = [message_content.text_of(value) for value in input]
     reply = await client.embed(model, texts, **options)
-    # A text without a vector does not cost the others theirs.
+    # A text without a vector does not affect the others.
     vectors = [vector or _no_vector(model) for vector in reply.value]
     return Reply(vectors, reply.usage, reply.headers)
 
@@ -145,12 +145,12 @@ async def moderations(
     model: str,
     **params: Any,
 ) -> Reply:
-    """Judge whether texts are harmful.
+    """Detect harmful texts.
 
     Parameters
     ----------
     input
-        A text or a column.
+        A string or a column.
     model
         The name of the model at the provider.
 
@@ -171,19 +171,19 @@ async def rerank(
     top_n: int | None = None,
     **params: Any,
 ) -> Reply:
-    """Order documents by how well they fit a query.
+    """Order documents by relevance to a query.
 
     Parameters
     ----------
     query
-        A text or a column.
+        A string or a column.
     documents
-        A list of texts, or a column of lists: of texts or, as a query function gives them, of
+        A list of strings, or a column of lists: of strings or, as a query function returns them, of
         records.
     model
         The name of the model at the provider.
     top_n
-        How many to keep.
+        The number of documents to return.
 
     Returns
     -------
@@ -210,21 +210,21 @@ async def relevance(
     model: str,
     **params: Any,
 ) -> Reply:
-    """Say how well each text fits a query, as a reranker sees it.
+    """Score the relevance of each text to a query with a reranker.
 
     Parameters
     ----------
     query
-        A text or a column.
+        A string or a column.
     input
-        A column of texts; many rows share a request.
+        A column of texts; several rows share a request.
     model
         The name of the model at the provider.
 
     Returns
     -------
     Float
-        Larger fits better; on which scale is the model's matter.
+        Larger is more relevant; the scale depends on the model.
     """
     texts = [message_content.text_of(value) for value in input]
     reply = await client.rerank(model, message_content.text_of(query), texts, **params)
@@ -244,12 +244,12 @@ async def image_generations(
     quality: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Make an image for each prompt.
+    """Generate an image for each prompt.
 
     Parameters
     ----------
     prompt
-        A text or a column.
+        A string or a column.
     model
         The name of the model at the provider.
     size, quality
@@ -286,12 +286,12 @@ async def transcriptions(  # noqa: PLR0913 - each is a parameter of OpenAI's API
     timestamp_granularities: object = None,
     **params: Any,
 ) -> Reply:
-    """Write down what is said in sound files.
+    """Transcribe audio files.
 
     Parameters
     ----------
     audio
-        A column of sounds (or videos, where the provider takes them).
+        A column of audio files (or videos, if the provider accepts them).
     model
         The name of the model at the provider.
     language, prompt, temperature, response_format, timestamp_granularities
@@ -300,8 +300,8 @@ async def transcriptions(  # noqa: PLR0913 - each is a parameter of OpenAI's API
     Returns
     -------
     Struct
-        `.text`, and as far as the provider says them `.language`, `.duration`, `.segments` and
-        `.words` with their times.
+        `.text`, and if the provider returns them `.language`, `.duration`, `.segments` and `.words`
+        with their times.
     """
     options = optional_arguments(locals(), transcriptions) | params
     return await client.transcribe(model, Path(audio["of"]), **options)
@@ -330,12 +330,12 @@ async def speech(
     instructions: str | None = None,
     **params: Any,
 ) -> Reply:
-    """Read texts aloud.
+    """Convert texts to speech.
 
     Parameters
     ----------
     input
-        A text or a column.
+        A string or a column.
     model
         The name of the model at the provider.
     voice, response_format, speed, instructions

@@ -1,4 +1,4 @@
-"""The namespaces of model providers, made from one table.
+"""The namespaces of model providers, created from one table.
 
 Owns how a provider's name becomes a module with functions: `from barbule.functions import openai`.
 A provider is a row of `barbule.models.providers`, a function one of `chats`, `provider_functions`
@@ -43,7 +43,7 @@ _INPUTS = {
 
 
 class Namespace(ModuleType):
-    """The functions of one provider; as a module, so that they can be imported from it.
+    """The functions of one provider as a module, so that they can be imported from it.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Namespace(ModuleType):
         name = f"{_PACKAGE}.{provider.name}"
         super().__init__(name, f"The models of {provider.name}, through LiteLLM.")
         self._provider = provider
-        # What asks whether the module exists gets an answer.
+        # Checks whether the module exists get an answer.
         self.__spec__ = ModuleSpec(name, None, origin="barbule's table of providers")
         self.__package__ = _PACKAGE
 
@@ -107,7 +107,7 @@ NAMESPACES: dict[str, Namespace] = {}
 
 
 def install() -> None:
-    """Make the namespaces known to Python's import."""
+    """Make the namespaces importable."""
     for name, provider in PROVIDERS.items():
         namespace = NAMESPACES.get(provider.name) or Namespace(provider)
         NAMESPACES[name] = namespace
@@ -124,7 +124,7 @@ def _provider_functions() -> Mapping[str, ProviderFunction]:
 
 
 def _declare(provider: Provider, name: str, template: ProviderFunction) -> Function:
-    """Make one function of one provider, and register it."""
+    """Create one function of one provider, and register it."""
     from barbule.functions.function import Function
     from barbule.functions.parameters.parameter import Parameter
     from barbule.functions.registry import lookup, register
@@ -169,7 +169,7 @@ def _returns(
 def _prepare(
     provider: Provider, name: str, template: ProviderFunction, arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """Check a call, name its model, and leave out arguments without a value."""
+    """Check a call, resolve its model, and remove arguments without a value."""
     from barbule.errors import ExpressionError, UnsupportedError
 
     options = {key: value for key, value in arguments.items() if value is not None}
@@ -212,7 +212,7 @@ def _check_parameters(
     template: ProviderFunction,
     prepared: Mapping[str, Any],
 ) -> None:
-    """Refuse parameters that are known not to exist, before a request is made."""
+    """Refuse parameters that are known not to exist, before a request is sent."""
     from barbule.errors import ExpressionError
 
     declared = list(inspect.signature(template.body).parameters)[1:]  # the client is no argument

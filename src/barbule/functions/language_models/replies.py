@@ -1,4 +1,4 @@
-"""The data types of answers of models; `barbule.models.base.Reply` documents their fields."""
+"""The data types of model answers; `barbule.models.base.Reply` documents their fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def chat_type(parsed: dt.DataType | None = None) -> dt.Struct:
     Parameters
     ----------
     parsed
-        What a structured answer is; it stands in the message beside its text.
+        The type of a structured answer; it is in the message next to its text.
 
     Examples
     --------

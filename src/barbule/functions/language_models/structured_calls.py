@@ -1,7 +1,7 @@
-"""Requests for structured output, and the one repair that a model is allowed.
+"""Requests for structured output, and the single repair request that a model gets.
 
-Owns the prompt with the schema for models that take none, and which answers are errors. Schemas are
-the business of `structured_output`.
+Owns the prompt with the schema for models that do not take schemas, and which answers are errors.
+`structured_output` owns the schemas.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["answer_text", "ask", "require_answer"]
 
 N = TypeVar("N", int, float)
 
-# By client, the models that turned out to take no schema.
+# By client, the models that turned out not to take schemas.
 _WITHOUT_SCHEMAS: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
@@ -37,17 +37,17 @@ async def ask(
     /,
     **params: Any,
 ) -> tuple[Any, Reply]:
-    """Request an answer that fits a schema; a model that misses it is called once more.
+    """Request an answer that matches a schema; a model whose answer does not is called once more.
 
     Returns
     -------
     tuple
-        The answer as plain Python, and the reply, whose usage is that of all calls.
+        The answer as plain Python, and the reply, whose usage covers all calls.
 
     Raises
     ------
     ModelError
-        When the provider fails, refuses or cuts off its answer, or twice misses the schema.
+        If the provider fails, refuses or cuts off its answer, or does not match the schema twice.
     """
     with client.expecting(schema=schema.schema, repairs=1) as estimated:
         reply = await _chat(estimated, model, messages, schema, params)
@@ -64,7 +64,8 @@ async def ask(
         try:
             second = await _chat(estimated, model, repair, schema, params)
         except BudgetError as error:
-            # It is paid for, and would be again if the cell were only put off.
+            # The answer has been paid for, and would be paid for again if the cell were only
+            # deferred.
             raise ModelError(
                 f"model {model!r}: its answer is not a valid {schema.name}: {fault}; the budget "
                 "does not allow a repair request.",
@@ -124,7 +125,7 @@ def answer_text(reply: Reply, model: str) -> str:
     Raises
     ------
     ModelError
-        When the model refused, or was cut off.
+        If the model refused, or the answer was cut off.
     """
     if not reply.value["choices"]:
         raise _no_answer(model, "it returned no answer")
@@ -148,13 +149,13 @@ def answer_text(reply: Reply, model: str) -> str:
 
 
 def require_answer(reply: Reply, model: str) -> Reply:
-    """Return a reply if it has an answer, be it a refusal or a call of a tool.
+    """Return a reply if it has an answer, including a refusal or a tool call.
 
     Raises
     ------
     ModelError
-        When all choices of a chat, or all parts of an answer in Anthropic's format, are empty. Null
-        in each cell would look like an answer, and be kept as one.
+        If all choices of a chat, or all parts of an answer in Anthropic's format, are empty. NULL
+        in each cell would look like an answer, and be stored as one.
     """
     if "choices" not in reply.value:
         parts = reply.value["content"]

@@ -1,7 +1,7 @@
 """Schemas of structured output: pydantic models, dataclasses, mappings of names to types.
 
-Owns how a schema is named in a stored call, its JSON form and the check of an answer; requests are
-the business of `structured_calls`. A class is never loaded because a database names it: it has to
+Owns how a schema is named in a stored call, its JSON form and the validation of an answer;
+`structured_calls` sends the requests. A class is never loaded because a database names it: it must
 be defined in this process.
 """
 
@@ -59,14 +59,14 @@ _PYTHON_TYPES: tuple[tuple[type[dt.DataType], Any], ...] = (
 
 @dataclass(frozen=True)
 class OutputSchema:
-    """The schema that an answer has to fit.
+    """The schema that an answer must match.
 
     Parameters
     ----------
     name
         Its name for models and in errors.
     schema
-        It as JSON.
+        The schema as JSON.
     read
         Parses JSON into plain Python; raises `pydantic.ValidationError`.
     """
@@ -76,12 +76,12 @@ class OutputSchema:
     read: Callable[[str], Any]
 
     def parse(self, text: str) -> Any:
-        """Return the answer in the text of a model, which may have words around it.
+        """Return the answer in a model's text, which may contain other words.
 
         Raises
         ------
         ValueError
-            When nothing in it fits: the error of the first candidate.
+            If no candidate matches: the error of the first candidate.
         """
         first_error: ValueError | None = None
         for candidate in candidates(text):
@@ -95,7 +95,7 @@ class OutputSchema:
 # -- Schemas in stored calls ----------------------------------------------------------------------
 
 _CLASSES: dict[tuple[str, str], type] = {}
-"""By name and fingerprint, the classes that stored calls have named."""
+"""The classes that stored calls have named, by name and fingerprint."""
 
 
 def is_schema_class(value: object) -> bool:
@@ -104,7 +104,7 @@ def is_schema_class(value: object) -> bool:
 
 
 def store_schema(schema: Any) -> dict[str, Any]:
-    """Return the JSON by which a stored call names a schema.
+    """Return the JSON with which a stored call names a schema.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def store_schema(schema: Any) -> dict[str, Any]:
     Raises
     ------
     ExpressionError
-        When it is neither.
+        If it is neither.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def store_schema(schema: Any) -> dict[str, Any]:
         if is_stored_schema(schema):
             return dict(schema)
         kind = dt.Struct(dict(types.schema(schema).items()))
-        _python_type(kind, "Record")  # refuses types that no model can answer
+        _python_type(kind, "Record")  # refuses types that models cannot return
         return {"record": str(kind)}
     if not is_schema_class(schema):
         raise ExpressionError(
@@ -144,7 +144,7 @@ def store_schema(schema: Any) -> dict[str, Any]:
 
 
 def is_stored_schema(schema: object) -> bool:
-    """Whether this is the JSON of a schema in a stored call, and no mapping of names to types.
+    """Whether this is the JSON of a schema in a stored call, not a mapping of names to types.
 
     Examples
     --------
@@ -163,12 +163,12 @@ def is_stored_schema(schema: object) -> bool:
 
 
 def _check(cls: type) -> None:
-    """Refuse a class of which there is no JSON schema."""
+    """Refuse a class that has no JSON schema."""
     import pydantic
 
     from barbule.values.cells import holds_media
 
-    if holds_media(types.dtype(cls)):  # which says what a column cannot hold
+    if holds_media(types.dtype(cls)):  # which reports types that a column cannot hold
         raise _unanswerable(cls, "it holds files")
     try:
         _adapter(cls).json_schema()
@@ -197,7 +197,7 @@ def load_schema(stored: Mapping[str, Any]) -> OutputSchema:
     Raises
     ------
     UnknownFunctionError
-        When this process does not define its class, or defines it otherwise.
+        If this process does not define its class, or defines it differently.
     """
     if "record" in stored:
         return _record_schema(stored["record"])
@@ -227,7 +227,7 @@ def _class_of(name: str, fingerprint: str) -> type:
 
 
 def _find_class(name: str) -> type | None:
-    """Find a class in the modules that are imported already; none is imported for it."""
+    """Find a class in the modules that are already imported; none is imported for it."""
     parts = name.split(".")
     for count in range(len(parts) - 1, 0, -1):
         value: Any = sys.modules.get(".".join(parts[:count]))
@@ -258,7 +258,7 @@ def _adapter(cls: type) -> pydantic.TypeAdapter[Any]:
 
 @functools.lru_cache(maxsize=256)
 def class_schema(cls: type) -> OutputSchema:
-    """Return the schema of answers that fit a class."""
+    """Return the schema of answers that match a class."""
     adapter = _adapter(cls)
 
     def read(text: str) -> object:
@@ -268,7 +268,7 @@ def class_schema(cls: type) -> OutputSchema:
 
 
 def _plain(value: Any) -> object:
-    """Turn objects that pydantic has checked into plain Python: the fields, and nothing else."""
+    """Convert objects validated by pydantic to plain Python: only the fields."""
     import pydantic_core
 
     if isinstance(value, str | bytes | int | float | None) and not isinstance(value, Enum):
@@ -293,7 +293,7 @@ def _record_schema(record: str) -> OutputSchema:
 
 
 def _python_type(kind: dt.DataType, name: str) -> Any:
-    """Return the Python type that pydantic checks for a data type; records become models."""
+    """Return the Python type that pydantic validates for a data type; records become models."""
     import pydantic
 
     if isinstance(kind, dt.Struct):
@@ -314,7 +314,7 @@ def _python_type(kind: dt.DataType, name: str) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def choice_schema(labels: tuple[str, ...], *, several: bool = False) -> OutputSchema:
-    """Return the schema of an answer that is one of some labels, or several of them."""
+    """Return the schema of an answer that is one or several of the given labels."""
     import pydantic
 
     label: Any = typing.Literal[labels]
@@ -324,7 +324,7 @@ def choice_schema(labels: tuple[str, ...], *, several: bool = False) -> OutputSc
 
 
 def _strict(schema: Any) -> Any:
-    """Return a JSON schema whose objects name all of their fields, as strict providers demand."""
+    """Return a JSON schema whose objects require all their fields, as strict providers demand."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -338,7 +338,7 @@ def _strict(schema: Any) -> Any:
 
 
 def is_strict(schema: object) -> bool:
-    """Whether all objects of a JSON schema have named fields only."""
+    """Whether all objects of a JSON schema have only named fields."""
     if isinstance(schema, list):
         return all(map(is_strict, schema))
     if not isinstance(schema, dict):

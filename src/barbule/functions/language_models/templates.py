@@ -1,6 +1,6 @@
-"""Templates with replacement fields, as `str.format` fills them.
+"""Templates with placeholders, as for `str.format`.
 
-Owns which fields are allowed, and the check of a template before there is a row to fill it.
+Owns which placeholders are allowed, and the check of a template before there is a row to fill it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from barbule.functions.language_models.message_content import text_of
 
 __all__ = ["check", "fill"]
 
-_MAX_WIDTH = 1000  # characters, or digits: templates may be data, and a field is a few characters
+_MAX_WIDTH = 1000  # characters, or digits: templates may be data, and a placeholder is short
 _DIGITS = re.compile(r"\d+")
 _WIDTH_HINT = "Give a smaller width or precision."
 _BRACES_HINT = "Double braces that are not placeholders: {{ and }}."
@@ -30,7 +30,7 @@ _BRACES_HINT = "Double braces that are not placeholders: {{ and }}."
 
 @dataclass(frozen=True)
 class _Field:
-    """A replacement field: the name of its value, a path within it, and its format."""
+    """A placeholder: the name of its value, a path within it, and its format."""
 
     name: str
     path: str
@@ -44,13 +44,13 @@ class _Field:
 
     @property
     def attribute(self) -> str | None:
-        """The first attribute on its path; None where it reads none."""
+        """The first attribute on its path; None if it reads none."""
         outside = re.split(r"\[[^\[\]]*\]", self.path)
         return next((part.split(".")[1] for part in outside if "." in part), None)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it takes the text of a value as it is."""
+        """Whether it takes the text of a value unchanged."""
         return not (self.path or self.conversion or self.spec)
 
 
@@ -72,12 +72,12 @@ def _fields(template: str) -> tuple[_Field, ...]:
 
 
 def check(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Refuse a template that these values cannot fill; they may be columns.
+    """Refuse a template that these values, possibly columns, cannot fill.
 
     Raises
     ------
     ExpressionError
-        It names the replacement field.
+        It names the placeholder.
     """
     try:
         fields = _fields(template)
@@ -128,7 +128,7 @@ _SAMPLES: tuple[tuple[type[dt.DataType], Any], ...] = (
 
 
 def _check_spec(template: str, field: _Field, dtype: dt.DataType) -> None:
-    """Try the format of a field on a value of the column's type."""
+    """Try the format of a placeholder on a value of the column's type."""
     sample = next((value for kind, value in _SAMPLES if isinstance(dtype, kind)), None)
     if sample is None or field.is_plain:
         return
@@ -140,11 +140,11 @@ def _check_spec(template: str, field: _Field, dtype: dt.DataType) -> None:
 
 
 class _MissingError(Exception):
-    """The value of a field is missing."""
+    """The value of a placeholder is missing."""
 
 
 class _PromptFormatter(string.Formatter):
-    """Writes values as text for prompts, where the template has no format for them."""
+    """Writes values as text for prompts, if the template has no format for them."""
 
     def convert_field(self, value: object, conversion: str | None) -> object:
         if value is None:
@@ -161,7 +161,7 @@ _FORMATTER = _PromptFormatter()
 
 
 def fill(template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-    """Fill a template; a missing value gives a missing result."""
+    """Fill a template; a missing value returns a missing result."""
     if None in args or None in kwargs.values():
         return None
     check(template, args, kwargs)

@@ -1,7 +1,7 @@
-"""Calls of tools that a model requests: found in its answer, checked and carried out.
+"""Tool calls that a model requests: found in its answer, validated and executed.
 
-Owns `invoke_tools`, and the check of arguments against the signatures. Only functions that the
-model was given as tools are called.
+Owns `invoke_tools`, and the validation of arguments against the signatures. Only functions that
+were passed to the model as tools are called.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ __all__ = ["invoke_tools"]
 
 
 def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
-    """Carry out the calls that a model requests, with arguments checked against the signatures.
+    """Execute the tool calls that a model requests, with validated arguments.
 
     Parameters
     ----------
     tools
-        The tools that the model was given.
+        The tools that were passed to the model.
     response
         The answer of `chat_completions` or `messages`, or Json in their format.
 
     Returns
     -------
     Json
-        For each tool, by its name, the list of its results; None for one that was not requested.
-        Where the model requests an unknown tool, its arguments do not fit, or a tool fails, the
-        cell is empty, and its `.error` says why.
+        For each tool, by its name, the list of its results; None for one that was not requested. If
+        the model requests an unknown tool, its arguments do not match, or a tool fails, the cell is
+        empty, and its `.error` shows the reason.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def invoke_tools(tools: Tools, response: ir.Value) -> ir.Value:
 async def _invoke(response: Any, tools: Any) -> dict[str, Any]:
     tools_by_name = {tool["name"]: tool for tool in tools}
     results: dict[str, Any] = dict.fromkeys(tools_by_name)
-    # All are checked before one is called.
+    # All are validated before one is called.
     calls = []
     for name, arguments in _requested_calls(response):
         if name not in tools_by_name:
@@ -116,7 +116,7 @@ def _requested_calls(response: object) -> Iterator[tuple[str, Any]]:
 
 
 def _check_arguments(name: str, function: Function, arguments: object) -> dict[str, Any]:
-    """Check the arguments of a model against the signature, and convert them to its annotations."""
+    """Validate a model's arguments against the signature, and convert them to its annotations."""
     import pydantic
 
     try:
@@ -168,7 +168,7 @@ def _rows(query: ir.Expr) -> object:
 
 
 def _as_json(name: str, result: object) -> object:
-    """Convert a result to values of JSON."""
+    """Convert a result to JSON values."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
@@ -181,7 +181,7 @@ def _as_json(name: str, result: object) -> object:
 
 
 def _version(arguments: Mapping[str, Any]) -> str:
-    """Return a hash that changes when one of the tools does."""
+    """Return a hash that changes when one of the tools changes."""
     return _digest([[name, function.version] for name, function in _tools_of(arguments)])
 
 

@@ -1,7 +1,7 @@
 """Tools: functions whose calls a model may request.
 
-Owns how a function is described to a model: a JSON schema of its signature and docstring. The calls
-are carried out by `tool_calls`.
+Owns how a function is described to a model: a JSON schema of its signature and docstring.
+`tool_calls` executes the calls.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 @dataclass(frozen=True)
 class Tool:
-    """A function as a model sees it. Made by `tool`.
+    """A function in the form that a model sees. Created by `tool`.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Tool:
 
 
 class Tools(Sequence[dict[str, Any]]):
-    """Functions whose calls a model may request: a list of their schemas. Made by `tools`."""
+    """Functions whose calls a model may request: a list of their schemas. Created by `tools`."""
 
     def __init__(self, members: Sequence[Tool]) -> None:
         self.members = tuple(members)
@@ -87,16 +87,16 @@ class Tools(Sequence[dict[str, Any]]):
         required: bool = False,
         tool: str | Function | None = None,
     ) -> str | dict[str, Any]:
-        """Return a `tool_choice=`: whether the model has to request a tool, and which.
+        """Return a `tool_choice=`: whether the model must request a tool, and which.
 
         Parameters
         ----------
         auto
-            It may.
+            The model may request a tool.
         required
-            It has to ask for one of them.
+            The model must request one of the tools.
         tool
-            It has to ask for this one: its name, or the function.
+            The model must request this tool: its name, or the function.
 
         Examples
         --------
@@ -131,16 +131,16 @@ def tool(
     name: str | None = None,
     description: str | None = None,
 ) -> Tool:
-    """Describe a function to models otherwise than it does itself.
+    """Change the description of a function for models.
 
     Parameters
     ----------
     function
-        What `@bb.udf` or `@bb.query` made, or a function to be made a udf.
+        A function made with `@bb.udf` or `@bb.query`, or a plain function.
     name
         Letters, digits, `_` and `-`; by default the name of the function.
     description
-        What it does; by default what the docstring says before its sections.
+        Its description; by default the docstring up to its sections.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def tool(
             hint="Use letters, digits, _ and -: bb.tool(function, name=...).",
         )
     text, _ = parse_docstring(declared.__doc__)
-    arguments_model(declared)  # refuses parameters that no model can give
+    arguments_model(declared)  # refuses parameters that models cannot pass
     return Tool(declared, tool_name, text if description is None else description)
 
 
@@ -179,18 +179,18 @@ def tools(*functions: Function | Tool | Callable[..., Any]) -> Tools:
     Parameters
     ----------
     functions
-        What `@bb.udf` or `@bb.query` made, plain functions, or what `bb.tool` made. Their
-        descriptions for models come from their signatures and docstrings.
+        Functions made with `@bb.udf` or `@bb.query`, plain functions, or results of `bb.tool`.
+        Their descriptions for models come from their signatures and docstrings.
 
     Returns
     -------
     Tools
-        For `tools=` of chat functions; `invoke_tools` carries out the calls.
+        For `tools=` of chat functions; `invoke_tools` executes the calls.
 
     Raises
     ------
     ExpressionError
-        When two have the same name, or a parameter is none that a model can give.
+        If two have the same name, or models cannot pass a parameter.
 
     Examples
     --------
@@ -228,7 +228,7 @@ _PYTHON_TYPES: dict[type[dt.DataType], Any] = {
 
 
 def arguments_model(function: Function) -> type[pydantic.BaseModel]:
-    """Make the pydantic model of the arguments of a function that a model gives."""
+    """Return the pydantic model of the arguments that a model passes to a function."""
     import pydantic
 
     hints = {parameter.name: parameter.hint for parameter in function.parameters}
@@ -255,7 +255,7 @@ def arguments_model(function: Function) -> type[pydantic.BaseModel]:
 
 
 def _python_type(function: Function, name: str, hint: Any) -> Any:
-    """Return the Python type of a parameter that is annotated with one of ours."""
+    """Return the Python type of a parameter that is annotated with a barbule type."""
     parameters = function.parameters
     declared = next((parameter.dtype for parameter in parameters if parameter.name == name), None)
     if isinstance(declared, types.Media):
@@ -284,7 +284,7 @@ def _parameter_error(function: Function, name: str, reason: str) -> ExpressionEr
 
 
 def _without_titles(schema: Any) -> Any:
-    """Drop the titles that pydantic makes of names: tokens without meaning."""
+    """Remove the titles that pydantic derives from names: tokens without meaning."""
     if isinstance(schema, list):
         return [_without_titles(item) for item in schema]
     if not isinstance(schema, dict):

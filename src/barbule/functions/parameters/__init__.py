@@ -1,1 +1,1 @@
-"""Parameters of functions: annotations, arguments and their check."""
+"""Parameters of functions: annotations, arguments and their validation."""

@@ -1,7 +1,7 @@
-"""Whether arguments fit the parameters of a function, checked when an expression is built.
+"""Validation of arguments against the parameters of a function when an expression is built.
 
-Owns which types a parameter takes, which conversions are made for it, and the errors for the
-others. Values that only the rows have (of Json, say) are checked by the function itself.
+Owns which types a parameter takes, which conversions are made for it, and the errors for others.
+The function itself checks values that only the rows have (for example of Json).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from barbule.types import Document, Duration, Image, Json, Media
 
 __all__ = ["distance", "fit_arguments"]
 
-# How far an argument is from the type of a parameter: overloads are chosen by the sum.
+# The distance of an argument from the type of a parameter: overloads are chosen by the sum.
 _SAME, _WIDER, _ANY = 0, 1, 4
 
 
 class _Callee(Protocol):
-    """A function, as far as its parameters go."""
+    """A function, as far as its parameters are concerned."""
 
     @property
     def name(self) -> str: ...
@@ -56,7 +56,7 @@ def fit_arguments(function: _Callee, arguments: Mapping[str, Any]) -> tuple[dict
     Raises
     ------
     ExpressionError
-        When one does not fit; it names function, parameter, table and column.
+        If one does not match; it names function, parameter, table and column.
     """
     parameters = {parameter.name: parameter for parameter in function.parameters}
     keywords_parameter = _keywords_parameter(function, parameters)
@@ -104,7 +104,7 @@ def _fit(function: _Callee, parameter: Parameter, value: object) -> tuple[object
 
 
 def _storable(value: Any) -> object:
-    """Turn objects into what a stored call can hold."""
+    """Convert objects to values that a stored call can hold."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, pathlib.PurePath):
@@ -137,7 +137,7 @@ def _fit_expression(
             hint=f"Convert it, or change the annotation of {parameter.name!r}.",
         )
     if type(target) is dt.String and isinstance(source, Image):
-        return ops.Cast(value.op(), Document()).to_expr(), cost  # which arrives as a local path
+        return ops.Cast(value.op(), Document()).to_expr(), cost  # which is passed as a local path
     if isinstance(target, Media) and not isinstance(source, Media):
         return ops.Cast(value.op(), target).to_expr(), cost
     if isinstance(target, dt.Floating) and isinstance(source, dt.Integer | dt.Decimal):
@@ -146,7 +146,7 @@ def _fit_expression(
 
 
 def distance(source: dt.DataType, target: dt.DataType) -> int | None:
-    """Return how far a type is from one that takes its values; None where it does not take them.
+    """Return the distance of a type from one that takes its values; None if it does not take them.
 
     Examples
     --------

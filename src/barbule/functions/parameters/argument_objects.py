@@ -1,7 +1,7 @@
-"""From cells to the objects that a function's annotations promise it.
+"""From cells to the objects of a function's annotations.
 
 Owns how a record becomes a dataclass, a pydantic model or a named tuple, and a list a set or an
-array; how media are opened is the executor's business.
+array; the executor opens media.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Convert = Callable[[Any], object]
 
 
 def converter(hint: Any) -> Convert | None:
-    """Return the function that turns a cell, as Python, into an object of an annotation.
+    """Return the function that converts a cell, as Python, to an object of an annotation.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def converter(hint: Any) -> Convert | None:
     Returns
     -------
     callable or None
-        None where no conversion is needed. Objects of the annotation are left as they are.
+        None if no conversion is needed. Objects of the annotation are passed unchanged.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def _of_class(kind: type) -> Convert | None:
 
 
 def _of_model(kind: Any) -> Convert:
-    """Make a pydantic model, whose fields stand in cells by their names, not by their aliases."""
+    """Create a pydantic model, whose fields are in cells by their names, not by their aliases."""
     if "by_name" not in inspect.signature(kind.model_validate).parameters:  # before pydantic 2.11
         return typing.cast("Convert", kind.model_validate)
     return functools.partial(kind.model_validate, by_alias=True, by_name=True)

@@ -1,6 +1,6 @@
 """From the arguments of a call to a value for each parameter.
 
-Owns how arguments are assigned where `using` has fixed some, and how variadic ones are stored.
+Owns how arguments are assigned if `using` has fixed some, and how variadic ones are stored.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def bind_free(
     kwargs: Mapping[str, Any],
     fixed: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Assign arguments to parameters; those that are fixed are skipped by position.
+    """Assign arguments to parameters; fixed ones are skipped by position.
 
     Parameters
     ----------
     name
         The name of the function, for errors.
     fixed
-        The fixed arguments; the call may give them anew, by keyword.
+        The fixed arguments; the call may override them by keyword.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def bind_free(
     Raises
     ------
     ExpressionError
-        When they do not fit the signature.
+        If they do not match the signature.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Descriptions of functions and of their parameters, parsed from docstrings.
 
-Owns the styles of NumPy, Google and Sphinx; nothing is imported for it.
+Owns the NumPy, Google and Sphinx styles; nothing is imported for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _GOOGLE = re.compile(r"(Args|Arguments|Parameters|Params|Keyword Args|Keyword Ar
 _SECTION = re.compile(r"(Returns?|Yields?|Raises|Examples?|Notes?|Attributes|See Also|Warns?):")
 _NUMPY_NAMES = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?")
 _GOOGLE_NAME = re.compile(r"(\*{0,2}\w+)\s*+(?:\([^)]*+\)\s*+)?:\s*(.*)")
-_FIELD = re.compile(r":param(\s[^:]*+):\s*(.*)")  # its type may stand before its name
+_FIELD = re.compile(r":param(\s[^:]*+):\s*(.*)")  # its type may come before its name
 
 
 def parse_docstring(docstring: str | None) -> tuple[str, dict[str, str]]:
@@ -65,7 +65,7 @@ def _starts_section(lines: list[str], number: int) -> bool:
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
-    """Return the first lines that are indented, less their common indentation."""
+    """Return the first indented lines, without their common indentation."""
     block: list[str] = []
     for line in lines:
         if line.strip() and not line.startswith((" ", "\t")):

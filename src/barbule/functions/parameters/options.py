@@ -1,4 +1,4 @@
-"""The options of `udf`: what its author says of how a function is called."""
+"""The options of `udf`: how a function is called."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Options:
     version: str | None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
+        """Refuse invalid numbers."""
         for name, number in (("batch_size", self.batch_size), ("concurrency", self.concurrency)):
             if number is not None and number < 1:
                 raise ExpressionError(f"{name} must be an integer of 1 or more.", value=number)
@@ -44,19 +44,19 @@ class Options:
 
     @property
     def process_count(self) -> int | None:
-        """How many processes run the calls; None for this one."""
+        """The number of processes that run the calls; None for this one."""
         if self.processes is False:
             return None
         return cores() if self.processes is True else int(self.processes)
 
     @property
     def gpus(self) -> float:
-        """How many graphics processors a call needs.
+        """The number of GPUs that a call needs.
 
         Raises
         ------
         ExpressionError
-            When `resources` names another resource, or no number.
+            If `resources` names another resource, or its value is not a number.
         """
         resources = dict(self.resources or {})
         share = resources.pop("gpu", 0)
@@ -71,12 +71,12 @@ class Options:
 
 
 def import_path_of(function: Callable[..., Any], processes: bool | int) -> tuple[str, str]:
-    """Return the module and the qualified name by which other processes find a function.
+    """Return the module and the qualified name by which other processes import a function.
 
     Raises
     ------
     ExpressionError
-        When they cannot find it, or could not help.
+        If they cannot import it, or would not help.
     """
     called = vars(function)["__call__"] if inspect.isclass(function) else function
     if not isinstance(processes, int) or processes < 1:

@@ -1,4 +1,4 @@
-"""One parameter of a function, as its calls see it."""
+"""One parameter of a function, as seen by its calls."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ class Parameter:
     Attributes
     ----------
     dtype
-        The type that an argument has in each row; None where the function does not declare it.
+        The type of an argument in each row; None if the function does not declare it.
     nullable
-        Whether the function takes None; otherwise a row with None is not called and gives None.
+        Whether the function accepts None; otherwise it is not called for a row with None, whose
+        result is None.
     batched
-        Whether a batch function takes a list here, one item for each row.
+        Whether a batch function takes a list here, with one item for each row.
     convert
-        Makes the object that the annotation promises of a cell; None where the cell is it.
+        Creates the object of the annotation from a cell; None if the cell is already the object.
     hint
-        The annotation, of one item where it is batched; None where there is none.
+        The annotation, of one item if it is batched; None if there is none.
     takes_constants
-        Whether it takes a constant as it is, though it is batched: it has a default and no
+        Whether it takes a constant unchanged, although it is batched: it has a default and no
         annotation.
     """
 

@@ -26,7 +26,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     Raises
     ------
     SchemaError
-        When one names something unknown.
+        If an annotation cannot be resolved.
     """
     if isinstance(function, functools.partial):
         return hints_of(function.func)
@@ -49,7 +49,7 @@ def parameters_of(
     Raises
     ------
     SchemaError
-        When an annotation is no type of a column; it names the parameter.
+        If an annotation is not a column type; the error names the parameter.
     """
     return tuple(
         _parameter(name, hints.get(name), parameter.default, batched=batched)
@@ -63,7 +63,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     Raises
     ------
     ExpressionError
-        When Python does not know it, as of some built-in functions.
+        If Python has none, as for some built-in functions.
     """
     try:
         return inspect.signature(function)
@@ -110,12 +110,12 @@ def _is_optional(hint: object) -> bool:
 
 
 def return_type_of(hint: object, declared: object, *, batched: bool) -> dt.DataType:
-    """Return the type of a result, of which `declared` says more than an annotation.
+    """Return the type of a result; `declared` is more specific than an annotation.
 
     Raises
     ------
     SchemaError
-        When it is no type of a column, or of a batch function no list.
+        If it is not a column type, or not a list for a batch function.
     """
     returns = declared if declared is not None else hint
     if returns is None or (batched and returns is list):

@@ -1,7 +1,7 @@
-"""Functions with state: classes whose objects are made once in a process, then called.
+"""Functions with state: classes whose objects are created once per process, then called.
 
-Owns how the arguments of a class and of its calls become those of one function, and the objects
-that this process has made. The decorator is `udf`.
+Owns how the arguments of a class and of its calls become those of one function, and the objects of
+this process. The decorator is `udf`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
 class Stateful:
-    """A class whose objects are functions: called with the arguments of `__init__` it gives one.
+    """A class whose objects are functions: called with the arguments of `__init__`, it returns one.
 
-    Made by `udf`. No object is made before the function is called for a row.
+    Created by `udf`. No object is created before the function is called for a row.
     """
 
     def __init__(self, cls: type, function: Function) -> None:
@@ -42,7 +42,7 @@ class Stateful:
         return f"<class {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Function:
-        """Return the function that an object with these arguments is."""
+        """Return the function of an object with these arguments."""
         if any(isinstance(value, ir.Expr | Deferred) for value in (*args, *kwargs.values())):
             short_name = self.name.rpartition(".")[2]
             parameters = ", ".join(self._signature.parameters)
@@ -61,7 +61,7 @@ class Stateful:
 
 
 def init_parameters(cls: type) -> list[inspect.Parameter]:
-    """List the parameters of `__init__`, as keywords beside those of `__call__`."""
+    """List the parameters of `__init__`, as keywords in addition to those of `__call__`."""
     parameters = list(inspect.signature(cls).parameters.values())
     call_parameters = inspect.signature(cls.__call__).parameters
     for parameter in parameters:
@@ -76,7 +76,7 @@ def init_parameters(cls: type) -> list[inspect.Parameter]:
 
 
 def body_of_class(cls: type) -> Callable[..., Any]:
-    """Make the function that makes the object when it is needed first, and calls it."""
+    """Return the function that creates the object on first use, and calls it."""
     init = init_parameters(cls)
     instances: dict[str, Callable[..., Any]] = {}
     lock = threading.Lock()

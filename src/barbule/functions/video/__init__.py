@@ -1,8 +1,8 @@
-"""Functions of videos, and the iterators that give their frames and parts.
+"""Video functions, and the iterators that return their frames and segments.
 
-Each is a method of video columns too: `t.video.clip(2, 5)` is
-`bb.functions.video.clip(t.video, 2, 5)`. Times are seconds from the first frame. What they make
-is kept in the media store; frames are not, they are decoded when they are looked at.
+Each is also a method of video columns: `t.video.clip(2, 5)` is `bb.functions.video.clip(t.video, 2,
+5)`. Times are seconds from the first frame. Results are stored in the media store, except frames,
+which are decoded when they are read.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ __all__ = [
     "split",
 ]
 
-if not TYPE_CHECKING:  # which knows what there is
+if not TYPE_CHECKING:  # which lists the available names
     __getattr__ = suggesting_getattr(__name__, __all__)

@@ -1,4 +1,4 @@
-"""Videos made of images."""
+"""Videos created from images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = [
 
 
 class _MakeVideo:
-    """Make a video of images: an aggregate, which goes through them one by one.
+    """Create a video from images: an aggregate that processes them one by one.
 
     Parameters
     ----------
     frame
-        The images; the first tells the size. Missing ones are left out.
+        The images; the first determines the size. Missing ones are skipped.
     fps
-        Images a second.
+        Images per second.
     order_by
-        In which order they come: `frames.pos`, for example.
+        The order of the images: `frames.pos`, for example.
 
     Examples
     --------
@@ -79,7 +79,7 @@ make_video = uda(_MakeVideo, version="1", name="barbule.functions.video.make_vid
 def blank(
     seconds: float, size: tuple[int, int] = (320, 240), fps: float = 25, color: str = "black"
 ) -> TemporaryFile:
-    """Make a video of one colour; to try things out.
+    """Create a video of one colour, for experiments.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Properties of videos, and edits of one: clips, sound, stills, text over it."""
+"""Properties of videos, and edits of one: clips, audio, frames, text overlays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @stream_function("video", Json)
 def get_metadata(video: Clip) -> dict[str, Any]:
-    """Return what the headers of a file say: size, bit rate, tags and its streams.
+    """Return the header information of a file: size, bit rate, tags and its streams.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def get_metadata(video: Clip) -> dict[str, Any]:
 
 @stream_function("video", float)
 def duration(video: Clip) -> float | None:
-    """Return how long it plays, in seconds; packets are counted where the header is silent."""
+    """Return the duration in seconds; packets are counted if the header has none."""
     from barbule.media.streams.probing import duration as measure_duration
 
     return measure_duration(video)
@@ -54,12 +54,12 @@ def extract_audio(
     stream_idx: int = 0,
     format: str = "wav",  # noqa: A002 - users' name
 ) -> TemporaryFile | None:
-    """Return a sound track; missing where the video has none.
+    """Return an audio track; missing if the video has none.
 
     Parameters
     ----------
     stream_idx
-        Which track, from 0.
+        The index of the track, from 0.
     format
         "wav", "flac", "mp3", "m4a" or "ogg".
     """
@@ -74,7 +74,7 @@ def extract_audio(
 
 @stream_function("video", Image)
 def extract_frame(video: Clip, timestamp: float) -> object:
-    """Return the frame that is shown at a time; missing beyond the end.
+    """Return the frame at a point in time; missing beyond the end.
 
     Parameters
     ----------
@@ -102,17 +102,17 @@ def clip(
     duration: float | None = None,
     mode: str = "accurate",
 ) -> TemporaryFile | None:
-    """Cut a stretch out; missing where it begins beyond the end of the video.
+    """Cut a clip; missing if it starts beyond the end of the video.
 
     Parameters
     ----------
     start, end
-        Seconds from the first frame; without an end it goes to the end of the video.
+        Seconds from the first frame; without an end the clip ends with the video.
     duration
-        Seconds, in the place of `end`.
+        Seconds, instead of `end`.
     mode
-        "accurate": from frame to frame, encoded anew (H.264 and AAC). "fast": copied as it is,
-        from the key frame at or before the start.
+        "accurate": exact to the frame, re-encoded (H.264 and AAC). "fast": copied without
+        re-encoding, from the key frame at or before the start.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def segment(
     segment_times: list[float] | None = None,
     mode: str = "accurate",
 ) -> list[TemporaryFile]:
-    """Cut into parts of so many seconds, or at given times; see `VideoSplitter` for rows."""
+    """Split into segments of equal duration, or at given times; see `VideoSplitter` for rows."""
     from barbule.media.streams.editing.segments import write_parts
 
     return [part.file for part in write_parts(video, duration, segment_times, mode=mode)]
@@ -143,12 +143,12 @@ def segment(
 
 @stream_function("video", Video)
 def concat(video: Any, *others: Any) -> TemporaryFile | None:
-    """Play one after the other; they have one size in pixels, and are encoded anew.
+    """Concatenate videos; they must have the same size in pixels, and are re-encoded.
 
     Parameters
     ----------
     video, others
-        Videos, or one list of them. Missing ones are left out.
+        Videos, or one list of them. Missing ones are skipped.
     """
     from barbule.media.streams.editing.video_encoding import join
 
@@ -161,14 +161,14 @@ def concat(video: Any, *others: Any) -> TemporaryFile | None:
 def resample(
     video: Clip, fps: float | None = None, width: int | None = None, height: int | None = None
 ) -> TemporaryFile:
-    """Bring to another rate of frames or another size, encoded anew.
+    """Convert to another frame rate or another size, re-encoded.
 
     Parameters
     ----------
     fps
-        Frames a second: those that are shown at these times.
+        Frames per second: the frames that are shown at these times.
     width, height
-        Pixels; of one given alone the other follows.
+        Pixels; if only one is given, the other follows from the aspect ratio.
     """
     from barbule.media.streams.editing.segments import resample
 
@@ -192,24 +192,24 @@ def overlay_text(  # noqa: PLR0913 - as in Pixeltable
     box_opacity: float = 1.0,
     box_border: list[int] | None = None,
 ) -> TemporaryFile:
-    """Lay a text over every frame.
+    """Draw a text over every frame.
 
     Parameters
     ----------
     text
-        What to write; lines are broken where it breaks them.
+        The text; its line breaks are kept.
     font
-        A font file; the one that comes with Pillow if not given.
+        A font file; by default the font that comes with Pillow.
     font_size
         Pixels.
     color, opacity
-        A colour as Pillow takes it ("white", "#ff8800"), and from 0 (unseen) to 1.
+        A colour as Pillow takes it ("white", "#ff8800"), and an opacity from 0 (invisible) to 1.
     horizontal_align, vertical_align
         "left", "center", "right"; "top", "center", "bottom".
     horizontal_margin, vertical_margin
-        Pixels from the edge to which it is aligned.
+        Pixels from the edge to which the text is aligned.
     box, box_color, box_opacity
-        Whether a box is drawn behind the text, and how.
+        Whether and how a box is drawn behind the text.
     box_border
         Pixels of the box around the text, as in CSS: for all sides; top and bottom, left and
         right; top, left and right, bottom; or top, right, bottom, left.

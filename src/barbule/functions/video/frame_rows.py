@@ -1,4 +1,4 @@
-"""Frames of videos as rows, decoded when they are looked at."""
+"""Frames of videos as rows, decoded when they are read."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def frames(
     keyframes_only: bool = False,
     every: float | None = None,
 ) -> list[dict[str, Any]]:
-    """List frames with their references, decoding none; see `FrameIterator.create`.
+    """List frames with their references, without decoding them; see `FrameIterator.create`.
 
     Parameters
     ----------
     source
-        The reference of the video, which those of its frames name.
+        The reference of the video, which is part of the references of its frames.
     """
     from barbule.media.streams.frame_selection import (
         check_selection,
@@ -73,7 +73,7 @@ def frames(
 
 
 class FrameIterator(FunctionNamespace):
-    """Makes the iterator that gives the frames of videos."""
+    """Creates the iterator that returns the frames of videos."""
 
     @staticmethod
     @check_arguments
@@ -85,30 +85,30 @@ class FrameIterator(FunctionNamespace):
         keyframes_only: bool = False,
         every: float | None = None,
     ) -> ir.Value:
-        """List frames of each video of a column: all, or as one of the options says.
+        """List frames of each video of a column: all, or as selected by one of the options.
 
-        The rows of the view have `frame` (an image), `frame_idx` (its number among the chosen,
-        from 0), `pos_msec` (milliseconds from the first frame), `pos_frame` (its number in the
-        video), `pts` (its time in units of the stream) and `key_frame`. Frames are not kept:
-        they are decoded when they are looked at, in one pass where they are asked for in order.
+        The rows of the view have `frame` (an image), `frame_idx` (its index among the selected
+        frames, from 0), `pos_msec` (milliseconds from the first frame), `pos_frame` (its index in
+        the video), `pts` (its time in units of the stream) and `key_frame`. Frames are not stored:
+        they are decoded when they are read, in one pass if they are read in order.
 
         Parameters
         ----------
         video
             A column of videos.
         fps
-            So many a second: those nearest to these times; all, if the video has fewer.
+            Frames per second: those nearest to these times; all, if the video has fewer.
         num_frames
-            So many in all, spread evenly; all, if the video has fewer.
+            The total number of frames, spread evenly; all, if the video has fewer.
         keyframes_only
-            Those from which decoding can begin.
+            Only key frames, from which decoding can start.
         every
-            One every so many seconds.
+            One frame every so many seconds.
 
         Raises
         ------
         ConfigurationError
-            When a number is not above 0, or several options are given; before anything is read.
+            If a number is not above 0, or several options are given; before anything is read.
 
         Examples
         --------

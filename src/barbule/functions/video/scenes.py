@@ -1,4 +1,4 @@
-"""Scenes of videos; names, parameters and defaults follow Pixeltable and PySceneDetect."""
+"""Scene detection in videos; names, parameters and defaults follow Pixeltable and PySceneDetect."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def scene_detect_content(  # noqa: PLR0913 - as in Pixeltable
     delta_lum: float = 1.0,
     luma_only: bool = False,
 ) -> list[dict[str, Any]]:
-    """Find scenes that begin with a picture unlike the one before.
+    """Find scenes that start with a frame unlike the previous one.
 
     Parameters
     ----------
     fps
-        Frames a second that are looked at; all if not given.
+        The number of examined frames per second; all by default.
     threshold
-        The difference, from 0 to 255, at which a scene begins.
+        The difference, from 0 to 255, at which a scene starts.
     min_scene_len
-        Frames (of those looked at) that a scene has at least.
+        The minimum number of (examined) frames of a scene.
     delta_hue, delta_sat, delta_lum
-        What hue, saturation and brightness weigh in the difference.
+        The weights of hue, saturation and brightness in the difference.
     luma_only
-        Whether brightness alone counts.
+        Whether only brightness counts.
 
     Returns
     -------
     list
-        Records of `start_time`, `start_pts` and `duration`, in seconds and units of the
-        stream; one for the whole video if nothing is found.
+        Records of `start_time`, `start_pts` and `duration`, in seconds and units of the stream; one
+        for the entire video if nothing is found.
     """
     from barbule.media.streams.scenes import detect_content
 
@@ -78,18 +78,18 @@ def scene_detect_adaptive(  # noqa: PLR0913 - as in Pixeltable
     delta_lum: float = 1.0,
     luma_only: bool = False,
 ) -> list[dict[str, Any]]:
-    """Find scenes whose first picture differs more than its neighbours do; for moving cameras.
+    """Find scenes whose first frame differs more than its neighbours do; for moving cameras.
 
     Parameters
     ----------
     adaptive_threshold
-        How many times the mean difference of its neighbours a cut has.
+        The ratio of the difference at a cut to the mean difference of its neighbours.
     window_width
-        How many neighbours on each side.
+        The number of neighbours on each side.
     min_content_val
-        The least difference of a cut.
+        The minimum difference of a cut.
     fps, min_scene_len, delta_hue, delta_sat, delta_lum, luma_only
-        As in `scene_detect_content`.
+        As for `scene_detect_content`.
     """
     from barbule.media.streams.scenes import detect_adaptive
 
@@ -120,13 +120,13 @@ def scene_detect_threshold(
     Parameters
     ----------
     threshold
-        The mean brightness, from 0 to 255, under (or over) which a picture is faded.
+        The mean brightness, from 0 to 255, below (or above) which a frame is faded.
     fade_bias
-        Where in the fade a scene begins: -1 at its first picture, 1 after its last.
+        The position in the fade at which a scene starts: -1 at its first frame, 1 after its last.
     add_final_scene
-        Whether a fade at the end begins a scene of its own.
+        Whether a fade at the end starts a separate scene.
     fps, min_scene_len
-        As in `scene_detect_content`.
+        As for `scene_detect_content`.
     """
     from barbule.media.streams.scenes import detect_by_threshold
 
@@ -149,16 +149,16 @@ def scene_detect_histogram(
     bins: int = 256,
     min_scene_len: int = 15,
 ) -> list[dict[str, Any]]:
-    """Find scenes by the distribution of brightness; lights that change slowly are no scenes.
+    """Find scenes by the distribution of brightness; slowly changing light does not start a scene.
 
     Parameters
     ----------
     threshold
-        How far, from 0 to 1, distributions are apart where a scene begins.
+        The distance of distributions, from 0 to 1, at which a scene starts.
     bins
-        Classes of brightness, up to 256.
+        The number of brightness classes, up to 256.
     fps, min_scene_len
-        As in `scene_detect_content`.
+        As for `scene_detect_content`.
     """
     from barbule.media.streams.scenes import detect_by_histogram
 
@@ -176,18 +176,18 @@ def scene_detect_hash(
     lowpass: int = 2,
     min_scene_len: int = 15,
 ) -> list[dict[str, Any]]:
-    """Find scenes by perceptual hashes of the pictures.
+    """Find scenes by perceptual hashes of the frames.
 
     Parameters
     ----------
     threshold
-        The share of bits, from 0 to 1, by which hashes differ where a scene begins.
+        The fraction of differing bits, from 0 to 1, at which a scene starts.
     size
-        The side of the hash: it has size² bits.
+        The side length of the hash: it has size² bits.
     lowpass
-        How much finer the picture is than the hash.
+        The ratio of the resolution of the frame to that of the hash.
     fps, min_scene_len
-        As in `scene_detect_content`.
+        As for `scene_detect_content`.
     """
     from barbule.media.streams.scenes import detect_by_hash
 

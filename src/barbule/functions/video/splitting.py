@@ -1,4 +1,4 @@
-"""Parts of videos as rows."""
+"""Segments of videos as rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def split(
     min_duration: float = 0.0,
     mode: str = "accurate",
 ) -> list[dict[str, Any]]:
-    """Cut into parts with their times; see `VideoSplitter.create`."""
+    """Split into segments with their times; see `VideoSplitter.create`."""
     from barbule.media.streams.editing.segments import write_parts
 
     return [
@@ -55,7 +55,7 @@ def split(
 
 
 class VideoSplitter(FunctionNamespace):
-    """Makes the iterator that cuts videos into parts."""
+    """Creates the iterator that splits videos into segments."""
 
     @staticmethod
     @check_arguments
@@ -68,7 +68,7 @@ class VideoSplitter(FunctionNamespace):
         min_duration: float = 0.0,
         mode: str = "accurate",
     ) -> ir.Value:
-        """Cut each video of a column into parts.
+        """Split each video of a column into segments.
 
         The rows of the view have `segment_start` and `segment_end` in seconds from the first
         frame, the same as `segment_start_pts` and `segment_end_pts` in units of the stream, and
@@ -79,21 +79,21 @@ class VideoSplitter(FunctionNamespace):
         video
             A column of videos.
         duration
-            Seconds of each part; the last may be shorter.
+            Duration of each segment in seconds; the last may be shorter.
         segment_times
-            Times at which to cut, in the place of `duration`.
+            Times at which to split, instead of `duration`.
         overlap
-            Seconds of the part before it with which each begins; with `duration`.
+            Overlap of each segment with the previous one in seconds; with `duration`.
         min_duration
-            A last part below it is left out.
+            A shorter last segment is dropped.
         mode
-            "accurate": at the frame, encoded anew. "fast": copied, at the key frame that
+            "accurate": exact to the frame, re-encoded. "fast": copied, at the key frame that
             follows each time.
 
         Raises
         ------
         ConfigurationError
-            When an option is wrong; before anything is read.
+            If an option is invalid; before anything is read.
 
         Examples
         --------

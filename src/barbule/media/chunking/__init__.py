@@ -1,9 +1,9 @@
-"""How the text of a document is cut into chunks.
+"""Splitting the text of a document into chunks.
 
-Owns what the rest of the package may use of it. Must not hold code.
+Owns the public names of the package. Must not hold code.
 
-Chunks are spans of the source: their text is the document's own, without blank edges. With
-no overlap they hold every character of it that is not white space, once.
+Chunks are spans of the source: their text is the document's own, without leading and trailing white
+space. Without overlap they contain every non-white-space character exactly once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What readers take for one character: letters with their marks, syllables, joined emoji, flags.
+"""User-perceived characters: letters with their marks, syllables, joined emoji, flags.
 
-Owns the positions at which text may be cut without breaking one (extended grapheme clusters:
-Unicode Standard Annex 29). Must not know what is cut.
+Owns the positions at which text may be split without breaking one (extended grapheme clusters:
+Unicode Standard Annex 29). Must not know what is split.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["character_start", "is_within_character"]
 
-# Below it are only letters and signs that nothing before them is joined with.
+# Below it there are only letters and signs that are not joined with what precedes them.
 _FIRST_MARK = "\u0300"
 # How far back the characters are parsed; none is nearly as long.
 _REACH_CHARACTERS = 64
 
 
 def is_within_character(text: str, position: int) -> bool:
-    r"""Tell whether a cut at a position would part a character.
+    r"""Return whether a split at a position would break a character.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def is_within_character(text: str, position: int) -> bool:
 
 
 def character_start(text: str, position: int, last: int) -> int:
-    """Return the first position from `position` up to `last` that parts no character."""
+    """Return the first position from `position` up to `last` that breaks no character."""
     if position >= last or not is_within_character(text, position):
         return min(position, last)
     return next(iter(_character_starts(text, position, last)), last)
@@ -44,7 +44,7 @@ def character_start(text: str, position: int, last: int) -> int:
 
 def _character_starts(text: str, first: int, last: int) -> Iterator[int]:
     """Yield the positions between two others at which characters begin."""
-    # A blank before them begins a character whatever stands around it.
+    # A blank before them starts a character in any context.
     begin = max(first - _REACH_CHARACTERS, 0)
     blank = text.rfind(" ", begin, first)
     for match in _grapheme_pattern().finditer(text, max(blank, begin), last + _REACH_CHARACTERS):

@@ -1,7 +1,7 @@
-"""Source code, cut between its definitions.
+"""Source code, split between its definitions.
 
-Owns which lines of code begin something new, by their indentation alone: that holds for
-Python as for languages with braces. Must not parse.
+Owns which lines of code start something new, only by their indentation: this works for Python and
+for languages with braces. Must not parse.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["code_spans"]
 
-# What goes on with the lines before it, whatever its indentation.
+# Lines that continue the lines before them, regardless of their indentation.
 _CONTINUATION = re.compile(r"\s*(?:[})\]]|(?:else|elif|except|finally|catch|end|then|do)\b)")
-# What belongs to the lines after it: comments, decorators, attributes.
+# Lines that belong to the lines after them: comments, decorators, attributes.
 _LEADING_LINE = re.compile(r"\s*(?:@|#|//|/\*|\*|--|\[[A-Za-z]|template\b)")
 _TAB_WIDTH = 4
 
@@ -32,14 +32,14 @@ class _Line(NamedTuple):
 
 
 def code_spans(text: str, span: Span, size_limit: SizeLimit) -> Iterator[Span]:
-    """Cut code into spans within a limit, each beginning at a line of the least indentation.
+    """Split code into spans within a limit, each starting at a line of the least indentation.
 
     Parameters
     ----------
     text
         The text that holds the code.
     span
-        Where it stands.
+        Its position.
     fitting
         The limit.
     """
@@ -76,7 +76,7 @@ def _lines(text: str, span: Span) -> list[_Line]:
 
 
 def _definition_starts(text: str, lines: Sequence[_Line]) -> dict[int, int]:
-    """Return the lines before which a cut may be made, with their indentation."""
+    """Return the lines before which a split is possible, with their indentation."""
     starts: dict[int, int] = {}
     previous: int | None = None  # the last line that is not blank
     leading: int | None = None  # the first of the comments and decorators right above
@@ -112,7 +112,7 @@ def _merge_spans(
 
 
 def _without_blank_lines(text: str, lines: Sequence[_Line], first: int, last: int) -> Span | None:
-    """Leave blank lines out, but not the indentation of the first line."""
+    """Drop blank lines, but not the indentation of the first line."""
     while first < last and lines[first].indent < 0:
         first += 1
     while last > first and lines[last - 1].indent < 0:

@@ -1,7 +1,7 @@
-"""Scripts that write no spaces between words: where a line of them may be cut.
+"""Scripts without spaces between words: where a line of them may be split.
 
-Owns the positions, from ends of sentences down to phrases. Phrases of Chinese, Japanese and Thai
-are BudouX's, which is called only where no sign and no space is in reach.
+Owns the positions, from ends of sentences down to phrases. BudouX finds phrases of Chinese,
+Japanese and Thai; it is called only if no sign and no space is in reach.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MAX_CLUSTER_CHARACTERS = 16
 
 
 def is_dense(text: str) -> bool:
-    """Tell whether a good part of a text is of a script without spaces.
+    """Return whether a large part of a text is in a script without spaces.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def is_dense(text: str) -> bool:
 
 
 def boundary(text: str, lowest: int, highest: int, *, earliest: bool = False) -> int:
-    """Find the best position for a cut: behind `lowest`, and not behind `highest`.
+    """Find the best position for a split: after `lowest`, and not after `highest`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def boundary(text: str, lowest: int, highest: int, *, earliest: bool = False) ->
     Returns
     -------
     int
-        A position that parts no character from the marks on it, where there is one.
+        A position that does not separate a character from its marks, if there is one.
     """
     for pattern in _BOUNDARIES:
         positions = [match.end() for match in pattern.finditer(text, lowest, highest)]

@@ -1,6 +1,6 @@
-"""The options of splitting a document or a text into chunks.
+"""The options for splitting a document or a text into chunks.
 
-Owns their checks; a wrong option fails before anything is read.
+Owns their validation; an invalid option fails before anything is read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PART_NAMES = ("heading", "page", "paragraph", "sentence")
 _STRATEGIES = ("recursive", "markdown", "code")
 _LIMIT_NAMES = ("char_limit", "token_limit")
 _METADATA_NAMES = ("title", "heading", "page", "sourceline", "bounding_box")
-# A model of each encoding: the splitter knows the encodings by their models.
+# A model of each encoding: the splitter selects encodings by model.
 _MODEL_BY_ENCODING = {
     "cl100k_base": "gpt-4",
     "o200k_base": "gpt-4o",
@@ -38,9 +38,9 @@ class ChunkingOptions(NamedTuple):
     names
         The names of parts and strategies.
     chunk_size
-        The most characters of a chunk, in the list form.
+        The maximum number of characters of a chunk, in the list form.
     overlap
-        What a chunk repeats of the one before.
+        The overlap of a chunk with the previous one.
     fitting
         The limit, in the form of names.
     """
@@ -61,12 +61,12 @@ def chunking_options(
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
 ) -> ChunkingOptions:
-    """Check options, and put them together.
+    """Validate options, and combine them.
 
     Raises
     ------
     ConfigurationError
-        If one is wrong; the message names it and what is allowed.
+        If one is invalid; the message names it and the allowed values.
     """
     _check_size("chunk_size", chunk_size)
     _check_size("limit", limit)
@@ -93,12 +93,12 @@ def chunking_options(
 
 
 def check_metadata(metadata: Sequence[str] | str) -> None:
-    """Check the names of what chunks shall tell.
+    """Check the names of metadata columns.
 
     Raises
     ------
     ConfigurationError
-        If one is not known.
+        If one is not supported.
     """
     names = metadata.split(",") if isinstance(metadata, str) else metadata
     for name in (name.strip() for name in names):

@@ -1,7 +1,7 @@
 """Where sentences end.
 
-Owns the signs that end a sentence in the scripts of the world, and what ends none: a stop
-behind an abbreviation, an initial or a number.
+Owns the signs that end a sentence in all scripts, and the exceptions: a stop after an abbreviation,
+an initial or a number.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["sentences"]
 
 _CLOSING = r"[\"'”’»›)\]」』）】》〉]*"
-# Signs that need a space behind them, and signs that need none. Runs of the former that have no
-# space are taken too, and passed over: where each sign of a run is tried, long ones take long.
+# Signs that need a space after them, and signs that need none. Runs of the former without a space
+# are matched too, and skipped: trying each sign of a long run would take too long.
 _END = re.compile(
     rf"[.!?…‥؟۔։।॥]++(?P<spaced>{_CLOSING}+\s++)?"
     rf"|(?P<dense>[。！？｡．။។]++[!?！？。]*+{_CLOSING}+\s*+)"
@@ -35,7 +35,7 @@ _MAX_ABBREVIATION_CHARACTERS = 12
 
 
 def sentences(text: str, span: Span) -> Iterator[Span]:
-    """Yield the sentences of a paragraph; a line break within it ends none.
+    """Yield the sentences of a paragraph; a line break within it does not end one.
 
     Examples
     --------
@@ -65,10 +65,10 @@ def sentences(text: str, span: Span) -> Iterator[Span]:
 
 
 def _ends_sentence(text: str, start: int, stop: int, following: int) -> bool:
-    """Tell whether a stop ends a sentence: another may begin behind it."""
+    """Return whether a stop ends a sentence: another may begin after it."""
     if text[following].islower():
         return False
     preceding = text[max(start, stop - _MAX_ABBREVIATION_CHARACTERS) : stop + 1]
     if stop - start > _MAX_ABBREVIATION_CHARACTERS:
-        preceding = "…" + preceding  # no beginning of a sentence
+        preceding = "…" + preceding  # not the beginning of a sentence
     return _ABBREVIATION.search(preceding) is None

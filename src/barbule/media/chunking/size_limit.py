@@ -1,7 +1,7 @@
-"""Text that is longer than a chunk may be, cut at the best positions in it.
+"""Text that is longer than a chunk, split at the best positions.
 
-Owns the limits in characters and in tokens. Text with spaces is semantic-text-splitter's, from
-paragraphs down to words; where a script has none, `dense` finds the positions.
+Owns the limits in characters and in tokens. semantic-text-splitter splits text with spaces, from
+paragraphs down to words; `dense` finds the positions in scripts without spaces.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["SizeLimit", "by_characters", "by_tokens", "for_markdown", "trim_span"]
 
-# The least characters of a window, and the least of its limits; the chunks behind which a chunk
-# does not depend on where the window ends.
+# The minimum characters of a window, as a number and as a multiple of its limit; the number of
+# chunks after which a chunk does not depend on the end of the window.
 _WINDOW_CHARACTERS = 50_000
 _LIMITS_PER_WINDOW = 64
 _TAIL_CHUNKS = 8
-# In scripts without spaces no token holds more characters.
+# In scripts without spaces no token has more characters.
 _MAX_DENSE_TOKEN_CHARACTERS = 8
-# Only runs of blanks are tokens of more characters.
+# Only runs of blanks are tokens with more characters.
 _MAX_TOKEN_CHARACTERS = 8
 
 
 def trim_span(text: str, start: int, end: int) -> Span | None:
-    """Return a span without its blank edges; None of one that is blank."""
+    """Return a span without leading and trailing white space; None if it is blank."""
     piece = text[start:end]
     body = piece.strip()
     if not body:
@@ -43,7 +43,7 @@ def trim_span(text: str, start: int, end: int) -> Span | None:
 
 
 class SizeLimit(NamedTuple):
-    """A limit, and how what exceeds it is cut.
+    """A limit, and how text above it is split.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class SizeLimit(NamedTuple):
     model
         The name of a model whose tokens are counted; None for characters.
     kind
-        The class of semantic-text-splitter that cuts text with spaces.
+        The class of semantic-text-splitter for text with spaces.
     """
 
     limit: int
@@ -64,7 +64,7 @@ class SizeLimit(NamedTuple):
         """Whether text is within the limit."""
         if self.model is None:
             return len(text) <= self.limit
-        # A token has at least one byte, so text this short needs no counting.
+        # A token has at least one byte, so text this short needs no count.
         return len(text.encode()) <= self.limit or len(self._splitter().chunks(text)) == 1
 
     def overlap_start(self, text: str, previous_end: int, end: int) -> int:
@@ -80,7 +80,7 @@ class SizeLimit(NamedTuple):
         return positions.start + bisect_left(positions, True, key=is_within)
 
     def cut(self, text: str, span: Span) -> Iterator[Span]:
-        """Cut a span into spans within the limit, without blank edges."""
+        """Split a span into spans within the limit, without leading and trailing white space."""
         for piece in self._cut(text, span):
             exceeds = self._joins_blanks(text, span, piece) and not self.fits(
                 text[piece[0] : piece[1]]
@@ -91,9 +91,9 @@ class SizeLimit(NamedTuple):
                 yield piece
 
     def _joins_blanks(self, text: str, span: Span, piece: Span) -> bool:
-        """Tell whether a piece may count more tokens now that the blanks around it are off.
+        """Return whether a piece may have more tokens after its surrounding blanks are removed.
 
-        There are tokens of a blank and the word behind it, and of a sign and a line break.
+        Some tokens consist of a blank and the word after it, or of a sign and a line break.
         """
         first, last = piece
         if self.model is None:
@@ -110,13 +110,13 @@ class SizeLimit(NamedTuple):
         reached = start
         for first, last in self._windows(text, start, end):
             trimmed = trim_span(text, first, last)
-            # A chunk may hold nothing but overlap once its white space is off.
+            # A chunk may be only overlap after its white space is removed.
             if trimmed and trimmed[1] > reached:
                 reached = trimmed[1]
                 yield trimmed
 
     def limited(self, text: str, spans: Iterator[Span]) -> Iterator[Span]:
-        """Cut those of the spans that exceed the limit."""
+        """Split those of the spans that exceed the limit."""
         for start, end in spans:
             if len(text[start:end].encode()) <= self.limit:
                 yield start, end
@@ -124,10 +124,10 @@ class SizeLimit(NamedTuple):
                 yield from self.cut(text, (start, end))
 
     def _windows(self, text: str, start: int, end: int) -> Iterator[Span]:
-        """Yield the splitter's chunks of a text, which it gets window by window.
+        """Yield the splitter's chunks of a text, which is passed window by window.
 
-        For each chunk it goes through all breaks behind it, so that its time grows with the
-        square of the text. What it decides depends on what is near, but for the structure of
+        For each chunk the splitter examines all breaks after it, so that its time grows with the
+        square of the text. Its decisions depend on nearby text, except for the structure of
         Markdown.
         """
         size = max(_WINDOW_CHARACTERS, _LIMITS_PER_WINDOW * self.limit)
@@ -142,9 +142,9 @@ class SizeLimit(NamedTuple):
         yield from self._spans(text, start, end)
 
     def _resume_index(self, text: str, chunks: list[Span], stop: int) -> int:
-        """Return the last chunk well before `stop` from which the splitter would go on alike.
+        """Return the last chunk well before `stop` from which the splitter continues identically.
 
-        It is 0 where there is none: with an overlap that begins within a word, for example.
+        It is 0 if there is none: for example with an overlap that starts within a word.
         """
         reach = (stop - chunks[0][0]) // 4
         last = bisect_left(chunks, (stop - reach, 0), hi=max(len(chunks) - _TAIL_CHUNKS, 0)) - 1
@@ -167,7 +167,7 @@ class SizeLimit(NamedTuple):
         while start < end:
             max_end = self._max_end(text, start, end)
             if max_end <= reached < end:
-                start = reached  # what it repeats would leave no room for more
+                start = reached  # the repeated text would leave no room for more
                 continue
             # A position in the first half would leave chunks half empty.
             lowest = max(start + (max_end - start) // 2, reached)
@@ -181,7 +181,7 @@ class SizeLimit(NamedTuple):
             start = boundary(text, repeated, stop, earliest=True) if repeats else stop
 
     def _max_end(self, text: str, start: int, end: int) -> int:
-        """Return the furthest position up to which text from `start` is within the limit."""
+        """Return the last position up to which text from `start` is within the limit."""
         if self.model is None:
             return start + self.limit
         window = text[start : min(end, start + self.limit * _MAX_DENSE_TOKEN_CHARACTERS)]
@@ -190,17 +190,17 @@ class SizeLimit(NamedTuple):
 
 
 def by_characters(limit: int, overlap: int = 0) -> SizeLimit:
-    """Return the limit of so many characters."""
+    """Return a limit in characters."""
     return SizeLimit(limit, overlap)
 
 
 def by_tokens(limit: int, overlap: int, model: str) -> SizeLimit:
-    """Return the limit of so many tokens, as a model counts them."""
+    """Return a limit in tokens, as a model counts them."""
     return SizeLimit(limit, overlap, model)
 
 
 def for_markdown(size_limit: SizeLimit) -> SizeLimit:
-    """Return the same limit, for text whose lists, tables and fences should stay whole."""
+    """Return the same limit, for text whose lists, tables and fences should not be split."""
     return size_limit._replace(kind="MarkdownSplitter")
 
 
@@ -211,5 +211,5 @@ def _build_splitter(kind: str, limit: int, overlap: int, model: str | None) -> T
     splitter = getattr(semantic_text_splitter, kind)
     if model is None:
         return splitter(limit, overlap, trim=False)
-    # The tokenizers are inside the package: nothing is fetched.
+    # The tokenizers are part of the package: nothing is downloaded.
     return splitter.from_tiktoken_model(model, limit, overlap, trim=False)

@@ -24,20 +24,20 @@ BETWEEN_BLOCKS = "\n\n"
 
 
 class Chunk(NamedTuple):
-    """A piece of a document.
+    """A chunk of a document.
 
     Parameters
     ----------
     text
-        The text, never empty and without blank edges.
+        The text, never empty and without leading and trailing white space.
     pos
         Its position among the document's chunks, from 0.
     page, heading, sourceline
-        Those of its first character; None where the format has none.
+        Those of its first character; None if the format has none.
     title
         The title of the document.
     bounding_box
-        What its lines cover of the page on which it begins; None where lines have no boxes.
+        The area of its lines on its first page; None if lines have no boxes.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Source:
         self.text = BETWEEN_BLOCKS.join(texts)
         gap = len(BETWEEN_BLOCKS)
         self.starts = list(accumulate([len(text) + gap for text in texts[:-1]], initial=0))
-        # Of each line that has a box: where it begins, its page and its box.
+        # For each line with a box: its start, its page and its box.
         self._line_starts: list[int] = []
         self._line_pages: list[int | None] = []
         self._line_boxes: list[Sides] = []
@@ -79,7 +79,7 @@ class Source:
                 first = index
 
     def line_start(self, position: int) -> int:
-        """Return where the line of a verbatim block begins, if nothing is before `position`."""
+        """Return the start of the line of a verbatim block, if nothing is before `position`."""
         index = bisect_right(self.starts, position) - 1
         if not self.blocks[index].verbatim:
             return position
@@ -88,7 +88,7 @@ class Source:
         return position if self.text[start:position].strip(" \t") else start
 
     def chunks(self, spans: Iterable[Span]) -> list[Chunk]:
-        """Make the chunks of spans that come in order."""
+        """Create the chunks of spans in order."""
         text, title, starts, blocks = self.text, self.title, self.starts, self.blocks
         next_starts = [*starts[1:], len(text) + 1]
         self._first = self._last = 0
@@ -102,22 +102,22 @@ class Source:
                     index += 1
                 next_start = next_starts[index]
                 _, page, heading, line, _, boxes, _, _ = blocks[index]
-                # The next line break: up to there nothing is to be counted.
+                # The next line break: there is nothing to count up to there.
                 line_break = text.find("\n", starts[index]) if line is not None else -1
             if -1 < line_break < start:
                 line = (line or 0) + text.count("\n", line_break, start)
                 line_break = text.find("\n", start)
             box = self._box(start, end) if boxes else None
-            # `Chunk(...)` is a function of Python around this.
+            # `Chunk(...)` is a Python function around this.
             records.append(
                 new_tuple(Chunk, (text[start:end], pos, page, heading, title, line, box))
             )
         return records
 
     def _box(self, start: int, end: int) -> Box | None:
-        """Return what the lines of a span cover of the page on which it begins.
+        """Return the area of the lines of a span on its first page.
 
-        Spans come in their order, so that the lines are searched once.
+        Spans are in order, so the lines are searched once.
         """
         starts, pages = self._line_starts, self._line_pages
         first, last, count = self._first, self._last, len(starts)

@@ -1,6 +1,6 @@
 """Pieces between separators, merged up to a size, and the overlap of chunks.
 
-Owns the list form of separators, and the overlap with the chunk before in both forms.
+Owns the list form of separators, and the overlap with the previous chunk in both forms.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LINES = re.compile(r"\n(?:[^\S\n]*\n)*")
 
 
 def split_pieces(text: str, separators: tuple[str, ...]) -> Iterator[Span]:
-    """Cut behind each separator; pieces have no blank edges."""
+    """Split after each separator; pieces have no leading and trailing white space."""
     offset, length = 0, len(text)
     for end in _separator_ends(text, separators):
         piece = text[offset:end]
@@ -45,17 +45,17 @@ def _separator_ends(text: str, separators: tuple[str, ...]) -> Iterable[int]:
     signs = [sign for separator in separators for sign in set(separator)]
     if len(signs) == len(set(signs)):
         return _disjoint_separator_ends(text, separators)
-    # The longest first where one may hold another. Written as "one, then more": `re` scans for
-    # a first character only in that form.
+    # The longest first if one may contain another. Written as "one, then more": `re` scans for a
+    # first character only in that form.
     ordered = sorted(separators, key=len, reverse=True)
     separator_pattern = f"(?:{'|'.join(map(re.escape, ordered))})"
     return (match.end() for match in re.finditer(f"{separator_pattern}{separator_pattern}*", text))
 
 
 def _disjoint_separator_ends(text: str, separators: tuple[str, ...]) -> Iterable[int]:
-    """Return where separators end that share no sign, so that each can be looked for alone.
+    """Return the ends of separators that share no sign, so that each can be searched alone.
 
-    Looking for a few strings takes less than half of the time of a pattern of them all.
+    Searching for a few strings takes less than half of the time of a pattern of all of them.
     """
     ends = [
         match.end()
@@ -75,8 +75,8 @@ def _disjoint_separator_ends(text: str, separators: tuple[str, ...]) -> Iterable
 def cut_long_pieces(
     text: str, spans: Iterable[Span], chunk_size: int, overlap: int
 ) -> Iterator[Span]:
-    """Cut what is longer than a chunk at the best positions in it."""
-    # Parts of a long piece leave room for what is repeated before them.
+    """Split pieces that are longer than a chunk at their best positions."""
+    # Parts of a long piece leave room for the text repeated before them.
     size_limit = by_characters(chunk_size - overlap)
     for span in spans:
         if span[1] - span[0] <= chunk_size:
@@ -86,7 +86,7 @@ def cut_long_pieces(
 
 
 def merge_pieces(text: str, spans: Iterable[Span], chunk_size: int, overlap: int) -> Iterator[Span]:
-    """Fill chunks up with pieces that follow each other."""
+    """Fill chunks with consecutive pieces."""
     starts: list[int] = []
     ends: list[int] = []
     for start, end in spans:
@@ -98,7 +98,7 @@ def merge_pieces(text: str, spans: Iterable[Span], chunk_size: int, overlap: int
         if overlap and index:
             previous_end = ends[index - 1]
             lowest = max(previous_end - overlap, ends[index] - chunk_size)
-            # Pieces have at least one character, so it is one of these that is repeated.
+            # Pieces have at least one character, so the repeated one is among these.
             first = max(index - overlap, 0)
             start = _overlap_start(text, starts, range(first, index), lowest, previous_end)
         max_end = start + chunk_size
@@ -111,14 +111,14 @@ def merge_pieces(text: str, spans: Iterable[Span], chunk_size: int, overlap: int
 def with_overlap(
     text: str, spans: Iterable[Span], size_limit: SizeLimit, *, by_lines: bool = False
 ) -> Iterator[Span]:
-    """Let each part begin with as much of those before it as the overlap and the limit allow.
+    """Let each part start with as much of the preceding text as the overlap and the limit allow.
 
-    The pieces of a part that is longer than a chunk repeat each other already.
+    The pieces of a part that is longer than a chunk already overlap.
 
     Parameters
     ----------
     by_lines
-        Whether what is repeated of a part begins with a line, and not with a word.
+        Whether the repeated text of a part starts with a line, and not with a word.
     """
     starts: list[int] = []
     previous_end = 0
@@ -145,9 +145,9 @@ def _overlap_start(
     *,
     by_lines: bool = False,
 ) -> int:
-    """Return where a chunk begins that repeats text between `lowest` and `previous_end`.
+    """Return the start of a chunk that repeats text between `lowest` and `previous_end`.
 
-    It begins with a complete piece of those `earlier` than its own, else with a word.
+    It starts with a complete piece of those `earlier` than its own, otherwise with a word.
     """
     index = earlier.stop
     if starts[index - 1] >= lowest:
@@ -159,6 +159,6 @@ def _overlap_start(
         return space.end()
     if by_lines:
         return starts[index]
-    # One long word, or a script without spaces, is cut where it must be.
+    # A single long word, or a script without spaces, is split where necessary.
     character = character_start(text, lowest, previous_end)
     return character if character < previous_end else starts[index]

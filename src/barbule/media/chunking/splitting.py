@@ -1,6 +1,6 @@
-"""Documents and texts, split into chunks as the options say.
+"""Documents and texts, split into chunks according to options.
 
-Owns which strategy of splitting is taken. Must not read files.
+Owns the choice of the splitting strategy. Must not read files.
 """
 
 from __future__ import annotations
@@ -38,39 +38,38 @@ def split_document(  # noqa: PLR0913 - each is an option of users
     tiktoken_encoding: str | None = None,
     tiktoken_target_model: str | None = None,
 ) -> list[Chunk]:
-    r"""Cut a document into chunks.
+    r"""Split a document into chunks.
 
-    Separators come in two forms. A *list* holds the strings at which text is cut; each stays
-    with the text before it. The pieces are merged up to `chunk_size` and may run across
-    blocks and pages. A *string* names parts, joined by commas: "heading", "page",
-    "paragraph", "sentence", each of which becomes a chunk, and one of "char_limit" and
-    "token_limit", which cuts the longer ones; such chunks never cross a page. Instead of
-    parts it may name a strategy that fills chunks up to the limit: "recursive" (paragraphs, lines,
-    sentences, words), "markdown" (sections, lists, tables and fences stay whole), "code"
-    (definitions stay whole).
+    Separators have two forms. A *list* contains the strings at which text is split; each stays with
+    the text before it. The pieces are merged up to `chunk_size` and may span blocks and pages. A
+    *string* names parts, joined by commas: "heading", "page", "paragraph", "sentence", each of
+    which becomes a chunk, and one of "char_limit" and "token_limit", which splits longer ones; such
+    chunks never span pages. Instead of parts it may name a strategy that fills chunks up to the
+    limit: "recursive" (paragraphs, lines, sentences, words), "markdown" (sections, lists, tables
+    and fences are kept together), "code" (definitions are kept together).
 
     Parameters
     ----------
     doc
         The document.
     separators
-        A list of strings, a comma-joined string of names, or None to cut by size
-        alone, between paragraphs where that fits.
+        A list of strings, a comma-joined string of names, or None to split only by size, between
+        paragraphs if possible.
     chunk_size
-        For the list form: the most characters of a chunk. A piece that is longer is cut at
-        the best position (paragraph, sentence, word); None leaves each piece a chunk.
+        For the list form: the maximum number of characters of a chunk. A longer piece is split at
+        the best position (paragraph, sentence, word); None keeps each piece as a chunk.
     overlap
-        How much of the text before it a chunk repeats at most, in characters (in tokens with
-        "token_limit"). It starts at a separator or a word where one is in reach, and gives
-        way where the chunk would exceed its size.
+        The maximum length of preceding text that a chunk repeats, in characters (in tokens with
+        "token_limit"). It starts at a separator or a word if one is in reach, and is shortened if
+        the chunk would exceed its size.
     limit
-        For the string form: the most characters or tokens of a chunk.
+        For the string form: the maximum number of characters or tokens of a chunk.
     metadata
         Names of "title", "heading", "page", "sourceline", "bounding_box". All are always
         filled; naming them is accepted and checked.
     tiktoken_encoding, tiktoken_target_model
-        What counts as a token: "cl100k_base" (the default), "o200k_base", "p50k_base" or
-        "r50k_base", or the encoding of a model of OpenAI.
+        The tokenizer: "cl100k_base" (the default), "o200k_base", "p50k_base" or "r50k_base", or the
+        encoding of an OpenAI model.
 
     Returns
     -------
@@ -80,7 +79,7 @@ def split_document(  # noqa: PLR0913 - each is an option of users
     Raises
     ------
     ConfigurationError
-        If an option is wrong; the message names it and what is allowed.
+        If an option is invalid; the message names it and the allowed values.
 
     Examples
     --------
@@ -109,14 +108,14 @@ def split_document(  # noqa: PLR0913 - each is an option of users
 
 
 def split_text(text: str, options: ChunkingOptions) -> list[str]:
-    """Cut a text into chunks.
+    """Split a text into chunks.
 
     Parameters
     ----------
     text
-        The text; blank lines part its paragraphs.
+        The text; blank lines separate its paragraphs.
     options
-        What `chunking_options` gives.
+        The result of `chunking_options`.
 
     Examples
     --------
@@ -167,7 +166,7 @@ def _named_spans(source: Source, options: ChunkingOptions) -> Iterator[Span]:
 def _with_indentation(
     source: Source, spans: Iterable[Span], options: ChunkingOptions
 ) -> Iterator[Span]:
-    """Let chunks of verbatim blocks begin with the indentation of their first line, if it fits."""
+    """Let chunks of verbatim blocks start with the indentation of their first line, if it fits."""
     text, size = source.text, options.chunk_size
     size_limit = options.size_limit or (by_characters(size) if size else None)
     for start, end in spans:

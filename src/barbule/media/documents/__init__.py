@@ -1,6 +1,6 @@
-"""Documents: files of many formats read into one form, text with structure.
+"""Documents: files in many formats, read into one form: text with structure.
 
-Owns what the rest of the package may use of the readers. Must not hold code.
+Owns the public names of the readers. Must not hold code.
 """
 
 from __future__ import annotations

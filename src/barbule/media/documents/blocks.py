@@ -1,7 +1,7 @@
 """The text of a document that has been read: blocks, with their pages and lines.
 
-Owns the records that every reader returns and the chunker takes, and the trail of headings
-above a block. Must not read files.
+Owns the records that every reader returns and the chunker takes, and the path of headings above a
+block. Must not read files.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = [
 ]  # fmt: skip
 
 Rows = tuple[tuple[str, ...], ...]
-# Those of a `Box`. A book has a hundred thousand lines: unlike objects of a class, plain tuples
-# of numbers cost the collector of garbage no time.
+# The fields of a `Box`. A book has a hundred thousand lines: unlike objects of a class, plain
+# tuples of numbers cost the garbage collector no time.
 Sides = tuple[float, float, float, float]
 
 
@@ -40,28 +40,28 @@ class Box(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A paragraph, heading, table or the like of a document.
+    """A paragraph, heading, table or similar part of a document.
 
     Parameters
     ----------
     text
-        The text, without blank edges but for the indentation of a first line that is verbatim.
+        The text, without leading and trailing white space except the indentation of a verbatim
+        first line.
     page
-        Its page, slide or sheet, from 1; None where the format has none.
+        Its page, slide or sheet, from 1; None if the format has none.
     heading
         The headings above it, joined by " > "; a heading's own block ends with itself.
     sourceline
-        The line of the file on which it starts, from 1; None where lines mean nothing.
+        The line of the file on which it starts, from 1; None if the format has no lines.
     rows
-        The cells of a table, row by row; None for what is no table.
+        The cells of a table, row by row; None if it is not a table.
     boxes
-        Its lines on the page: the offset in `text` at which each begins, and the sides of its
-        box.
+        Its lines on the page: the offset in `text` at which each starts, and the sides of its box.
     section
-        The number of its nearest heading: two neighbouring sections may share a
-        heading. 0 where the format has none.
+        The number of its nearest heading: two neighbouring sections may share a heading. 0 if the
+        format has none.
     verbatim
-        Whether the indentation of its lines counts, as in code.
+        Whether the indentation of its lines matters, as in code.
     """
 
     text: str
@@ -81,17 +81,17 @@ class DocumentText:
     Parameters
     ----------
     title
-        What the document calls itself, if it does.
+        The title in the document's metadata, if it has one.
     blocks
         Its blocks, none of them empty.
     metadata
-        What else the file says of itself: "author", "created" and so on.
+        Other metadata of the file: "author", "created" and so on.
     pages
-        How many pages, slides or sheets it has; None where the format has none.
+        The number of pages, slides or sheets; None if the format has none.
     scanned
-        The pages, from 1, that are pictures without text.
+        The pages, from 1, that are images without text.
     left_out
-        What has text and was left out on purpose, in words: "navigation", "comments" and so on.
+        Parts with text that are skipped on purpose: "navigation", "comments" and so on.
     """
 
     title: str | None
@@ -111,15 +111,15 @@ class HeadingTrail:
     _open: list[tuple[int, str]] = field(default_factory=list)
 
     def enter(self, level: int, text: str) -> None:
-        """Take a heading of `level` (1 is the highest); it ends those of its level and below.
+        """Add a heading of `level` (1 is the highest); it ends those of its level and below.
 
-        One without text ends them too.
+        One without text ends them as well.
         """
         self.section += 1
         self._open = [entry for entry in self._open if entry[0] < level]
         if text:
             self._open.append((level, text))
-        # Asked for each block, so it is joined here and not there.
+        # Read for each block, so it is joined here and not there.
         self.path = " > ".join(text for _, text in self._open) or None
 
 
@@ -136,4 +136,4 @@ def grid(rows: Iterable[Iterable[str]]) -> str:
 
 
 class DamagedTreeError(ValueError):
-    """A file of JSON or XML that is not what it should be; its text says where and why."""
+    """An invalid JSON or XML file; the message says where and why."""

@@ -1,7 +1,7 @@
-"""Detection of the format of a document: from its content first, then from its extension.
+"""Detection of the format of a document: first from its content, then from its extension.
 
-Owns the table of formats, the checks before reading, and the errors of files of no known format.
-What is inside a file of a format is its reader's business.
+Owns the table of formats, the checks before reading, and the errors of files in unsupported
+formats. The content of a file belongs to its reader.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SOURCE_CODE_EXTENSIONS = {
 }  # fmt: skip
 _PLAIN_TEXT_EXTENSIONS = {".txt", ".text", ".log", ".rst", ".tex", ".org", ".adoc"}
 _BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
-# Other extensions are open to the readers of installed packages.
+# Readers of installed packages may use other extensions.
 _BUILT_IN_EXTENSIONS = {
     *_FORMATS_BY_EXTENSION,
     *SOURCE_CODE_EXTENSIONS,
@@ -78,7 +78,7 @@ _HTML_START = re.compile(
     r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 _XHTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-# A page that has lost its extension, or got another one, and not a text that speaks of tags.
+# A page without its extension, or with another one, and not a text that mentions tags.
 _COMPLETE_HTML_PAGE = re.compile(
     r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype\s+html\b|html[^<>]*>\s*<(?:!--|(?:head|body|meta|title)\b))",
     re.IGNORECASE | re.DOTALL,
@@ -95,7 +95,7 @@ def read_head(path: Path) -> bytes:
     Raises
     ------
     MediaError
-        When it is empty, missing or not to be read.
+        If it is empty, missing or not readable.
     """
     try:
         with path.open("rb") as file:
@@ -116,7 +116,7 @@ def read_head(path: Path) -> bytes:
 
 
 def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
-    """Detect the format; with `verify`, make sure that no part of an archive is damaged."""
+    """Detect the format; with `verify`, check that no part of an archive is damaged."""
     if is_pdf(path, head):
         return "pdf"
     if path.suffix.lower() not in _BUILT_IN_EXTENSIONS and (installed := installed_format(path)):
@@ -151,7 +151,7 @@ def _is_xml(path: Path) -> bool:
 
 
 def is_pdf(path: Path, head: bytes) -> bool:
-    """Tell a PDF, which may have something before its header, from text that mentions one."""
+    """Distinguish a PDF, which may have a prefix before its header, from text that mentions one."""
     header = head.find(b"%PDF-", 0, _PDF_HEADER_REACH_BYTES)
     if header < 0:
         return False
@@ -228,7 +228,7 @@ def _archive_format(path: Path, *, verify: bool) -> str:
 
 
 def _refuse_oversized(archive: zipfile.ZipFile, name: str) -> None:
-    """Refuse an archive that holds more than is read; a damaged one is its reader's."""
+    """Refuse an archive that holds more than is read; a damaged one is left to its reader."""
     with contextlib.suppress(*ARCHIVE_ERRORS):
         if name == "xlsx":
             refuse_extent(archive)

@@ -1,7 +1,7 @@
-"""Readers of document formats that installed packages declare.
+"""Readers of document formats in installed packages.
 
-Owns which files they read, and the errors of a reader that fails. The formats that barbule reads
-itself stay its own.
+Owns which files they read, and the errors of a reader that fails. barbule's own formats cannot be
+replaced.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["installed_format", "read_installed_format"]
 
 
 def installed_format(path: Path) -> str | None:
-    """Return the extension of a file without its dot, where a package reads such files."""
+    """Return the extension of a file without its dot, if a package reads such files."""
     name = path.suffix.lower().removeprefix(".")
     return name if name and name in extension_names(READERS) else None
 
 
 def read_installed_format(name: str, path: Path) -> DocumentText:
-    """Read a file by the reader of a package.
+    """Read a file with the reader of a package.
 
     Raises
     ------
     ConfigurationError
-        When the reader cannot be loaded, or returns no `DocumentText`.
+        If the reader cannot be loaded, or returns no `DocumentText`.
     MediaError
-        When the reader fails.
+        If the reader fails.
     """
     reader = extension(READERS, name)
     if not callable(reader):

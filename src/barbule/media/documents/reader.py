@@ -1,7 +1,7 @@
 """Documents: validated and read by the reader of their format.
 
-Owns which reader takes which format, and the errors of damaged files. Formats are detected in
-`formats`; what is inside a file is its reader's business.
+Owns which reader takes which format, and the errors of damaged files. `formats` detects formats;
+readers read the content.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class ReadingOptions(NamedTuple):
     Parameters
     ----------
     ocr
-        Whether text is recognised in pages of a PDF that are pictures.
+        Whether to recognise text on pages of a PDF that are images.
     skip_tags
-        Names of elements of HTML to leave out, in addition to those that are no text.
+        Names of HTML elements to skip, in addition to those that are not text.
     encoding
-        The encoding of a file of text; None finds out.
+        The encoding of a text file; None detects it.
     """
 
     ocr: bool = False
@@ -77,9 +77,9 @@ _FILE_READERS: dict[str, Callable[[Path], DocumentText]] = {
     "pptx": read_pptx,
     "xlsx": read_xlsx,
 }
-_OCR_SECONDS_PER_PAGE = 60  # of a processor, for a page
+_OCR_SECONDS_PER_PAGE = 60  # CPU seconds per page
 _OCR_MEMORY_BYTES = 2_000_000_000  # of its models
-# What a broken part makes the readers of archives raise: they let it through as it comes.
+# Errors that a damaged part raises in the readers of archives, which pass them through.
 _READER_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -98,10 +98,10 @@ _READER_ERRORS = (
 
 
 def validate_document(path: Path) -> str:
-    """Tell a document's format and make sure that it can be opened.
+    """Detect a document's format and check that it can be opened.
 
-    The content decides, then the file's extension. Only as much is read as the answer needs:
-    of archives, JSON and XML all that holds text, of a PDF its first page.
+    The content decides, then the file's extension. Only the necessary parts are read: of archives,
+    JSON and XML all that holds text, of a PDF its first page.
 
     Parameters
     ----------
@@ -111,13 +111,13 @@ def validate_document(path: Path) -> str:
     Returns
     -------
     str
-        "pdf", "docx", "pptx", "xlsx", "epub", "html", "markdown", "text", "csv", "json",
-        "xml", or the extension that the reader of an installed package takes.
+        "pdf", "docx", "pptx", "xlsx", "epub", "html", "markdown", "text", "csv", "json", "xml", or
+        the extension of an installed reader.
 
     Raises
     ------
     MediaError
-        If the file is missing, empty, damaged, password-protected or of no known format.
+        If the file is missing, empty, damaged, password-protected or in an unsupported format.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def read_document(path: Path, options: ReadingOptions | None = None) -> Document
     Raises
     ------
     MediaError
-        If the file is missing, empty, damaged, password-protected or of no known format.
+        If the file is missing, empty, damaged, password-protected or in an unsupported format.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def _read_document(path: Path, options: ReadingOptions) -> DocumentText:
     except _READER_ERRORS as error:
         raise _damage_error(path, name, error) from error
     except BaseException as error:
-        # Each library has errors of its own, and a panic of one in Rust is no Exception.
+        # Each library has its own errors, and a panic in Rust is not an Exception.
         is_library_error = type(error).__module__.partition(".")[0] in {"docx", "pptx", "lxml"}
         if not is_library_error and type(error).__name__ != "PanicException":
             raise
@@ -222,14 +222,14 @@ def _read(name: str, path: Path, options: ReadingOptions) -> DocumentText:
 
 
 def read_source(path: Path, encoding: str | None = None) -> str:
-    """Read a file of text as it stands, markup included.
+    """Read the source of a text file, including markup.
 
     Raises
     ------
     MediaError
         If it is missing, empty or damaged.
     UnsupportedError
-        If it is no file of text.
+        If it is not a text file.
     """
     name = validate_document(path)
     if name not in {*_BYTES_READERS, "html"}:

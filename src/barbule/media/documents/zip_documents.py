@@ -1,7 +1,7 @@
-"""What documents that are zip archives have in common: how they are opened and checked.
+"""Common parts of documents that are zip archives: how they are opened and checked.
 
-Owns the errors of archives that are damaged. What an archive may unpack to is decided by
-`barbule.media.archives`; what a document says, by its reader.
+Owns the errors of damaged archives. `barbule.media.archives` limits the unpacked size; the readers
+read the documents.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _TEXT_PART_SUFFIXES = (".xml", ".rels", ".opf", ".xhtml", ".html", ".htm", ".ncx
 
 
 def open_archive(path: Path, hint: str) -> zipfile.ZipFile:
-    """Open a zip archive that may be unpacked without harm.
+    """Open a zip archive that is safe to unpack.
 
     Parameters
     ----------
     path
         The file.
     hint
-        What to do about one that is damaged.
+        The hint for a damaged file.
 
     Raises
     ------
     MediaError
-        If it is damaged, or would unpack to far more than a document is.
+        If it is damaged, or would unpack to far more than a document does.
     """
     try:
         check_zip(path)
@@ -61,7 +61,7 @@ def open_archive(path: Path, hint: str) -> zipfile.ZipFile:
 
 
 def damaged_parts(archive: zipfile.ZipFile) -> Iterator[str]:
-    """Unpack the parts that hold text, and yield the names of those that are damaged."""
+    """Unpack the parts that hold text, and yield the names of damaged ones."""
     for part in archive.infolist():
         if part.filename.lower().endswith(_TEXT_PART_SUFFIXES):
             try:
@@ -73,14 +73,14 @@ def damaged_parts(archive: zipfile.ZipFile) -> Iterator[str]:
 
 
 def refuse_elements(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive whose parts hold more elements than are read.
+    """Refuse an archive whose parts hold more elements than the limit.
 
-    Whatever the parts are called: their relationships may name any of them.
+    Regardless of the names of the parts: their relationships may name any of them.
 
     Raises
     ------
     ExceededError
-        When there are more.
+        If there are more.
     """
     tally = Tally("max_elements")
     for part in archive.infolist():

@@ -1,1 +1,1 @@
-"""Fetching: local files for paths, URLs, data URIs and objects in buckets."""
+"""Downloads: local files for paths, URLs, data URIs and objects in buckets."""

@@ -1,6 +1,7 @@
-"""Deadlines of requests, however slowly their parts come.
+"""Deadlines of requests, regardless of how slowly their parts arrive.
 
-Owns that a connection is ended then: the timeouts of HTTP clients begin anew with each byte.
+Owns that a connection is ended at the deadline: the timeouts of HTTP clients restart with each
+byte.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Deadline:
-    """A point in time by which an operation must have ended.
+    """A point in time at which an operation must have ended.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left, none less than a millisecond: clients take 0 for no limit."""
+        """The remaining seconds, at least a millisecond: clients interpret 0 as no limit."""
         return max(0.001, self._end - time.monotonic())
 
     @property
@@ -52,12 +53,12 @@ class Deadline:
         return time.monotonic() >= self._end
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Call a function of a client that has no limit of its own, in a thread that is abandoned.
+        """Call a function of a client without its own limit, in a thread that may be abandoned.
 
         Raises
         ------
         TimeoutError
-            When it has not ended at the deadline.
+            If it has not ended at the deadline.
         """
         done: Future[Result] = Future()
         context = contextvars.copy_context()
@@ -74,22 +75,22 @@ class Deadline:
         try:
             return done.result(self.remaining)
         finally:
-            # Who is in it has the error, which has this frame: a ring, which would keep what the
-            # callers have, images among it, until it is looked for.
+            # The caller holds the error, which holds this frame: a reference cycle, which would
+            # keep the callers' objects, including images, until the garbage collector runs.
             del done
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-        """End at the deadline each connection of a request that is opened in this context.
+        """End all connections of a request that are opened in this context at the deadline.
 
-        It yields the function for httpx' extension "trace", which gets the request's steps.
+        It yields the function for httpx' extension "trace", which receives the request's steps.
         """
         connections: list[socket.socket] = []
 
         def trace(step: str, event: dict[str, Any]) -> None:
             if step.endswith("connect_tcp.complete"):
                 connection = event["return_value"].get_extra_info("socket")
-                # A second handle of the connection: TLS takes the first one away.
+                # A second handle of the connection: TLS detaches the first one.
                 connections.append(socket.socket(fileno=os.dup(connection.fileno())))
 
         def end_connections() -> None:

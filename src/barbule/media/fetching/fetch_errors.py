@@ -1,6 +1,6 @@
-"""Errors of fetching, which name a URI without its secrets.
+"""Download errors, which name a URI without its secrets.
 
-Owns their messages and hints, and which of them may pass on a retry.
+Owns their messages and hints, and which of them are retryable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["bucket_errors", "fetch_error", "timeout_error"]
 
 @contextmanager
 def bucket_errors(label: str, deadline: Deadline) -> Iterator[None]:
-    """Turn errors of a client of a bucket into a `MediaError`.
+    """Convert errors of a bucket client to a `MediaError`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def bucket_errors(label: str, deadline: Deadline) -> Iterator[None]:
         missing = MediaError(f"{label} does not exist.", hint="Check the name.")
         missing.gone = True
         raise missing from None
-    # Each cloud's client has errors of its own, some with signed URLs in their text.
+    # Each cloud's client has its own errors, some with signed URLs in their text.
     except Exception as error:  # noqa: BLE001 - others' code may raise anything
         raise MediaError(
             f"{label} cannot be read: {type(error).__name__}.",
@@ -61,7 +61,7 @@ def timeout_error(label: str, deadline: Deadline) -> MediaError:
 
 
 def fetch_error(message: str, *, retryable: bool = False) -> MediaError:
-    """Return an error of a server; `retryable` ones may pass."""
+    """Return a server error; `retryable` ones may be transient."""
     hint = "Try again later." if retryable else "Check that the URL can be reached."
     error = MediaError(message, hint=hint)
     error.retryable = retryable

@@ -1,9 +1,10 @@
-"""The fetcher: a local file for each URI.
+"""The fetcher: downloads a local file for each URI.
 
 Owns which schemes and hosts may be reached, redirects, retries, size limits and the names of
-fetched files. Must not store media for good (`storage` does) nor look into what it fetched.
+downloaded files. Must not store media permanently (`storage` does) nor inspect the downloaded
+content.
 
-A URL is fetched once: what is in the cache is not requested again.
+A URL is downloaded once: a cached file is not requested again.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetcher"]
 
-# Schemes that name an object in a bucket. Others that fsspec knows (chained ones, ftp, http by
-# another name) would go round the check of addresses.
+# Schemes that name an object in a bucket. Others that fsspec supports (chained ones, ftp, http
+# under another name) would bypass the check of addresses.
 _BUCKET_SCHEMES = frozenset(
     ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "hf", "memory")
 )
@@ -62,17 +63,17 @@ class Fetcher:
     allow_private
         Whether hosts on loopback, private, link-local and reserved addresses may be reached.
     max_bytes
-        The largest content that is fetched.
+        The size limit of downloaded content.
     cache_dir
-        The folder of fetched files, created for the first of them.
+        The folder of downloaded files, created on first use.
     timeout
         Seconds to wait for a connection, and for each part of a response.
     time_limit
-        Seconds that a file may take, with its redirects and retries.
+        The maximum seconds for a file, including its redirects and retries.
     cache
-        The cache of fetched files, by default one without a bound in `cache_dir`.
+        The cache of downloaded files, by default an unlimited one in `cache_dir`.
     private_hosts
-        Hosts that may be reached on such addresses, whichever URL leads to them.
+        Hosts that may be reached at such addresses, whichever URL leads to them.
 
     Examples
     --------
@@ -103,7 +104,7 @@ class Fetcher:
         self._names_by_key: dict[str, str] = {}
 
     def local_path(self, uri: str, *, refresh: bool = False) -> Path:
-        """Return a local file with the content of a URI, fetching it if need be.
+        """Return a local file with the content of a URI; download it if necessary.
 
         Parameters
         ----------
@@ -111,18 +112,18 @@ class Fetcher:
             A path, or a URI of `file`, `http`, `https`, `data`, `s3`, `gs`, `az` or another
             bucket that fsspec reads.
         refresh
-            Whether what was fetched from a web server before is fetched again.
+            Whether to download a cached file from a web server again.
 
         Returns
         -------
         pathlib.Path
-            An absolute path; of a local file its own.
+            An absolute path; for a local file its own path.
 
         Raises
         ------
         MediaError
-            If it is missing, refused, too large, unreachable or of an unknown scheme. Its
-            `retryable` is true where the same attempt may succeed later.
+            If it is missing, refused, too large, unreachable or has an unsupported scheme. Its
+            `retryable` is true if the same attempt may succeed later.
         """
         match = _SCHEME.match(uri)
         scheme = match[1].lower() if match else ""
@@ -141,13 +142,13 @@ class Fetcher:
 
     @staticmethod
     def is_local(uri: str) -> bool:
-        """Whether a URI names a file of this machine."""
+        """Whether a URI names a file on this machine."""
         match = _SCHEME.match(uri)
         scheme = match[1].lower() if match else ""
         return scheme in {"", "file"} or not (scheme == "data" or (match and match[2]))
 
     def is_fetched(self, uri: str) -> bool:
-        """Whether no request is needed: the file is local, inline or already fetched."""
+        """Whether no request is needed: the file is local, inline or already downloaded."""
         match = _SCHEME.match(uri)
         scheme = match[1].lower() if match else ""
         if scheme in {"http", "https"}:
@@ -159,7 +160,7 @@ class Fetcher:
         if name is not None and (path := self._cache.find(name)) is not None:
             return path
         stem = hashlib.sha256(key.encode()).hexdigest()
-        # Unfinished files begin with a dot and are not matched.
+        # Unfinished files start with a dot and are not matched.
         paths = sorted((self._cache_dir / stem[:2]).glob(f"{stem}*"))
         return self._remember(key, paths[0].name) if paths else None
 
@@ -178,7 +179,7 @@ class Fetcher:
         name = f"{folder}/{stem[:2]}/{stem}{suffix}"
         path = self._cache.keep(name, self._limited(chunks, label, deadline))
         for previous in path.parent.glob(f"{stem}*"):
-            if previous != path:  # it had another type when it was fetched before
+            if previous != path:  # it had another type when it was downloaded before
                 previous.unlink(missing_ok=True)
         return path
 
@@ -191,7 +192,7 @@ class Fetcher:
             if deadline.passed:
                 raise timeout_error(label, deadline)
             yield chunk
-        if deadline.passed:  # where no length is declared, a file that is cut off looks complete
+        if deadline.passed:  # if no length is declared, a truncated file looks complete
             raise timeout_error(label, deadline)
 
     def _too_large(self, label: str) -> MediaError:
@@ -243,7 +244,7 @@ class Fetcher:
         with bucket_errors(label, deadline), deadline.call(fs.open, path, "rb") as file:
 
             def read() -> bytes:
-                with bucket_errors(label, deadline):  # not an error of the disk to its writer
+                with bucket_errors(label, deadline):  # not a disk error of its writer
                     return deadline.call(file.read, _CHUNK_BYTES)
 
             return self._store(key, _path_suffix(path), iter(read, b""), label, deadline)
@@ -272,7 +273,7 @@ class Fetcher:
             try:
                 with deadline.watching() as trace:
                     result = self._request(httpx.URL(hop), url, label, attempt, deadline, trace)
-            except (httpx.InvalidURL, UnicodeError):  # names of hosts that IDNA does not have
+            except (httpx.InvalidURL, UnicodeError):  # host names that IDNA does not support
                 raise MediaError(f"{label} is not a valid URL.", hint="Check it.") from None
             except httpx.HTTPError as error:
                 raise self._http_error(error, label, deadline) from None
@@ -312,10 +313,10 @@ class Fetcher:
             )
         addresses = self._addresses(url, label)
         address = addresses[attempt % len(addresses)]
-        # The request goes to the checked address, so no second look-up can return another; the
-        # name goes into the Host header and the TLS handshake. A proxy of the environment is
-        # for the public network. Connections are not kept: pooled by address, one could serve
-        # another host's name.
+        # The request goes to the checked address, so no second look-up can return another; the name
+        # is sent in the Host header and the TLS handshake. A proxy of the environment is used for
+        # the public network. Connections are not kept: pooled by address, one could serve another
+        # host's name.
         headers = {
             "Host": url.netloc.decode("ascii"),
             "Accept-Encoding": "identity",
@@ -386,7 +387,7 @@ def _path_suffix(path: str) -> str:
 def _web_suffix(content_type: str, path: str) -> str:
     mime = content_type.partition(";")[0].strip().lower()
     path_suffix = _path_suffix(path)
-    # A server that says text/plain or nothing knows less than the name of the file.
+    # A server that returns text/plain or nothing is less reliable than the file name.
     if path_suffix and mime in _VAGUE_TYPES:
         return path_suffix
     return mimetypes.guess_extension(mime) or path_suffix

@@ -21,7 +21,7 @@ def host_addresses(host: str, port: int | None) -> list[Address]:
     Raises
     ------
     OSError, UnicodeError
-        When there is no such host.
+        If there is no such host.
     """
     answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = (ipaddress.ip_address(_without_zone(answer[4][0])) for answer in answers)

@@ -1,6 +1,6 @@
-"""File systems elsewhere, each of whose calls has an end, however slowly its answer comes.
+"""Remote file systems with a time limit for each call, regardless of how slowly it answers.
 
-Owns that limit, and what is said when it is reached. What is called is its callers' business.
+Owns that limit, and its error message. The callers decide what is called.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _BUFFER_BYTES = 1 << 20
 
 
 class LimitedFiles:
-    """The calls of an fsspec file system, of which none takes longer than a limit.
+    """The calls of an fsspec file system, each with a time limit.
 
-    A call is one file or one listing. Where it takes longer its connection is ended, if the
-    file system can do that; the caller goes on in any case.
+    A call is one file or one listing. If it takes longer, its connection is ended if the file
+    system supports that; the caller continues in any case.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ class LimitedFiles:
         return functools.partial(self._call, name)
 
     def open(self, path: str, mode: str = "rb") -> IO[bytes]:
-        """Open a file to be read: each reading has the limit anew.
+        """Open a file for reading: the limit applies to each read.
 
-        Who reads rows does much else between, so that the whole has none.
+        Readers of rows do much else in between, so there is no limit for the entire file.
         """
         if mode != "rb":
             raise ValueError(mode)
@@ -83,13 +83,13 @@ class LimitedFiles:
             return getattr(self._files, name)(*args, **options)
         from fsspec.asyn import sync
 
-        # Cancelled at the limit: a request that is given up is not left to come to pass later.
+        # Cancelled at the limit: an abandoned request must not complete later.
         limit = deadline.remaining
         return sync(self._files.loop, asynchronous, *args, timeout=limit, **options)
 
 
 class _LimitedFile(io.RawIOBase):
-    """A file of which each reading has a limit."""
+    """A file with a time limit for each read."""
 
     def __init__(self, file: Any, seconds: float) -> None:
         self._file = file

@@ -1,7 +1,7 @@
-"""Images brought to other modes, their brightness and colours kept.
+"""Conversion of images to other modes, with brightness and colours preserved.
 
-Owns the ranges of values of deep greys and what ICC profiles say of pixels. Pillow itself cuts
-16-bit and float values off at 255, and keeps a profile whatever becomes of the pixels.
+Owns the value ranges of deep greys and the effect of ICC profiles. Pillow itself clips 16-bit and
+float values at 255, and keeps a profile whatever happens to the pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 DEEP_MODES = SIXTEEN_BIT_MODES | {"I", "F"}
 _MAX_BYTE, _MAX_WORD = 255, 65535
-# Floats above 1 whose largest is below this are no bytes: a picture as dark would not be seen.
+# Floats above 1 whose maximum is below this are not bytes: such a dark image would be invisible.
 _DARKEST_PEAK = 32
 # The colour spaces of ICC profiles, by Pillow's modes.
 _PROFILE_SPACES = {
@@ -39,7 +39,7 @@ _PROFILE_SPACES = {
 
 
 def profile_of(img: Image) -> bytes | None:
-    """Return the ICC profile of an image; None where it describes pixels of another mode.
+    """Return the ICC profile of an image; None if it describes pixels of another mode.
 
     Examples
     --------
@@ -54,11 +54,11 @@ def profile_of(img: Image) -> bytes | None:
 
 
 def eight_bit(img: Image) -> Image:
-    """Bring a grey image of 16 or 32 bits, or of floats, to 8 bits; others stay as they are.
+    """Convert a grey image of 16 or 32 bits, or of floats, to 8 bits; others stay unchanged.
 
-    Values of 16 bits are divided by 257. What others mean is told by their range: integers up to
-    255 or up to 65535 and floats up to 1 or up to 255 span that range, and all others theirs,
-    from the smallest to the largest. What is no number becomes black.
+    16-bit values are divided by 257. The range of others determines their meaning: integers up to
+    255 or up to 65535 and floats up to 1 or up to 255 use that range, and all others their own,
+    from the minimum to the maximum. NaN becomes black.
 
     Examples
     --------
@@ -97,9 +97,9 @@ def _value_range(mode: str, values: np.ndarray) -> tuple[float, float]:
 
 
 def srgb(img: Image) -> Image:
-    """Return an image as RGB, or RGBA where it is transparent, in the colours of sRGB.
+    """Return an image as RGB, or RGBA if it is transparent, in sRGB colours.
 
-    The ICC profile is applied; without one, and where it is damaged, Pillow's conversion is.
+    The ICC profile is applied; without one, or if it is damaged, Pillow's conversion is used.
 
     Examples
     --------
@@ -123,12 +123,12 @@ def srgb(img: Image) -> Image:
 
 
 def _unpremultiply(img: Image) -> Image:
-    """Undo the only premultiplied mode that Pillow converts to nothing but its own kind."""
+    """Undo the only premultiplied mode, which Pillow converts only to its own counterpart."""
     return img.convert("LA") if img.mode == "La" else img
 
 
 def _apply_profile(img: Image, profile: bytes | None) -> Image | None:
-    """Apply a profile; None where that is damaged."""
+    """Apply a profile; None if it is damaged."""
     from PIL import ImageCms
 
     try:
@@ -148,10 +148,10 @@ def _apply_profile(img: Image, profile: bytes | None) -> Image | None:
 
 
 def rgb(img: Image) -> Image:
-    """Return an image as RGB, for those who take no other: models, tensors, videos.
+    """Return an image as RGB, for consumers that take no other mode: models, tensors, videos.
 
-    Greys of more than 8 bits are scaled, CMYK is converted by its profile. The colours of RGB
-    images stay the numbers that they are.
+    Greys of more than 8 bits are scaled, CMYK is converted with its profile. The colour values of
+    RGB images stay unchanged.
 
     Examples
     --------
@@ -163,10 +163,10 @@ def rgb(img: Image) -> Image:
 
 
 def convert_mode(img: Image, mode: str | None, *options: object) -> Image:
-    """Convert as `PIL.Image.Image.convert` does, colours and brightness kept.
+    """Convert as `PIL.Image.Image.convert` does, with colours and brightness preserved.
 
-    Deep greys are scaled as `eight_bit` does where the new mode has 8 bits, CMYK is converted by
-    its profile, and a profile that does not describe the new pixels is left out.
+    Deep greys are scaled as in `eight_bit` if the new mode has 8 bits, CMYK is converted with its
+    profile, and a profile that does not describe the new pixels is removed.
 
     Parameters
     ----------
@@ -186,9 +186,9 @@ def convert_mode(img: Image, mode: str | None, *options: object) -> Image:
 
 
 def shrink(img: Image, size: tuple[float, float], *options: object) -> Image:
-    """Scale an image down as `PIL.Image.Image.thumbnail` does, in place where it can.
+    """Scale an image down as `PIL.Image.Image.thumbnail` does, in place if possible.
 
-    Greys of 16 bits, which Pillow does not scale in two steps, take a detour over 32.
+    16-bit greys, which Pillow does not scale in two steps, are converted to 32 bits.
 
     Examples
     --------

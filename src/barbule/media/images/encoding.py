@@ -1,6 +1,6 @@
-"""Images written as files, for the store and for others.
+"""Encoding of images as files, for the media store and for users.
 
-Owns what each format can hold, and what of an image's metadata goes with it. Must not read files.
+Owns what each format can hold, and which metadata of an image is kept. Must not read files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OPAQUE_FORMATS = frozenset({"JPEG", "JPEG2000", "BMP", "PPM", "PDF"})
 _EXIF_FORMATS = frozenset({"PNG", "JPEG", "WEBP", "AVIF", "TIFF"})
 _PROFILE_FORMATS = _EXIF_FORMATS
 _TIFF_MODES = frozenset({"I", "F", "CMYK", "YCbCr", "LAB", "I;16B", "PA", "RGBX"})
-# Pillow writes the others too, cut off at 255.
+# Pillow also writes the others, clipped at 255.
 _DEEP_FORMATS = {
     "PNG": frozenset({"I;16", "I;16B"}),
     "TIFF": frozenset({"I;16", "I;16B", "I", "F"}),
@@ -29,9 +29,9 @@ _DEEP_FORMATS = {
     "PPM": frozenset({"I;16", "F"}),
 }
 _CMYK_FORMATS = frozenset({"JPEG", "MPO", "TIFF", "PDF", "EPS", "IM"})
-# Of greys these make colours, which a profile of greys does not describe.
+# They convert greys to colours, which a profile of greys does not describe.
 _COLOUR_FORMATS = frozenset({"WEBP", "AVIF"})
-# One colour, or one value of a palette, that is transparent: other formats forget which.
+# One transparent colour, or palette value: other formats lose it.
 _COLOR_KEY_FORMATS = frozenset({"PNG", "GIF"})
 _COLOR_KEY_MODES = frozenset({"1", "L", "RGB", "P"})
 _MAX_BYTE, _MAX_WORD = 255, 65535
@@ -48,11 +48,10 @@ def encode_for_store(img: Image, kind: str = "png", *, computed: bool = True) ->
     img
         The image. Transparency is kept.
     kind
-        "png" keeps it as it is (in TIFF what PNG cannot hold: CMYK, floats and the like), written
-        for speed; "webp" makes it small, not exact, as RGB or RGBA.
+        "png" keeps it unchanged (in TIFF if PNG cannot hold it: CMYK, floats and so on), optimized
+        for speed; "webp" is small and lossy, as RGB or RGBA.
     computed
-        Whether a function made it: of the EXIF data that it may have from its source, only the
-        orientation stays.
+        Whether a function created it: of the EXIF data of its source, only the orientation is kept.
 
     Returns
     -------
@@ -70,7 +69,7 @@ def encode_for_store(img: Image, kind: str = "png", *, computed: bool = True) ->
 
 
 def _orientation_exif(img: Image) -> bytes:
-    """Return EXIF data that tell how an image is turned, and nothing else."""
+    """Return EXIF data that contains only the orientation of an image."""
     from PIL import Image
 
     orientation = _orientation(img)
@@ -82,7 +81,7 @@ def _orientation_exif(img: Image) -> bytes:
 
 
 def _orientation(img: Image) -> int:
-    """Return how an image is turned, by its EXIF data or, where these do not say, its XMP data."""
+    """Return the orientation of an image, from its EXIF data or otherwise its XMP data."""
     from PIL import Image
 
     if not any(img.info.get(name) for name in _ORIENTATION_SOURCES):
@@ -95,7 +94,7 @@ def _orientation(img: Image) -> int:
 
 
 def _exif(img: Image) -> bytes | None:
-    """Return the EXIF data of an image, with an orientation that only its XMP data told."""
+    """Return the EXIF data of an image, including an orientation that only its XMP data has."""
     from PIL import Image
 
     exif_bytes = img.info.get("exif")
@@ -112,7 +111,7 @@ def _exif(img: Image) -> bytes | None:
 
 
 def lossless_format(img: Image) -> str:
-    """Return the format that keeps an image as it is: PNG, or TIFF for what PNG cannot hold.
+    """Return the lossless format of an image: PNG, or TIFF if PNG cannot hold it.
 
     Examples
     --------
@@ -128,18 +127,18 @@ def encode_image(
     format: str = "PNG",  # noqa: A002 - PIL's name
     **options: Any,
 ) -> bytes:
-    """Encode an image, with its EXIF data and ICC profile where the format holds them.
+    """Encode an image, with its EXIF data and ICC profile if the format holds them.
 
     Parameters
     ----------
     img
-        The image; of an animation the frame that it shows. A mode that the format cannot hold is
-        converted: greys of 16 bits and floats are scaled, CMYK is brought to sRGB by its
-        profile. Where the format knows no transparency, the image is laid on white.
+        The image; for an animation the current frame. A mode that the format cannot hold is
+        converted: 16-bit greys and floats are scaled, CMYK is converted to sRGB with its profile.
+        If the format does not support transparency, the image is placed on white.
     format
         Pillow's name of the format: "PNG", "JPEG", "WEBP" …
     options
-        What Pillow's writer of the format takes: `quality=80`, `lossless=True` …
+        The options of Pillow's writer: `quality=80`, `lossless=True` …
 
     Returns
     -------
@@ -167,7 +166,7 @@ def encode_image(
             hint="Use PNG, JPEG, WEBP, GIF or TIFF.",
         )
     if getattr(img, "is_animated", False):
-        img = img.copy()  # some writers would go on to its other frames
+        img = img.copy()  # some writers would continue with its other frames
     img = _convert_for_format(img, name)
     try:
         return _save(img, name, options)
@@ -183,11 +182,11 @@ def encode_image(
 
 
 def _convert_for_format(img: Image, name: str) -> Image:
-    """Convert what a format would hold only with other colours than the image has."""
+    """Convert a mode that a format would store with other colours."""
     if img.mode in DEEP_MODES:
         modes = _DEEP_FORMATS.get(name, frozenset())
         if img.mode not in modes and "I;16" in modes and _is_sixteen_bit(img):
-            img = img.convert("I").convert("I;16")  # others are cut off on the straight way
+            img = img.convert("I").convert("I;16")  # others are clipped by the direct conversion
         return img if img.mode in modes else srgb(img)
     if img.mode in {"CMYK", "LAB"} and name not in _CMYK_FORMATS:
         return srgb(img)
@@ -198,7 +197,7 @@ def _convert_for_format(img: Image, name: str) -> Image:
 
 
 def _is_sixteen_bit(img: Image) -> bool:
-    """Whether the greys of an image are integers of 16 bits, beyond those of 8."""
+    """Whether the greys of an image are 16-bit integers, beyond the range of 8 bits."""
     if img.mode != "I":
         return img.mode in SIXTEEN_BIT_MODES
     lowest, highest = img.getextrema()
@@ -216,7 +215,8 @@ def _metadata(img: Image, name: str) -> dict[str, Any]:
     if name in _EXIF_FORMATS and (exif := _exif(img)):
         metadata["exif"] = exif
     if name in _PROFILE_FORMATS:
-        # None where it describes pixels of another mode: some writers would take it unasked.
+        # None if it describes pixels of another mode: some writers would use it without being
+        # asked.
         metadata["icc_profile"] = profile_of(img)
     return metadata
 

@@ -1,7 +1,7 @@
 """The header of an image file, read without its pixels: size, mode, format, metadata.
 
-Owns the header record and the form of EXIF data as JSON. Must not decode pixels, save where a
-PNG keeps its EXIF data behind them.
+Owns the header record and the form of EXIF data as JSON. Must not decode pixels, except if a PNG
+stores its EXIF data after them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["ImageHeader", "image_metadata", "read_header"]
 
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_MAX_VALUE_BYTES = 1024  # bytes of a value; what is longer is a maker's private data or a preview
+_MAX_VALUE_BYTES = 1024  # bytes of a value; longer ones are private data or a preview
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the header of an image file says, under PIL's names."""
+    """The header of an image file, with PIL's names."""
 
     width: int
     height: int
@@ -44,26 +44,26 @@ def read_header(path: Path, source: str | None = None) -> ImageHeader:
     path
         The file.
     source
-        What messages call it, where that is not the path.
+        Its name in messages, if that is not the path.
 
     Raises
     ------
     MediaError
-        If it is missing, empty, no image, or has more pixels than Pillow's limit.
+        If it is missing, empty, not an image, or has more pixels than Pillow's limit.
     """
     with decoding_errors(path, source), open_lazily(path) as image:
         return ImageHeader(image.width, image.height, image.mode, image.format, path, source)
 
 
 def image_metadata(image: PIL.Image.Image | ImageHeader) -> dict[str, Any]:
-    """Return what an image says of itself, as JSON.
+    """Return the metadata of an image as JSON.
 
     Returns
     -------
     dict
-        `width`, `height`, `mode`, `format`, `dpi` (or None), and `exif`: its values by their
-        names, those of the camera among them and those of the location under "GPSInfo"; None where
-        the data cannot be read. Private data of a maker and previews are left out.
+        `width`, `height`, `mode`, `format`, `dpi` (or None), and `exif`: its values by name,
+        including those of the camera and those of the location under "GPSInfo"; None if the data
+        cannot be read. Private data of a manufacturer and previews are left out.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def _exif(image: PIL.Image.Image) -> dict[str, Any] | None:
 
 
 def _mentions_exif(image: Any) -> bool:
-    """Whether a PNG that is not yet read may hold EXIF data."""
+    """Whether an unread PNG may hold EXIF data."""
     if image.fp is None:
         return False
     position = image.fp.tell()
@@ -134,7 +134,7 @@ def _is_bulk(value: object) -> bool:
 
 
 def _json_value(value: Any) -> Any:
-    """Turn a value of EXIF into one of JSON."""
+    """Convert an EXIF value to JSON."""
     if isinstance(value, bytes):
         if len(value) > _MAX_VALUE_BYTES:
             return value.hex()

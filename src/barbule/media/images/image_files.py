@@ -1,7 +1,7 @@
-"""Images: checked, opened, and made from arrays.
+"""Images: checked, opened, and created from arrays.
 
-Owns the reading of files and bytes with Pillow. Must not turn, scale or otherwise change an
-image: that is for functions over images.
+Owns the reading of files and bytes with Pillow. Must not rotate, scale or otherwise change an
+image: functions over images do that.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ _SUFFIXES = {"JPEG": "jpg", "JPEG2000": "jp2", "MPO": "jpg", "TIFF": "tif", "HEI
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _ARRAY_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PLANE, _STACK = 2, 3
-# Of Pillow's limit of pixels, the part that decoders may have which take more than a raster or two.
+# The fraction of Pillow's pixel limit for decoders that need more memory than a raster or two.
 _ANIMATED_WEBP_PIXEL_SHARE = 0.4  # its decoder keeps two canvases
 _PIXEL_SHARES = {"ICO": 0.4, "WEBP": 0.6, "AVIF": 0.6, "HEIF": 0.6, "JPEG2000": 0.4}
 _BUFFERING_FORMATS = frozenset(
     ("WEBP", "AVIF")
-)  # keep their own copies as long as the image is there
+)  # keep their own copies as long as the image exists
 _LARGE_IMAGE_PIXELS = 1 << 22  # pixels
-_MAX_SCANS = 100  # of the largest JPEG; of smaller ones more, in proportion
-_MAX_COUNTED_BYTES = 1 << 19  # of the pixels of a PNG: as many are expanded in half a millisecond
+_MAX_SCANS = 100  # of the largest JPEG; smaller ones may have more, in proportion
+_MAX_COUNTED_BYTES = 1 << 19  # of the pixels of a PNG: that many are expanded in half a millisecond
 
 
 def validate_image(path: Path, source: str | None = None) -> str:
-    """Check that a file is an image, whole and undamaged.
+    """Check that a file is a complete, undamaged image.
 
-    A PNG is checked by the checksums that it carries, which is much faster than reading its
-    pixels and notices more; of a small one also that no rows are missing, of a large one that
-    is noticed when it is opened. Of other formats the pixels of the first frame are read.
+    A PNG is checked with its checksums, which is much faster than reading its pixels and detects
+    more; for a small one also that no rows are missing, which for a large one is detected when it
+    is opened. For other formats the pixels of the first frame are read.
 
     Parameters
     ----------
     path
         The file.
     source
-        What messages call it, where that is not the path: the URL from which it came.
+        Its name in messages, if that is not the path: the URL that it was downloaded from.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def validate_image(path: Path, source: str | None = None) -> str:
     Raises
     ------
     MediaError
-        If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
+        If it is missing, empty, damaged, not an image, or has more pixels than Pillow's limit.
     """
     with decoding_errors(path, source):
         image = open_lazily(path)
@@ -80,7 +80,7 @@ def validate_image(path: Path, source: str | None = None) -> str:
                 if not png_rows.is_complete(path, _MAX_COUNTED_BYTES):
                     raise _missing_rows_error()
             else:
-                # A JPEG is read whole but put together at an eighth of its size.
+                # A JPEG is read completely but decoded at an eighth of its size.
                 image.draft("L", (1, 1))
                 load_pixels(image, path)
             return str(image.format)
@@ -92,20 +92,20 @@ def open_image(path: Path, source: str | None = None) -> Image:
     Parameters
     ----------
     path
-        The file. Its EXIF orientation is left as it is.
+        The file. Its EXIF orientation is not applied.
     source
-        What messages call it, where that is not the path.
+        Its name in messages, if that is not the path.
 
     Returns
     -------
     PIL.Image.Image
-        The image. Of an animation, or a file of several pages, the others are read from memory
-        when they are sought.
+        The image. Other frames of an animation, or pages of a file, are read from memory when they
+        are accessed.
 
     Raises
     ------
     MediaError
-        If it is missing, empty, damaged, no image, or has more pixels than Pillow's limit.
+        If it is missing, empty, damaged, not an image, or has more pixels than Pillow's limit.
     """
     with decoding_errors(path, source):
         image = open_lazily(path)
@@ -118,13 +118,13 @@ def open_image(path: Path, source: str | None = None) -> Image:
 
 
 def load_pixels(image: Image, path: Path) -> Image:
-    """Read the pixels of an image that was opened, and make sure that there are all of them.
+    """Read the pixels of an opened image, and check that all of them exist.
 
     Errors are Pillow's own; `decoding_errors` explains them.
     """
     image.load()
     if image.format == "PNG":
-        # What was not read is 0.
+        # Missing pixels are 0.
         last_row = image.crop((0, image.height - 1, image.width, image.height))
         unread = last_row.getbbox() is None or image.info.get("interlace")
         if unread and not png_rows.is_complete(path):
@@ -135,7 +135,7 @@ def load_pixels(image: Image, path: Path) -> Image:
 
 
 def _without_decoder(image: Image) -> Image:
-    """Let go of what a decoder keeps beside the pixels of a large image."""
+    """Release what a decoder keeps in addition to the pixels of a large image."""
     if image.format not in _BUFFERING_FORMATS or image.width * image.height < _LARGE_IMAGE_PIXELS:
         return image
     plain = image.copy()
@@ -144,10 +144,10 @@ def _without_decoder(image: Image) -> Image:
 
 
 def _refuse_many_scans(image: Any, max_pixels: int) -> None:
-    """Refuse a progressive JPEG that goes over all of its pixels thousands of times."""
+    """Refuse a progressive JPEG with thousands of scans."""
     position = image.fp.tell()
     image.fp.seek(0)
-    scans = image.fp.read().count(b"\xff\xda")  # which stands nowhere in what is compressed
+    scans = image.fp.read().count(b"\xff\xda")  # which does not occur in compressed data
     image.fp.seek(position)
     if scans * image.width * image.height > _MAX_SCANS * max_pixels:
         raise MediaError(
@@ -157,7 +157,7 @@ def _refuse_many_scans(image: Any, max_pixels: int) -> None:
 
 
 def _refuse_large(image: Image, max_pixels: int) -> None:
-    """Refuse an image of more pixels than may be decoded; Pillow only warns up to twice that."""
+    """Refuse an image above the pixel limit; Pillow only warns up to twice the limit."""
     from PIL import Image
 
     if image.width * image.height > max_pixels:
@@ -181,7 +181,7 @@ def _pixel_share(image: Image) -> float:
 
 
 def _icon_size(image: Any) -> tuple[int, int]:
-    """Return the size of the picture in an icon, of which its directory may say another."""
+    """Return the size of the image in an icon, which may differ from its directory entry."""
     entry = image.ico.entry[image.ico.getentryindex(image.size)]
     offset = entry["offset"] if isinstance(entry, dict) else entry.offset
     position = image.fp.tell()
@@ -241,7 +241,7 @@ def _register_heif() -> None:
 
 
 def to_image(value: Any) -> Image:
-    """Return the PIL image of an image, an array or the bytes of a file, its pixels read.
+    """Return the PIL image of an image, an array or the bytes of a file, with its pixels read.
 
     Raises
     ------
@@ -250,9 +250,9 @@ def to_image(value: Any) -> Image:
     """
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
-        image_bytes_suffix(data)  # tells what cannot be opened
+        image_bytes_suffix(data)  # raises for unreadable files
         value = open_lazily(io.BytesIO(data))
-    # Pillow's own array interface, which is no array, would be made: two copies of the pixels.
+    # Pillow's own array interface would be copied twice.
     elif not hasattr(value, "save") and hasattr(value, "__array_interface__"):
         value = image_from_array(value)
     if not hasattr(value, "save"):
@@ -270,7 +270,7 @@ def to_image(value: Any) -> Image:
 
 @contextmanager
 def decoding_errors(path: Path, source: str | None = None) -> Iterator[None]:
-    """Explain the errors of opening and decoding an image file: one `MediaError`, its source."""
+    """Convert the errors of opening and decoding an image file to a `MediaError`."""
     from PIL import Image, UnidentifiedImageError
 
     name = source or path
@@ -300,7 +300,7 @@ def decoding_errors(path: Path, source: str | None = None) -> Iterator[None]:
 
 
 def image_bytes_suffix(data: bytes) -> str:
-    """Tell the format of an image's bytes.
+    """Detect the format of an image's bytes.
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ def image_bytes_suffix(data: bytes) -> str:
     Raises
     ------
     MediaError
-        If it is no image.
+        If it is not an image.
 
     Examples
     --------
@@ -336,14 +336,14 @@ def image_bytes_suffix(data: bytes) -> str:
 
 
 def image_from_array(array: np.ndarray[Any, Any]) -> Image:
-    """Make an image of an array.
+    """Create an image from an array.
 
     Parameters
     ----------
     array
         Shape (height, width) or (height, width, channels) with 1 to 4 channels (grey, grey and
-        alpha, RGB, RGBA). Integers of 8 bits, booleans, floats from 0 to 1, or one plane of
-        unsigned 16-bit integers.
+        alpha, RGB, RGBA). 8-bit integers, booleans, floats from 0 to 1, or one plane of unsigned
+        16-bit integers.
 
     Returns
     -------
@@ -353,7 +353,7 @@ def image_from_array(array: np.ndarray[Any, Any]) -> Image:
     Raises
     ------
     MediaError
-        If the shape, the type or the range is another.
+        If the shape, the type or the range is not supported.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Whether a JPEG holds all of its rows.
+"""Detection of missing rows in a JPEG.
 
-Owns the second look at a JPEG that ends in grey. Where its data end too early, behind a mark that
-says that this is the end, libjpeg fills what is missing with grey and only warns, which Pillow
-does not tell. FFmpeg's decoder refuses it.
+Owns the second check of a JPEG that ends in grey. If its data ends too early, but with an end
+marker, libjpeg fills the missing rows with grey and only warns, which Pillow does not report.
+FFmpeg's decoder refuses it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _FILL_GREY = 128
 
 
 def ends_in_grey(image: Image) -> bool:
-    """Whether the last row is as libjpeg leaves what it has no data for."""
+    """Whether the last row looks like a row for which libjpeg had no data."""
     extrema = image.crop((0, image.height - 1, image.width, image.height)).getextrema()
     pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
     return all(pair == (_FILL_GREY, _FILL_GREY) for pair in pairs)
 
 
 def is_complete(path: Path) -> bool:
-    """Whether all pixels of a JPEG have data; True of a kind that FFmpeg does not read."""
+    """Whether all pixels of a JPEG have data; True for types that FFmpeg does not read."""
     import av
 
     decoder = av.CodecContext.create("mjpeg", "r")

@@ -1,7 +1,7 @@
-"""Whether a PNG holds all of its rows.
+"""Detection of missing rows in a PNG.
 
-Owns the count of the bytes of its pixels. Pillow takes a file whose compressed pixels end too
-early for whole, and leaves the rows that are missing black.
+Owns the count of its pixel bytes. Pillow accepts a file whose compressed pixels end too early, and
+leaves the missing rows black.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _CHUNK_BYTES = 1 << 20  # bytes that are expanded at once
 
 
 def is_complete(path: Path, max_bytes: int | None = None) -> bool:
-    """Whether the compressed pixels of a PNG are as many as its header says.
+    """Whether the compressed pixels of a PNG are as many as its header declares.
 
     Parameters
     ----------
     path
-        A file that begins as a PNG does.
+        A file that starts like a PNG.
     max_bytes
-        Bytes of pixels beyond which it counts as complete without being expanded, which takes
-        a millisecond for each megabyte.
+        Bytes of pixels above which it counts as complete without being expanded, which takes a
+        millisecond per megabyte.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
@@ -79,7 +79,7 @@ def _pixels(data: bytes) -> Iterator[bytes]:
 
 
 def _pixel_bytes(data: bytes) -> int:
-    """Return how many bytes the pixels of the first frame take, the filter of each row included."""
+    """Return the number of pixel bytes of the first frame, including the filter of each row."""
     header = data[_SIGNATURE_BYTES + 8 :]
     width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
     depth, colours, interlaced = header[8], header[9], header[12]

@@ -1,1 +1,1 @@
-"""Storage of media: references to objects, the undo log of operations, the cache of files."""
+"""Storage of media: references to objects, the undo log of operations, the file cache."""

@@ -1,7 +1,7 @@
-"""A cache of files: local copies of remote media, evicted by the time of their last use.
+"""A file cache: local copies of remote media, evicted by last use.
 
-Owns the bound on the size of its folder, and the order of eviction. What a copy is of, and how to
-fetch it again, is the business of its callers.
+Owns the size limit of its folder, and the order of eviction. Callers know what a copy belongs to,
+and how to download it again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 __all__ = ["FileCache", "default_cache_folder"]
 
-_FILL_SHARE = 0.9  # of the bound, to which an eviction shrinks the cache
-_IN_USE_SECONDS = 60.0  # seconds after its last use in which somebody may be about to open a copy
+_FILL_SHARE = 0.9  # of the limit, to which an eviction shrinks the cache
+_IN_USE_SECONDS = 60.0  # seconds after its last use in which a copy may still be opened
 
 
 class FileCache:
-    """A folder of copies whose size is bounded.
+    """A folder of copies with a size limit.
 
-    The time at which a file was last used is its modification time, so that all processes that
-    share the folder agree. Files that were used in the last minute stay, whatever the bound.
+    The modification time of a file is the time of its last use, so that all processes that share
+    the folder agree. Files that were used in the last minute stay, regardless of the limit.
 
     Parameters
     ----------
     folder
         The folder, created when the first file is added.
     max_bytes
-        The bound on their total size; None for none.
+        The limit of their total size; None for no limit.
 
     Examples
     --------
@@ -58,18 +58,18 @@ class FileCache:
         self._lock = threading.Lock()
 
     def find(self, name: str) -> Path | None:
-        """Return the file of a name, which counts as used now; None where there is none."""
+        """Return the file with a name, which counts as used now; None if there is none."""
         path = self.folder / name
         try:
             os.utime(path)
         except FileNotFoundError:
             return None
-        except PermissionError:  # another user's, who bounds it
+        except PermissionError:  # belongs to another user, who limits it
             return path if path.is_file() else None
         return path
 
     def keep(self, name: str, pieces: Iterable[bytes]) -> Path:
-        """Write a file, which appears complete or not at all; others may be evicted for it."""
+        """Write a file atomically; others may be evicted for it."""
         path = self.folder / name
         size = 0
         with write_errors(f"the copy {str(path)!r}"), write_atomically(path) as file:
@@ -102,7 +102,7 @@ class FileCache:
         return files
 
     def _shrink(self) -> int:
-        """Remove the files that were used longest ago, and return the remaining size."""
+        """Remove the least recently used files, and return the remaining size."""
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
         target_size, recent = (

@@ -18,7 +18,7 @@ _MAX_HASHES = 100_000
 
 
 class FileHashes:
-    """Computes hashes of files, and remembers them by path, modification time and size.
+    """Computes hashes of files, and caches them by path, modification time and size.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The media store: content-addressed files, on any fsspec file system.
 
-Owns the layout of the store, and the record of the databases that use it. Must not fetch from the
-web (`fetching` does) and must not know what the bytes mean, nor which rows refer to them.
+Owns the layout of the store, and the record of the databases that use it. Must not download from
+the web (`fetching` does) and must not know what the bytes mean, nor which rows refer to them.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class MediaStore:
         The folder: a path or a URL that fsspec reads (`file:///data/media`,
         `s3://bucket/prefix`, `memory://media`).
     cache_dir
-        Where local copies of files in a remote store go; by default below the user's cache
+        The folder for local copies of files in a remote store; by default below the user's cache
         directory.
     user
-        The URL of the database whose media they are, without secrets: the store records its
-        users, so that none takes another's media for garbage.
+        The URL of the database that owns the media, without secrets: the store records its users,
+        so that none treats another's media as garbage.
     undo
         Records which operation puts which object.
     cache
@@ -57,7 +57,7 @@ class MediaStore:
     deletions
         Returns a number that changes once other processes have deleted objects.
     time_limit
-        Seconds that one object, or one listing, of a remote store may take.
+        Maximum seconds for one object, or one listing, of a remote store.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class MediaStore:
         Parameters
         ----------
         data
-            The content. What the store already has is not written again.
+            The content. Existing content is not written again.
         suffix
             The extension of its format, with or without a dot: "png".
 
@@ -117,13 +117,13 @@ class MediaStore:
         Raises
         ------
         MediaError
-            If the suffix is not one to 16 letters and digits.
+            If the suffix does not have one to 16 letters and digits.
         """
         name = f"{hashlib.sha256(data).hexdigest()}.{normalized_suffix(suffix)}"
         if not self._has(name, len(data)):
             self._files.write(_object_path(name), data)
             if not self.is_local:
-                with suppress(OSError):  # whoever validates it need not fetch it
+                with suppress(OSError):  # so that validation does not have to download it
                     self._copies.keep(self._copy_path(name), [data])
         self._recent.add(name)
         return f"media:{name}"
@@ -146,7 +146,7 @@ class MediaStore:
         Raises
         ------
         MediaError
-            If the suffix is not one to 16 letters and digits.
+            If the suffix does not have one to 16 letters and digits.
         """
         with file.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
@@ -180,7 +180,7 @@ class MediaStore:
             raise self._missing(ref) from None
 
     def local_path(self, ref_or_uri: str) -> Path:
-        """Return a local file with the content; a remote store's is copied once.
+        """Return a local file with the content; a file in a remote store is copied once.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class MediaStore:
         Raises
         ------
         MediaError
-            If it is malformed, missing, or an URI that must be fetched first.
+            If it is malformed, missing, or a URI that must be downloaded first.
         """
         if not ref_or_uri.startswith("media:"):
             return file_from_uri(ref_or_uri)
@@ -262,7 +262,7 @@ class MediaStore:
         return self._files.size(_object_path(object_name(ref))) is not None
 
     def put_again(self, ref: str, size: int) -> bool:
-        """Count an object as put just now, if that can be done without its content.
+        """Count an object as put just now, if that is possible without its content.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class MediaStore:
         Returns
         -------
         bool
-            False where it has to be put.
+            False if it has to be put.
         """
         return self._has(object_name(ref), size)
 
@@ -310,14 +310,14 @@ class MediaStore:
     def delete(self, name: str, *, put_before: datetime.datetime | None = None) -> bool:
         """Delete an object, and its local copy.
 
-        The caller makes sure that no row refers to it.
+        The caller ensures that no row refers to it.
 
         Parameters
         ----------
         name
             A reference, or the name of an object.
         put_before
-            An object that has been put since is not deleted.
+            An object that has been put since this point in time is not deleted.
 
         Returns
         -------
@@ -354,8 +354,8 @@ class MediaStore:
         self._register_user()
         is_present = self._is_present(name, size, is_recent)
         self._undo.record(name, new=not is_present)
-        # Written again to a remote store, the old object is as young as a new one, which keeps
-        # another process from taking it for garbage before its first row is committed.
+        # Rewritten to a remote store, the old object is as recent as a new one, so that no other
+        # process treats it as garbage before its first row is committed.
         return is_present and (self.is_local or is_recent)
 
     def _is_present(self, name: str, size: int, is_recent: bool) -> bool:

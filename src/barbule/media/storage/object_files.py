@@ -1,7 +1,7 @@
 """The files of a media store, on any fsspec file system.
 
-Owns atomic writes, and the errors of file systems as a `StoreError`. Must not know what the files
-are called, nor what is in them.
+Owns atomic writes, and the errors of file systems as a `StoreError`. Must not know the names or
+contents of the files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ObjectFiles:
     root
         A path or a URL that fsspec reads.
     time_limit
-        Seconds that one remote file, or one listing, may take.
+        Maximum seconds for one remote file, or one listing.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class ObjectFiles:
         self._fs: Any = fs if self.is_local else LimitedFiles(fs, time_limit)
 
     def local_path(self, path: str) -> Path:
-        """Return the path of a file on this machine, where `is_local`."""
+        """Return the path of a file on this machine, if `is_local`."""
         return Path(self._full_path(path))
 
     def read(self, path: str) -> bytes:
@@ -80,14 +80,14 @@ class ObjectFiles:
         Raises
         ------
         FileNotFoundError
-            When there is none.
+            If there is none.
         """
         with self._errors("read", FileNotFoundError):
             content: bytes = self._fs.cat_file(self._full_path(path))
         return content
 
     def size(self, path: str) -> int | None:
-        """Return the length of a file; None where there is none."""
+        """Return the length of a file; None if there is none."""
         try:
             with self._errors("read", FileNotFoundError):
                 info = self._fs.info(self._full_path(path))
@@ -96,13 +96,13 @@ class ObjectFiles:
         return int(info["size"]) if info["type"] == "file" else None
 
     def walk(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the full paths of all files, and what the file system says of them."""
+        """Yield the full paths of all files, and their file system entries."""
         with self._errors("listed"):
             files = self._fs.find(self._root, detail=True)
         yield from files.items()
 
     def read_folder(self, folder: str) -> list[bytes]:
-        """Return the contents of the files of a folder; none where there is no folder."""
+        """Return the contents of the files of a folder; none if there is no folder."""
         with self._errors("read"):
             try:
                 paths = self._fs.ls(self._full_path(folder), detail=False)
@@ -116,16 +116,16 @@ class ObjectFiles:
         Raises
         ------
         FileNotFoundError
-            When there is none.
+            If there is none.
         """
         with (
-            suppress(PermissionError),  # another user's file
+            suppress(PermissionError),  # belongs to another user
             self._errors("written", FileNotFoundError, PermissionError),
         ):
             os.utime(self._full_path(path))
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file, which appears completely or not at all."""
+        """Write a file atomically."""
         target = self._full_path(path)
         with self._errors("written"):
             if self.is_local:
@@ -166,7 +166,7 @@ class ObjectFiles:
         return f"{self._root}/{path}"
 
     def _put(self, path: str, write: Callable[[str], object]) -> None:
-        """Write a remote file, which appears completely or not at all."""
+        """Write a remote file atomically."""
         if _ATOMIC_PROTOCOLS & _protocols(self._fs):  # a move there would be a second copy
             write(path)
             return
@@ -183,12 +183,12 @@ class ObjectFiles:
 
     @contextmanager
     def _errors(self, verb: str, *expected: type[Exception]) -> Iterator[None]:
-        """Turn errors of the file system into a `StoreError`, whatever they are.
+        """Convert any errors of the file system to a `StoreError`.
 
         Parameters
         ----------
         verb
-            What cannot be done then: "the media store … cannot be written".
+            The failed action: "the media store … cannot be written".
         expected
             Errors that are left to the caller.
         """

@@ -1,6 +1,6 @@
 """The objects that this process has put into a media store in the last minutes.
 
-Owns for how long an object is taken for present without a look, and that deletions by other
+Owns for how long an object is assumed to exist without a check, and that deletions by other
 processes end that.
 """
 

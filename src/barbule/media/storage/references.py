@@ -1,6 +1,6 @@
 """References to the objects of a media store.
 
-Owns the form `media:<sha256>.<suffix>`. Where objects are stored is the store's business.
+Owns the form `media:<sha256>.<suffix>`. The store decides where objects are stored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StoredObject:
     Attributes
     ----------
     name
-        What follows `media:` in its reference; of an unfinished file, the name of the file.
+        The part after `media:` in its reference; for an unfinished file, the name of the file.
     modified
         When it was last put.
     finished
@@ -54,7 +54,7 @@ class StoredObject:
 
 
 def stored_references(text: str) -> Iterator[str]:
-    """Find the references to stored objects within a text, say a cell or a JSON text.
+    """Find the references to stored objects in a string, for example a cell or a JSON text.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def references_within(value: object) -> Iterator[str]:
 
 
 def is_object_name(name: str) -> bool:
-    """Whether something is the name of an object, what follows `media:` in a reference."""
+    """Whether a value is the name of an object, the part after `media:` in a reference."""
     return _REFERENCE.fullmatch(f"media:{name}") is not None
 
 
@@ -100,7 +100,7 @@ def modification_time(info: dict[str, Any]) -> datetime.datetime:
             return datetime.datetime.fromtimestamp(value, datetime.UTC)
         if isinstance(value, str):
             return datetime.datetime.fromisoformat(value)
-    return datetime.datetime.now(datetime.UTC)  # unknown: as young as can be, so it stays
+    return datetime.datetime.now(datetime.UTC)  # unknown: assumed to be new, so it stays
 
 
 def normalized_suffix(suffix: str) -> str:
@@ -120,7 +120,7 @@ def normalized_suffix(suffix: str) -> str:
 
 
 def object_name(ref: str) -> str:
-    """Return what follows `media:` in a reference.
+    """Return the part after `media:` in a reference.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def object_name(ref: str) -> str:
 
 
 def display_name(reference: str) -> str | None:
-    """Return the name of a file in messages, if it is another than its path."""
+    """Return the name of a file in messages, if it differs from its path."""
     if reference.startswith("media:"):
         return f"the content that is stored as {reference}"
     return redact_uri(reference) if ":" in reference[:12] else None

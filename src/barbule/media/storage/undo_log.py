@@ -1,8 +1,8 @@
-"""The undo log of a media store: what the operations that are under way have put into it.
+"""The undo log of a media store: objects that running operations have put into it.
 
-Owns which operation put an object first, so that one that fails takes back what is its own: no
-object that was stored before, and none that another operation of this process relies on; and
-which objects an operation relies on, so that it can see whether others have deleted one.
+Owns which operation put an object first, so that a failed one removes its own objects, but none
+that was stored before, and none that another operation of this process relies on; and which objects
+an operation relies on, so that it can detect deletions by others.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class UndoLog:
             return set(operation.used)
 
     def restart(self, required: set[str]) -> None:
-        """Let the current operation rely on these alone: it puts again what it needs."""
+        """Let the current operation rely only on these: it puts again what it needs."""
         operation = self._current.get()
         if operation is not None:
             with self._lock:
@@ -104,9 +104,9 @@ class UndoLog:
 
     @contextmanager
     def rollback_on_error(self, roll_back: Callable[[list[str]], None]) -> Iterator[None]:
-        """Give `roll_back` the names that an operation put first, if it fails.
+        """Pass the names that an operation put first to `roll_back`, if it fails.
 
-        Within an operation another one is a part of it.
+        A nested operation is a part of the outer one.
         """
         if self._current.get() is not None:
             yield
@@ -127,7 +127,7 @@ class UndoLog:
                 self._open.discard(operation)
 
     def _release(self, operation: _Operation) -> list[str]:
-        """Return what nobody else relies on; other operations become responsible for the others."""
+        """Return what nobody else relies on; other operations take over the rest."""
         with self._lock:
             for other in self._open - {operation}:
                 shared = operation.new & other.used

@@ -1,7 +1,7 @@
-"""How many samples the index of an MP4 or MOV file says that there are, before it is opened.
+"""The number of samples that the index of an MP4 or MOV file claims, before it is opened.
 
-FFmpeg makes an entry of a table for each of them when it opens a file; four bytes may claim
-billions. Owns the count; nothing is decoded.
+FFmpeg creates a table entry for each of them when it opens a file; four bytes may claim billions.
+Owns the count; nothing is decoded.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def refuse_claimed_samples(path: str) -> None:
     Raises
     ------
     MediaError
-        When it does.
+        If it does.
     OSError
-        When it cannot be read.
+        If it cannot be read.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def refuse_claimed_samples(path: str) -> None:
 
 @functools.lru_cache(maxsize=4096)
 def _claimed(path: str, _time: int, size: int) -> int:
-    """Return the most samples that a table of a file, or its parts together, claim."""
+    """Return the maximum number of samples that a table of a file claims."""
     most = parts = 0
     with open(path, "rb") as file:  # noqa: PTH123
         if file.read(_HEAD)[4:] not in _FIRST:
@@ -75,7 +75,7 @@ def _claimed(path: str, _time: int, size: int) -> int:
 
 
 def _boxes(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """Give the outermost boxes in which there are tables."""
+    """Yield the outermost boxes that contain tables."""
     position = count = 0
     while position + _HEAD <= size:
         file.seek(position)

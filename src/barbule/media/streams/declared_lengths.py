@@ -1,4 +1,4 @@
-"""The length that the file of a sound or a video declares in its outermost structure.
+"""The length that an audio or video file declares in its outermost structure.
 
 Owns the walk over boxes of MP4, chunks of RIFF and AIFF, and elements of Matroska: a few bytes of
 each are read, nothing is decoded. A file that is being written may leave its length open.
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["declared_length"]
 
-_MAX_BOXES = 100_000  # of a film in fragments; what follows them is not looked at
+_MAX_BOXES = 100_000  # of a fragmented film; the following ones are not examined
 _EXTENDED_SIZE = 1  # as the size of a box: eight bytes behind its name have it
 _UNKNOWN_LENGTH = 0xFFFF_FFFF
 _SEGMENT = b"\x18\x53\x80\x67"
 
 
 def declared_length(path: Path) -> int | None:
-    """Return how many bytes a file has at least, as it says; None where it does not tell.
+    """Return the minimum number of bytes that a file declares; None if it declares none.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def _matroska_end(file: IO[bytes]) -> int | None:
-    """Return the end of the segment, which all else is in; a live one has no size."""
+    """Return the end of the segment, which contains everything else; a live one has no size."""
     file.seek(4)
     header = _read_ebml_number(file)
     if header is None:
@@ -86,7 +86,7 @@ def _matroska_end(file: IO[bytes]) -> int | None:
 
 
 def _read_ebml_number(file: IO[bytes]) -> int | None:
-    """Read a number of EBML, whose first bits say how many bytes it has; None: unknown."""
+    """Read an EBML number, whose first bits encode its length; None: unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -37,11 +37,11 @@ def frame_reference(video: str, stamp: int, step: int = 0) -> str:
     video
         The reference of the video.
     stamp
-        When the frame is shown, in the time base of the stream.
+        The time of the frame, in the time base of the stream.
     step
-        About how far apart the frames are that will be read, 0 when that is open. What is
-        shown between them need not be decoded where no other frame depends on it, and those
-        that are passed are kept for a while, as threads do not ask in order.
+        The approximate distance of the frames that will be read, 0 if it is unknown. Frames in
+        between need not be decoded if no other frame depends on them, and passed ones are kept for
+        a while, because threads do not request frames in order.
     """
     return f"{FRAME}{stamp}+{step}:{video}"
 
@@ -52,7 +52,7 @@ def split_reference(reference: str) -> tuple[str, int, int]:
     Raises
     ------
     MediaError
-        When it is none.
+        If it is not one.
 
     Examples
     --------
@@ -75,12 +75,12 @@ def check_selection(
     keyframes_only: bool,
     every: float | None,
 ) -> None:
-    """Make sure that frames are selected by one option.
+    """Check that frames are selected by one option.
 
     Raises
     ------
     ConfigurationError
-        When there are several, or a number is not above zero.
+        If there are several, or a number is not above zero.
     """
     numbers = {"fps": fps, "num_frames": num_frames, "every": every}
     choices = [name for name, value in numbers.items() if value is not None]
@@ -108,11 +108,11 @@ def select_frames(
     keyframes_only: bool = False,
     every: float | None = None,
 ) -> np.ndarray:
-    """Return the numbers of the selected frames, counted from 0 in the order of showing.
+    """Return the indexes of the selected frames, from 0 in display order.
 
-    For a rate these are the frames nearest to each of its timestamps, the first of them being
-    that of the first frame; for a number, those nearest to the middles of so many equal parts. No
-    frame comes twice.
+    For a rate these are the frames nearest to each of its timestamps, starting with that of the
+    first frame; for a number, those nearest to the middles of that many equal parts. No frame is
+    selected twice.
     """
     import numpy as np
 
@@ -145,7 +145,7 @@ def frame_step(
     keyframes_only: bool = False,
     every: float | None = None,
 ) -> int:
-    """Return about how far apart selected frames are, in the time base; 0 for key frames."""
+    """Return the approximate distance of selected frames, in the time base; 0 for key frames."""
     if keyframes_only:
         return 0
     total = len(timeline.stamps)

@@ -1,7 +1,7 @@
-"""Frames of videos by reference, decoded when they are touched.
+"""Frames of videos by reference, decoded when they are read.
 
-Owns the decoders, which stay open so that frames read in their order cost one pass over the
-video. A few that were passed are kept for a while; nothing is written.
+Owns the decoders, which stay open so that frames read in order cost one pass over the video. A few
+passed frames are kept for a while; nothing is written.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["FrameReader", "frame_at"]
 
 _MAX_OPEN_DECODERS = 2  # decoders; each keeps some frames of its video
-_FRAME_CACHE_BYTES = 64 << 20  # of frames that were passed, in each of them
-_MAX_THREADS = 16  # that ask for neighbouring frames at the same time
-_STATE_SECONDS = 2.0  # seconds for which a file is not looked at again
-_JUMP_SECONDS = 10  # seconds ahead from which a key frame is looked for blindly
+_FRAME_CACHE_BYTES = 64 << 20  # of passed frames, in each of them
+_MAX_THREADS = 16  # that request neighbouring frames at the same time
+_STATE_SECONDS = 2.0  # seconds for which a file is not checked again
+_JUMP_SECONDS = 10  # seconds ahead from which a key frame is sought without an index
 _MAX_SKIPPED_STAMPS = 4096
-_SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})  # decoders that leave single frames out
+_SKIPPING_CODECS = frozenset({"h264", "hevc", "mpeg4"})  # decoders that skip single frames
 _NO_TIMESTAMPS_FLAG = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: raw streams
 
 
@@ -49,7 +49,7 @@ class FrameReader:
     Parameters
     ----------
     path
-        Gives a local file for the reference of a video.
+        Returns a local file for the reference of a video.
     """
 
     def __init__(self, path: Callable[[str], Path]) -> None:
@@ -58,12 +58,12 @@ class FrameReader:
         self._lock = threading.Lock()
 
     def image(self, reference: str) -> PIL.Image.Image:
-        """Return the frame that a reference names.
+        """Return the frame of a reference.
 
         Raises
         ------
         MediaError
-            When the video is missing or damaged.
+            If the video is missing or damaged.
         """
         video, stamp, step = split_reference(reference)
         return self._decoder(video).image(stamp, step)
@@ -91,7 +91,7 @@ def _state(path: Path) -> tuple[str, int, int]:
 
 
 class _Decoder:
-    """One open video and the position in it."""
+    """An open video and the current position."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -138,7 +138,7 @@ class _Decoder:
         self._last_frame: tuple[int, VideoFrame] | None = None
         self._began_at_start = began_at_start
         self._last_packet_dts: int | None = None  # the decoding time of the last packet
-        self._skipped_stamps: set[int] = set()  # times of frames that were left out
+        self._skipped_stamps: set[int] = set()  # times of skipped frames
 
     def _frame_at(self, stamp: int, step: int) -> VideoFrame:
         if stamp in self._cached_frames:
@@ -149,7 +149,7 @@ class _Decoder:
         elif not self._skips_others(stamp) and self._has_key_frame_ahead(stamp):
             self._jump(stamp)
         frame = self._advance_to(stamp)
-        if frame is None and not self._began_at_start:  # it began later than was asked
+        if frame is None and not self._began_at_start:  # it started later than requested
             self._seek(stamp - int(_JUMP_SECONDS / (self._stream.time_base or 1)))
             frame = self._advance_to(stamp)
         if frame is None and not self._began_at_start:
@@ -168,14 +168,14 @@ class _Decoder:
         )
 
     def _skips_others(self, stamp: int) -> bool:
-        """Whether other threads will probably soon read frames in between."""
+        """Whether other threads will probably read frames in between soon."""
         if not self._step or self._last_frame is None:
             return False
         steps = (stamp - self._last_frame[0] - self._interval) // self._step
         return 1 <= steps <= _MAX_THREADS
 
     def _has_key_frame_ahead(self, stamp: int) -> bool:
-        """Whether a key frame before the requested one is worth a jump."""
+        """Whether jumping to a key frame before the requested one is worthwhile."""
         if not self._has_timestamps:
             return False
         entries = self._stream.index_entries
@@ -204,13 +204,13 @@ class _Decoder:
 
         try:
             self._container.seek(stamp, stream=self._stream, backward=True)
-        except FFmpegError:  # it cannot be sought: from the beginning
+        except FFmpegError:  # it is not seekable: from the beginning
             self._open()
             return
         self._begin(began_at_start=False)
 
     def _advance_to(self, stamp: int) -> VideoFrame | None:
-        """Go on to a frame; None when this walk began after it."""
+        """Advance to a frame; None if this pass started after it."""
         previous = self._last_frame
         if previous is not None and previous[0] >= stamp:
             return previous[1] if previous[0] == stamp else None
@@ -238,7 +238,7 @@ class _Decoder:
             try:
                 frames = packet.decode()
             except FFmpegError:
-                continue  # as players do; the frame before it is shown for it
+                continue  # as in players; the previous frame is shown instead
             for frame in frames:
                 yield (untimed if frame.pts is None else frame.pts), frame
                 untimed += 1
@@ -250,14 +250,14 @@ class _Decoder:
             self._cached_frames.popitem(last=False)
 
     def _may_be_requested(self, stamp: int) -> bool:
-        """Whether a frame may be requested soon, judging by the one that is requested now."""
+        """Whether a frame may be requested soon, judging by the current request."""
         if not self._step:
             return stamp >= self._requested_stamp
         distance = (stamp - self._requested_stamp) % self._step
         return min(distance, self._step - distance) <= self._interval
 
     def _is_skippable(self, stamp: int | None) -> bool:
-        """Whether nobody asks for the frame of a packet, as far as is known."""
+        """Whether nobody requests the frame of a packet, as far as is known."""
         if stamp is None or not self._can_skip or self._may_be_requested(stamp):
             return False
         if len(self._skipped_stamps) > _MAX_SKIPPED_STAMPS:
@@ -270,14 +270,14 @@ class _Decoder:
 
 
 def frame_at(path: PathLike, seconds: float) -> PIL.Image.Image | None:
-    """Return the frame that is shown at a time after the first; None beyond the end.
+    """Return the frame at a time after the first; None beyond the end.
 
     Raises
     ------
     ConfigurationError
-        When the time is below zero.
+        If the time is negative.
     MediaError
-        When the video is damaged.
+        If the video is damaged.
     """
     if not seconds >= 0:
         raise ConfigurationError(

@@ -1,7 +1,7 @@
-"""Audio and video files opened for reading, and FFmpeg's errors as ours.
+"""Audio and video files opened for reading, and the conversion of FFmpeg's errors.
 
-Owns which containers are read and how large a picture may be. Playlists and scripts that name
-other files or hosts are refused: the library alone decides what is fetched.
+Owns which containers are read and the maximum frame size. Playlists and scripts that name other
+files or hosts are refused: only the library decides what is downloaded.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ _CONTAINERS = (
 )
 _MAX_PIXELS = 1 << 27
 _THREADED_PIXELS = 1 << 25
-# Of sound: an hour and a half of silence, and more of what is larger. FLAC keeps 65,535 samples of
-# silence in 14 bytes; recordings have fewer than a hundred for each byte.
+# For audio: an hour and a half of silence, and more for larger files. FLAC stores 65,535 samples of
+# silence in 14 bytes; recordings have fewer than a hundred per byte.
 _MAX_SAMPLES = 1 << 28
 _SAMPLES_PER_BYTE = 500
-# Opus takes several times as long for a sample, and keeps an eighth of a second of silence in two
+# Opus takes several times as long per sample, and stores an eighth of a second of silence in two
 # bytes.
 _MAX_OPUS_SAMPLES = 1 << 27
 _OPUS_SAMPLES_PER_BYTE = 100
 _OPUS_CODECS = frozenset(("libopus", "opus"))
-_SIGNATURE_BYTES = 16  # bytes that tell a format
+_SIGNATURE_BYTES = 16  # bytes that identify a format
 _REFUSALS = (OSError, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
 _MAX_DAMAGED_PACKETS = 32  # damaged packets in a row, after which a file counts as damaged
 
 
 @contextmanager
 def reading_errors(path: PathLike) -> Iterator[None]:
-    """Turn what PyAV raises into a MediaError that names the file."""
+    """Convert the errors of PyAV to a MediaError that names the file."""
     try:
         yield
     except BarbuleError:
@@ -98,8 +98,8 @@ def opened(path: PathLike) -> Iterator[InputContainer]:
     Raises
     ------
     MediaError
-        When it is missing, empty, damaged, or no audio or video file; also for what FFmpeg
-        finds wrong while it is open.
+        If it is missing, empty, damaged, or not an audio or video file; also for errors that FFmpeg
+        finds while it is open.
     """
     container = open_container(path)
     with container, reading_errors(path):
@@ -107,7 +107,7 @@ def opened(path: PathLike) -> Iterator[InputContainer]:
 
 
 def open_container(path: PathLike) -> InputContainer:
-    """Open a file that the caller closes; errors as those of `opened`."""
+    """Open a file that the caller closes; errors are those of `opened`."""
     import av
 
     name = os.path.abspath(os.fspath(path))  # noqa: PTH100 - a Path would hide what is no path
@@ -121,14 +121,14 @@ def open_container(path: PathLike) -> InputContainer:
                 metadata_errors="replace",
                 container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
             )
-        except av.error.ArgumentError as error:  # FFmpeg knows it, but it is not on the list
+        except av.error.ArgumentError as error:  # FFmpeg supports it, but it is not on the list
             raise MediaError(
                 f"{name} cannot be read: it is not an audio or video file.", hint=_RETRY_HINT
             ) from error
 
 
 def first_video(container: InputContainer) -> VideoStream | None:
-    """Return the first moving picture; covers of albums are none."""
+    """Return the first video stream; album covers are not one."""
     from av.stream import Disposition
 
     return next(
@@ -142,18 +142,18 @@ def first_video(container: InputContainer) -> VideoStream | None:
 
 
 def first_audio(container: InputContainer, index: int = 0) -> AudioStream | None:
-    """Return a sound track by its index among those that can be decoded."""
+    """Return an audio track by its index among those that can be decoded."""
     tracks = [track for track in container.streams.audio if track.codec_context is not None]
     return tracks[index] if 0 <= index < len(tracks) else None
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """Return the first moving picture, ready to decode on all cores.
+    """Return the first video stream, ready to decode on all cores.
 
     Raises
     ------
     MediaError
-        When there is none, or its pictures are larger than any that are decoded.
+        If there is none, or its frames are larger than the limit.
     """
     stream = first_video(container)
     if stream is None or stream.codec_context is None:
@@ -166,19 +166,19 @@ def video_stream(container: InputContainer) -> VideoStream:
             f"the frames of {container.name} are {stream.width} x {stream.height} pixels.",
             hint=f"Scale the video down; the limit is {_MAX_PIXELS} pixels per frame.",
         )
-    # Each thread of a decoder keeps pictures of its own.
+    # Each thread of a decoder keeps its own frames.
     stream.thread_type = "AUTO" if stream.width * stream.height <= _THREADED_PIXELS else "NONE"
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return stream
 
 
 def audio_stream(container: InputContainer, index: int = 0) -> AudioStream:
-    """Return a sound track.
+    """Return an audio track.
 
     Raises
     ------
     MediaError
-        When there is none.
+        If there is none.
     """
     stream = first_audio(container, index)
     if stream is None:
@@ -190,12 +190,12 @@ def audio_stream(container: InputContainer, index: int = 0) -> AudioStream:
 
 
 def decode_frames(container: InputContainer, *streams: Any) -> Iterator[Any]:
-    """Give the frames of streams in the order of the file, stepping over damaged packets.
+    """Yield the frames of streams in file order, skipping damaged packets.
 
     Raises
     ------
     MediaError
-        When there is far more sound than any recording of the file's size has.
+        If there are far more audio samples than any recording of the file's size has.
     """
     from av.error import FFmpegError
 
@@ -231,12 +231,12 @@ def _max_samples(container: InputContainer) -> int:
 
 
 def validate_video(path: Path) -> None:
-    """Make sure that a file has pictures, of which the first can be decoded.
+    """Check that a file has frames, the first of which can be decoded.
 
     Raises
     ------
     MediaError
-        When it is missing, empty, damaged or no video.
+        If it is missing, empty, damaged or not a video.
     """
     with opened(path) as container:
         _check_length(path)
@@ -244,12 +244,12 @@ def validate_video(path: Path) -> None:
 
 
 def validate_audio(path: Path) -> None:
-    """Make sure that a file has sound, of which the beginning can be decoded.
+    """Check that a file has audio, the beginning of which can be decoded.
 
     Raises
     ------
     MediaError
-        When it is missing, empty, damaged or no audio file.
+        If it is missing, empty, damaged or not an audio file.
     """
     with opened(path) as container:
         _check_length(path)
@@ -257,9 +257,9 @@ def validate_audio(path: Path) -> None:
 
 
 def _check_length(path: Path) -> None:
-    """Refuse a file of which the end is missing, where its structure tells that."""
+    """Refuse a truncated file, if its structure reveals that."""
     declared, actual = declared_length(path), path.stat().st_size
-    if declared is not None and declared > actual + 1:  # a byte that fills up is often left out
+    if declared is not None and declared > actual + 1:  # a padding byte is often omitted
         raise MediaError(
             f"{path} is truncated: it should have {declared:,} bytes but has {actual:,}.",
             hint=_RETRY_HINT,
@@ -298,7 +298,7 @@ _SIGNATURES = (
 
 
 def suffix_of(data: bytes) -> str:
-    r"""Return the usual extension of audio or video bytes; "bin" when nothing tells it.
+    r"""Return the usual extension of audio or video bytes; "bin" if it is unknown.
 
     Examples
     --------

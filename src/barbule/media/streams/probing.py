@@ -1,6 +1,6 @@
-"""Headers, durations and times of frames of audio and video files.
+"""Headers, durations and timestamps of audio and video files.
 
-Owns what is read without decoding; packets are counted where headers are silent.
+Owns what is read without decoding; packets are counted if headers have no data.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
-# Seconds that a frame is shown. Beyond, a damaged number is cut into thousands of empty parts.
+# Seconds that a frame is shown. Above that, a damaged number would be split into thousands of empty
+# parts.
 _MAX_FRAME_SECONDS = 600
-# FFmpeg's names of streams without a header that counts, and without times.
+# FFmpeg's names of streams without a reliable header, and without timestamps.
 UNINDEXED = frozenset(
     ("aac", "ac3", "amr", "dts", "eac3", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu")
 )
@@ -53,14 +54,14 @@ _TAG_BYTES = 1 << 12
 
 
 def duration(path: PathLike) -> float | None:
-    """Return how long a file plays, in seconds; None when not even its packets tell."""
+    """Return the duration of a file in seconds; None if not even its packets have times."""
     with opened(path) as container:
         length = length_of(container)
         return None if length is None else float(length)
 
 
 def length_of(container: InputContainer) -> Fraction | None:
-    """Return how long a container plays; reads its packets where the header does not tell."""
+    """Return the duration of a container; reads its packets if the header has none."""
     if is_estimated(container):
         return _length_by_packets(container)
     if container.duration is not None and container.duration > 0:
@@ -74,9 +75,10 @@ def length_of(container: InputContainer) -> Fraction | None:
 
 
 def is_estimated(container: InputContainer) -> bool:
-    """Whether the length of a container is a guess, by its size and the bit rate at its beginning.
+    """Whether the duration of a container is an estimate from its size and its initial bit rate.
 
-    FFmpeg guesses for streams without an index. Where the bit rate varies, it may be out by far.
+    FFmpeg estimates it for streams without an index. If the bit rate varies, the error may be
+    large.
     """
     if container.format.name == "mp3":
         return not _has_mp3_index(container.name)
@@ -84,7 +86,7 @@ def is_estimated(container: InputContainer) -> bool:
 
 
 def _has_mp3_index(path: str) -> bool:
-    """Whether the first frame of an MP3 file says how many there are, and of a file of this size.
+    """Whether the first frame of an MP3 file declares their number, and the size of this file.
 
     The tags of Xing, LAME and Fraunhofer, read as in libavformat/mp3dec.c.
     """
@@ -112,7 +114,7 @@ def _has_mp3_index(path: str) -> bool:
 
 
 def _is_plausible_size(declared: int, size: int) -> bool:
-    """Whether a file is as large as it says, tags at its end aside: not cut, and no two in one."""
+    """Whether a file has its declared size, without end tags: neither cut nor concatenated."""
     return abs(declared - size) <= max(size >> 4, _TAG_BYTES)
 
 
@@ -151,7 +153,7 @@ def metadata(path: PathLike) -> dict[str, Any]:
 
 
 def length_of_header(container: InputContainer) -> Fraction | None:
-    """Return the duration that the header gives, None if it gives none."""
+    """Return the duration in the header, None if it has none."""
     is_declared = container.duration is not None and container.duration > 0
     return Fraction(container.duration or 0, _MICROSECONDS) if is_declared else None
 
@@ -192,16 +194,16 @@ def _stream_metadata(stream: Stream) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the frames of a video are shown.
+    """The display times of the frames of a video.
 
     Attributes
     ----------
     stamps
-        The time of each frame in units of `time_base`, rising.
+        The time of each frame in units of `time_base`, increasing.
     keys
         Whether each frame is a key frame.
     end
-        When the last frame ends, in the same units.
+        The end of the last frame, in the same units.
     timed
         Whether packets carry these times, so that they can be copied.
     """
@@ -223,15 +225,15 @@ class Timeline:
 
 
 def read_timeline(path: PathLike) -> Timeline:
-    """Read when the frames of a video are shown, from its packets.
+    """Read the display times of the frames of a video, from its packets.
 
-    Nothing is decoded, except where packets carry no times (raw streams): there, times are
-    counted at the frame rate.
+    Nothing is decoded, unless packets carry no times (raw streams): then times are computed from
+    the frame rate.
 
     Raises
     ------
     MediaError
-        When it is no video, or has no frame.
+        If it is not a video, or has no frame.
     """
     with opened(path) as container:
         stream = video_stream(container)
@@ -288,14 +290,14 @@ def _build_timeline(
 
 def stamp_at(timeline: Timeline, seconds: float) -> int:
     """Return a time from the first frame in units of the stream."""
-    # A thousandth of a unit for what floats lose.
+    # A thousandth of a unit for the rounding of floats.
     return int(timeline.stamps[0]) + math.ceil(
         Fraction(seconds) / timeline.time_base - Fraction(1, 1000)
     )
 
 
 def key_at(timeline: Timeline, seconds: float, *, after: bool = False) -> int:
-    """Return the key frame at a time or before it; or after it, the end if there is none."""
+    """Return the key frame at or before a time; or after it, the end if there is none."""
     keys, stamp = timeline.stamps[timeline.keys], stamp_at(timeline, seconds)
     if after:
         following = keys[keys >= stamp]
@@ -305,7 +307,7 @@ def key_at(timeline: Timeline, seconds: float, *, after: bool = False) -> int:
 
 
 def open_at(path: PathLike, timeline: Timeline, stamp: int) -> InputContainer:
-    """Open a video at a key frame; at its beginning where it cannot be sought."""
+    """Open a video at a key frame; at its beginning if it is not seekable."""
     from av.error import FFmpegError
 
     container = open_container(path)

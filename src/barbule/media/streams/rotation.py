@@ -1,7 +1,7 @@
 """Frames of videos, turned upright by the display matrix of their video.
 
-Owns the eight transformations by quarters of a turn and mirroring. PyAV's `rotation` tells turns
-alone: of a mirrored video it is another one.
+Owns the eight transformations by quarter turns and mirroring. PyAV's `rotation` covers only turns:
+for a mirrored video it is wrong.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Orientation", "upright_frame", "upright_size"]
 
-# Pillow's names, by whether rows become columns, and whether the columns and the rows of what is
-# shown run backwards.
+# Pillow's names, by whether rows become columns, and whether the columns and the rows of the
+# displayed frame are reversed.
 _METHODS = {
     (False, True, False): "FLIP_LEFT_RIGHT",
     (False, False, True): "FLIP_TOP_BOTTOM",
@@ -31,18 +31,18 @@ _MATRIX = struct.Struct("=9i")
 
 
 class Orientation:
-    """How the frames of one video have to be transposed to be upright.
+    """The transposition that makes the frames of a video upright.
 
-    The display matrix is read once for each rotation that PyAV tells. A frame and its side data
-    refer to each other, so that a frame whose side data was read is freed by the garbage
-    collector alone: for a long video that takes hundreds of megabytes.
+    The display matrix is read once for each rotation that PyAV returns. A frame and its side data
+    refer to each other, so only the garbage collector frees a frame whose side data was read: for a
+    long video that takes hundreds of megabytes.
     """
 
     def __init__(self) -> None:
         self._methods: dict[int, str | None] = {}
 
     def method(self, frame: VideoFrame) -> str | None:
-        """Return Pillow's name of the transposition; None where there is none."""
+        """Return Pillow's name of the transposition; None if there is none."""
         rotation = frame.rotation
         if rotation not in self._methods:
             self._methods[rotation] = _transpose_method(frame)
@@ -53,7 +53,7 @@ class Orientation:
         import PIL.Image
         from av.video.reformatter import VideoReformatter
 
-        # One of its own: that of a frame is not made for several threads.
+        # A separate one: that of a frame is not thread-safe.
         reformatted: Any = VideoReformatter().reformat(frame, format="rgb24")
         image: PIL.Image.Image = reformatted.to_image()
         method = self.method(frame)
@@ -71,13 +71,13 @@ def upright_frame(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
 
 
 def upright_size(frame: VideoFrame) -> tuple[int, int]:
-    """Return width and height of a frame as it is shown."""
+    """Return width and height of a displayed frame."""
     sideways = _transpose_method(frame) in _SIDEWAYS
     return (frame.height, frame.width) if sideways else (frame.width, frame.height)
 
 
 def _transpose_method(frame: VideoFrame) -> str | None:
-    """Return how a frame has to be transposed; None where it is upright, or turned by no quarter.
+    """Return the transposition of a frame; None if it is upright, or not turned by quarters.
 
     The matrix maps a point (x, y) to (a x + c y, b x + d y), as in the header of an MP4 file.
     """

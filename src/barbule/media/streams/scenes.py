@@ -1,8 +1,8 @@
-"""Scenes of a video: detected where the picture changes for good.
+"""Scene detection: scenes start where the picture changes permanently.
 
-Owns the measures by which neighbouring pictures are compared, and the rules that derive cuts
-from them. Measures, rules and their defaults follow the detectors of PySceneDetect
-(https://www.scenedetect.com/docs/latest/api/detectors.html), pictures being scaled down first.
+Owns the measures that compare neighbouring frames, and the rules that derive cuts from them.
+Measures, rules and their defaults follow the detectors of PySceneDetect
+(https://www.scenedetect.com/docs/latest/api/detectors.html), but frames are scaled down first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Scene = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Cuts:
-    """Where scenes begin, by frame numbers, under a least length."""
+    """The starts of scenes, by frame numbers, with a minimum length."""
 
     min_length: int
 
@@ -60,7 +60,7 @@ def _check_options(fps: float | None, min_scene_len: int) -> None:
 
 
 def _pictures(path: PathLike, timeline: Timeline, fps: float | None) -> Iterator[tuple[int, Any]]:
-    """Give times and small pictures, at most so many a second."""
+    """Yield times and small frames, at most a number per second."""
     step = 0 if not fps else float(1 / timeline.time_base) / fps
     next_stamp = float(timeline.stamps[0])
     with opened(path) as container:
@@ -104,7 +104,7 @@ def _measure_frames(
 
 
 class _FrameDifference:
-    """The mean difference of hue, saturation and brightness to the picture before."""
+    """The mean difference of hue, saturation and brightness to the previous frame."""
 
     def __init__(self, weights: tuple[float, float, float], luma_only: bool) -> None:
         self._weights = (0.0, 0.0, 1.0) if luma_only else weights
@@ -135,7 +135,7 @@ def detect_content(
     weights: tuple[float, float, float],
     luma_only: bool,
 ) -> list[Scene]:
-    """Cut where the difference to the picture before is at least a limit."""
+    """Cut if the difference to the previous frame reaches a limit."""
     _check_options(fps, min_scene_len)
     timeline, stamps, scores = _measure_frames(path, fps, _FrameDifference(weights, luma_only))
     hits = [index for index, score in enumerate(scores) if score >= limit]
@@ -153,7 +153,7 @@ def detect_adaptive(  # noqa: PLR0913 - each is an option of users
     weights: tuple[float, float, float],
     luma_only: bool,
 ) -> list[Scene]:
-    """Cut where a difference stands out from those of the pictures around it."""
+    """Cut if a difference is much larger than those of the surrounding frames."""
     _check_options(fps, min_scene_len)
     if window < 1:
         raise ConfigurationError(
@@ -208,7 +208,7 @@ def _brightness(frame: VideoFrame) -> float:
 def detect_by_histogram(
     path: PathLike, *, fps: float | None, limit: float, bins: int, min_scene_len: int
 ) -> list[Scene]:
-    """Cut where the distributions of brightness correlate by less than 1 - limit."""
+    """Cut if the distributions of brightness correlate by less than 1 - limit."""
     import numpy as np
 
     _check_options(fps, min_scene_len)
@@ -240,7 +240,7 @@ def _correlation(histogram: np.ndarray, other: np.ndarray) -> float:
 def detect_by_hash(
     path: PathLike, *, fps: float | None, limit: float, size: int, lowpass: int, min_scene_len: int
 ) -> list[Scene]:
-    """Cut where perceptual hashes (signs of the lowest frequencies) differ by a share of bits."""
+    """Cut if perceptual hashes (signs of the lowest frequencies) differ by a fraction of bits."""
     import numpy as np
     import PIL.Image
 

@@ -14,10 +14,10 @@ __all__ = ["TemporaryFile"]
 
 
 class TemporaryFile(os.PathLike[str]):
-    """A file that a function wrote and that nobody else refers to.
+    """A file that a function wrote and that nothing else refers to.
 
     It is removed with this object. A media store takes its content when it becomes a cell;
-    `reference` is then its reference there.
+    `reference` is then its reference in the store.
 
     Parameters
     ----------

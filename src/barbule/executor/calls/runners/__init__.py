@@ -1,1 +1,1 @@
-"""How each kind of function is run: in threads, as coroutines, in batches, or as queries."""
+"""How each type of function is run: in threads, as coroutines, in batches, or as queries."""

@@ -1,8 +1,8 @@
 """Asynchronous calls: of coroutine functions, and of models that are called once for each row.
 
-Owns how many are in flight, what is tried again, and which calls are not made because the model
-has refused all of them. What a failure becomes is decided by `batch_call`; how fast an endpoint is
-called, by `models.rate_limits`.
+Owns how many are in flight, what is retried, and which calls are skipped because the model refuses
+all of them. `batch_call` decides what a failure becomes; `models.rate_limits` decides how fast an
+endpoint is called.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_RETRIES", "AsyncRunner"]
 
-_MAX_COROUTINES = 1024  # at once; a gate lets fewer requests out to a model
+_MAX_COROUTINES = 1024  # in flight; a gate sends fewer requests to a model
 
 MODEL_RETRIES = 7
-"""How often a request is sent again after an error that may pass: of a thousand, of which each
+"""How often a request is retried after a transient error: of a thousand, of which each
 attempt fails in one case of five, not one is lost in two hundred runs."""
 
 
@@ -48,7 +48,7 @@ class AsyncRunner:
     Parameters
     ----------
     record
-        Takes each answer for the ledger; None where the ledger takes none.
+        Receives each answer for the ledger; None if the ledger takes none.
     """
 
     def __init__(self, batch_call: BatchCall, rows: list[Row], record: RecordAnswer | None) -> None:
@@ -77,7 +77,7 @@ class AsyncRunner:
         )
 
     async def _result(self, position: int, row: Row) -> object:
-        """Call it for a row; return its result, or the failure in its place."""
+        """Call it for a row; return its result, or the failure."""
         call = self._call_model if self._function.kind == "model" else self._call_coroutine
         started, attempts = time.perf_counter(), _Attempts()
         failure: Exception
@@ -91,7 +91,7 @@ class AsyncRunner:
             current = asyncio.current_task()
             if current is None or current.cancelling():
                 raise
-            # Not this task, but something that the function waits for was cancelled.
+            # Not this task, but another task that the function awaits was cancelled.
             failure = RuntimeError("a task that it awaited was cancelled")
             failure.__cause__ = error
         finally:
@@ -171,5 +171,5 @@ class AsyncRunner:
 
 
 def _is_lasting(error: Exception) -> bool:
-    """Whether every other request to the model would end like this one."""
+    """Whether every other request to the model would fail in the same way."""
     return isinstance(error, ConfigurationError) or getattr(error, "lasting", False)

@@ -1,7 +1,7 @@
-"""Requests to models that are about many rows at once, as embeddings are.
+"""Requests to models for several rows at once, for example embeddings.
 
-Owns how rows share a request, how its price is shared among them, and how one bad row is found
-among good ones. Requests about one row are made in `async_calls`.
+Owns how rows share a request, how its price is divided among them, and how one invalid row is found
+among valid ones. Requests for single rows are made in `async_calls`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["run_model_batches"]
 async def run_model_batches(
     batch_call: BatchCall, rows: Sequence[Row], record: RecordAnswer | None, *, retries: int
 ) -> list[object]:
-    """Call a model function for several rows at a time; return their answers, in their order."""
+    """Call a model function for several rows at a time; return their answers in order."""
     await batch_call.resources.client.ready()
     runner = _ModelBatches(batch_call, rows, record, retries)
     await runner.tasks.run(runner.request(positions) for positions in runner.batches())
@@ -52,7 +52,7 @@ class _ModelBatches:
         self.tasks = TaskGroup(finishes_sent=record is not None)
 
     def batches(self) -> Iterator[list[int]]:
-        """Yield the positions of rows that may share a request: all but the batched is equal."""
+        """Yield the positions of rows that may share a request: all other arguments are equal."""
         groups: dict[str, list[int]] = {}
         for position, arguments in enumerate(self.arguments):
             shared = {name: value for name, value in arguments.items() if name not in self.batched}
@@ -63,7 +63,7 @@ class _ModelBatches:
             yield from (positions[start : start + size] for start in range(0, len(positions), size))
 
     async def request(self, positions: list[int]) -> None:
-        """Call the model for some rows; what it refuses is sent in halves, down to one row."""
+        """Call the model for some rows; refused requests are split in halves, down to one row."""
         batch_call, row_count = self.batch_call, len(positions)
         started, account = time.perf_counter(), Account()
         try:
@@ -73,7 +73,7 @@ class _ModelBatches:
         except Exception as error:  # noqa: BLE001 - providers' code may raise anything
             may_halve = isinstance(error, BarbuleError) and not error.retryable and row_count > 1
             if may_halve and not getattr(error, "lasting", False):
-                # What this request took is recorded with the answer of the first row.
+                # The usage of this request is recorded with the answer of the first row.
                 self.refused_accounts.setdefault(positions[0], Account()).join(account)
                 middle = row_count // 2
                 await self.request(positions[:middle])
@@ -116,14 +116,14 @@ class _ModelBatches:
                 self.record(
                     position,
                     value,
-                    # Answers are written in their order: once the last one is, all are.
+                    # Answers are written in order: when the last one is written, all are.
                     written=written if number == len(values) else None,
                     **details,
                     **shares[position].columns,
                 )
 
     def _shares(self, positions: list[int], account: Account) -> list[Account]:
-        """Share what a request took among its rows; the first one has the refused ones as well."""
+        """Divide the usage of a request among its rows; the first one also has the refused ones."""
         shares = account.shares(len(positions))
         if (refused := self.refused_accounts.pop(positions[0], None)) is not None:
             shares[0].join(refused)

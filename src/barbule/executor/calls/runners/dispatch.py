@@ -1,6 +1,6 @@
-"""Run a call over rows, in the way of its kind of function: a query, a model, a batch, rows.
+"""Runs a call over rows, by the type of its function: a query, a model, a batch, rows.
 
-Owns the choice between the runners alone.
+Owns only the choice between the runners.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def run_batch_call(
     Parameters
     ----------
     record
-        Takes each answer for the ledger; None where the ledger takes none.
+        Receives each answer for the ledger; None if the ledger takes none.
     """
     if not rows:
         return []

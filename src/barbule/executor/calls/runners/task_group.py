@@ -1,6 +1,6 @@
-"""The tasks of one operation: what becomes of the others when one of them ends it.
+"""The tasks of one operation: what happens to the others when one of them ends it.
 
-Owns which of them are waited for, as their answers are paid for. What they do is not known here.
+Owns which of them are awaited because their answers are paid for. It does not know what they do.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class TaskGroup:
     Parameters
     ----------
     finishes_sent
-        Whether requests that are sent when one task fails are waited for: their answers outlive
-        the operation, and are paid for. What is not sent yet is cancelled.
+        Whether requests in flight are awaited when one task fails: their answers outlive the
+        operation, and are paid for. Requests that are not sent yet are cancelled.
     """
 
     def __init__(self, *, finishes_sent: bool) -> None:
@@ -42,11 +42,11 @@ class TaskGroup:
         except BaseException:
             self._sent.discard(task)
             if self._failed and task is not None:
-                task.cancel()  # it would send its request again
+                task.cancel()  # it would resend its request
             raise
 
     async def run(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """Run them and return their results, in their order."""
+        """Run them and return their results in order."""
         tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
         if not tasks:
             return []

@@ -1,7 +1,7 @@
-"""Calls of functions that are not asynchronous: by rows or batches, in threads if that helps.
+"""Synchronous calls: by rows or batches, in threads if that is faster.
 
-Owns how many run at once, what is tried again, and time limits. What a failure becomes is decided
-by `batch_call`.
+Owns how many run at once, what is retried, and timeouts. `batch_call` decides what a failure
+becomes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadedRunner"]
 
 _MAX_COROUTINE_BATCHES = 32  # of a coroutine function, in flight at once
-_ROWS_PER_COUNT = 256  # rows that the meter counts at a time
+_ROWS_PER_COUNT = 256  # rows that the meter counts at once
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class _Sentinel(Enum):
 
 
 _BY_HALVES: Final = _Sentinel.BY_HALVES
-"""The result of a batch that is to be called by halves."""
+"""The result of a batch that is to be called in halves."""
 
 
 class ThreadedRunner:
@@ -47,7 +47,7 @@ class ThreadedRunner:
     Parameters
     ----------
     record
-        Takes each answer for the ledger; None where the ledger takes none.
+        Receives each answer for the ledger; None if the ledger takes none.
     """
 
     def __init__(self, batch_call: BatchCall, rows: list[Row], record: RecordAnswer | None) -> None:
@@ -61,7 +61,7 @@ class ThreadedRunner:
 
     @property
     def _thread_count(self) -> int:
-        """How many calls run at once: of functions of images, as many as there are processors."""
+        """The number of concurrent calls: for image functions, the number of processors."""
         if self._function.processes is not None:
             return self._function.processes
         if self._function.concurrency is not None:
@@ -86,7 +86,7 @@ class ThreadedRunner:
     # Row by row
 
     def run_rows(self) -> list[object]:
-        """Call it row by row and return its results, in their order."""
+        """Call it row by row and return its results in order."""
         rows, record = self._rows, self._record
         results: list[object]
         if record is None and self._function.timeout is None and self._thread_count == 1:
@@ -135,11 +135,11 @@ class ThreadedRunner:
         # Encoded by the thread that computed it, so that no batch of images is in memory.
         return self._batch_call.stored_media(value)
 
-    # What is called, and how often
+    # The callable, and its retries
 
     @functools.cached_property
     def _body(self) -> Callable[..., object]:
-        """What is called: the function, here or in another process, with the GPUs that it needs."""
+        """The callable: the function, here or in another process, with the GPUs that it needs."""
         function, resources = self._function, self._batch_call.resources
         body = self._await_body if function.is_async else function.body
         if function.processes is not None and function.import_path is not None:
@@ -187,10 +187,9 @@ class ThreadedRunner:
     def _retried(
         self, position: int, call: Callable[[], T], first_attempt: int = 1, row_count: int = 1
     ) -> tuple[T | Failure | Literal[_Sentinel.BY_HALVES], int]:
-        """Call, again as often as the function retries; return the result and the attempts.
+        """Call, with the function's retries; return the result and the number of attempts.
 
-        A `Failure` stands for an empty cell, `_BY_HALVES` for several rows of which some may fail
-        and others not.
+        A `Failure` stands for an empty cell, `_BY_HALVES` for several rows of which some may fail.
         """
         started = time.perf_counter()
         for attempt in range(first_attempt, self._function.retries + 2):
@@ -210,10 +209,10 @@ class ThreadedRunner:
         return failure, attempt
 
     def _may_be_halved(self, error: Exception) -> bool:
-        """Whether the rows of a batch that failed are tried apart, to find those at fault.
+        """Whether the rows of a failed batch are retried separately, to find those that fail.
 
-        Not where each call may cost something, as any of those that go into the ledger may, but
-        for models that run here; nor where it would take the time limit once more for each part.
+        Not if each call may cost money, as calls in the ledger may, except for local models; nor if
+        it would take the timeout again for each part.
         """
         free = self._record is None or self._batch_call.local_model
         lasting = isinstance(error, BudgetError | TimeoutError)
@@ -222,7 +221,7 @@ class ThreadedRunner:
     # In batches
 
     def run_batches(self) -> list[object]:
-        """Call it with several rows at a time and return its results, in their order."""
+        """Call it with several rows at a time and return its results in order."""
         rows = self._rows
         results: list[object] = [None] * len(rows)
         size = self._function.batch_size
@@ -239,14 +238,15 @@ class ThreadedRunner:
     def _batch_results(
         self, start: int, batch: list[Row], first_attempt: int = 1
     ) -> Sequence[object]:
-        """Call it with the rows of a batch, or by halves where these fail.
+        """Call it with the rows of a batch, or in halves if these fail.
 
         Parameters
         ----------
         start
             The position of the first row.
         first_attempt
-            The number of the first attempt; halves, whose rows were tried before, have the last.
+            The number of the first attempt; halves, whose rows were tried before, have the last
+            one.
         """
         started = time.perf_counter()
         call = functools.partial(self._call_batch, start, batch)
@@ -284,7 +284,7 @@ class ThreadedRunner:
     def _record_shared_failure(
         self, start: int, failure: Failure, row_count: int, attempts: int
     ) -> None:
-        """Record that the further rows of a batch failed with its first one."""
+        """Record that the other rows of a batch failed with its first one."""
         if not isinstance(failure, Deferred):
             error = FunctionError(failure.message)
             for position in range(start + 1, start + row_count):
@@ -337,7 +337,7 @@ class ThreadedRunner:
             raise error.at(row=row) from error.__cause__
 
     def _listed(self, returned: Any, row_count: int) -> list[object]:
-        """List the results of a batch; refuse objects whose items are no results of rows."""
+        """List the results of a batch; refuse objects whose items are not results of rows."""
         no_rows = isinstance(returned, str | bytes | bytearray | Mapping | AbstractSet)
         table = hasattr(returned, "columns") or hasattr(returned, "column_names")
         if hasattr(returned, "to_pylist") and not table:  # an array of Arrow
@@ -355,9 +355,9 @@ class ThreadedRunner:
         )
 
     def _batch_arguments(self, start: int, rows: list[Row]) -> list[object]:
-        """Make the arguments of a batch, images opened in threads.
+        """Build the arguments of a batch; images are opened in threads.
 
-        Where an inner call gave none, None or a `Failure` stands in their place.
+        If an inner call returned nothing, the argument is None or a `Failure`.
         """
         arguments: list[object] = [None] * len(rows)
 

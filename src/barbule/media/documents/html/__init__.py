@@ -1,1 +1,1 @@
-"""Readers of pages: HTML, XHTML and EPUB."""
+"""Readers of HTML, XHTML and EPUB."""

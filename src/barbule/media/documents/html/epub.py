@@ -1,6 +1,6 @@
-"""The EPUB reader: a zip archive of pages, in the order in which they are read.
+"""The EPUB reader: a zip archive of pages, in reading order.
 
-Owns how the package of a book is found and ordered. The pages themselves are `html`'s.
+Owns how the package of a book is found and ordered. `html` reads the pages.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ _METADATA = {
 
 
 def read_epub(path: Path, hint: str) -> DocumentText:
-    """Read a book: its chapters in their order, with their headings.
+    """Read a book: its chapters in order, with their headings.
 
     Parameters
     ----------
     path
         The file.
     hint
-        What to do about one that is damaged.
+        The hint for a damaged file.
 
     Returns
     -------
     DocumentText
-        A book has no pages of its own. Chapters without a heading have the title of
-        their page as their heading.
+        A book has no pages of its own. Chapters without a heading use the title of their page as
+        their heading.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _check_protection(archive: zipfile.ZipFile, names: set[str], path: Path) -> 
     if _ENCRYPTION not in names:
         return
     encrypted = _attributes(archive.read(_ENCRYPTION), "CipherReference", "URI")
-    # Fonts are often made unreadable, which is no protection of the text.
+    # Fonts are often obfuscated, which does not protect the text.
     if not all(name.lower().endswith(_FONT_SUFFIXES) for name in encrypted):
         raise MediaError(
             f"{path} is a protected EPUB: its text is encrypted.",
@@ -151,7 +151,7 @@ class _AttributeCollector:
 
 
 class _PackageDocument:
-    """What a package says: metadata, the files, and the order in which they are read."""
+    """The contents of a package: metadata, the files, and the reading order."""
 
     encoding = None
 
@@ -159,7 +159,7 @@ class _PackageDocument:
         self.values: dict[str, str] = {}
         self.items: dict[str, tuple[str, str]] = {}
         self.spine: list[str] = []
-        self.nonlinear = 0  # pages that are in the spine, and not in the order
+        self.nonlinear = 0  # pages that are in the spine but not in the reading order
         self._field: str | None = None
         self._filled: set[str] = set()
 

@@ -1,7 +1,7 @@
-"""The HTML reader: what a person would read of a page, with its headings.
+"""The HTML reader: the readable text of a page, with its headings.
 
-Owns which elements are text, which are furniture, and how tables become rows. Must not
-load anything that a page refers to.
+Owns which elements are text, which are boilerplate, and how tables become rows. Must not load
+anything that a page refers to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["read_html"]
 
 _SCRIPT_TAGS = ("script", "style")
-# What a reader of the page would miss of the others.
+# Skipped elements with text that a reader of the page sees.
 _OMITTED_TAGS = {
     "noscript": "text for browsers without scripts",
     "template": "templates",
@@ -43,7 +43,7 @@ _HIDDEN_SELECTOR = (
 _HIDDEN_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE
 )
-# Formulas are hidden beside their pictures, whole pages behind a dialogue.
+# Formulas are hidden next to their images, entire pages behind a dialog.
 _ESSENTIAL_SELECTOR = "math, main, article, h1"
 _INLINE_TAGS = {
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "cite", "code", "data", "del", "dfn",
@@ -60,8 +60,8 @@ _METADATA = {
     "article:published_time": "created",
 }
 _TEXT_NODE = "-text"
-# Is put before each <br>, so that the text of an element has a blank there; HTML itself
-# knows no vertical tab, so it differs from the breaks of the source.
+# Inserted before each <br>, so that the text of an element has a blank there; HTML itself does not
+# use vertical tabs, so it differs from the breaks of the source.
 _LINE_BREAK_SIGN = "\v"
 _SOFT_HYPHEN = "\u00ad"
 _LINE_SEARCH_CHARACTERS = 100_000
@@ -82,11 +82,11 @@ def read_html(
     data
         The bytes of an HTML file.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
     skip
-        Names of further elements to leave out.
+        Names of further elements to skip.
     xml
-        Whether it is known to be XML; pages that say so are read as XML anyhow.
+        Whether it is known to be XML; pages that declare it are read as XML in any case.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def read_html(
     Raises
     ------
     DamagedTreeError
-        When elements are nested more than 10,000 deep.
+        If elements are nested more than 10,000 deep.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def read_html(
 
 
 def _remove_omitted(tree: LexborHTMLParser, page: str, skip: tuple[str, ...]) -> tuple[str, ...]:
-    """Remove what is no text of a page, and say what of it had text.
+    """Remove the parts of a page that are not text, and return which of them had text.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _remove_omitted(tree: LexborHTMLParser, page: str, skip: tuple[str, ...]) ->
         Its source, in lower case.
     """
     descriptions = {**_OMITTED_TAGS, **{name: name for name in skip}}
-    # Asking for elements goes through the whole page, which most often hides nothing.
+    # Searching for elements traverses the entire page, which usually hides nothing.
     may_hide = any(word in page for word in ("hidden", "display", "visibility"))
     hidden_tags = (
         _remove(node for node in tree.css(_HIDDEN_SELECTOR) if _is_hidden(node)) if may_hide else []
@@ -151,7 +151,7 @@ def _remove(nodes: Iterable[LexborNode]) -> list[str]:
     tags = []
     freed: set[int] = set()
     for node in list(nodes):
-        # They come in the order of the page: those within others are freed with them.
+        # They are in page order: nested ones are freed with them.
         if node.mem_id in freed:
             continue
         if node.text(strip=True):
@@ -170,7 +170,7 @@ def _is_hidden(node: LexborNode) -> bool:
 
 
 def _title_and_metadata(tree: LexborHTMLParser) -> tuple[str | None, dict[str, str]]:
-    """Return the title and what else the head says of the page."""
+    """Return the title and the other metadata in the head of the page."""
     title, metadata = None, {}
     if tree.head is not None:
         title_node = tree.head.css_first("head > title")
@@ -199,15 +199,15 @@ class _HtmlReader:
         self._lines = _LineFinder(source)
 
     def walk(self, body: LexborNode) -> None:
-        # A stack, not recursion: pages nest deeper than Python's call stack allows. It holds
-        # the children that are still to come, and whether a block ends with them.
+        # A stack, not recursion: pages are nested deeper than Python's call stack allows. It holds
+        # the remaining children, and whether a block ends with them.
         stack = [(iter((body,)), True)]
         while stack:
             children, is_block = stack[-1]
             for node in children:
                 tag = node.tag or ""
                 if tag == "p":
-                    # The parser ends a paragraph where a block begins, so it holds none.
+                    # The parser ends a paragraph where a block starts, so it contains none.
                     self._flush()
                     self._paragraph(node.text())
                 elif tag == _TEXT_NODE:
@@ -225,7 +225,7 @@ class _HtmlReader:
                     self._flush()
 
     def _add_element(self, node: LexborNode, tag: str) -> bool:
-        """Add an element that is one block; False of one whose children are looked at."""
+        """Add an element that is one block; return False if its children are visited."""
         if tag in _HEADING_LEVELS:
             self._heading(_HEADING_LEVELS[tag], _collapse_blanks(node.text()))
         elif tag == "pre":
@@ -288,7 +288,7 @@ _CELL_TAGS = {"td", "th"}
 
 
 def _table_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
-    """Return the caption and the rows of a table; None of one that arranges a page."""
+    """Return the caption and the rows of a table; None if it is a layout table."""
     caption, rows = None, []
     descendants = table.traverse()
     next(descendants)  # the table itself
@@ -306,7 +306,7 @@ def _table_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]
 
 
 def _nesting_table_parts(table: LexborNode) -> tuple[LexborNode | None, list[LexborNode]] | None:
-    """Return those of a table with tables in it; one with headings of columns arranges no page."""
+    """Return those of a table with nested tables; with column headings it is no layout table."""
     parts = [child for part in table.iter() for child in (part, *part.iter())]
     rows = [node for node in parts if node.tag == "tr"]
     has_header = any(cell.tag == "th" for row in rows for cell in row.iter())
@@ -316,7 +316,7 @@ def _nesting_table_parts(table: LexborNode) -> tuple[LexborNode | None, list[Lex
 
 
 def _cell_texts(row: LexborNode) -> tuple[str, ...]:
-    # Most hold a word or two: those are quicker put right than looked at.
+    # Most contain a word or two: normalizing those is faster than checking them.
     cells = [
         " ".join(cell.text(separator=" ").split()) for cell in row.iter() if cell.tag in _CELL_TAGS
     ]
@@ -326,29 +326,29 @@ def _cell_texts(row: LexborNode) -> tuple[str, ...]:
 
 
 def _collapse_blanks(text: str) -> str:
-    """Return a text with single blanks between its words and none around them."""
-    # Looking whether there is anything to do takes less than half of the time of doing it.
+    """Return a text with single blanks between words and none at the ends."""
+    # Checking whether there is anything to do takes less than half of the time of doing it.
     if text.isprintable() and "  " not in text and text.strip(" ") == text:
         return text
     return " ".join(text.replace(_SOFT_HYPHEN, "").split())
 
 
 def _holds_markup(child: LexborNode) -> bool:
-    """Tell whether an element is more than words within a paragraph."""
+    """Return whether an element is more than words within a paragraph."""
     return child.tag not in _INLINE_TAGS or next(child.iter(), None) is not None
 
 
 class _LineFinder:
-    """Finds the lines of the source on which texts begin, in their order.
+    """Finds the lines of the source on which texts start, in order.
 
-    The parser keeps no positions, so the first word of a text is looked for outside of tags.
+    The parser keeps no positions, so the first word of a text is searched outside tags.
     """
 
     def __init__(self, source: str) -> None:
         self._source, self._offset, self._line = source, 0, 1
 
     def line_of(self, word: str) -> int:
-        """Return the line of the next occurrence of `word`, or else the last line returned."""
+        """Return the line of the next occurrence of `word`, otherwise the last returned line."""
         source, offset = self._source, self._offset
         position = source.find(word, offset, offset + _LINE_SEARCH_CHARACTERS)
         if position > 0 and source[position - 1] != ">":
@@ -359,7 +359,7 @@ class _LineFinder:
         return self._line
 
     def _outside_tags(self, word: str, position: int) -> int:
-        """Return the first position from `position` on outside of tags; -1 if none is near."""
+        """Return the first position outside tags, from `position` on; -1 if none is near."""
         source, offset = self._source, self._offset
         for _ in range(_MAX_LINE_ATTEMPTS):
             # Between tags the nearest bracket to the left closes one.

@@ -1,7 +1,7 @@
-"""How deep the elements of a page are in each other, and how many attributes one has.
+"""The nesting depth of a page's elements, and the number of attributes of one element.
 
-A parser takes a time that grows with the square of either, so that a small page may keep it busy
-for minutes. Owns the estimate that costs next to nothing, and the count where that is high.
+The time of a parser grows with the square of either, so a small page may keep it busy for minutes.
+Owns a cheap estimate, and the exact count if the estimate is high.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _MAX_DEPTH = 10_000
 _CHUNK_CHARACTERS = 1 << 16
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _MAX_ATTRIBUTES = 2_000
-# A tag with as many attributes as that, and whether there is one more. It takes what a parser
-# takes for attributes: anything between blanks, and quotes behind signs of equality.
+# A tag with that many attributes, and whether there is one more. It matches what a parser takes as
+# attributes: anything between blanks, and quotes after equality signs.
 _VALUE = r"""\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+)"""
 _ATTRIBUTE = rf"[\s/]*+[^\s/>][^\s/>=]*+(?:{_VALUE})?+"
 _ATTRIBUTES = re.compile(
     rf"<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MAX_ATTRIBUTES}}}+(?:{_ATTRIBUTE}())?+"
 )
-# They hold no elements, or are ended by the next one of their kind.
+# They hold no elements, or are ended by the next one of the same type.
 _UNNESTED_TAGS = {
     "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
     "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
@@ -36,7 +36,7 @@ def refuse_depth(source: str) -> None:
     Raises
     ------
     DamagedTreeError
-        When it is nested so deeply.
+        If it is nested that deeply.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def refuse_attributes(source: str) -> None:
     Raises
     ------
     DamagedTreeError
-        When it has one.
+        If it has one.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def refuse_attributes(source: str) -> None:
 
 
 def _depth_bound(source: str) -> int:
-    """Return a depth that is not exceeded: every tag is taken for one that is ended."""
+    """Return an upper bound of the depth, which assumes that every tag is closed."""
     deepest = depth = 0
     for start in range(0, len(source), _CHUNK_CHARACTERS):
         ends = source.count("</", start, start + _CHUNK_CHARACTERS)

@@ -1,8 +1,7 @@
-"""Pages that are XML, written as HTML, so that there is one reader of pages.
+"""XHTML pages, converted to HTML, so that there is a single reader of pages.
 
-In XML any element may be closed where it begins, as `<title/>`: a parser of HTML would take the
-rest of the page for the text of the title. Owns the conversion of one to the other. Must not know
-which elements are text.
+In XML any element may be closed where it starts, as `<title/>`: an HTML parser would read the rest
+of the page as the text of the title. Owns the conversion. Must not know which elements are text.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _VOID_TAGS = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
     "track", "wbr",
 }  # fmt: skip
-# HTML takes what is in these for text that it does not parse.
+# HTML treats the content of these as text that it does not parse.
 _RAW_TEXT_TAGS = {"script", "style"}
 _TAG_SUBSTITUTES = {
     "iframe": "object",
@@ -39,7 +38,7 @@ _TAG_SUBSTITUTES = {
 
 
 def is_xhtml(source: str) -> bool:
-    """Tell whether a page says that it is XML.
+    """Return whether a page declares that it is XML.
 
     Examples
     --------
@@ -50,7 +49,7 @@ def is_xhtml(source: str) -> bool:
 
 
 def as_html(source: str) -> str:
-    r"""Write XHTML as HTML; what is no XML in truth gets its closed elements opened.
+    r"""Write XHTML as HTML; in invalid XML, closed elements are opened.
 
     Examples
     --------
@@ -75,14 +74,14 @@ def _open_tag(match: re.Match[str]) -> str:
 
 
 class _HtmlWriter:
-    encoding = "utf-8"  # whatever the page says: it is decoded already
+    encoding = "utf-8"  # regardless of the page's declaration: it is already decoded
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self._raw_text_depth = 0
 
     def attach(self, parser: expat.XMLParserType) -> None:
-        # The names of HTML's characters are known, though no DTD is read.
+        # The names of HTML's character entities are known, although no DTD is read.
         parser.UseForeignDTD(True)
         parser.SkippedEntityHandler = self._entity
         parser.StartElementHandler = self._start

@@ -1,7 +1,7 @@
 """The readers for Word documents and PowerPoint presentations.
 
-Owns what the rest of the readers may use of them. Must not hold code; formats are detected
-in `documents.formats` and errors wrapped in `documents.reader`.
+Owns the public names of the readers. Must not hold code; `documents.formats` detects formats and
+`documents.reader` wraps errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The text of charts and diagrams in files of Office.
+"""The text of charts and diagrams in Office files.
 
-Owns the rows of a chart and the order of a diagram's points. What a slide or a page holds beside
-them is its reader's.
+Owns the rows of a chart and the order of a diagram's points. Other content of a slide or a page
+belongs to its reader.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _values(*elements: Element | None) -> dict[int, str]:
     element = next((candidate for candidate in elements if candidate is not None), None)
     if element is None:
         return {}
-    # Of names in several levels the first is that of the points.
+    # Of names on several levels the first is that of the points.
     level = next(element.iter(f"{_C}lvl", f"{_CX}lvl"), element)
     values: dict[int, str] = {}
     for count, point in enumerate(level.iter(f"{_C}pt", f"{_CX}pt")):

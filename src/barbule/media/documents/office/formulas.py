@@ -1,4 +1,4 @@
-"""Formulas of Office files in one line of text: "E=mc^2", "(a+b)/2".
+"""Formulas of Office files on one line of text: "E=mc^2", "(a+b)/2".
 
 Owns how the elements of Office's mathematics (ISO/IEC 29500-1, 22.1) are written.
 """
@@ -18,7 +18,7 @@ _VALUE = f"{_M}val"
 
 
 def formula_text(element: Element) -> str:
-    """Write a formula, or a part of one, in a line."""
+    """Write a formula, or a part of one, on one line."""
     if not isinstance(element.tag, str):
         return ""  # a comment
     name = element.tag.removeprefix(_M)
@@ -36,7 +36,7 @@ def _part(element: Element, name: str) -> str:
 
 
 def _parenthesize(text: str) -> str:
-    """Put in brackets what would fall apart without them."""
+    """Add brackets where they are necessary."""
     return text if len(text) <= 1 or text.isalnum() else f"({text})"
 
 

@@ -1,4 +1,4 @@
-"""What files of Office have in common: their properties, and the parts that others refer to.
+"""Common parts of Office files: their properties, and parts that others refer to.
 
 Must not know what a part holds.
 """
@@ -20,7 +20,7 @@ RELATED = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}
 
 
 def properties(document: Document | Presentation) -> dict[str, Any]:
-    """Return what an Office file says of itself, leaving out what it does not say."""
+    """Return the metadata of an Office file, without missing entries."""
     metadata = {}
     for name in _PROPERTIES:
         value = getattr(document.core_properties, name, None)
@@ -30,7 +30,7 @@ def properties(document: Document | Presentation) -> dict[str, Any]:
 
 
 def related_tree(part: Part, identifier: str | None) -> Element | None:
-    """Return the root element of the part that a relationship names; None where there is none."""
+    """Return the root element of the part that a relationship names; None if there is none."""
     relationship = part.rels.get(identifier) if identifier else None
     if relationship is None or relationship.is_external:
         return None
@@ -38,7 +38,7 @@ def related_tree(part: Part, identifier: str | None) -> Element | None:
 
 
 def parts_of_kind(part: Part, kind: str) -> list[Element]:
-    """Return the root elements of the parts of a kind, such as "footnotes"."""
+    """Return the root elements of the parts of a type, such as "footnotes"."""
     return [
         _root_element(relationship.target_part)
         for relationship in part.rels.values()
@@ -49,6 +49,6 @@ def parts_of_kind(part: Part, kind: str) -> list[Element]:
 def _root_element(part: Part) -> Element:
     from docx.oxml import parse_xml
 
-    # Those that the libraries know are parsed already. The parser expands no entities.
+    # Parts that the libraries know are already parsed. The parser expands no entities.
     element = getattr(part, "element", getattr(part, "_element", None))
     return parse_xml(part.blob) if element is None else element

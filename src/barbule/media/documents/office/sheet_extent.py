@@ -1,9 +1,8 @@
-"""How many cells a spreadsheet has, before they are read.
+"""The number of cells of a spreadsheet, before they are read.
 
-The reader of sheets allocates the rectangle from the first cell to the last, and a copy of the
-text that cells share for each of them: two cells far from each other, or many that share a long
-text, would end the process. Owns the count of both; what the cells hold is the business of
-`spreadsheets`.
+The reader of sheets allocates the rectangle from the first cell to the last, and a copy of shared
+text for each cell: two distant cells, or many that share a long text, would crash the process. Owns
+the count of both; `spreadsheets` reads the cells.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ _NUMBER = re.compile(rb"v>\s*+([0-9]{1,9})")
 
 
 def refuse_extent(archive: zipfile.ZipFile) -> None:
-    """Refuse a spreadsheet with more cells or text than are read.
+    """Refuse a spreadsheet with more cells or text than the limits.
 
-    Whatever its parts are called: a workbook may name any of them as a sheet.
+    Regardless of the names of its parts: a workbook may name any of them as a sheet.
 
     Raises
     ------
     ExceededError
-        When there are more.
+        If there are more.
     """
     text_lengths: list[int] = []
     cells = 0
@@ -59,10 +58,10 @@ def refuse_extent(archive: zipfile.ZipFile) -> None:
 
 
 class _Sheet:
-    """The cells of a sheet: how many are allocated, and which shared texts they hold.
+    """The cells of a sheet: the number that is allocated, and the shared texts that they hold.
 
-    Cells with values make a rectangle. Formulas that have none are put into rows of their own,
-    each as wide as the sheet.
+    Cells with values form a rectangle. Formulas without values are put into separate rows, each as
+    wide as the sheet.
     """
 
     def __init__(self, source: bytes) -> None:
@@ -76,7 +75,7 @@ class _Sheet:
         self.extent = max(len(self._rows), len(self._formula_rows)) * len(self._columns)
 
     def _count_cell(self, cell: bytes) -> bool:
-        """Count a cell that has a reference; False of one that has none."""
+        """Count a cell with a reference; return False if it has none."""
         head = cell.partition(b">")[0]
         if _IS_SHARED.search(head) and (number := _NUMBER.search(cell)):
             self.shared_texts.append(int(number[1]))

@@ -1,6 +1,6 @@
-"""Formulas of spreadsheets without cached values, as programs write them that compute none.
+"""Formulas of spreadsheets without cached values, as written by programs that compute none.
 
-Owns their cells, and which parts of a workbook have no cells. The cells are read in `spreadsheets`.
+Owns their cells, and which parts of a workbook have no cells. `spreadsheets` reads the cells.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DRAWING = "xl/drawings/drawing"
 
 
 def formulas_without_values(path: Path) -> tuple[dict[str, Formulas], tuple[str, ...]]:
-    """Return the formulas without values by the names of their sheets, and what is left out.
+    """Return the formulas without values by the names of their sheets, and what is skipped.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class _Cells:
         shared_index = self._formula.get("si")
         if shared_index is not None:
             text = self._shared_formulas.setdefault(shared_index, text) or text
-        # Of a text the value may be empty.
+        # A text may have an empty value.
         has_value = "".join(self._texts.get("v", ())).strip() or self._cell.get("t") == "str"
         reference = _CELL_REFERENCE.fullmatch(self._cell.get("r", ""))
         if text and reference and not has_value:

@@ -1,7 +1,7 @@
 """The reader for PowerPoint presentations.
 
 Owns the order in which the parts of a slide are read: from top to bottom and left to right, as
-they are seen, and not in the order in which they were drawn.
+displayed, and not in drawing order.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read_pptx(path: Path) -> DocumentText:
 
 
 def _apply_alternatives(slide: Element) -> None:
-    """Replace alternatives by the first of them: the library reads none."""
+    """Replace alternatives with the first of them: the library reads none."""
     for alternatives in list(slide.iter(_ALTERNATIVES)):
         parent = alternatives.getparent()
         chosen = alternatives.find(_CHOICE)
@@ -105,7 +105,7 @@ def _shape_texts(shapes: Iterable[BaseShape]) -> Iterator[tuple[str, Rows | None
 
 
 def _in_reading_order(shapes: Iterable[BaseShape]) -> list[BaseShape]:
-    """Order shapes by rows, and those of a row from left to right."""
+    """Order shapes by rows, and the shapes of a row from left to right."""
     positions = [(shape.top or 0, shape.left or 0, shape.height or 0, shape) for shape in shapes]
     positions.sort(key=lambda position: position[:2])
     rows: list[list[tuple[int, int, int, BaseShape]]] = []
@@ -120,7 +120,7 @@ def _in_reading_order(shapes: Iterable[BaseShape]) -> list[BaseShape]:
 def _share_row(
     position: tuple[int, int, int, BaseShape], other: tuple[int, int, int, BaseShape]
 ) -> bool:
-    """Tell whether the middle of each of two shapes is within the height of the other."""
+    """Return whether the middle of each of two shapes is within the height of the other."""
     top, _, height, _ = position
     other_top, _, other_height, _ = other
     middle, other_middle = top + height / 2, other_top + other_height / 2

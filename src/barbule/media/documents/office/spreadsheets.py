@@ -1,7 +1,7 @@
-"""The readers for tables that are files: CSV and spreadsheets.
+"""The readers for table files: CSV and spreadsheets.
 
-Owns how rows become text that can be read without the rest of the table: where the first row
-names the columns, each row carries those names.
+Owns how rows become text that is readable without the rest of the table: if the first row contains
+column names, each row includes them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["read_csv", "read_xlsx"]
 
 _SAMPLE_CHARACTERS = 16_384
 _DELIMITERS = ",;\t|"
-# The line by which files name their separator to Excel.
+# The line in which files declare their separator for Excel.
 _SEPARATOR = re.compile(r'"?sep=([^\n"])"?[ \t]*(?:\n|\Z)', re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.,]*\d\s*%?|")
 
@@ -40,12 +40,12 @@ def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
     data
         The bytes of the file; commas, semicolons, tabs or bars between its values.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
 
     Returns
     -------
     DocumentText
-        Rows with the lines on which they stand. What cannot be read as a table is text.
+        Rows with their line numbers. Content that cannot be read as a table is text.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def read_csv(data: bytes, encoding: str | None = None) -> DocumentText:
 
 
 def _separator_dialect(separator: str) -> type[csv.Dialect]:
-    """Return the dialect of a file that names its separator."""
+    """Return the dialect of a file that declares its separator."""
 
     class Dialect(csv.excel):
         delimiter = separator
@@ -104,7 +104,7 @@ def _trim_row(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def _row_texts(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write rows as text, with the names of their columns where the first row is a header."""
+    """Write rows as text, with column names if the first row is a header."""
     names = rows[0] if rows and _is_header(rows) else None
     tally = Tally("max_text")  # a long name is repeated in each row
     for text in _join_cells(rows, names):
@@ -136,8 +136,7 @@ def read_xlsx(path: Path) -> DocumentText:
     Parameters
     ----------
     path
-        The file. Of formulas the cached values are read; a formula without one is read as its
-        text.
+        The file. Cached values of formulas are read; a formula without one is read as its text.
 
     Returns
     -------
@@ -169,9 +168,9 @@ def read_xlsx(path: Path) -> DocumentText:
 def _with_formulas(
     cells: list[list[Any]], start: tuple[int, int], formulas: Formulas
 ) -> list[list[Any]]:
-    """Put formulas into the cells of a sheet, whose first cell is at `start`."""
+    """Insert formulas into the cells of a sheet, whose first cell is at `start`."""
     rows = {start[0] + index: row for index, row in enumerate(cells)}
-    # Cells to the left of all others: each row gets so many in front.
+    # Cells to the left of all others: each row gets this many in front.
     first_column = min([start[1], *(column for _, column in formulas)])
     if first_column < start[1]:
         rows = {number: [""] * (start[1] - first_column) + row for number, row in rows.items()}

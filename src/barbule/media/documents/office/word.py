@@ -1,8 +1,7 @@
 """The reader for Word documents.
 
 Owns how the paragraphs of a document, its tables, notes, headers and footers become blocks, and
-which of its text a reader of the document sees: neither what was deleted or moved away, nor what
-is hidden.
+which of its text is visible: neither deleted or moved text, nor hidden text.
 """
 
 from __future__ import annotations
@@ -87,8 +86,8 @@ def read_docx(path: Path) -> DocumentText:
     for tree in headers["header"]:
         reader.read(tree)
     reader.begin()
-    # The elements of python-docx are walked, not its objects: those ask for the style, the
-    # parent and the parts of each paragraph anew, and take a hundred times as long.
+    # The elements of python-docx are traversed, not its objects: those read the style, the parent
+    # and the parts of each paragraph again, and take a hundred times as long.
     reader.read(body, headings=True)
     reader.end()
     for tree in headers["footer"]:
@@ -120,7 +119,7 @@ def _headers(document: Document) -> dict[str, list[Element]]:
             if tree is None or reference.get(_TYPE, "default") not in visible_types:
                 continue
             text = "\n".join(map(_text, tree.iter(_P)))
-            # A number of a page alone says nothing.
+            # A page number alone has no meaning.
             if text not in texts and any(map(str.isalpha, text)):
                 texts.add(text)
                 trees[_HEADERS[reference.tag]].append(tree)
@@ -157,7 +156,7 @@ class _WordReader:
         }
 
     def begin(self) -> None:
-        """Begin the text behind the headers."""
+        """Start the text after the headers."""
         self._trail.section += 1
 
     def end(self) -> None:
@@ -175,7 +174,7 @@ class _WordReader:
             self._add_attached(element)
 
     def _heading(self, paragraph: Element) -> str:
-        """Return the text of a paragraph, and note a heading."""
+        """Return the text of a paragraph, and record a heading."""
         text = _text(paragraph).strip()
         level = self._levels.level_of(paragraph)
         if text and level is not None:
@@ -204,7 +203,7 @@ class _WordReader:
         for text, rows in drawing_texts(element, self._part):
             self._add(text, rows)
         for reference in element.iter(*_NOTES):
-            # Another reference to a note refers to where it stands.
+            # Another reference to a note refers to its first position.
             note = self._notes[_NOTES[reference.tag]].pop(reference.get(_ID), None)
             if note is not None and note.get(_TYPE) not in _SEPARATOR_TYPES:
                 self._add("\n".join(filter(None, (_text(p).strip() for p in note.iter(_P)))))
@@ -221,7 +220,7 @@ def _body_parts(body: Element) -> Iterator[Element]:
 
 
 def _text(paragraph: Element, *, hidden: bool = False) -> str:
-    """Return the text of a paragraph as it is shown, without that of boxes anchored in it."""
+    """Return the visible text of a paragraph, without that of boxes anchored in it."""
     if hidden or next(paragraph.iter(*_SPECIAL_ELEMENTS), None) is not None:
         text = "".join(_visible_texts(paragraph, hidden=hidden))
     else:
@@ -248,7 +247,7 @@ def _visible_texts(element: Element, *, hidden: bool = False) -> Iterator[str]:
 
 
 def _ruby_texts(ruby: Element) -> Iterator[str]:
-    """Yield characters, and behind them in brackets how they are read."""
+    """Yield characters, followed by their reading in brackets."""
     base, reading = ruby.find(_RUBY_BASE), ruby.find(_RUBY_TEXT)
     if base is not None:
         yield from _visible_texts(base)

@@ -1,6 +1,6 @@
-"""Text in pictures of pages, recognised on this machine.
+"""Text recognition in images of pages, on this machine.
 
-Owns the one recogniser of a process, which is loaded on first use and comes with the extra
+Owns the single recogniser of a process, which is loaded on first use and comes with the extra
 `ocr`. Must not read files.
 """
 
@@ -25,12 +25,12 @@ _MIN_LINE_OVERLAP = 0.5
 
 
 def check_ocr() -> None:
-    """Make sure that text can be recognised.
+    """Check that text recognition is available.
 
     Raises
     ------
     UnsupportedError
-        Where the packages of the extra are missing.
+        If the packages of the extra are missing.
     """
     import importlib.util
 
@@ -39,7 +39,7 @@ def check_ocr() -> None:
 
 
 def recognise(image: Image) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """Find the lines of text in a picture, from top to bottom.
+    """Find the lines of text in an image, from top to bottom.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def recognise(image: Image) -> list[tuple[str, tuple[float, float, float, float]
     Raises
     ------
     UnsupportedError
-        Where the packages of the extra are missing.
+        If the packages of the extra are missing.
     """
     import numpy as np
 
     with _RECOGNISER_LOCK:
-        # It takes the colours in the order of OpenCV.
+        # It takes the colours in OpenCV's order.
         detections, _ = _recogniser()(np.asarray(rgb(image))[:, :, ::-1])
     text_boxes = []
     for corners, text, score in detections or ():

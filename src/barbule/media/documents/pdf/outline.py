@@ -1,7 +1,7 @@
-"""The outline of a PDF: its headings, and which lines of the text they are.
+"""The outline of a PDF: its headings, and the lines of text that they match.
 
-Owns how a line is matched with an entry. Must be called by `pdf` alone, which sees to it that
-PDFium is called by one thread at a time.
+Owns how a line is matched with an entry. Must be called only by `pdf`, which calls PDFium from one
+thread at a time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_outline(document: PdfDocument) -> dict[int, list[OutlineEntry]]:
 
 
 def mark_headings(lines: list[Line], entries: list[OutlineEntry]) -> list[Line]:
-    """Return lines of a page, those that are headings as paragraphs of their own."""
+    """Return lines of a page, with headings as separate paragraphs."""
     return [
         line._replace(standalone=True) if entry_index(line.text, entries) is not None else line
         for line in lines
@@ -50,7 +50,7 @@ def mark_headings(lines: list[Line], entries: list[OutlineEntry]) -> list[Line]:
 
 
 def entry_index(text: str, entries: list[OutlineEntry]) -> int | None:
-    """Find the heading that a line is, with or without the number before it."""
+    """Find the heading that a line matches, with or without the number before it."""
     if len(text) > 2 * max(len(entry.title) for entry in entries) + 12:
         return None
     letters = _letters(text)

@@ -1,7 +1,7 @@
 """How the lines of a page become paragraphs.
 
-Owns what joins two lines, and the words that a hyphen parts. Must not know where the lines
-come from.
+Owns which lines are joined, and the words that a hyphen splits. Must not know where the lines come
+from.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Line(NamedTuple):
     text
         Its text; a hyphen that PDFium found at the end of a line is `LINE_HYPHEN`.
     box
-        Where it stands: the sides of its box.
+        Its position: the sides of its box.
     alone
-        Whether it is a paragraph of its own, as headings and rows of tables are.
+        Whether it is a separate paragraph, as headings and rows of tables are.
     """
 
     text: str
@@ -48,16 +48,16 @@ class Line(NamedTuple):
 
 
 class Paragraph(NamedTuple):
-    """Lines that run on: their text, and where each of them begins in it."""
+    """Consecutive lines: their text, and where each of them starts in it."""
 
     text: str
     boxes: tuple[tuple[int, Sides], ...] = ()
 
 
 def words_of(texts: Iterable[str]) -> frozenset[str]:
-    """Return the words of a document, by which a hyphen at the end of a line is judged.
+    """Return the words of a document, which decide about a hyphen at the end of a line.
 
-    There are none where no line ends so.
+    It is empty if no line ends with one.
     """
     text = "\n".join(texts)
     if LINE_HYPHEN not in text and _SOFT_HYPHEN not in text:
@@ -66,11 +66,11 @@ def words_of(texts: Iterable[str]) -> frozenset[str]:
 
 
 def paragraphs(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Paragraph]:
-    """Join the lines of a page where they run on.
+    """Join the lines of a page that belong together.
 
-    No blank lines tell paragraphs apart, so a line much shorter than its page's others ends
-    one. Words that were hyphenated at the end of a line are joined, unless the document
-    elsewhere writes them with a hyphen.
+    There are no blank lines between paragraphs, so a line that is much shorter than the page's
+    other lines ends one. Words that were hyphenated at the end of a line are joined, unless the
+    document writes them with a hyphen elsewhere.
     """
     clean = list(_clean_lines(lines, words))
     if not clean:
@@ -89,7 +89,7 @@ def _clean_lines(lines: Iterable[Line], words: frozenset[str]) -> Iterator[Line]
     for line in lines:
         raw, box, standalone = line
         if raw.isprintable():  # which hyphens at ends of lines are not
-            # Looking whether there is anything to do takes less time than doing it.
+            # Checking whether there is anything to do takes less time than doing it.
             if raw and "  " not in raw and raw.strip(" ") == raw:
                 yield line
             elif text := " ".join(raw.split()):
@@ -107,7 +107,7 @@ def _split_at_hyphens(text: str, words: frozenset[str]) -> Sequence[str]:
 
 
 def _join_hyphenated(match: re.Match[str], words: frozenset[str]) -> str:
-    """Decide whether the hyphen between two lines belongs to the word; break behind the word."""
+    """Decide whether the hyphen between two lines belongs to the word; break after the word."""
     left, right, tail = match.groups()
     joined, hyphenated = left + right, f"{left}-{right}"
     if joined.lower() in words:

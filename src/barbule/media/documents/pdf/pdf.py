@@ -1,7 +1,6 @@
 """The PDF reader: the text layer of each page, as paragraphs with their boxes.
 
-Owns the use of PDFium. How lines become paragraphs is the business of `paragraphs`, how pictures
-become text that of `ocr`.
+Owns the use of PDFium. `paragraphs` joins lines to paragraphs, `ocr` recognises text in images.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ __all__ = ["check_pdf", "first_page", "page_image", "read_pdf"]
 
 _T = TypeVar("_T")
 
-# PDFium may not be called from two threads at once, not even for different files.
+# PDFium must not be called from two threads at once, not even for different files.
 _PDFIUM_LOCK = threading.Lock()
 _DAMAGED_HINT = "Download or export the file again, and check that it opens in a viewer."
 _OCR_DPI = 200
@@ -65,7 +64,7 @@ _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 
 
 class _Page(NamedTuple):
-    """The lines of a page, their texts and their boxes, and what is filled in."""
+    """The lines of a page, their texts and their boxes, and the filled-in values."""
 
     texts: list[str]
     boxes: list[Sides | None]
@@ -84,32 +83,32 @@ def check_pdf(path: Path) -> None:
     Raises
     ------
     MediaError
-        If it is damaged, has no page or asks for a password.
+        If it is damaged, has no page or requires a password.
     """
     _with_document(path, lambda document: document[0].close())
 
 
 def read_pdf(path: Path, *, ocr: bool = False) -> DocumentText:
-    """Read the text layer of a PDF, and what is filled into its form.
+    """Read the text layer of a PDF, and the values of its form.
 
     Parameters
     ----------
     path
         The file.
     ocr
-        Whether text is recognised on pages that are pictures without text.
+        Whether to recognise text on pages that are images without text.
 
     Returns
     -------
     DocumentText
-        Blocks with pages from 1, their boxes and, where the file has an outline, the headings
-        above them; the title of the file's metadata. `scanned` holds the pages that are
-        pictures, where their text was not recognised.
+        Blocks with pages from 1, their boxes and, if the file has an outline, the headings above
+        them; the title of the file's metadata. `scanned` contains the pages that are images and
+        whose text was not recognised.
 
     Raises
     ------
     MediaError
-        If it is damaged, has no page or asks for a password.
+        If it is damaged, has no page or requires a password.
     """
     title, metadata, outline, pages, left_out = _with_document(path, _contents)
     scanned = tuple(number for number, page in enumerate(pages, start=1) if page.scanned)
@@ -133,7 +132,7 @@ def _blocks(
     trail: HeadingTrail,
     words: frozenset[str],
 ) -> Iterator[Block]:
-    """Yield the paragraphs of a page; the outline tells which of its lines are headings."""
+    """Yield the paragraphs of a page; the outline defines which of its lines are headings."""
     lines = list(map(Line, page.texts, page.boxes))
     if page.form_values:
         lines = [Line(*fields) for fields in merge_values(page.texts, page.boxes, page.form_values)]
@@ -146,44 +145,44 @@ def _blocks(
                 trail.enter(entry.level, entry.title)
             del remaining[: position + 1]
         yield Block(text, number, trail.path, None, None, boxes, trail.section)
-    for entry in remaining:  # not found as lines of text: they hold from the next page on
+    for entry in remaining:  # not found as lines of text: they apply from the next page on
         trail.enter(entry.level, entry.title)
 
 
 def first_page(path: Path, side: int) -> Image:
-    """Draw the first page of a PDF.
+    """Render the first page of a PDF.
 
     Parameters
     ----------
     path
         The file.
     side
-        The pixels of the longer side.
+        The length of the longer side in pixels.
 
     Raises
     ------
     MediaError
-        If it is damaged, has no page or asks for a password.
+        If it is damaged, has no page or requires a password.
     """
     return isolated(_draw_first_page, path, side, unbounded=True)
 
 
 def page_image(path: Path, number: int, dpi: float) -> Image | None:
-    """Draw a page of a PDF.
+    """Render a page of a PDF.
 
     Parameters
     ----------
     path
         The file.
     number
-        The page, from 1; one that the document does not have gives None.
+        The page, from 1; None is returned if the document does not have it.
     dpi
         Dots per inch.
 
     Raises
     ------
     MediaError
-        If it is damaged, has no page or asks for a password.
+        If it is damaged, has no page or requires a password.
     """
     return isolated(_draw_page, path, number, dpi, unbounded=True)
 
@@ -215,10 +214,10 @@ def _render_page(
     try:
         width, height = (max(length, 1.0) for length in page.get_size())
         scale = side / max(width, height) if side else dpi / _POINTS_PER_INCH
-        # A page may claim to be as large as a field.
+        # A page may claim to be extremely large.
         scale = min(scale, (_MAX_PIXELS / (width * height)) ** 0.5)
         rendered: Image = page.render(scale=scale).to_pil()
-        return rendered.copy()  # what is drawn on is freed with the page
+        return rendered.copy()  # the bitmap is freed with the page
     finally:
         page.close()
 
@@ -254,7 +253,7 @@ def _with_document(path: Path, use: Callable[[PdfDocument], _T]) -> _T:
 
 
 def _open_document(path: Path) -> PdfDocument:
-    # Not by pypdfium2, which leaves a file open that has no page.
+    # Not with pypdfium2, which keeps a file without pages open.
     import pypdfium2
     from pypdfium2 import raw
 
@@ -295,7 +294,7 @@ def _contents(document: PdfDocument) -> _Contents:
 
 
 def _iso_date(value: str) -> str:
-    """Write a date as ISO 8601 has it, and all else as it is."""
+    """Write a date in ISO 8601, and all else unchanged."""
     date = _DATE.match(value)
     return "-".join(part for part in date.groups() if part) if date else value
 
@@ -320,7 +319,7 @@ def _lines(textpage: PdfTextPage) -> tuple[list[str], list[Sides | None]]:
     text: str = textpage.get_text_range()
     if not text.strip():
         return [], []
-    # Places in the text are those of PDFium where it leaves no character out.
+    # Positions in the text equal those of PDFium if it leaves no character out.
     has_all_characters = textpage.count_chars() == len(text)
     count_rectangles, read_rectangle = _rectangles()
     handle = textpage.raw
@@ -344,10 +343,10 @@ def _lines(textpage: PdfTextPage) -> tuple[list[str], list[Sides | None]]:
 
 @lru_cache(maxsize=1)
 def _rectangles() -> tuple[Callable[..., int], Callable[..., int]]:
-    """Return what counts the rectangles of a line, and what asks for one of them.
+    """Return functions that count the rectangles of a line, and read one of them.
 
-    They are called for each line, and what ctypes does to check and convert the arguments of
-    the declared functions takes longer than PDFium.
+    They are called for each line, and ctypes takes longer to check and convert the arguments of the
+    declared functions than PDFium needs.
     """
     from pypdfium2 import raw
 

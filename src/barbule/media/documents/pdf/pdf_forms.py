@@ -1,7 +1,7 @@
-"""Values that are filled into the pages of a PDF: those of its form, and text boxes.
+"""Values filled into the pages of a PDF: form fields and text boxes.
 
 Owns the reading of fields and annotations, and their position among the lines of a page. Must be
-called by `pdf` alone, which sees to it that PDFium is called by one thread at a time.
+called only by `pdf`, which calls PDFium from one thread at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FormValue", "init_form", "merge_values", "read_form_values", "split_lines"]
 
-_HIDDEN = 0x02 | 0x20  # not shown at all, or on paper alone
+_HIDDEN = 0x02 | 0x20  # not shown, or only printed
 _PASSWORD = 1 << 13
 _LINE_BREAK = len("\r\n")
 _CHECKED = "Yes"
@@ -27,7 +27,7 @@ _UNINFORMATIVE_VALUES = {"", "on", "true", "checked"}
 
 
 class FormValue(NamedTuple):
-    """A value and where it stands; `mark` of what is ticked, whose words may follow."""
+    """A value and its position; `mark` for a tick, whose words may follow."""
 
     text: str
     box: Sides
@@ -35,7 +35,7 @@ class FormValue(NamedTuple):
 
 
 def init_form(document: PdfDocument) -> tuple[str, ...]:
-    """Get the form of a document ready, before its pages are loaded; say what of it is not read."""
+    """Prepare the form of a document, before its pages are loaded; return what is not read."""
     from pypdfium2 import raw
 
     kind = document.get_formtype()
@@ -48,14 +48,14 @@ def init_form(document: PdfDocument) -> tuple[str, ...]:
 def read_form_values(
     document: PdfDocument, page: PdfPage, left_out: dict[str, None]
 ) -> list[FormValue]:
-    """Read the values of a page's fields, and the text boxes that are laid upon it.
+    """Read the values of a page's fields, and its text boxes.
 
     Parameters
     ----------
     document, page
         A document for which `init_form` was called, and one of its pages.
     left_out
-        Gets what has text and is not read.
+        Receives the parts with text that are not read.
     """
     from pypdfium2 import raw
 
@@ -102,7 +102,7 @@ def _value(
 def _field(
     form: FPDF_FORMHANDLE | None, annotation: FPDF_ANNOTATION, left_out: dict[str, None]
 ) -> tuple[str, bool] | None:
-    """Return the value of a field as it is shown, and whether it is a mark."""
+    """Return the displayed value of a field, and whether it is a mark."""
     from pypdfium2 import raw
 
     kind = raw.FPDFAnnot_GetFormFieldType(form, annotation)
@@ -159,7 +159,7 @@ def split_lines(
     boxes: Sequence[Sides | None],
     form_values: Sequence[FormValue],
 ) -> tuple[list[str], list[Sides | None]]:
-    """Split the lines of a page where a value is between their words."""
+    """Split the lines of a page if a value is between their words."""
     pieces: list[tuple[str, Sides | None]] = []
     start = 0
     for text, box in zip(texts, boxes, strict=True):
@@ -201,17 +201,17 @@ def _union(sides: Sequence[Sides]) -> Sides:
 
 
 def _is_level_with(value: Sides, line: Sides) -> bool:
-    """Tell whether the middle of a line is within the height of a value."""
+    """Return whether the middle of a line is within the height of a value."""
     return value[1] <= (line[1] + line[3]) / 2 <= value[3]
 
 
 def merge_values(
     texts: Sequence[str], boxes: Sequence[Sides | None], form_values: Sequence[FormValue]
 ) -> Iterator[tuple[str, Sides | None, bool]]:
-    """Yield the lines of a page with what is filled in, each with its box and whether it got some.
+    """Yield the lines of a page with filled-in values, with boxes and whether a value was added.
 
-    A value follows the words to the left of it. Where there are none it is a line of its own,
-    below those above it.
+    A value follows the words to the left of it. If there are none, it is a separate line, below
+    those above it.
     """
     attached: dict[int, list[FormValue]] = {}
     standalone: dict[int, list[FormValue]] = {}
@@ -252,7 +252,7 @@ def _label_line(value: FormValue, boxes: Sequence[Sides | None]) -> int | None:
 
 
 def _line_above(value: FormValue, boxes: Sequence[Sides | None]) -> int:
-    """Return the lowest line above a value; -1 where there is none."""
+    """Return the lowest line above a value; -1 if there is none."""
     middle = (value.box[1] + value.box[3]) / 2
     lines = [(box[1], -index) for index, box in enumerate(boxes) if box and box[1] >= middle]
     return -min(lines)[1] if lines else -1

@@ -1,8 +1,8 @@
-"""The names by which pages and files say how they are encoded.
+"""The labels with which pages and files declare their encoding.
 
-Owns the labels of the WHATWG Encoding Standard and the codec of Python that reads each as
-browsers do: many a label stands for a superset of what its standard says, as files that name
-the standard use the superset. Must not look at bytes.
+Owns the labels of the WHATWG Encoding Standard and the Python codec that reads each as browsers do:
+many labels stand for a superset of their standard, because files that name the standard use the
+superset. Must not look at bytes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _LABELS = {
     "cp932": "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis cp932",
     "cp949": "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601"
     " ksc_5601 windows-949 cp949 ms949 uhc",
-    # Browsers read none of these two, as they can hide scripts: here they are text alone.
+    # Browsers do not decode these two, because they can hide scripts: here they are only text.
     "hz": "hz-gb-2312",
     "iso2022_kr": "csiso2022kr iso-2022-kr",
     "utf-16-be": "unicodefffe utf-16be",
@@ -67,7 +67,7 @@ _LABELS = {
     "utf-32-le": "utf-32le utf-32",
     "utf-32-be": "utf-32be",
 }
-# Python counts these among its codecs, and they are no encodings of files.
+# Python has codecs for these, but they are not encodings of files.
 _NON_FILE_CODECS = {
     "idna",
     "punycode",
@@ -81,7 +81,7 @@ _CODEC_BY_LABEL = {label: codec for codec, labels in _LABELS.items() for label i
 
 @lru_cache(maxsize=256)
 def codec_of(label: str) -> str | None:
-    """Return the codec that reads what a label stands for; None of one that is unknown.
+    """Return the codec for a label; None if it is unknown.
 
     Examples
     --------

@@ -1,8 +1,7 @@
 """Detection of the encoding of a file, and decoding.
 
 Owns the order of the evidence: a byte order mark, a declaration, UTF-8, and the guess of
-`charset-normalizer`. A byte that means nothing becomes U+FFFD and affects no other. Must
-not know formats.
+`charset-normalizer`. An invalid byte becomes U+FFFD and affects no other. Must not know formats.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _BYTE_ORDER_MARKS = (
 )
 _UNICODE = {"utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"}
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_BYTES_PER_CONTROL = 100  # one in so many bytes
+_BYTES_PER_CONTROL = 100  # one invalid byte in this many
 _UNPRINTABLE = {"Cc", "Cn", "Co", "Cs"}
 _NON_ASCII = re.compile(rb"[\x80-\xff]+")
 _ASCII = bytes(range(0x80))
@@ -44,15 +43,15 @@ _JAPANESE_ESCAPES = (b"\x1b$B", b"\x1b$@")
 # They are no part of a character in any of the encodings.
 _SEPARATORS = (b"\n", b" ", b">", b'"', b",")
 _CONTEXT_BYTES = 256
-# So many runs of bytes above ASCII tell enough.
+# This many runs of bytes above ASCII are enough evidence.
 _MAX_RUNS = 100_000
 _HEAD_BYTES = 4096
 _SAMPLE_BYTES = 16_384
-# Fewer signs are no evidence of an encoding, except among letters of another script.
+# Fewer characters are not evidence of an encoding, except among letters of another script.
 _MIN_LATIN_SIGNS = 8
 _MIN_OTHER_SIGNS = 4
 _REPLACEMENT = "\ufffd"
-# Where at most one in so many signs is none of an encoding, it is that encoding.
+# If at most one in this many characters is invalid in an encoding, the text has that encoding.
 _TRUSTED_RATIO = 4
 _RARE_RATIO = 50
 _MULTIBYTE_CODECS = {"cp932", "euc_jp", "gb18030", "big5hkscs", "cp949"}
@@ -61,7 +60,7 @@ _OTHER_CODECS = (
     "cp1251", "koi8_r", "koi8_u", "cp866", "iso8859_5", "iso8859_6", "cp1253", "cp1255", "cp1256",
     "cp874", "cp932", "euc_jp", "gb18030", "big5hkscs", "cp949",
 )  # fmt: skip
-# The letters beside a-z of languages, by the code page in which their texts are written.
+# The letters of languages in addition to a-z, by the code page of their texts.
 _ALPHABETS = {
     "cp1252": (
         "àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúü", "àèéìíòóù", "àáâãçéêíóôõúü", "åäöéæøü", "áðéíóúýþæö",
@@ -82,9 +81,9 @@ def decode_bytes(data: bytes, encoding: str | None = None, declared: bytes | Non
     data
         The bytes of a file.
     encoding
-        The encoding that a user names: it overrides all evidence.
+        An encoding given by the user: it overrides all evidence.
     declared
-        What the file itself says.
+        The encoding that the file itself declares.
 
     Examples
     --------
@@ -92,7 +91,7 @@ def decode_bytes(data: bytes, encoding: str | None = None, declared: bytes | Non
     ('naïve', 'naïve été\ufffd')
     """
     text = _decode(data, encoding, declared)
-    # No database takes it as text.
+    # No database accepts it in a string.
     return text.replace("\0", _REPLACEMENT) if "\0" in text else text
 
 
@@ -122,7 +121,7 @@ def _decode(data: bytes, encoding: str | None, declared: bytes | None) -> str:
 
 
 def is_text(head: bytes) -> bool:
-    r"""Tell whether the beginning of a file is text; a stray control character makes it no other.
+    r"""Return whether the beginning of a file is text; a stray control character is allowed.
 
     Examples
     --------
@@ -138,7 +137,7 @@ def is_text(head: bytes) -> bool:
 
 
 def markup_of(head: bytes) -> str:
-    """Return the beginning of a file as far as its markup goes: other letters may be wrong."""
+    """Return the beginning of a file for its markup: other letters may be wrong."""
     for mark, codec in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return head.decode(codec, "replace").removeprefix("\ufeff")
@@ -157,7 +156,7 @@ def _utf16_without_mark(head: bytes) -> str | None:
 
 
 def _ascii_share(head: bytes, name: str) -> float:
-    """Return the share of ASCII in what an encoding makes of bytes; 0 where that is no text."""
+    """Return the fraction of ASCII in decoded bytes; 0 if the result is not text."""
     # A pair of surrogates may be cut at the end.
     text = head.decode(name, "replace").removesuffix(_REPLACEMENT)
     unprintable = sum(
@@ -169,7 +168,7 @@ def _ascii_share(head: bytes, name: str) -> float:
 
 
 def _escaping_encoding(data: bytes, declared_codec: str | None) -> str | None:
-    """Return the encoding of text that has seven bits and escapes to others: it is ASCII too."""
+    """Return the encoding of seven-bit text with escape sequences: it is ASCII too."""
     if b"\x1b" not in data and declared_codec != "hz":
         return None
     if not data.isascii():
@@ -180,7 +179,7 @@ def _escaping_encoding(data: bytes, declared_codec: str | None) -> str | None:
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Tell whether text is UTF-8 in which some bytes are damaged."""
+    """Return whether text is UTF-8 with some damaged bytes."""
     valid = damaged = end = 0
     for run in islice(_NON_ASCII.finditer(data), _MAX_RUNS):
         sequences = _UTF8_SEQUENCE.findall(run[0])
@@ -189,7 +188,8 @@ def _is_mostly_utf8(data: bytes) -> bool:
         end = run.end()
     if end == len(data) and (cut := _CUT_SEQUENCE.search(data, max(end - 3, 0))):
         damaged -= len(cut[0]) - 1  # the bytes of one character
-    # Letters of single bytes rarely look so; pairs of Chinese, Thai or Korean now and then do.
+    # Letters of single-byte encodings rarely look like this; pairs of Chinese, Thai or Korean
+    # sometimes do.
     sparse = valid + damaged < _count_letters(data[:end])
     return valid >= (damaged if sparse else damaged * _TRUSTED_RATIO)
 
@@ -203,11 +203,11 @@ def _count_non_ascii(data: bytes) -> int:
 
 
 def _decode_if_plausible(data: bytes, codec: str) -> str | None:
-    """Decode by a codec that is declared; None where too much is none of its."""
+    """Decode with a declared codec; None if too much is invalid."""
     text = _decode_with(data, codec)
     replaced = text.count(_REPLACEMENT)
     if replaced and codec == "euc_jp":
-        # Its superset, as vendors have it.
+        # Its vendor superset.
         text = min(
             text,
             data.decode("euc_jis_2004", "replace"),
@@ -232,13 +232,13 @@ def _decode_detected(data: bytes) -> str:
 
 
 def _guess(sample: bytes, candidates: list[str]) -> str | None:
-    """Return the most probable of encodings, be there a byte that is none of it."""
+    """Return the most probable encoding, even if one byte is invalid in it."""
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample, cp_isolation=candidates).best()
     if best is not None and best.encoding in _MULTIBYTE_CODECS:
         return best.encoding
-    # It looks for what decodes all of the bytes; a pair that is damaged stands in one half.
+    # It searches for encodings that decode all bytes; a damaged pair is in one half.
     middle = sample.find(b"\n", len(sample) // 2) + 1
     for half in (sample[:middle], sample[middle:]) if 0 < middle < len(sample) else ():
         half_best = from_bytes(half, cp_isolation=candidates).best()
@@ -250,7 +250,7 @@ def _guess(sample: bytes, candidates: list[str]) -> str | None:
 
 
 def _decode_with(data: bytes, codec: str) -> str:
-    # Five bytes of Windows' Western letters are none; browsers read control characters.
+    # Five bytes are undefined in Windows-1252; browsers read them as control characters.
     return data.decode(codec, _CONTROLS_HANDLER if codec == "cp1252" else "replace")
 
 
@@ -265,7 +265,7 @@ codecs.register_error(_CONTROLS_HANDLER, _decode_as_controls)
 
 
 def _sample(data: bytes) -> bytes:
-    """Return the lines that are not ASCII, as far as a guess needs them."""
+    """Return the lines that are not ASCII, as many as a guess needs."""
     parts: list[bytes] = []
     size = start = 0
     while size < _SAMPLE_BYTES and (run := _NON_ASCII.search(data, start)):
@@ -284,15 +284,14 @@ def _sample(data: bytes) -> bytes:
 
 
 def _end_of_last_separator(data: bytes, first: int, last: int) -> int:
-    """Return the end of the last separator, which no encoding has within a character; else 0."""
+    """Return the end of the last separator, which is never part of a character; else 0."""
     return max(data.rfind(separator, first, last) for separator in _SEPARATORS) + 1
 
 
 def _latin_encoding(sample: bytes) -> str:
-    """Return the code page of Latin letters in which most of them are those of one language.
+    """Return the code page in which most Latin letters belong to one language.
 
-    What differs between these is a letter here and there: `charset-normalizer` takes French
-    for Romanian.
+    The candidates differ in few letters: `charset-normalizer` confuses French with Romanian.
     """
     scores = {
         name: _alphabet_score(sample.decode(name, "replace"), _ALPHABETS[name])
@@ -303,7 +302,7 @@ def _latin_encoding(sample: bytes) -> str:
 
 def _alphabet_score(text: str, alphabets: Sequence[str]) -> int:
     letters = [char for char in text.lower() if not char.isascii()]
-    # Signs in a word are none, as in "Å›wiat" for "świat".
+    # Symbols within a word are not evidence, as in "Å›wiat" for "świat".
     return max(
         sum((char in alphabet) or -1 for char in letters if char.isalpha())
         for alphabet in alphabets

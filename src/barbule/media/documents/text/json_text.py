@@ -1,7 +1,7 @@
-"""The JSON reader: it keeps the source, cut where its parts begin.
+"""The JSON reader: it keeps the source, split where its parts begin.
 
-Owns which parts of a value become blocks. What is not JSON, or nested beyond what Python
-reads, is a `DamagedTreeError`.
+Owns which parts of a value become blocks. Invalid JSON, or JSON nested beyond what Python reads, is
+a `DamagedTreeError`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_json", "read_json"]
 
-# A part up to this length is one block; a longer one is cut where its own parts begin.
+# A part up to this length is one block; a longer one is split at its own parts.
 _MAX_BLOCK_CHARACTERS = 1000
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _UNICODE_ESCAPES = re.compile(r"(?<!\\)(?:\\u[0-9a-fA-F]{4})+")
@@ -28,32 +28,32 @@ _DECODER = json.JSONDecoder()
 
 
 def check_json(data: bytes) -> None:
-    """Make sure that JSON, or JSON by lines, is complete.
+    """Check that JSON, or JSON lines, is complete.
 
     Raises
     ------
     DamagedTreeError
-        Where it is not.
+        If it is not.
     """
     for _ in _values(decode(data, None, None)):
         pass
 
 
 def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
-    r"""Read JSON, or JSON by lines; records are blocks, the keys above them their headings.
+    r"""Read JSON, or JSON lines; records are blocks, the keys above them their headings.
 
     Parameters
     ----------
     data
         The bytes of the file.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
 
     Returns
     -------
     DocumentText
-        Blocks as they stand in the file, but without escapes of letters. The title is that of
-        the outermost object.
+        Blocks of the source text, with escaped letters decoded. The title is that of the outermost
+        object.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def read_json(data: bytes, encoding: str | None = None) -> DocumentText:
 
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Yield the value of a file, or those of its lines where each line holds one."""
+    """Yield the value of a file, or those of its lines if each line holds one."""
     first_line = text[: text.find("\n")]
     try:
         root = json.loads(text)
@@ -146,7 +146,7 @@ def _json_parts(
 
 
 def _object_parts(text: str, start: int, path: tuple[str, ...]) -> Iterator[_Part]:
-    """Yield the parts of an object: small members stay together, long ones are cut."""
+    """Yield the parts of an object: small members stay together, long ones are split."""
     group: _Part | None = None
     for member_start, name, value_start, value_end in _members(text, start):
         if group and value_end - group[0] <= _MAX_BLOCK_CHARACTERS:
@@ -184,7 +184,7 @@ def _skip_whitespace(text: str, offset: int) -> int:
 
 
 def _decode_escapes(part: str) -> str:
-    r"""Write letters for their escapes; those of signs that JSON needs escaped stay."""
+    r"""Decode escaped letters; escapes that JSON requires stay."""
     if "\\u" not in part:
         return part
 

@@ -1,8 +1,8 @@
-"""The Markdown reader: blocks keep their source, headings become the trail.
+"""The Markdown reader: blocks keep their source, headings become the path.
 
-Owns where the blocks of Markdown begin and end, as CommonMark says for the outermost ones.
-The content of a block is not parsed, but for comments and the cells of tables; a parser of all of
-Markdown takes fifteen times as long, most of it for that.
+Owns where the blocks of Markdown begin and end, as in CommonMark for the outermost ones. The
+content of a block is not parsed, except comments and the cells of tables; a full Markdown parser
+takes fifteen times as long, mostly for that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)?(?:---|\.\.\.)[^\S\n]*(?:\n|
 _FRONT_FIELD = re.compile(r"^(title|author|date|description|lang|keywords):(.+)$", re.MULTILINE)
 _FRONT_METADATA_NAMES = {"date": "created", "lang": "language"}
 
-# What of a piece between blank lines may be more than a paragraph begins so, or has a line so.
+# The first or other lines of a piece between blank lines that may be more than a paragraph.
 _BLOCK_OPENERS = "#`~<"
 _INNER_BLOCK = re.compile(
     r"\n[ ]{0,3}(?:#{1,6}(?:[ \t]|$|\n)|```|~~~|<|=+[ \t]*(?:\n|$)|-+[ \t]*(?:\n|$))"
@@ -38,7 +38,7 @@ _INDENTED_CODE = re.compile(r"\n*( {4}[ \t]*| {0,3}\t[ \t]*)(?=\S)")
 _SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CONTAINER = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:\s|$)| {0,3}>|    |\t")
-# Blocks of HTML that end with a word of their own, and those that end with a blank line.
+# HTML blocks that end with their own end tag, and those that end with a blank line.
 _RAW_HTML = re.compile(
     r" {0,3}<(?:(!--)|(\?)|(!\[CDATA\[)|(pre|script|style|textarea)(?=[\s>]|$))", re.IGNORECASE
 )
@@ -57,14 +57,14 @@ _MARKUP = re.compile(r"[*_`\[\]\\!<&]")
 
 
 def read_markdown(data: bytes, encoding: str | None = None) -> DocumentText:
-    r"""Read Markdown: headings become the trail, other blocks keep their source.
+    r"""Read Markdown: headings become the path, other blocks keep their source.
 
     Parameters
     ----------
     data
         The bytes of a Markdown file; front matter between `---` lines is a block of its own.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
 
     Returns
     -------
@@ -123,10 +123,10 @@ def _is_code(piece: _SourceBlock) -> bool:
 
 
 def _remove_comments(source: str) -> str:
-    """Return the source of a block without the comments of HTML in it; code may speak of them."""
+    """Return the source of a block without HTML comments; code may contain them."""
     parts: list[str] = []
     start = offset = 0
-    unclosed_markers: set[str] = set()  # signs of code that do not come again
+    unclosed_markers: set[str] = set()  # code delimiters that do not occur again
     while (opening := _COMMENT_OR_CODE.search(source, offset)) is not None:
         marker = opening[0]
         offset = opening.end()
@@ -173,7 +173,7 @@ class _SourceBlock(NamedTuple):
 
 
 def _split_blocks(text: str, start: int) -> Iterator[_SourceBlock]:
-    """Cut between blank lines, and further where a line begins another block."""
+    """Split between blank lines, and further where a line starts another block."""
     length = len(text)
     while start < length:
         gap = BLANK_LINES.search(text, start)
@@ -191,7 +191,7 @@ def _split_blocks(text: str, start: int) -> Iterator[_SourceBlock]:
 
 
 def _located_block(piece: str, body: str, start: int) -> _SourceBlock:
-    """Return a block with its start; the indentation of code and of items of lists stays."""
+    """Return a block with its start; the indentation of code and of list items stays."""
     if piece[0] == body[0]:
         return _SourceBlock(start, body)
     code = _INDENTED_CODE.match(piece)
@@ -200,7 +200,7 @@ def _located_block(piece: str, body: str, start: int) -> _SourceBlock:
 
 
 def _split_lines(text: str, start: int, end: int) -> Generator[_SourceBlock, None, int]:
-    """Go through the lines up to a blank one; return where to go on."""
+    """Traverse the lines up to a blank one; return where to continue."""
     block_start = line_start = start
     while line_start < end:
         line_end = text.find("\n", line_start, end)
@@ -238,14 +238,14 @@ def _split_lines(text: str, start: int, end: int) -> Generator[_SourceBlock, Non
 
 
 def _heading_text(heading: str) -> str:
-    """Return what a heading says, without the signs that may close it."""
+    """Return the text of a heading, without its closing signs."""
     words = heading.strip()
     unmarked = words.rstrip("#")
     return unmarked.rstrip() if not unmarked or unmarked[-1] in " \t" else words
 
 
 def _raw_end(text: str, line: str, line_start: int) -> int | None:
-    """Find where a fence or a block of raw HTML that begins here ends, past blank lines."""
+    """Find where a fence or a block of raw HTML that starts here ends, past blank lines."""
     if fence := _FENCE.match(line):
         fence_signs = fence[1]
         closing = re.compile(

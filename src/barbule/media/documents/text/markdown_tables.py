@@ -1,4 +1,4 @@
-"""Tables of Markdown, as GitHub has them: a row of names, a row of dashes, rows of cells.
+"""Markdown tables in GitHub's syntax: a row of names, a row of dashes, rows of cells.
 
 Owns which lines of a block are a table, and where its cells end. Must not read the markup in
 the cells.
@@ -19,7 +19,7 @@ __all__ = ["Table", "find_tables"]
 
 _DELIMITER_ROW = re.compile(r" {0,3}\|?(?:[ \t]*+:?+-++:?+[ \t]*+(?:\||$))++[ \t]*+$")
 _CELL_END = re.compile(r"(?<!\\)\|")
-# What begins another block ends a table: a quote, an item of a list, a heading, HTML, code.
+# The start of another block ends a table: a quote, a list item, a heading, HTML, code.
 _OTHER_BLOCK = re.compile(r" {0,3}(?:>|[-+*][ \t]|\d{1,9}[.)][ \t]|<|```|~~~|#{1,6}[ \t])|    |\t")
 
 
@@ -29,9 +29,9 @@ class Table(NamedTuple):
     Parameters
     ----------
     first, last
-        Its lines: from the first up to, not with, the last.
+        Its lines: from the first up to, but excluding, the last.
     rows
-        Its cells, row by row; the first names the columns.
+        Its cells, row by row; the first row contains the column names.
     """
 
     first: int

@@ -1,6 +1,6 @@
 """Plain text: its encoding, its lines, its paragraphs.
 
-Owns how bytes become text and how text falls into blocks. Must not interpret any markup.
+Owns how bytes become text and how text is split into blocks. Must not interpret any markup.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from barbule.media.documents.text.encodings import decode_bytes
 
 __all__ = ["BLANK_LINES", "CODING_DECLARATION", "decode", "indentation", "read_lines", "read_text"]
 
-# How HTML and XML say how they are encoded; and how Python (PEP 263) and style sheets do.
+# Encoding declarations of HTML and XML; of Python (PEP 263) and style sheets.
 _MARKUP_DECLARATION = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
 CODING_DECLARATION = re.compile(
     rb"""\A(?:(?:[^\n]{0,200}\n)?[ \t\f]*#[^\n]{0,80}?coding[=:][ \t]*|@charset ")([-\w.]+)"""
@@ -33,9 +33,10 @@ def decode(
     data
         The bytes of a file.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
     declaration
-        How its head may name the encoding, which is the first group; None asks no head.
+        A pattern for the encoding in its head, which is the first group; None does not read the
+        head.
 
     Returns
     -------
@@ -53,14 +54,14 @@ def decode(
 
 
 def read_text(data: bytes, encoding: str | None = None) -> DocumentText:
-    r"""Read text as it stands; blank lines part its blocks.
+    r"""Read plain text; blank lines separate its blocks.
 
     Parameters
     ----------
     data
         The bytes of a text file.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
 
     Returns
     -------
@@ -98,10 +99,10 @@ def _indented_block(piece: str, body: str, line: int) -> Block:
 
 
 def indentation(piece: str) -> str:
-    r"""Return what the first line of a piece of text is indented by, where that counts.
+    r"""Return the indentation of the first line of a piece of text, if it matters.
 
-    It does where the next line is indented at least as far, as in code and in lists: without
-    it the lines would no longer be aligned.
+    It matters if the next line is indented at least as far, as in code and in lists: without it the
+    lines would no longer be aligned.
 
     Examples
     --------
@@ -118,14 +119,14 @@ def indentation(piece: str) -> str:
 
 
 def read_lines(data: bytes, encoding: str | None = None) -> DocumentText:
-    r"""Read text whose indentation counts, such as code: all of it is one block.
+    r"""Read text whose indentation matters, such as code: all of it is one block.
 
     Parameters
     ----------
     data
         The bytes of a text file.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
 
     Examples
     --------

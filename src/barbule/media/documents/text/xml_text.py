@@ -1,7 +1,7 @@
-"""The XML reader: the text of elements, in blocks cut where elements begin.
+"""The XML reader: the text of elements, in blocks split where elements begin.
 
-Owns which elements become blocks, which of them stand on lines of their own, and that XML is
-parsed without harm: entities are refused, nothing is loaded from elsewhere.
+Owns which elements become blocks, which of them are on separate lines, and safe parsing: entities
+are refused, nothing is loaded from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Handlers", "check_xml", "parse_xml", "read_xml"]
 
-# An element up to this length is one block; a longer one is cut where those in it begin.
+# An element up to this length is one block; a longer one is split at its child elements.
 _MAX_BLOCK_CHARACTERS = 1000
 _MAX_DEPTH = 10_000
 _MAX_PATH_NAMES = 20
@@ -27,12 +27,12 @@ _MAX_TITLE_DEPTH = 4
 
 
 def check_xml(data: bytes) -> None:
-    """Make sure that XML is complete, and harmless.
+    """Check that XML is complete and safe.
 
     Raises
     ------
     DamagedTreeError
-        Where it is not.
+        If it is not.
     """
     parse_xml(decode(data).encode(), _CutFinder())
 
@@ -45,14 +45,14 @@ def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
     data
         The bytes of the file.
     encoding
-        Its encoding; None finds out.
+        Its encoding; None detects it.
 
     Returns
     -------
     DocumentText
-        The text without tags: elements stand on lines of their own, except within an element
-        that has text of its own beside them, which is one line. Attributes, comments and
-        instructions are left out. The title is that of a `title` element near the root.
+        The text without tags: elements are on separate lines, except within an element that has
+        text of its own next to them, which is one line. Attributes, comments and instructions are
+        left out. The title is that of a `title` element near the root.
 
     Raises
     ------
@@ -78,12 +78,12 @@ def read_xml(data: bytes, encoding: str | None = None) -> DocumentText:
 
 
 def parse_xml(source: bytes, handlers: Handlers) -> None:
-    """Parse XML without harm: entities are refused and nothing is loaded.
+    """Parse XML safely: entities are refused and nothing is loaded.
 
     Parameters
     ----------
     source
-        The bytes; those of a file that says how it is encoded, or UTF-8.
+        The bytes; those of a file that declares its encoding, or UTF-8.
     handlers
         The handlers of elements and text; `attach` gets the parser.
 
@@ -109,7 +109,7 @@ class Handlers(Protocol):
 
     @property
     def encoding(self) -> str | None:
-        """How the source is encoded; None where it says so itself."""
+        """The encoding of the source; None if it declares it."""
 
     def attach(self, parser: expat.XMLParserType) -> None:
         """Register the handlers with a parser."""
@@ -133,9 +133,9 @@ class _Cut(NamedTuple):
 
 
 class _CutFinder:
-    """Where the source is cut: before elements that are short enough, in those that are not."""
+    """Where the source is split: before short elements, within long ones."""
 
-    encoding = "utf-8"  # whatever the file says: it is decoded already
+    encoding = "utf-8"  # regardless of the file's declaration: it is already decoded
 
     def __init__(self) -> None:
         self.title: list[str] = []
@@ -164,7 +164,7 @@ class _CutFinder:
         name, start, line, cuts, piece_count = self._open.pop()
         if len(self._open) < self._title_depth:
             self._title_depth = 0
-        # Where the closing tag begins: near enough to tell long from short.
+        # The start of the closing tag: near enough to distinguish long from short.
         length = self._parser.CurrentByteIndex - start
         path = tuple(element.name for element in self._open[:_MAX_PATH_NAMES])
         if length <= _MAX_BLOCK_CHARACTERS:
@@ -186,7 +186,7 @@ class _CutFinder:
         record_start: _Cut | None = None
         last_name = ""
         for cut in self._cuts:
-            # Elements without others, of different names, are the fields of one record.
+            # Consecutive leaf elements with different names are the fields of one record.
             joins = (
                 record_start
                 and cut.name
@@ -201,7 +201,7 @@ class _CutFinder:
 
 
 class _TextCutter(_CutFinder):
-    """The same with the text between the cuts."""
+    """The same with the text between the splits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class _TextCutter(_CutFinder):
         self._pieces: list[str | int] = []
         self._open_numbers = [0]  # those of the open elements; 0 is the document
         self._parents = array("q", [0])
-        self._are_inline = bytearray(1)  # whether an element has text beside other elements
+        self._are_inline = bytearray(1)  # whether an element has text next to other elements
 
     def attach(self, parser: expat.XMLParserType) -> None:
         """Register the handlers with a parser."""

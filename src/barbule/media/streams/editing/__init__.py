@@ -1,1 +1,1 @@
-"""Audio and video files written: cut, joined, encoded."""
+"""Writing audio and video files: cutting, concatenating, encoding."""

@@ -1,6 +1,6 @@
-"""Stretches of videos: checked, encoded anew, or copied from key frame to key frame.
+"""Clips of videos: checked, re-encoded, or copied from key frame to key frame.
 
-Owns how packets are copied. How pictures are encoded is the business of `video_encoding`.
+Owns how packets are copied. `video_encoding` encodes frames.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _MP4_CODECS = frozenset(
 
 
 def check_times(start: float, end: float | None, duration: float | None) -> Span:
-    """Make a stretch of a start and an end or a duration.
+    """Return a time range from a start and an end or a duration.
 
     Raises
     ------
     ConfigurationError
-        When they are below zero, both given, or leave nothing.
+        If they are negative, both given, or leave nothing.
     """
     if end is not None and duration is not None:
         raise ConfigurationError(
@@ -54,7 +54,7 @@ def check_times(start: float, end: float | None, duration: float | None) -> Span
 
 
 def clip(path: PathLike, span: Span, mode: str = "accurate") -> TemporaryFile | None:
-    """Write a stretch of a video; None when it lies beyond the end."""
+    """Write a clip of a video; None if it starts beyond the end."""
     check_mode(mode)
     timeline = read_timeline(path)
     if span.start >= timeline.length:
@@ -66,7 +66,7 @@ def clip(path: PathLike, span: Span, mode: str = "accurate") -> TemporaryFile | 
 
 
 def check_mode(mode: str) -> None:
-    """Make sure that there is such a mode of cutting."""
+    """Check the cutting mode."""
     if mode not in {"fast", "accurate"}:
         raise ConfigurationError(
             "mode must be 'fast' (copied from key frame to key frame) or 'accurate' (re-encoded).",
@@ -75,10 +75,10 @@ def check_mode(mode: str) -> None:
 
 
 def copy_clip(path: PathLike, timeline: Timeline, first: int, end: int | None) -> TemporaryFile:
-    """Copy the packets of a video from a key frame up to a time, without encoding anew.
+    """Copy the packets of a video from a key frame up to a time, without re-encoding.
 
-    Frames after that time come along where others before it are decoded from them. What no
-    container of ours holds (Windows Media, Flash) is encoded anew.
+    Frames after that time are included if others before it are decoded from them. Videos that no
+    supported container can hold (Windows Media, Flash) are re-encoded.
     """
     import av
 
@@ -103,7 +103,7 @@ def copy_clip(path: PathLike, timeline: Timeline, first: int, end: int | None) -
 
 
 def _with_decoding_times(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
-    """Give packets, with decoding times where a container leaves out the first of them."""
+    """Yield packets, with decoding times if a container omits the first of them."""
     waiting: list[Any] = []
     for packet in container.demux(*streams):
         if packet.pts is None or not packet.size:

@@ -1,7 +1,6 @@
-"""Videos cut into parts, and brought to another rate or size.
+"""Videos split into segments, or converted to another rate or size.
 
-Owns where parts begin and end. How they are written is the business of `clips` and
-`video_encoding`.
+Owns where segments begin and end. `clips` and `video_encoding` write them.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "check_parts", "resample", "write_parts"]
 
-# What is cut into more parts has damaged times: nearly all of them would show the same still.
+# A video with more segments has damaged timestamps: nearly all segments would show the same frame.
 _MAX_PARTS = 1000
 _MAX_PARTS_PER_FRAME = 100
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a video: seconds from the first frame, the same in units of the stream, a file."""
+    """A segment of a video: seconds from the first frame, stream units, and a file."""
 
     start: float
     start_pts: int
@@ -51,12 +50,12 @@ def check_parts(
     min_duration: float = 0.0,
     mode: str = "accurate",
 ) -> None:
-    """Make sure that a video can be cut so.
+    """Check that a video can be split like this.
 
     Raises
     ------
     ConfigurationError
-        When it cannot.
+        If it cannot.
     """
     check_mode(mode)
     check_cuts("a video", duration, segment_times, overlap, min_duration)
@@ -71,14 +70,14 @@ def write_parts(
     min_duration: float = 0.0,
     mode: str = "accurate",
 ) -> list[Part]:
-    """Write the parts of a video.
+    """Write the segments of a video.
 
     Raises
     ------
     ConfigurationError
-        When it cannot be cut so.
+        If it cannot be split like this.
     MediaError
-        When it is damaged, or has far fewer frames than parts.
+        If it is damaged, or has far fewer frames than segments.
     """
     check_parts(duration, segment_times, overlap, min_duration, mode)
     timeline = read_timeline(path)
@@ -124,7 +123,7 @@ def _encode_parts(path: PathLike, timeline: Timeline, part_spans: list[Span]) ->
 
 
 def _copy_parts(path: PathLike, timeline: Timeline, part_spans: list[Span]) -> Iterator[Part]:
-    """Copy parts whose ends move on to the next key frame, and whose starts follow them."""
+    """Copy segments whose ends move to the next key frame, and whose starts follow them."""
     last_copy: tuple[Span, int] | None = None
     for span in part_spans:
         start = int(timeline.stamps[0])
@@ -138,7 +137,7 @@ def _copy_parts(path: PathLike, timeline: Timeline, part_spans: list[Span]) -> I
             )
         end = key_at(timeline, span.end, after=True) if span.end is not None else timeline.end
         if end <= start or start >= timeline.end:
-            continue  # no key frame in between: the part before holds it already
+            continue  # no key frame in between: the previous segment already contains it
         file = copy_clip(path, timeline, start, None if end >= timeline.end else end)
         yield Part(timeline.seconds(start), start, timeline.seconds(end), end, file)
         last_copy = span, end
@@ -147,12 +146,12 @@ def _copy_parts(path: PathLike, timeline: Timeline, part_spans: list[Span]) -> I
 def resample(
     path: PathLike, fps: float | None, width: int | None, height: int | None
 ) -> TemporaryFile:
-    """Encode a video anew at another rate or size.
+    """Re-encode a video at another rate or size.
 
     Raises
     ------
     ConfigurationError
-        When no option is set, or a number is not above zero.
+        If no option is set, or a number is not above zero.
     """
     options = {"fps": fps, "width": width, "height": height}
     if all(value is None for value in options.values()):

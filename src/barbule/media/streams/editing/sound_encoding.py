@@ -1,4 +1,4 @@
-"""Sound written: samples brought to one form and encoded.
+"""Encoding audio: samples converted to one form and encoded.
 
 Owns audio formats and the arithmetic of samples.
 """
@@ -37,7 +37,7 @@ _STEREO = 2
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """A format of sound files: FFmpeg's container, codec and sample format."""
+    """An audio format: FFmpeg's container, codec and sample format."""
 
     container: str
     codec: str
@@ -61,7 +61,7 @@ def sound_format(name: str) -> SoundFormat:
     Raises
     ------
     ConfigurationError
-        When there is none of that name.
+        If there is none with that name.
     """
     if name not in FORMATS:
         raise ConfigurationError(
@@ -72,7 +72,7 @@ def sound_format(name: str) -> SoundFormat:
 
 
 def _rate_for(kind: SoundFormat, rate: int) -> int:
-    """Return the nearest sample rate that a codec takes."""
+    """Return the nearest sample rate that a codec supports."""
     if kind.codec == "libopus":
         return _OPUS_RATE
     if kind.codec in {"libmp3lame", "aac"}:
@@ -81,14 +81,14 @@ def _rate_for(kind: SoundFormat, rate: int) -> int:
 
 
 class SoundForm:
-    """The form in which sound is written: rate, channels and sample format.
+    """The form in which audio is written: rate, channels and sample format.
 
     Parameters
     ----------
     kind
         The format of the file.
     rate, layout
-        Samples a second; FFmpeg's name of the channels: "mono" or "stereo".
+        Samples per second; FFmpeg's name of the channels: "mono" or "stereo".
     """
 
     def __init__(self, kind: SoundFormat, rate: int, layout: str) -> None:
@@ -98,13 +98,13 @@ class SoundForm:
         self.restart()
 
     def restart(self) -> None:
-        """Get ready for a track of another form."""
+        """Prepare for a track of another form."""
         from av import AudioResampler
 
         self._resampler = AudioResampler(self.kind.samples, self.layout, self.rate)
 
     def samples(self, frame: AudioFrame | None) -> list[np.ndarray]:
-        """Bring a frame to this form; None gives what is still held."""
+        """Convert a frame to this form; None returns the buffered rest."""
         try:
             return [resampled.to_ndarray() for resampled in self._resampler.resample(frame)]
         except ValueError:  # a track that changes its form on the way
@@ -113,7 +113,7 @@ class SoundForm:
 
     @property
     def _interleaved_channels(self) -> int:
-        """How many channels share a row of samples; planar formats have a row for each."""
+        """The number of channels in a row of samples; planar formats have a row for each."""
         return 1 if self.kind.samples.endswith("p") or self.layout == "mono" else _STEREO
 
     def count(self, samples: np.ndarray) -> int:
@@ -125,7 +125,7 @@ class SoundForm:
         return samples[:, start * self._interleaved_channels : end * self._interleaved_channels]
 
     def silence(self, count: int) -> np.ndarray:
-        """Return so many samples of nothing."""
+        """Return a number of silent samples."""
         import numpy as np
 
         planar = self.kind.samples.endswith("p")
@@ -168,17 +168,17 @@ class SoundWriter:
         self._container.mux(self._stream.encode(frame))
 
     def write_silence(self, until: Fraction) -> None:
-        """Write nothing audible up to a time."""
+        """Write silence up to a time."""
         while (remaining := round(until * self.form.rate) - self._written) > 0:
             self.write(self.form.silence(min(remaining, self.form.rate)))
 
     def close(self) -> None:
-        """Encode what is held."""
+        """Encode the buffered samples."""
         self._container.mux(self._stream.encode(None))
 
 
 def layout_of(stream: AudioStream, channels: int | None = None) -> str:
-    """Return the layout to write: that of a track, or of so many channels."""
+    """Return the layout to write: that of a track, or for a number of channels."""
     count = channels or stream.codec_context.channels
     return "mono" if count == 1 else "stereo"
 
@@ -189,7 +189,7 @@ def write_samples(samples: ArrayLike, rate: int, *, format: str) -> TemporaryFil
     Raises
     ------
     ConfigurationError
-        When they are not of one or two channels, or the rate is not above zero.
+        If they do not have one or two channels, or the rate is not above zero.
     """
     import av
     import numpy as np
@@ -227,7 +227,7 @@ def write_samples(samples: ArrayLike, rate: int, *, format: str) -> TemporaryFil
 
 
 def write_all(writer: SoundWriter, container: InputContainer, stream: AudioStream) -> None:
-    """Write a whole track."""
+    """Write a complete track."""
     for frame in decode_frames(container, stream):
         for samples in writer.form.samples(frame):
             writer.write(samples)

@@ -1,7 +1,6 @@
-"""Sound tracks cut to the sample, and joined.
+"""Audio tracks cut exactly to the sample, and concatenated.
 
-Owns which samples belong to which stretch of time. The form of samples and their encoding is
-the business of `sound_encoding`.
+Owns which samples belong to which time range. `sound_encoding` converts and encodes samples.
 """
 
 from __future__ import annotations
@@ -46,12 +45,12 @@ __all__ = [
 ]
 
 
-_PADDING = 0.1  # seconds that codecs add to a sound, or take away
+_PADDING = 0.1  # seconds that codecs add to audio, or remove
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time in seconds; `end` None is the end of the file."""
+    """A time range in seconds; `end` None is the end of the file."""
 
     start: float
     end: float | None
@@ -60,7 +59,7 @@ class Span:
 def split_length(
     length: float, duration: float, overlap: float = 0.0, min_duration: float = 0.0
 ) -> Iterator[Span]:
-    """Cut a length into stretches of a duration that overlap.
+    """Split a length into overlapping time ranges of a duration.
 
     Examples
     --------
@@ -79,12 +78,12 @@ def split_length(
 
 
 def check_spans(duration: float, overlap: float, min_duration: float) -> None:
-    """Make sure that stretches of these lengths can be cut.
+    """Check that time ranges of these lengths are possible.
 
     Raises
     ------
     ConfigurationError
-        When they cannot.
+        If they are not.
     """
     if not duration > 0:
         raise ConfigurationError("duration must be a number of seconds above 0.", value=duration)
@@ -99,7 +98,7 @@ def check_spans(duration: float, overlap: float, min_duration: float) -> None:
 
 
 def split_at(length: float, times: Sequence[float], min_duration: float) -> list[Span]:
-    """Cut a length at times that rise.
+    """Split a length at increasing times.
 
     Examples
     --------
@@ -121,12 +120,12 @@ def check_cuts(
     overlap: float = 0.0,
     min_duration: float = 0.0,
 ) -> None:
-    """Make sure that something can be cut so: by a duration or at times.
+    """Check that a file can be split like this: by a duration or at times.
 
     Raises
     ------
     ConfigurationError
-        When it cannot.
+        If it cannot.
     """
     if (duration is None) == (segment_times is None):
         raise ConfigurationError(
@@ -153,25 +152,25 @@ def cut_sound(
     channels: int | None = None,
     track: int = 0,
 ) -> TemporaryFile | None:
-    """Write a stretch of a sound track as a file; None where it lies beyond the end.
+    """Write a time range of an audio track as a file; None if it starts beyond the end.
 
     Parameters
     ----------
     path
         An audio or video file.
     span
-        What is written, cut to the sample.
+        The time range to write, exact to the sample.
     format
         A key of `FORMATS`.
     rate, channels
-        Samples a second and channels (1 or 2); those of the track if not given.
+        Samples per second and channels (1 or 2); by default those of the track.
     track
-        Which sound track.
+        The index of the audio track.
 
     Raises
     ------
     MediaError
-        When the file is damaged or has no such track.
+        If the file is damaged or has no such track.
     """
     cutter = _cut_track(path, iter((span,)), format, track, rate, channels)
     return cutter.parts[0][1] if cutter.parts else None
@@ -185,20 +184,20 @@ def split_sound(
     overlap: float = 0.0,
     min_duration: float = 0.0,
 ) -> list[tuple[Span, TemporaryFile]]:
-    """Write stretches of a sound track as files, reading it once.
+    """Write time ranges of an audio track as files, reading it once.
 
     Parameters
     ----------
     part_spans
-        Stretches by their start, rising. How long the track may be said to be, those that begin
-        beyond the last sound are not written, and none ends beyond it.
+        Time ranges in order of their start. Regardless of the declared length, those that start
+        beyond the last sample are not written, and none ends beyond it.
     overlap, min_duration
-        Those with which the stretches were made: they hold for the true end too.
+        The values with which the time ranges were computed: they also apply to the actual end.
 
     Raises
     ------
     MediaError
-        When the file is damaged or has no sound.
+        If the file is damaged or has no audio.
     """
     cutter = _cut_track(path, part_spans, format)
     if cutter.end is None:
@@ -243,7 +242,7 @@ def _cut_track(
 def _seek_before(container: InputContainer, stream: AudioStream, start: float) -> bool:
     from av.error import FFmpegError
 
-    seek_start = start - 1.0  # codecs need what is before to begin
+    seek_start = start - 1.0  # codecs need the preceding data to start
     can_seek = container.format.name not in UNINDEXED | {"mp3"}  # not only from the beginning
     if seek_start <= 0 or stream.time_base is None or not can_seek:
         return False
@@ -260,7 +259,7 @@ def _seek_before(container: InputContainer, stream: AudioStream, start: float) -
 def _timed_frames(
     container: InputContainer, stream: AudioStream
 ) -> Iterator[tuple[Fraction | None, AudioFrame]]:
-    """Give frames and when they sound, in seconds from the beginning of the track."""
+    """Yield frames and their times, in seconds from the beginning of the track."""
     base = stream.time_base or Fraction(1, stream.codec_context.sample_rate or 1)
     origin = (stream.start_time or 0) * base
     for frame in decode_frames(container, stream):
@@ -269,7 +268,7 @@ def _timed_frames(
 
 
 class _Cutter:
-    """Writes stretches of one track."""
+    """Writes time ranges of one track."""
 
     def __init__(self, form: SoundForm, part_spans: Iterator[Span]) -> None:
         self._form = form
@@ -289,7 +288,7 @@ class _Cutter:
             container.close()
 
     def cut(self, frames: Iterator[tuple[Fraction | None, AudioFrame]]) -> None:
-        """Send samples to all the stretches in which they lie."""
+        """Send samples to all time ranges that contain them."""
         position: int | None = None
         for time, frame in frames:
             if position is None:
@@ -338,12 +337,12 @@ class _Cutter:
 
 
 def join_sound(paths: Sequence[PathLike], *, format: str) -> TemporaryFile:  # noqa: A002 - users' name
-    """Write sound files one after the other, in the form of the first.
+    """Concatenate audio files, in the form of the first.
 
     Raises
     ------
     MediaError
-        When one of them is damaged or has no sound.
+        If one of them is damaged or has no audio.
     """
     import av
 
@@ -362,13 +361,13 @@ def join_sound(paths: Sequence[PathLike], *, format: str) -> TemporaryFile:  # n
 
 
 def has_sound(path: PathLike, track: int = 0) -> bool:
-    """Whether a file has a sound track that can be decoded."""
+    """Whether a file has an audio track that can be decoded."""
     with opened(path) as container:
         return first_audio(container, track) is not None
 
 
 def sound_length(path: PathLike, track: int = 0) -> float:
-    """Return how long a sound track is, in seconds; decodes it when headers are silent."""
+    """Return the duration of an audio track in seconds; decodes it if headers have none."""
     with opened(path) as container:
         stream = audio_stream(container, track)
         declared = stream.duration if not is_estimated(container) else None

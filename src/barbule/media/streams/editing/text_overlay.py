@@ -1,6 +1,6 @@
-"""Text laid over pictures.
+"""Text drawn over frames.
 
-Owns where a text stands and how it is blended; Pillow draws the letters.
+Owns the position of a text and how it is blended; Pillow draws the letters.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def border_widths(widths: Sequence[int] | None) -> tuple[int, int, int, int]:
 
 @dataclass
 class TextOverlay:
-    """A text and how it is laid over pictures.
+    """A text and how it is drawn over frames.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class TextOverlay:
     color, box_color
         Anything that Pillow takes for a colour.
     opacity, box_opacity
-        From 0 (nothing is seen) to 1.
+        From 0 (invisible) to 1.
     align
         Horizontal and vertical alignment.
     margin
@@ -113,7 +113,7 @@ class TextOverlay:
         return Frame.from_ndarray(pixels, format="rgb24")
 
     def _overlay(self, width: int, height: int) -> tuple[int, int, np.ndarray, np.ndarray]:
-        """Return left, top, colours and opacity of what is laid over pictures of a size."""
+        """Return left, top, colours and opacity of the overlay for frames of a size."""
         import numpy as np
 
         if self._cached_overlay is None or self._cached_overlay[0] != (width, height):
@@ -139,7 +139,7 @@ class TextOverlay:
         return free - edge if side in {"right", "bottom"} else free // 2
 
     def _draw(self, width: int) -> Image:
-        """Draw the text with its box; letters that do not fit into a line are not broken."""
+        """Draw the text with its box; long lines are not broken."""
         import PIL.Image
         from PIL import ImageColor, ImageDraw, ImageFont
 

@@ -1,7 +1,7 @@
-"""Videos written: pictures and sound encoded into one file.
+"""Encoding videos: frames and audio encoded into one file.
 
-Owns the choice of codecs and how times of the source become times of what is written. Where
-stretches begin and end is the business of `clips` and `segments`.
+Owns the choice of codecs and the mapping of source times to output times. `clips` and `segments`
+own where time ranges begin and end.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ _SOUND_FORMAT = FORMATS["m4a"]
 
 
 class VideoWriter:
-    """Encodes pictures, and sound where there is some, into an MP4 file.
+    """Encodes frames, and audio if there is any, into an MP4 file.
 
     Parameters
     ----------
     size
-        Width and height in pixels; an odd number is made even by leaving a line out.
+        Width and height in pixels; an odd number is made even by dropping a line.
     rate
-        Pictures a second, as a hint to the encoder; when each is shown is said with it.
+        Frames per second, as a hint for the encoder; each frame has its own timestamp.
     sound
-        Samples a second and layout of the sound; None for a silent video.
+        Samples per second and layout of the audio; None for a silent video.
     """
 
     def __init__(
@@ -78,18 +78,18 @@ class VideoWriter:
 
     @property
     def sound(self) -> SoundWriter | None:
-        """What writes the sound."""
+        """The writer of the audio."""
         return self._sound
 
     def show(self, frame: VideoFrame, at: Fraction) -> None:
-        """Show a picture from a time on, in seconds."""
+        """Show a frame from a time on, in seconds."""
         width, height = self._size
         if (frame.width, frame.height, frame.format.name) != (width, height, "yuv420p"):
             frame = frame.reformat(width=width, height=height, format="yuv420p")
         frame.pts = max(round(at / _TIME_BASE), self._last_pts + 1)
         frame.time_base = _TIME_BASE
         frame.duration = self._frame_duration
-        frame.pict_type = 0  # what the source used is no advice
+        frame.pict_type = 0  # the source's choice is not a hint
         self._last_pts = frame.pts
         self._container.mux(self._stream.encode(frame))
 
@@ -117,18 +117,18 @@ def rewrite(
     change: Callable[[VideoFrame], VideoFrame] | None = None,
     fps: Fraction | None = None,
 ) -> TemporaryFile:
-    """Encode a stretch of a video anew, each picture changed by a function.
+    """Re-encode a time range of a video, with each frame changed by a function.
 
     Parameters
     ----------
     line
-        When its frames are shown, if that was read before.
+        The timeline of its frames, if it was read before.
     span
-        The stretch; the whole video if not given.
+        The time range; by default the entire video.
     change
-        What becomes of each picture, upright.
+        The change of each upright frame.
     fps
-        Pictures a second, instead of those of the video.
+        Frames per second, instead of those of the video.
     """
     with _Segment(path, timeline or read_timeline(path), span or Span(0.0, None)) as source:
         first = upright_frame(source.first(), Orientation())
@@ -143,7 +143,7 @@ def rewrite(
 
 
 class _FramePacer:
-    """Shows pictures as they come, or at the timestamps of a rate."""
+    """Shows frames as they arrive, or at the timestamps of a rate."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class _FramePacer:
         self._orientation = Orientation()
 
     def show(self, frame: VideoFrame, at: Fraction) -> None:
-        """Take a picture that is shown from a time on."""
+        """Take a frame that is shown from a time on."""
         if self._fps is None:
             self._write(frame, at)
             return
@@ -167,7 +167,7 @@ class _FramePacer:
         self._last_frame = frame
 
     def end(self, at: Fraction) -> None:
-        """Show the last picture up to a time."""
+        """Show the last frame up to a time."""
         while self._fps and self._last_frame is not None and self._count / self._fps < at:
             self._write(self._last_frame, self._count / self._fps)
             self._count += 1
@@ -178,12 +178,12 @@ class _FramePacer:
 
 
 class _Segment:
-    """A stretch of one video that is read once, pictures and sound together."""
+    """A time range of one video that is read once, frames and audio together."""
 
     def __init__(self, path: PathLike, timeline: Timeline, span: Span) -> None:
         self._path = path
         self._timeline = timeline
-        # A second earlier than the pictures need, as sound may lie before them in the file.
+        # A second earlier than the frames need, because audio may be before them in the file.
         self._container = open_at(path, timeline, key_at(timeline, max(0.0, span.start - 1)))
         self._video = video_stream(self._container)
         self._audio = first_audio(self._container)
@@ -201,22 +201,22 @@ class _Segment:
 
     @property
     def length(self) -> Fraction:
-        """How long the stretch is."""
+        """The length of the time range."""
         return self._end - self._start
 
     @property
     def sound(self) -> tuple[int, str] | None:
-        """Samples a second and layout of the sound."""
+        """Samples per second and layout of the audio."""
         audio = self._audio
         return None if audio is None else (audio.codec_context.sample_rate, layout_of(audio))
 
     @property
     def rate(self) -> Fraction:
-        """Pictures a second, on average."""
+        """Frames per second, on average."""
         return self._video.average_rate or Fraction(25)
 
     def first(self) -> VideoFrame:
-        """Return a picture, to see what they are like."""
+        """Return a frame, to inspect its properties."""
         with opened(self._path) as container:
             first = next(decode_frames(container, video_stream(container)), None)
         if first is None:
@@ -231,7 +231,7 @@ class _Segment:
         )
 
     def send(self, writer: VideoWriter, offset: Fraction, pace: _FramePacer) -> None:
-        """Write the stretch, beginning at a time of the writer; it is read once."""
+        """Write the time range, starting at a time of the writer; it is read once."""
         with reading_errors(self._path):
             self._write_frames(writer, offset, pace)
 
@@ -241,7 +241,7 @@ class _Segment:
             streams.append(self._audio)
         has_ended = {stream.index: False for stream in streams}
         has_shown = False
-        previous_frame: VideoFrame | None = None  # what is shown still when the stretch begins
+        previous_frame: VideoFrame | None = None  # still shown when the time range starts
         for frame in decode_frames(self._container, *streams):
             if hasattr(frame, "samples"):
                 has_ended[streams[-1].index] = self._write_sound(writer, frame, offset)
@@ -272,7 +272,7 @@ class _Segment:
         return frame.pts * (frame.time_base or self._timeline.time_base) - self._origin
 
     def _write_sound(self, writer: VideoWriter, frame: AudioFrame, offset: Fraction) -> bool:
-        """Write what of a frame of sound lies in the stretch; tell whether that was the last."""
+        """Write the part of an audio frame in the time range; return whether it was the last."""
         sound = writer.sound
         if sound is None or frame.pts is None or frame.time_base is None:
             return False
@@ -301,12 +301,12 @@ class _Segment:
 
 
 def join(paths: Sequence[PathLike]) -> TemporaryFile:
-    """Write videos of one size one after the other; silent ones among others stay silent.
+    """Concatenate videos of one size; silent ones among others stay silent.
 
     Raises
     ------
     MediaError
-        When one is damaged or of another size.
+        If one is damaged or has another size.
     """
     full_span = Span(0.0, None)
     sizes = [_frame_size(path) for path in paths]
