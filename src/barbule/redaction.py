@@ -42,7 +42,7 @@ def secret_values(key: str | None) -> list[str]:
 
 
 def redact_secrets(text: str, secrets: list[str]) -> str:
-    r"""Replace secrets, and what looks like one, by `***`.
+    r"""Replace secrets, and strings that look like secrets, with `***`.
 
     They are found in any case, with white space between their characters, and encoded as in URLs
     or JSON.

@@ -123,7 +123,7 @@ def test_extra_provider_parameters_are_passed_through(models, table):
 
 @pytest.mark.parametrize("name", ["stream", "api_key", "num_retries"])
 def test_reserved_parameters_are_rejected_at_creation(openai, models, table, name):
-    with pytest.raises(ExpressionError, match=f"{name!r} cannot be passed with a call"):
+    with pytest.raises(ExpressionError, match=f"{name!r} cannot be passed to a call"):
         openai.chat_completions(model="gpt-4o-mini", messages=table.q, **{name: True})
 
 

@@ -149,7 +149,7 @@ def test_functions_of_one_name_are_distinct(session):
     assert len(table.stale()) == 0
     del bb.functions.registry.GENERATIONS[one.name]
     adding(10), adding(11)
-    with pytest.raises(UnknownFunctionError, match="several functions are called"):
+    with pytest.raises(UnknownFunctionError, match="several functions are named"):
         table.insert(n=3)
 
 

@@ -209,7 +209,7 @@ class Client:
             lambda: [Settings(n) for n in range(2_000)],
             r"'value', an object of type .*test_identity.Settings",
         ),
-        (type("Linear", (), {"__module__": "torch.nn"}), "of the type torch.nn.Linear"),
+        (type("Linear", (), {"__module__": "torch.nn"}), "of type torch.nn.Linear"),
         (lambda: functools.reduce(lambda inner, _: [inner], range(5_000), Settings()), "'value'"),
         (lambda: functools.partial(inner, threading.Lock()), "type _thread.lock"),
         (lambda: Client().__init__, "'value.self.lock'"),

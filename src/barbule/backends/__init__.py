@@ -1,1 +1,1 @@
-"""Adapters to the databases that hold tables, catalog and call ledger; one module each."""
+"""Adapters to the databases that store tables, catalog and call ledger; one module each."""

@@ -1,8 +1,8 @@
 # ruff: noqa: N802 - Ibis finds these methods by the names of its operations
 """Arithmetic in SQL with the results of Python.
 
-Owns what the compilers of both backends have in common: exact literals, and remainders and
-quotients that are rounded down. `relations.promotion` decides the types of results.
+Owns the common parts of both compilers: exact literals, and remainders and quotients that are
+rounded down. `relations.promotion` decides the types of results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from barbule.errors import DataError
 __all__ = ["PythonArithmetic"]
 
 _ZERO = sge.convert(0)
-_MAX_DIVISOR = 2**62  # the sum of a remainder and it is still an int64
+_MAX_DIVISOR = 2**62  # its sum with a remainder is still an int64
 
 
 def _check_encodable(value: str) -> None:
@@ -82,7 +82,7 @@ class PythonArithmetic:
     def visit_ExtractEpochSeconds(
         self, op: ops.ExtractEpochSeconds, *, arg: sge.Expression
     ) -> sge.Expression:
-        """Count whole seconds since 1970."""
+        """Count complete seconds since 1970."""
         seconds = super().visit_ExtractEpochSeconds(op, arg=arg)  # type: ignore[misc]
         return self.cast(self.f.floor(seconds), dt.int64)  # type: ignore[attr-defined]
 
@@ -102,7 +102,7 @@ class PythonArithmetic:
         raise NotImplementedError
 
     def _duration(self, microseconds: sge.Expression) -> sge.Expression:
-        """Make a duration of microseconds."""
+        """Return a duration of microseconds."""
         raise NotImplementedError
 
     def visit_BitwiseLeftShift(
@@ -126,7 +126,7 @@ class PythonArithmetic:
     def _quotient(
         self, op: ops.Value, left: sge.Expression, right: sge.Expression
     ) -> sge.Expression:
-        """Divide whole numbers, rounded towards zero."""
+        """Divide integers, rounded towards zero."""
         raise NotImplementedError
 
     def _floored(

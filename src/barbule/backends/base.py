@@ -1,6 +1,6 @@
 """The protocol of backends, and how a URL opens one.
 
-An adapter stores rows and columns of plain types; it knows no versions, functions or media.
+An adapter stores rows and columns of plain types; it does not know versions, functions or media.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ __all__ = [
     "type_mismatch",
 ]
 
-# The columns of all tables of rows: the identity, and the commits between which a row lives; in a
-# view also the identity of the row of its base.
+# The columns of all row tables: the row id, and the commits between which a row is live; in a view
+# also the row id of its base row.
 RID = "_rid"
 FROM = "_from"
 TO = "_to"
@@ -51,8 +51,8 @@ Staged = Mapping[str, "pa.Table"]
 class Backend(Protocol):
     """A database, reached through Ibis, that stores rows of plain types.
 
-    Each thread has a connection of its own. `staged` are Arrow tables, by name, that a query reads
-    in addition to the stored ones.
+    Each thread has its own connection. `staged` are Arrow tables, by name, that a query reads in
+    addition to the stored ones.
     """
 
     name: str
@@ -66,59 +66,59 @@ class Backend(Protocol):
     # Sharing with other threads and processes
 
     def use(self) -> AbstractContextManager[None]:
-        """Have the database open in this context; contexts may be nested.
+        """Keep the database open in this context; contexts may be nested.
 
-        A database that one process opens at a time is handed to another that waits for it when
-        nobody in this process uses it.
+        A database that only one process can open is handed over to another process that waits for
+        it when nobody in this process uses it.
 
         Raises
         ------
         LockedError
-            When another process has it for too long; the message names its pid.
+            If another process holds it for too long; the message contains its pid.
         """
 
     def check_writable(self) -> None:
-        """Check, cheaply, that the database can be written, as far as it is known.
+        """Check, cheaply, that the database is writable, as far as this is known.
 
         Raises
         ------
         ConfigurationError
-            When the database can only be read.
+            If the database is read-only.
         DiskError
-            When its file no longer exists.
+            If its file no longer exists.
         """
 
     def write_lock(self) -> AbstractContextManager[None]:
-        """Be the only thread of all processes that changes rows and metadata in this context.
+        """Hold the write lock: no other thread or process changes rows and metadata.
 
-        A thread that has the lock may take it again.
+        A thread that holds the lock may take it again.
 
         Raises
         ------
         LockedError
-            When another process has it for too long; the message names its pid.
+            If another process holds it for too long; the message contains its pid.
         """
 
     def stamp(self) -> object:
-        """Return a value, cheaply, that differs once another process or session has committed."""
+        """Return a value, cheaply, that differs after another process or session has committed."""
 
     def plan_epoch(self) -> object:
-        """Return a value that differs once queries that were planned before may be wrong.
+        """Return a value that differs if queries that were planned before may be invalid.
 
-        Where a transaction is about to make them wrong, its end is awaited.
+        If a transaction is about to invalidate them, its end is awaited.
         """
 
     def transaction(
         self, *, large: bool = False, invalidates_plans: bool = False
     ) -> AbstractContextManager[None]:
-        """Make the calling thread's writes visible together, or not at all.
+        """Commit the calling thread's writes atomically.
 
         Parameters
         ----------
         large
-            Whether more may be written than fits in memory.
+            Whether the writes may be larger than memory.
         invalidates_plans
-            Whether queries that were planned before it may be wrong after it.
+            Whether queries that were planned before it may be invalid after it.
         """
 
     def snapshot(self) -> AbstractContextManager[int]:
@@ -133,13 +133,13 @@ class Backend(Protocol):
     # Queries
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a stored or staged table."""
+        """Return the leaf of a stored or staged table."""
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
 
     def columns(self, name: str) -> set[str]:
-        """Return the names of the columns of a stored table; none where there is no such table."""
+        """Return the names of the columns of a stored table; none if there is no such table."""
 
     def staging(self, staged: Staged) -> AbstractContextManager[BaseBackend]:
         """Make staged tables readable on the calling thread's Ibis backend, and return it."""
@@ -163,37 +163,37 @@ class Backend(Protocol):
         Returns
         -------
         tuple
-            The identities of the rows of which a state has ended; and identity and column of
-            the states that began and live at the later commit, those without a value left out.
+            The ids of the rows of which a state has ended; and row id and column of the states that
+            began and are live at the later commit, except those without a value.
         """
 
     def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
-        """Return the rows in which a column of strings has one of these values.
+        """Return the rows whose value in a column of strings is one of these.
 
         Parameters
         ----------
         rows
             A stored table, or some of its columns.
         values
-            A few: they are written into the query.
+            A small number: they are written into the query.
         """
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the value of the similarity of two vectors; larger is nearer."""
+        """Return the expression for the similarity of two vectors; larger is nearer."""
 
     def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:
-        """Return the index of the first value that the database cannot store, if there is one."""
+        """Return the index of the first value that the database cannot store, if any."""
 
     # Tables and columns
 
     def create_table(self, name: str, schema: sch.Schema) -> None:
-        """Create a table; one of the same name that a crash left is replaced."""
+        """Create a table; one with the same name that a crash left is replaced."""
 
     def drop_table(self, name: str) -> None:
         """Drop a table, if it exists."""
 
     def add_column(self, name: str, column: str, dtype: dt.DataType) -> None:
-        """Add an empty column; one of the same name that a crash left is replaced."""
+        """Add an empty column; one with the same name that a crash left is replaced."""
 
     def add_columns(
         self, name: str, dtypes: Mapping[str, dt.DataType], values: Mapping[str, pa.Table]
@@ -206,21 +206,21 @@ class Backend(Protocol):
     # New rows
 
     def append(self, name: str, rows: pa.Table) -> None:
-        """Append rows, matched by column name; other columns are empty."""
+        """Append rows, matched by column name; other columns are NULL."""
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
-        """Append the rows of a query, matched by column name; return how many."""
+        """Append the rows of a query, matched by column name; return their number."""
 
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns."""
 
-    # The life of rows
+    # The lifetime of rows
 
     def end_rows(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
-        """End the life of the live rows with these identities at a commit."""
+        """End the live rows with these ids at a commit."""
 
     def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
-        """End the life of the live rows whose identities a query returns; return how many."""
+        """End the live rows whose ids a query returns; return their number."""
 
     def replace_rows(
         self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
@@ -230,40 +230,40 @@ class Backend(Protocol):
         Parameters
         ----------
         query
-            Reads live rows of the table; returns their identities and new values of columns.
+            Reads live rows of the table; returns their ids and new values of columns.
         commit
             The commit that is being made, at which the new states begin.
         unchanged
-            The columns whose values stay the same; others are empty.
+            The columns whose values stay the same; others are NULL.
 
         Returns
         -------
         int
-            How many rows have a new state.
+            The number of rows with a new state.
         """
 
     def purge_rows(self, name: str, before: int, retained: Sequence[int]) -> int:
-        """Delete the rows that ended by a commit; return how many.
+        """Delete the rows that ended by a commit; return their number.
 
         Parameters
         ----------
         retained
-            Commits: rows that lived at one of them stay.
+            Commits: rows that were live at one of them remain.
         """
 
     # Values of existing rows
 
     def fill_column(self, name: str, column: str, rows: pa.Table) -> None:
-        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+        """Set a column of live rows; `rows` has the row ids and, as `column`, the values."""
 
     def fill_columns(self, name: str, query: ir.Table) -> int:
-        """Set columns of live rows to the values of a query of them; return how many rows.
+        """Set columns of live rows to the values of a query over them; return the number of rows.
 
         Parameters
         ----------
         query
-            Reads live rows of the table; returns their identities and, by their names, values of
-            columns. Each value is computed from its own row.
+            Reads live rows of the table; returns their ids and, by name, values of columns. Each
+            value is computed from its own row.
         """
 
     def delete_rows(self, name: str, predicate: Mapping[str, Any]) -> None:
@@ -272,21 +272,21 @@ class Backend(Protocol):
     def delete_with_values(
         self, name: str, column: str, values: Sequence[str] | Sequence[int]
     ) -> None:
-        """Delete the rows in which a column of strings or integers has one of these values."""
+        """Delete the rows whose value in a column of strings or integers is one of these."""
 
 
 @runtime_checkable
 class Adapter(Protocol):
-    """What opens the databases of a URL scheme: a module, or an object, with two functions.
+    """The opener of databases for a URL scheme: a module, or an object, with two functions.
 
     A package declares it as an entry point of `barbule.backends`, by the name of the scheme.
     """
 
     def open_backend(self, url: str, lock_timeout: float, home: Path | None = None) -> Backend:
-        """Open the database that a URL names."""
+        """Open the database of a URL."""
 
     def is_persistent(self, url: str) -> bool:
-        """Whether the database that a URL names outlives its session."""
+        """Whether the database of a URL outlives its session."""
 
 
 _ADAPTERS = {
@@ -297,30 +297,30 @@ _ADAPTERS = {
 
 
 def open_backend(url: str, lock_timeout: float = 60.0, home: Path | None = None) -> Backend:
-    """Open the backend that a URL names.
+    """Open the backend of a URL.
 
     Parameters
     ----------
     lock_timeout
-        How long to wait for another process that uses or writes the database, in seconds.
+        Seconds to wait for another process that uses or writes the database.
     home
-        A folder that is made if the database is in it; other folders have to exist.
+        A folder that is created if the database is in it; other folders must exist.
 
     Raises
     ------
     ConfigurationError
-        When no adapter is known for the scheme, or the database cannot be opened.
+        If no adapter has the scheme, or the database cannot be opened.
     """
     return _adapter(url).open_backend(url, lock_timeout, home)
 
 
 def is_persistent(url: str) -> bool:
-    """Whether the database that a URL names outlives its session.
+    """Whether the database of a URL outlives its session.
 
     Raises
     ------
     ConfigurationError
-        When no adapter is known for the scheme.
+        If no adapter has the scheme.
     """
     return _adapter(url).is_persistent(url)
 
@@ -348,7 +348,7 @@ def _adapter(url: str) -> Adapter:
 
 
 def type_mismatch(column: str, dtype: pa.DataType, reason: Exception) -> DataError:
-    """Make the error about a result that does not fit the type of its column."""
+    """Return the error about a result that does not fit the type of its column."""
     return DataError(
         f"a result does not fit {dtype}: {str(reason).splitlines()[0]}.",
         column=column,

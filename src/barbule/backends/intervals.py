@@ -39,7 +39,7 @@ def durations(array: pa.Array, dtype: pa.DataType) -> pa.Array:
 
 
 def _with_timedeltas(value: object) -> object:
-    """Convert the intervals in a value of Python to timedeltas."""
+    """Convert the intervals in a Python value to timedeltas."""
     import pyarrow as pa
 
     if isinstance(value, pa.MonthDayNano):

@@ -1,7 +1,7 @@
-"""The routing of Ibis' verbs: expressions over managed tables are computed by their engine.
+"""The routing of Ibis methods: expressions over managed tables are executed by their engine.
 
-A raw table and a managed one belong to the same database, so that Ibis lets an expression be over
-both. Owns the identity of that database for Ibis, and the routing of the raw backend's verbs.
+A raw table and a managed one belong to the same database, so that Ibis allows an expression over
+both. Owns the identity of that database for Ibis, and the routing of the raw backend's methods.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def identity(adapter: object) -> str:
 
 
 def route_to_engine(backend: type) -> None:
-    """Have the verbs of an Ibis backend compute expressions over managed tables by their engine."""
+    """Let the methods of an Ibis backend run expressions over managed tables by their engine."""
     for name in _VERBS:
         if hasattr(backend, name):  # not every backend writes every format
             setattr(backend, name, _routed(name, getattr(backend, name)))

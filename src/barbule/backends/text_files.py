@@ -38,11 +38,11 @@ def write_text_file(
     verb
         "to_csv" or "to_json".
     options
-        Other options of the verb of Ibis' DuckDB backend.
+        Other options of the method of Ibis' DuckDB backend.
     as_json
-        Columns whose values are written as strings of JSON.
+        Columns whose values are written as JSON strings.
     lines
-        Whether a JSON file has an object in each line, instead of one list.
+        Whether a JSON file has an object on each line, instead of one list.
     """
     import ibis
 

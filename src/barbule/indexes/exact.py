@@ -1,6 +1,6 @@
 """An exact index in arrays in memory: a search compares the query with every vector.
 
-It is the reference of all indexes, and the one for sessions that write no index to disk. It does
+It is the reference for all indexes, and the one for sessions that write no index to disk. It does
 not outlive its process.
 """
 
@@ -31,7 +31,7 @@ class ExactIndex:
     name
         For messages.
     dimension
-        How many numbers a vector has.
+        The length of a vector.
     metric
         "cosine", "ip" or "l2".
 
@@ -150,7 +150,7 @@ def _distances(
 def _nearest(ids: npt.NDArray[np.int64], distances: npt.NDArray[np.float32], k: int) -> Candidates:
     nearest = np.arange(len(ids))
     if 0 < k < len(ids):
-        # With all that tie with the k-th, so that smaller ids win in whatever slot.
+        # With all ties with the k-th, so that smaller ids win in any slot.
         nearest = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
     order = nearest[np.lexsort((ids[nearest], distances[nearest]))][:k]
     return Candidates(ids[order], distances[order])

@@ -1,7 +1,7 @@
-"""A matrix of vectors in memory: a search compares the query with all of them, or with some.
+"""A matrix of vectors in memory: a search compares the query with all or some of them.
 
 Owns the layout of vectors for scans by one matrix product, which vectors existed at a commit, and
-which are so near that they are compared again in float64. Knows no tables.
+which are so near that they are compared again in float64. Does not know tables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Matrix", "comparable"]
 
 T = TypeVar("T", bound=np.generic)
 
-# Below this share of the vectors it is faster to copy them than to compare with all.
+# Below this fraction of the vectors it is faster to copy them than to compare with all.
 _MAX_COPIED_SHARE = 0.1
 # Vectors whose score differs less from the k-th may come before it when compared in float64.
 _SCORE_TOLERANCE = 1e-5
@@ -35,7 +35,7 @@ _MAX_SCORES_PER_ROUND = 8_000_000  # of a search with many queries (32 MB)
 
 
 def comparable(rows: Rows, metric: Metric) -> npt.NDArray[np.bool_]:
-    """Return which vectors can be compared: finite ones, and by "cosine" those with a direction."""
+    """Return which vectors are comparable: finite ones, and for "cosine" those with a direction."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
     mask: npt.NDArray[np.bool_] = np.isfinite(squares)
@@ -54,13 +54,13 @@ class _MatrixState:
     Attributes
     ----------
     ids, rows, squares
-        The identity of each vector, its numbers, and their squares' sum.
+        The row id of each vector, its numbers, and the sum of their squares.
     began, ended
         The commits between which it was the vector of its row.
     count
         How many slots are in use.
     ordered
-        How many of the first slots are in the order of their identities, which are distinct.
+        The number of leading slots in row id order; their ids are distinct.
     live
         How many vectors have not ended.
     commit
@@ -112,14 +112,14 @@ class Matrix:
     Parameters
     ----------
     dimension
-        How many numbers a vector has.
+        The length of a vector.
     metric
         "cosine", "ip" or "l2".
 
     Attributes
     ----------
     earliest_commit
-        The earliest commit whose vectors are still known.
+        The earliest commit whose vectors are still available.
 
     Examples
     --------
@@ -151,7 +151,7 @@ class Matrix:
 
     @property
     def ids(self) -> Ids:
-        """The identities of all vectors, in order."""
+        """The row ids of all vectors, in order."""
         state = self._state
         alive = state.alive(None)
         return np.sort(
@@ -221,7 +221,7 @@ class Matrix:
         return replace(state, live=state.live - len(slots))
 
     def _compact(self) -> None:
-        """Remove ended vectors from memory, where they are many."""
+        """Remove ended vectors from memory, if there are many."""
         state = self._state
         if state.count - state.live <= max(state.count // 4, 1024):
             return
@@ -253,17 +253,17 @@ class Matrix:
         query
             A vector.
         k
-            How many to return at most.
+            The maximum number of results.
         among
-            The identities that are compared; None for all.
+            The row ids that are compared; None for all.
         commit
             The commit whose vectors are compared; by default the latest.
 
         Returns
         -------
         tuple or None
-            Identities, and similarities in float64: larger is nearer. None where the vectors of
-            the commit are no longer known.
+            Row ids, and similarities in float64: larger is nearer. None if the vectors of the
+            commit are no longer available.
         """
         state = self._state
         chosen = self._among(state, among, commit)
@@ -302,17 +302,17 @@ class Matrix:
         return slots if alive is None else slots[alive[slots]]
 
     def _query_scores(self, rows: Rows, squares: Rows, query: Rows) -> Rows:
-        """Return what orders rows by their similarity to one query."""
-        # Not by BLAS: its threads wait for each other in a loop, also when they are done, which
-        # saves a millisecond on an idle machine, and costs ten where anything else runs.
+        """Return the sort keys of rows by their similarity to one query."""
+        # Not with BLAS: its threads spin while they wait, even after the end, which saves a
+        # millisecond on an idle machine, and costs ten if anything else runs.
         return self._orderable(np.einsum("ij,j->i", rows, query), squares)
 
     def _queries_scores(self, rows: Rows, squares: Rows, queries: Rows) -> Rows:
-        """Return what orders rows by their similarity to queries, the columns of a matrix."""
+        """Return the sort keys of rows by their similarity to queries, the columns of a matrix."""
         return self._orderable(rows @ queries, squares[:, None])
 
     def _orderable(self, products: Rows, squares: Rows) -> Rows:
-        """Convert inner products, in place, to what orders rows by their similarity."""
+        """Convert inner products, in place, to sort keys of rows by their similarity."""
         if self.metric == "l2":
             products *= 2
             products -= squares
@@ -329,7 +329,7 @@ class Matrix:
     ) -> tuple[Ids, Ids, Scores] | None:
         """Return the k nearest vectors of each query: indexes of queries, identities, scores.
 
-        None where the vectors of the commit are no longer known.
+        None if the vectors of the commit are no longer available.
         """
         state = self._state
         slots = self._among(state, among, commit)

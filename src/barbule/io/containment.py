@@ -1,7 +1,7 @@
-"""Which local files a data set may refer to: those of its own folder.
+"""The local files that a data set may refer to: those in its own folder.
 
-Checks paths and links. A path that leads elsewhere is refused unless the user has allowed a folder
-that contains it: a data set may come from somebody else than who reads it.
+Checks paths and links. A path outside the folder is refused unless the user has allowed a folder
+that contains it: a data set may come from somebody else.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _FRAME_PREFIX = "frame:"
 
 
 class DataSetRoot:
-    """The folder to whose files a data set may refer.
+    """The folder whose files a data set may refer to.
 
     Parameters
     ----------
     folder
-        The data set's own folder; None where it has none on this machine.
+        The data set's own folder; None if it has none on this machine.
     label
         The name of the data set in messages.
     root
@@ -79,13 +79,13 @@ class DataSetRoot:
     def reference(self, reference: str) -> str:
         """Return a checked reference for a cell; relative paths start at the folder.
 
-        Absolute paths, and those of hidden files, are allowed only where the user has allowed a
+        Absolute paths, and those of hidden files, are allowed only if the user has allowed a
         folder.
 
         Raises
         ------
         DataError
-            When it refers to a local file that may not be read.
+            If it refers to a local file that is not allowed.
         """
         if reference.startswith(_STORE_PREFIX) or not (
             reference.startswith(_FRAME_PREFIX) or Fetcher.is_local(reference)
@@ -104,7 +104,7 @@ class DataSetRoot:
         return str(full_path)
 
     def check(self, file: Path) -> None:
-        """Refuse a file outside of the folder, also one that a link leads to."""
+        """Refuse a file outside the folder, including targets of links."""
         parent = str(file.parent)
         if parent not in self._parents:
             self._parents[parent] = os.path.realpath(parent)
@@ -164,7 +164,7 @@ def contained_media(rows: pa.Table, root: DataSetRoot) -> pa.Table:
     Raises
     ------
     DataError
-        When one refers to a file that may not be read; the error has its column and row.
+        If one refers to a file that is not allowed; the error has its column and row.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,7 +1,7 @@
-"""The rows that the writers of data sets get.
+"""The rows that writers of data sets receive.
 
-Defines `ExportRows` and what all writers need: the media columns, file names and endings, and cells
-as plain Python values.
+Defines `ExportRows` and the common parts of all writers: the media columns, file names and
+suffixes, and cells as plain Python values.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-_MAX_NAME_BYTES = 240  # file systems allow 255; a number or an ending may be appended
+_MAX_NAME_BYTES = 240  # file systems allow 255; a number or a suffix may be appended
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class ExportRows:
     Parameters
     ----------
     schema
-        The columns as users see them.
+        The columns, as users see them.
     batches
-        Runs the query and yields batches of at most so many rows.
+        Runs the query and yields batches of at most this number of rows.
     """
 
     schema: sch.Schema
@@ -72,7 +72,7 @@ def media_column(rows: ExportRows, column: str | None) -> str:
     Raises
     ------
     SchemaError
-        When there is none, or more than one and none is named.
+        If there is none, or more than one and none is named.
     """
     columns = media_columns(rows)
     if column is not None and column in columns:
@@ -115,7 +115,7 @@ def json_rows(
 
 
 def file_ending(reference: str, path: Path) -> str:
-    """Return the file ending of a media reference, without the dot.
+    """Return the file suffix of a media reference, without the dot.
 
     Examples
     --------
@@ -127,12 +127,12 @@ def file_ending(reference: str, path: Path) -> str:
 
 @contextlib.contextmanager
 def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a folder to write into; after a failure it is empty.
+    """Create a folder to write into; after a failure it is empty.
 
     Raises
     ------
     DataError
-        When it exists and is not empty.
+        If it exists and is not empty.
     """
     target = expand_user(path)
     check_folder(target)
@@ -160,7 +160,7 @@ class FileNames:
     target
         The name of the folder in messages.
     reserved
-        Names of other files, in any folder below, that must not be used.
+        Names of other files, in any subfolder, that must not be used.
 
     Examples
     --------
@@ -183,7 +183,7 @@ class FileNames:
         Raises
         ------
         DataError
-            When the requested name is no file name, or that of a folder with other files.
+            If the requested name is not a file name, or that of a folder with other files.
         """
         suffix = file_ending(reference, path)
         if requested is not None:

@@ -1,6 +1,6 @@
 """Media types by file name.
 
-Maps file endings to images, sounds, videos and documents. The content decides when a file is read.
+Maps file suffixes to images, audio, videos and documents. The content decides when a file is read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _ending(name: str | PurePath) -> str:
 
 
 def kind_of_file(name: str | PurePath) -> type[Media] | None:
-    """Return the data type of a file by its name, None where it is unknown.
+    """Return the data type of a file by its name, None if it is unknown.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def kind_of_file(name: str | PurePath) -> type[Media] | None:
 
 
 def media_type(name: str | PurePath) -> str | None:
-    """Return the media type (MIME) of a file by its name, None where it is unknown.
+    """Return the media type (MIME) of a file by its name, None if it is unknown.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Files that are read: paths, globs and URLs, and how they are opened.
+"""Input files: paths, globs and URLs, and how they are opened.
 
-Local files are opened by Arrow, remote ones through fsspec; files of web servers are fetched by the
-media library, with its limits.
+Local files are opened by Arrow, remote ones through fsspec; files of web servers are downloaded by
+the media library, with its limits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["COMPRESSIONS", "File", "find_files", "remote_files"]
 COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _WILDCARD = re.compile(r"[*?\[]")
-_VALUE_SIGNS = (b"\n", b",", b"\t", b"{", b"[")  # of which one stands at each value of a text
+_VALUE_SIGNS = (b"\n", b",", b"\t", b"{", b"[")  # one of which follows each value of a text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class File:
     label
         Its name in messages: the path or URL as the user gave it, without a password.
     filesystem
-        The fsspec file system, each of whose calls has a limit; None for a local file.
+        The fsspec file system, with a limit for each call; None for a local file.
     """
 
     path: str
@@ -71,13 +71,13 @@ class File:
     def open_plain(self, max_values: int = 10_000_000, ratio: float = 20) -> pa.NativeFile:
         """Open the text of a file, decompressed if the name says that it is compressed.
 
-        Reading raises a DataError where it is far more than honest files unpack to, in bytes or
-        in values.
+        Reading raises a DataError if the file exceeds the limits on unpacked bytes or values.
 
         Parameters
         ----------
         max_values, ratio
-            How many values a compressed file may have, and how many for each of its bytes.
+            The number of values that a compressed file may have, and the number for each of its
+            bytes.
         """
         import pyarrow as pa
 
@@ -96,14 +96,14 @@ class File:
         return self.filesystem.open(self.path, "rb")
 
     def missing(self) -> DataError:
-        """Make the error of a missing file."""
+        """Return the error for a missing file."""
         hint = "Pass the path, glob or URL of a file"
         if not re.search(r"[./\\]", self.label):
             hint = "A string is read as the path of a file; pass values by name: insert(name=…)"
         return DataError(f"there is no file {self.label!r}.", hint=f"{hint}.")
 
     def not_utf8(self) -> DataError:
-        """Make the error of a file that is not UTF-8, with the position of the fault."""
+        """Return the error for a file that is not UTF-8, with the position of the invalid byte."""
         line, position = 1, 0
         decoder = codecs.getincrementaldecoder("utf-8")()
         with self.open_plain() as stream:
@@ -126,7 +126,7 @@ class File:
 
 
 class _BoundedStream:
-    """A decompressed text that is refused once it is far more than the file."""
+    """A decompressed text that is refused if it is far larger than the file."""
 
     def __init__(self, stream: pa.NativeFile, extent: Extent) -> None:
         self._stream = stream
@@ -156,7 +156,7 @@ def find_files(source: str, library: MediaLibrary) -> list[File]:
     Raises
     ------
     DataError
-        When there is none.
+        If there is none.
 
     Examples
     --------
@@ -214,12 +214,12 @@ def _remote_files(source: str, time_limit: float) -> list[File]:
 
 
 def remote_files(source: str, library: MediaLibrary | None) -> list[tuple[File, dict[str, Any]]]:
-    """List the files that the URL of a folder, a pattern or a file means, with what is told.
+    """List the files that the URL of a folder, a pattern or a file names, with their metadata.
 
     Raises
     ------
     DataError
-        When there is none.
+        If there is none.
     """
     name = _without_secrets(source)
     with _explain_remote_errors(source, name):

@@ -1,4 +1,4 @@
-"""`Rows`, what the readers of data sets return and tables accept; read when iterated over."""
+"""`Rows`, the result of data set readers, which tables accept; read when iterated over."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Rows:
     columns
         The types of the columns by name.
     read
-        Yields the origin of each row (a file, for messages; None where there is none) and the row.
+        Yields the origin of each row (a file, for messages; None if there is none) and the row.
     label
         Their name in messages.
     form
-        "json" where values that JSON lacks, such as bytes, are strings.
+        "json" if values that JSON lacks, such as bytes, are strings.
 
     Examples
     --------
@@ -63,5 +63,5 @@ class Rows:
             yield row
 
     def with_origins(self) -> Iterator[tuple[str | None, dict[str, Any]]]:
-        """Read each row with the file that it comes from."""
+        """Read each row with its file."""
         return self._read()

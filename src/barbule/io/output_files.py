@@ -1,6 +1,6 @@
-"""Files that are written: checked before anything is computed, and replaced atomically.
+"""Output files: checked before anything is computed, and replaced atomically.
 
-Builds the errors of paths that cannot be written. URLs are checked by those who write them.
+Builds the errors of paths that cannot be written. The writers check URLs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check_target(path: object) -> Path | None:
     Raises
     ------
     DataError
-        When it is no path or that of a folder, or its folder is missing or not writable.
+        If it is not a path or that of a folder, or its folder is missing or not writable.
 
     Examples
     --------
@@ -54,12 +54,12 @@ def check_target(path: object) -> Path | None:
 
 
 def check_folder(path: Path) -> None:
-    """Check that a folder can be made, or is writable where it exists.
+    """Check that a folder can be created, or is writable if it exists.
 
     Raises
     ------
     DataError
-        When it is not writable, or one of its parents is a file.
+        If it is not writable, or one of its parents is a file.
     """
     existing = path
     while not existing.exists() and existing != existing.parent:
@@ -121,14 +121,14 @@ def target_file(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]
     Raises
     ------
     DataError
-        When it cannot be written.
+        If it cannot be written.
     """
     file = check_target(path)
     if file is None or (file.exists() and not file.is_file()):
         yield path
         return
     final = file.resolve()  # the target of a link is replaced, not the link
-    # The ending stays, as it decides on format and compression.
+    # The suffix is kept, because it determines format and compression.
     temporary = final.with_name(f".{uuid.uuid4().hex}.{final.name}")
     try:
         yield str(temporary)

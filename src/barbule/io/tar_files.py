@@ -1,6 +1,6 @@
 """Tar files, compressed or not, read as a stream.
 
-Refuses archive bombs, oversized headers and files that are cut off.
+Refuses archive bombs, oversized headers and truncated files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def open_tar_file(file: File) -> Iterator[Iterator[tuple[tarfile.TarInfo, tarfil
     Raises
     ------
     DataError
-        When the file is missing, damaged or cut off, or unpacks to far more than it is.
+        If the file is missing, damaged or truncated, or unpacks to far more than its size.
     """
     with (
         _explain_errors(file),
@@ -59,7 +59,7 @@ def _open_stream(stream: _CountingStream) -> Iterator[tarfile.TarFile]:
         (decompress for magic, decompress in _DECOMPRESSORS.items() if head.startswith(magic)), None
     )
     with contextlib.ExitStack() as closing:
-        # Not decompressed by `tarfile`, whose buffer grows with what a block unpacks to.
+        # Not decompressed by `tarfile`, whose buffer grows with the unpacked size of a block.
         plain: Any = stream if opener is None else closing.enter_context(opener(stream))
         yield closing.enter_context(tarfile.open(fileobj=plain, mode="r|", tarinfo=_TarMember))
 
@@ -112,7 +112,7 @@ _HEADERS = {
 
 
 class _TarMember(tarfile.TarInfo):
-    """A member of an archive that must be complete: `tarfile` accepts one that is cut off."""
+    """A member of an archive that must be complete: `tarfile` accepts a truncated one."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         # The content of a header is read at once, before the member is returned.

@@ -1,6 +1,6 @@
 """Cells in text formats: CSV, JSON, metadata of folders, members of archives.
 
-Defines how values are written for which these formats have no type: bytes as base64, durations as
+Defines how values are written that these formats have no type for: bytes as base64, durations as
 ISO 8601, long decimals as strings, nested values as JSON. `tables.sources` reads them again.
 """
 
@@ -29,7 +29,7 @@ _MAX_EXACT_DIGITS = 15  # of a decimal that a double represents uniquely
 
 
 def json_writer(kind: dt.DataType) -> Writer | None:
-    """Return the function that turns an Arrow cell into a JSON value; None for the cell itself.
+    """Return the function that converts an Arrow cell to a JSON value; None for the cell itself.
 
     Examples
     --------
@@ -128,8 +128,8 @@ def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
     Returns
     -------
     dict
-        By column the function that turns a cell into a string; None where DuckDB writes the
-        column as JSON. Other columns are left out.
+        By column the function that converts a cell to a string; None if DuckDB writes the column as
+        JSON. Other columns are left out.
     """
     writers: dict[str, Writer | None] = {}
     for name, kind in schema.items():
@@ -153,7 +153,7 @@ def _json_cell(write: Writer | None) -> Writer:
 def as_file_columns(
     rows: pa.RecordBatchReader, writers: Mapping[str, Writer | None], schema: sch.Schema
 ) -> pa.RecordBatchReader:
-    """Replace the columns of `file_columns` by strings; nested ones are JSON."""
+    """Replace the columns of `file_columns` with strings; nested ones are JSON."""
     import pyarrow as pa
 
     names = [name for name, write in writers.items() if write is not None]

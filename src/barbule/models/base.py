@@ -25,17 +25,17 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of a call, as far as the provider and the price list tell it.
+    """The usage of a call, as reported by the provider or computed from the price list.
 
     Parameters
     ----------
     tokens_in, tokens_out
-        Tokens read and written. None when the provider does not say.
+        Tokens read and written. None if the provider does not report them.
     usd
-        Cost in US dollars. None when the model's price is not known: never 0, which
-        is the price of a model that is free.
+        Cost in US dollars. None if the model's price is unknown: never 0, which is the price of a
+        free model.
     estimated
-        Whether the tokens are our count, because the provider did not report them.
+        Whether the tokens are barbule's own count, because the provider did not report them.
 
     Examples
     --------
@@ -116,14 +116,14 @@ class Endpoint:
     provider
         The LiteLLM prefix: "openai", "anthropic", "gemini", "ollama" …
     api_base
-        The address; None for the provider's own.
+        The address; None uses the provider's own.
     api_key_env
-        Name of the environment variable that holds the key; None for the provider's usual
-        one (`OPENAI_API_KEY` …). The key itself is read at each call and kept nowhere.
+        Name of the environment variable that holds the key; None uses the provider's usual one
+        (`OPENAI_API_KEY` …). The key itself is read at each call and never stored.
     max_concurrency
-        The most requests in flight.
+        The maximum number of requests in flight.
     rpm, tpm
-        Requests and tokens for each minute; None for no limit of our own.
+        Requests and tokens per minute; None sets no limit of barbule's own.
     timeout
         Seconds after which a request is cancelled.
 
@@ -169,11 +169,11 @@ class ModelClient(Protocol):
         raise self._unsupported("image", model)
 
     async def transcribe(self, model: str, file: Path, **params: Any) -> Reply:
-        """Return the transcript of a sound file."""
+        """Return the transcript of an audio file."""
         raise self._unsupported("transcribe", model)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
-        """Return a sound file of a text that is read aloud."""
+        """Return an audio file of a text that is read aloud."""
         raise self._unsupported("speak", model)
 
     async def moderate(self, model: str, text: str, **params: Any) -> Reply:
@@ -195,23 +195,23 @@ class ModelClient(Protocol):
         words: float | None = None,
         repairs: int = 0,
     ) -> AbstractContextManager[ModelClient]:
-        """Return a client for one call, of whose answer something is known in advance.
+        """Return a client for one call, whose answer is partly known in advance.
 
         Parameters
         ----------
         schema
             The JSON schema of the answer.
         words
-            About how many words the answer will have.
+            The approximate number of words of the answer.
         repairs
-            How often the call may be repeated where the answer does not fit. A budget must have
-            room for the repetitions too, or the call is not made.
+            How often the call may be repeated if the answer does not match. A budget must have room
+            for the repetitions too, or the call is not made.
         """
         return contextlib.nullcontext(self)
 
     @property
     def origin(self) -> ModelClient:
-        """The client that makes the calls, where this one wraps another."""
+        """The client that makes the calls, if this one wraps another."""
         return self
 
     def endpoint(self, model: str) -> Endpoint:
@@ -224,10 +224,10 @@ class ModelClient(Protocol):
         return f"{endpoint.provider} {(endpoint.api_base or '').rstrip('/')}"
 
     def prepare(self) -> None:
-        """Start loading, in the background, what the first call needs."""
+        """Start loading, in the background, the modules that the first call needs."""
 
     async def ready(self) -> None:
-        """Wait until what calls need is loaded, so that their time limits do not include it."""
+        """Wait until the modules that calls need are loaded; timeouts do not include this."""
 
     def _unsupported(self, verb: str, model: str) -> UnsupportedError:
         return UnsupportedError(

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 DEFAULT_ANSWER_TOKENS = 256
-"""Tokens of an answer of which nothing is known in advance."""
+"""Tokens of an answer about which nothing is known in advance."""
 
 _DEFAULT_MAX_TOKENS = 4096
 _MIN_RESERVED_TOKENS = 1024  # tokens that few answers without a limit exceed
@@ -46,12 +46,12 @@ _SOUND_CHARACTERS_PER_TOKEN = 2000  # encoded: ten tokens a second of MP3
 
 
 Request: TypeAlias = str | Sequence[str] | Sequence[Mapping[str, Any]]
-"""What a model is asked: a text, texts, or the messages of a chat."""
+"""The input of a model: a text, texts, or the messages of a chat."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedAnswer:
-    """What is known of an answer in advance; see `ModelClient.expecting`."""
+    """What is known about an answer in advance; see `ModelClient.expecting`."""
 
     schema: Mapping[str, Any] | None = None
     words: float | None = None
@@ -69,10 +69,10 @@ class Estimate:
     tokens_out
         Expected tokens of the answer.
     max_tokens_out
-        The most tokens that the answer may have.
+        The maximum number of tokens of the answer.
     likely_tokens_out
-        The most tokens that such answers usually have: where nothing limits an answer,
-        `max_tokens_out` is far from what it takes.
+        The usual maximum of such answers: if nothing limits an answer, `max_tokens_out` is far
+        above its usage.
     """
 
     tokens_in: int = 0
@@ -109,9 +109,9 @@ def estimate(
     params
         Its further parameters; `max_tokens` bounds the answer.
     usual
-        The average tokens of such answers, where there are some.
+        The average tokens of such answers, if there are any.
     expected
-        What is known of the answer in advance.
+        What is known about the answer in advance.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def _requested_limit(params: Mapping[str, Any]) -> int | None:
 
 
 def max_output_tokens(model: str, params: Mapping[str, Any]) -> int:
-    """Return the most tokens that an answer may have."""
+    """Return the maximum number of tokens of an answer."""
     info = model_info(model)
     limit = _requested_limit(params) or info.get("max_output_tokens") or info.get("max_tokens")
     return int(limit) if isinstance(limit, int | float) else _DEFAULT_MAX_TOKENS
@@ -217,7 +217,7 @@ def count_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int
 
 
 def _without_sounds(messages: Sequence[Any]) -> tuple[list[Any], int]:
-    """Remove the sounds of messages, which no tokenizer accepts; estimate their tokens."""
+    """Remove the audio of messages, which no tokenizer accepts; estimate its tokens."""
     tokens = 0
     remaining = []
     for message in messages:
@@ -237,14 +237,14 @@ def _is_sound(part: object) -> bool:
 
 def _litellm_token_count(litellm: ModuleType, name: str, **content: Any) -> int:
     try:
-        # Images count with a default size; otherwise they would be fetched to be measured.
+        # Images count with a default size; otherwise they would be downloaded to be measured.
         return int(litellm.token_counter(name, use_default_image_token_count=True, **content))
     except Exception:  # noqa: BLE001 - content that the tokenizer does not know, such as a file
         return len(json.dumps(content, default=str)) // _CHARACTERS_PER_TOKEN
 
 
 def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
-    """Return the cost of tokens in dollars; None where the price is not known.
+    """Return the cost of tokens in dollars; None if the price is unknown.
 
     Examples
     --------
@@ -262,7 +262,7 @@ def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
 def measured_usage(
     model: str, verb: str, request: Request, params: Mapping[str, Any], reply: Reply
 ) -> Usage:
-    """Return the usage of a call; what its provider does not report is counted.
+    """Return the usage of a call; values that its provider does not report are counted.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """LiteLLM's table of models, read without importing LiteLLM, which takes seconds.
 
-Reads the table that ships with the installed LiteLLM. What is not in it is unknown (None), never
-guessed.
+Reads the table that ships with the installed LiteLLM. Values that are not in it are unknown (None),
+never guessed.
 """
 
 from __future__ import annotations

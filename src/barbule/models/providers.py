@@ -1,8 +1,8 @@
 """The table of model providers.
 
-One row per provider: its LiteLLM prefix, the kinds of calls it answers, the environment variable of
-its key, and the default model of the language functions. Must import nothing heavy: namespaces are
-made from it when barbule is imported.
+One row per provider: its LiteLLM prefix, the types of calls it supports, the environment variable
+of its key, and the default model of the language functions. Must import nothing heavy: namespaces
+are created from it when barbule is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 ANY_PROVIDER = "litellm"
-"""The namespace whose models have their provider's prefix."""
+"""The namespace whose models include their provider's prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Provider:
     name
         The name of its namespace and of its settings, `[models.<name>]`.
     kinds
-        The kinds of calls that LiteLLM can make to it, separated by spaces.
+        The types of calls that LiteLLM supports for it, separated by spaces.
     key
         The environment variable that holds its key; None where it needs none, or more than one.
     model
@@ -55,7 +55,7 @@ class Provider:
     aliases: tuple[str, ...] = field(default=())
 
     def answers(self, kind: Kind) -> bool:
-        """Whether it answers calls of a kind."""
+        """Whether it supports a type of call."""
         return kind in self.kinds.split()
 
     def qualified(self, model: str, kind: Kind | None = None) -> str:

@@ -1,6 +1,6 @@
 """Concurrency, rate limits, backoff and retries of calls to one endpoint.
 
-Must not know what is called: it sees replies and errors only. Everything here belongs to one event
+Must not know what is called: it sees only replies and errors. Everything here belongs to one event
 loop, the executor's.
 """
 
@@ -28,10 +28,10 @@ _HALVING_SECONDS = 1.0
 """Seconds in which 429s count once: they belong to requests sent before the halving."""
 
 _RECOVERY_ROUNDS = 16
-"""Full rounds of successes after which a gate would be open from zero to its full width."""
+"""Full rounds of successes after which a gate opens from zero to its full width."""
 
 _BURST_SECONDS = 10.0
-"""The part of a minute's limit that may be used at once: it is exceeded by a sixth at most."""
+"""The fraction of a minute's limit that may be used at once: it is exceeded by a sixth at most."""
 
 _MAX_WAIT_SECONDS = 300.0
 
@@ -202,7 +202,7 @@ class Gate:
         self._room.set()
 
     def observe_headers(self, headers: Mapping[str, str]) -> None:
-        """Delay the next requests where the headers of a reply say that a limit is used up."""
+        """Delay the next requests if the headers of a reply report that a limit is used up."""
         if (wait := seconds_until_reset(headers)) > 0:
             self._not_before = max(self._not_before, self._clock() + wait)
 
@@ -250,8 +250,8 @@ def backoff(
     attempt
         The number of the attempt that failed, from 1.
     retry_after
-        Seconds to wait that the provider gave; the jitter is added, so that not all clients
-        come back at the same time. None when it gave none.
+        Seconds to wait that the provider returned; the jitter is added, so that not all clients
+        retry at the same time. None if it returned none.
     base, cap
         The jitter lies between 0 and `min(cap, base * 2 ** (attempt - 1))` seconds.
     rng
@@ -300,7 +300,7 @@ async def call_with_retries(
         Waits for so many seconds.
     max_wait
         A call for which the provider demands a longer wait, in seconds, is not retried: a daily
-        quota should end a job with a message, not stop it for a day.
+        quota should end a job with an error, not pause it for a day.
 
     Returns
     -------
@@ -312,7 +312,7 @@ async def call_with_retries(
     ModelError
         The last failure, when it is not retryable or the retries are used up.
     TimeoutError
-        Likewise, when `ask` ran into a time limit of its own.
+        Likewise, if `ask` exceeded its own timeout.
 
     Examples
     --------

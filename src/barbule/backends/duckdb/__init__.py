@@ -1,6 +1,6 @@
-"""The DuckDB backend: a file that processes hand to each other, or a database in memory.
+"""The DuckDB backend: a file that processes hand over to each other, or a database in memory.
 
-`adapter` opens it; its layers are `transactions`, `queries` and `writes`. `connections` has the
+`adapter` opens it; its layers are `transactions`, `queries` and `writes`. `connections` owns the
 file and its cursors, `sql` the SQL, `arrow` the results, `staging` the Arrow rows that statements
 read, `ibis` Ibis' own backend on the same connections.
 """

@@ -58,7 +58,7 @@ def is_persistent(url: str) -> bool:
 
 
 class DuckDBBackend(DuckDBWrites):
-    """A DuckDB database; each thread works on a cursor of its own."""
+    """A DuckDB database; each thread uses its own cursor."""
 
     name = "duckdb"
     many_writers = False
@@ -70,12 +70,12 @@ class DuckDBBackend(DuckDBWrites):
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
-        # Not by Ibis' list_tables(), which calls what DuckDB has deprecated.
+        # Not with Ibis' list_tables(), which uses a deprecated function of DuckDB.
         with self.use(), statement(_TABLES):
             return {name for (name,) in self.cursor.execute(_TABLES).fetchall()}
 
     def columns(self, name: str) -> set[str]:
-        """Return the names of the columns of a stored table; none where there is no such table."""
+        """Return the names of the columns of a stored table; none if there is no such table."""
         query = _COLUMNS + literal(name)
         with self.use(), statement(query):
             rows = self.cursor.execute(query).fetchall()

@@ -16,12 +16,12 @@ __all__ = ["to_query_result"]
 def to_query_result(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return rows with the columns and types that Ibis promises for their query.
 
-    Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
+    Ibis selects all columns of a table that it knows as `*`, which may return more.
     """
     import pyarrow as pa
 
     rows = rows if rows.column_names == schema.names else rows.select(schema.names)
-    # Missing values are checked elsewhere, with a message of its own.
+    # Missing values are checked elsewhere, with their own message.
     schema = pa.schema([field.with_nullable(True) for field in schema])
     if rows.schema.equals(schema):
         return rows

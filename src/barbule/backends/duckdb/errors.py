@@ -63,14 +63,14 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Translate the errors of expressions that DuckDB cannot compile or compute.
+    """Convert the errors of expressions that DuckDB cannot compile or compute.
 
     Raises
     ------
     UnsupportedError
-        When it cannot compile an expression.
+        If it cannot compile an expression.
     DataError
-        When it cannot compute some values.
+        If it cannot compute some values.
     """
     try:
         yield
@@ -103,7 +103,7 @@ def translate_errors() -> Iterator[None]:
 
 @contextmanager
 def raise_keyboard_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt where DuckDB's driver raises an error of its own for Ctrl-C."""
+    """Raise KeyboardInterrupt if DuckDB's driver raises its own error for Ctrl-C."""
     try:
         yield
     except RuntimeError as error:
@@ -116,12 +116,12 @@ def raise_keyboard_interrupt() -> Iterator[None]:
 
 @contextmanager
 def translate_damage(path: Path) -> Iterator[None]:
-    """Translate the errors of a file that is damaged, or no DuckDB database.
+    """Convert the errors of a file that is damaged, or not a DuckDB database.
 
     Raises
     ------
     DiskError
-        When it is.
+        If it is.
     """
     try:
         yield
@@ -133,20 +133,20 @@ def translate_damage(path: Path) -> Iterator[None]:
 
 @contextmanager
 def translate_disk_errors(path: Path | None) -> Iterator[None]:
-    """Translate the errors of DuckDB about its disk and its memory.
+    """Convert the errors of DuckDB about its disk and its memory.
 
     Parameters
     ----------
     path
-        The database; None is one in memory.
+        The database; None for one in memory.
 
     Raises
     ------
     DiskError
-        When its file, or one that it writes, cannot be written, its file is damaged, or it has too
+        If its file, or one that it writes, cannot be written, its file is damaged, or it has too
         little memory.
     ConfigurationError
-        When it can only be read.
+        If it is read-only.
     """
     try:
         yield
@@ -161,7 +161,7 @@ def translate_disk_errors(path: Path | None) -> Iterator[None]:
 
 
 def _is_damaged(error: BaseException, path: Path) -> bool:
-    """Whether an error says that the file of a database is truncated, changed, or another format.
+    """Whether an error means that a database file is truncated, changed, or in another format.
 
     Queries may read other files, too: errors about those are not about the database.
     """
@@ -182,7 +182,7 @@ def _damaged_error(error: duckdb.Error, database: str) -> DiskError:
 
 
 def read_only_error(path: Path | None) -> ConfigurationError:
-    """Make the error of a change to a database that may only be read."""
+    """Return the error for a change to a read-only database."""
     return _read_only_error(f"the database '{path}'")
 
 

@@ -1,7 +1,7 @@
-"""Ibis' DuckDB backend on a database that processes hand to each other.
+"""Ibis' DuckDB backend on a database that processes hand over to each other.
 
-Owns that each verb of Ibis has the database open while it runs, on the adapter's cursor of the
-calling thread. Users get it as `session.ibis`.
+Owns that each Ibis method keeps the database open while it runs, on the adapter's cursor of the
+calling thread. Users access it as `session.ibis`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["IbisCompiler", "SharedIbis"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The verbs that run statements: the database stays open while they run.
+# The methods that run statements: the database stays open while they run.
 _VERBS = (
     "attach",
     "create_database",
@@ -69,14 +69,14 @@ _BATCH_ROWS = 100_000  # of a Parquet file
 
 
 class Queries(Protocol):
-    """What the Ibis backend uses of the adapter."""
+    """The interface of the adapter for the Ibis backend."""
 
     @property
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """The calling thread's cursor."""
 
     def use(self) -> AbstractContextManager[None]:
-        """Have the database open in this context."""
+        """Keep the database open in this context."""
 
     def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
         """Run a query and return its rows."""
@@ -132,8 +132,8 @@ class SharedIbis(Backend):
     def to_parquet(self, expr: ir.Expr, /, path: str | os.PathLike[str], **options: object) -> None:
         """Write a Parquet file.
 
-        Vectors are written as lists: DuckDB writes a missing ARRAY in a way that no reader of
-        Parquet understands.
+        Vectors are written as lists: DuckDB writes a missing ARRAY in a way that no Parquet reader
+        understands.
         """
         table = expr.as_table()
         if any(map(_contains_durations, table.schema().types)):
@@ -149,7 +149,7 @@ class SharedIbis(Backend):
     def _write_durations(
         self, table: ir.Table, path: str | os.PathLike[str], **options: object
     ) -> None:
-        """Write a Parquet file by Arrow; DuckDB's intervals are bytes to most readers."""
+        """Write a Parquet file with Arrow; most readers see DuckDB's intervals as bytes."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

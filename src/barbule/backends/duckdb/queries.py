@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DuckDBQueries"]
 
-_VECTOR_ROWS = 2048  # of DuckDB's own batches, of which ours are multiples
+_VECTOR_ROWS = 2048  # of DuckDB's own batches, of which barbule's are multiples
 
 
 class _InMemoryTablesError(Exception):
-    """Says that a query holds rows, and is not to be cached with them."""
+    """Marks a query that holds rows, and must not be cached with them."""
 
 
 class _StoredTables:
@@ -80,7 +80,7 @@ class DuckDBQueries(DuckDBTransactions):
         return self._ibis
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a stored or staged table."""
+        """Return the leaf of a stored or staged table."""
         return ops.DatabaseTable(name=name, schema=schema, source=_STORED_TABLES)
 
     def staging(self, staged: Staged) -> AbstractContextManager[SharedIbis]:
@@ -140,7 +140,7 @@ class DuckDBQueries(DuckDBTransactions):
             return
         schema = query.schema().to_pyarrow()
         batch_rows = max(_VECTOR_ROWS, size // _VECTOR_ROWS * _VECTOR_ROWS)
-        # A cursor of its own: the caller may run other queries between two batches.
+        # A separate cursor: the caller may run other queries between two batches.
         self._database.acquire()
         try:
             statement, cursor = self.compile(query), self._database.cursor()
@@ -160,7 +160,7 @@ class DuckDBQueries(DuckDBTransactions):
     ) -> tuple[pa.ChunkedArray, pa.Table]:
         """Return what ended between two commits, and what began then and lives at the later one.
 
-        Written as SQL: to make and compile a query takes several times as long as to run it.
+        Written as SQL: building and compiling a query takes several times as long as running it.
         """
         name = rows.op().name
         with self.use(), translate_errors():
@@ -175,9 +175,9 @@ class DuckDBQueries(DuckDBTransactions):
             return ended.column(0), new
 
     def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
-        """Return the rows in which a column of strings has one of these values.
+        """Return the rows whose value in a column of strings is one of these.
 
-        Written as SQL, as in `changes`; and to join a staged table takes three times as long.
+        Written as SQL, as in `changes`; joining a staged table takes three times as long.
         """
         schema = rows.schema()
         query = sql.select_rows_with_values(rows.op().name, tuple(schema), column, values)
@@ -188,7 +188,7 @@ class DuckDBQueries(DuckDBTransactions):
     # Values
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the value of the similarity of two vectors; larger is nearer."""
+        """Return the expression for the similarity of two vectors; larger is nearer."""
         return similarities.similarity(left, right, metric)
 
     def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:

@@ -37,9 +37,9 @@ _ARROW_SUFFIX = "_arrow"  # of the name of Arrow rows that a view reads
 
 
 class AppendedRows:
-    """A relation of Arrow rows that is registered once for a cursor, whatever rows it has.
+    """A relation of Arrow rows that is registered once for a cursor, with changing rows.
 
-    A transaction keeps all that is registered in it until its end, so that the rows of a large
+    A transaction keeps everything that is registered in it until its end, so the rows of a large
     insert would stay in memory.
     """
 
@@ -52,7 +52,7 @@ class AppendedRows:
 
     @contextmanager
     def containing(self, rows: pa.Table) -> Iterator[str]:
-        """Have the relation contain these rows; return its name."""
+        """Set the rows of the relation; return its name."""
         previous, self._rows = self._rows, rows
         try:
             yield _APPENDED_ROWS
@@ -71,10 +71,9 @@ def has_union(sql: str) -> bool:
 def columns_filtered_by_duckdb(rows: pa.Table, *, united: bool) -> list[str]:
     """Return the columns that are registered as computed values, so that DuckDB filters them.
 
-    Else DuckDB lets Arrow filter what it scans. In Arrow NaN is not larger than other numbers, as
-    it is in DuckDB; and where rows are united with stored ones and then joined, DuckDB passes
-    Arrow a filter that Arrow does not support
-    (https://github.com/duckdb/duckdb-python/issues/463).
+    Otherwise DuckDB lets Arrow filter what it scans. In Arrow NaN is not larger than other numbers,
+    as it is in DuckDB; and if rows are united with stored ones and then joined, DuckDB passes Arrow
+    a filter that Arrow does not support (https://github.com/duckdb/duckdb-python/issues/463).
     """
     import pyarrow as pa
 
@@ -145,7 +144,7 @@ def inline_small_tables(
 ) -> tuple[str, dict[str, pa.Table]]:
     """Write staged tables of few numbers and short strings into a query; return the others.
 
-    To register a table takes longer than a small query.
+    Registering a table takes longer than a small query.
     """
     ctes: list[str] = []
     remaining: dict[str, pa.Table] = {}
@@ -166,7 +165,7 @@ def inline_small_tables(
 
 
 def _values_query(rows: pa.Table) -> str | None:
-    """Write rows as a query of VALUES; None where there are none, or values of other types."""
+    """Write rows as a query of VALUES; None if there are none, or values of other types."""
     types = [_INLINE_TYPES.get(str(field.type)) for field in rows.schema]
     if not rows.num_rows or not all(types) or (values := values_literals(rows)) is None:
         return None

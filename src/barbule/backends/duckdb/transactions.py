@@ -25,7 +25,7 @@ _HEAD = "SELECT max(id) FROM bb_commits"
 
 
 class DuckDBTransactions:
-    """The use of one DuckDB database by threads, each on a cursor of its own."""
+    """The use of one DuckDB database by threads, each on its own cursor."""
 
     def __init__(self, database: DuckDBFile) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class DuckDBTransactions:
         self._unpublished = 0  # commits of the writing thread that other threads do not see yet
 
     def use(self) -> AbstractContextManager[None]:
-        """Have the database open in this context; other processes get it when nobody uses it."""
+        """Keep the database open in this context; other processes get it when nobody uses it."""
         if self._closed:
             raise ConfigurationError(
                 "the session is closed.",
@@ -50,21 +50,20 @@ class DuckDBTransactions:
         return self._database.openings, commits
 
     def plan_epoch(self) -> object:
-        """Return a value that differs once plans that were made before may be wrong."""
+        """Return a value that differs if plans that were made before may be invalid."""
         return self._database.openings, self._database.plan_epoch()
 
     def check_writable(self) -> None:
-        """Refuse a database that can only be read, or whose file is gone."""
+        """Refuse a read-only database, or one whose file no longer exists."""
         if self._database.read_only:
             raise read_only_error(self._database.path)
         self._database.check_file()
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
-        """Be the only thread of all processes that writes in this context.
+        """Hold the write lock: no other thread or process writes in this context.
 
-        Until its end other threads are not told of its commits: who has made them is about to
-        publish them.
+        Until its end other threads do not see its commits: the writer is about to publish them.
         """
         with self.use(), self._database.write_lock:
             self._local.writers = writers = getattr(self._local, "writers", 0) + 1
@@ -109,14 +108,14 @@ class DuckDBTransactions:
                     (head,) = cursor.execute(query).fetchone() or (0,)
                 yield head or 0
             finally:
-                with suppress(duckdb.Error):  # it has failed, and is ended by that
+                with suppress(duckdb.Error):  # it has failed, which ended it
                     cursor.rollback()
 
     @contextmanager
     def transaction(
         self, *, large: bool = False, invalidates_plans: bool = False
     ) -> Iterator[None]:
-        """Make the calling thread's writes visible together, or not at all."""
+        """Commit the calling thread's writes atomically."""
         with (
             self._translated_disk_errors(),
             self.use(),
@@ -130,7 +129,7 @@ class DuckDBTransactions:
                 yield
             except BaseException:
                 cursor.rollback()
-                self._local.appended_rows = None  # what was registered in it is gone
+                self._local.appended_rows = None  # relations registered in it no longer exist
                 raise
             else:
                 with self._database.invalidating_plans() if invalidates_plans else nullcontext():

@@ -1,4 +1,4 @@
-"""Writes to DuckDB: tables, columns, rows and their lives."""
+"""Writes to DuckDB: tables, columns, rows and their lifetimes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DuckDBWrites(DuckDBQueries):
     """The writing half of the adapter."""
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        """Run a statement that returns no rows, or the number of those that it changed."""
+        """Run a statement that returns no rows, or the number of changed rows."""
         with self.use(), self._translated_disk_errors():
             self._check_file()
             with traced_statement(statement) as traced:
@@ -55,7 +55,7 @@ class DuckDBWrites(DuckDBQueries):
     # Tables and columns
 
     def create_table(self, name: str, schema: sch.Schema) -> None:
-        """Create a table; one of the same name that a crash left is replaced."""
+        """Create a table; one with the same name that a crash left is replaced."""
         self.drop_table(name)
         self._execute(sql.create_table(name, schema))
 
@@ -64,20 +64,20 @@ class DuckDBWrites(DuckDBQueries):
         self._execute(sql.drop_table(name))
 
     def add_column(self, name: str, column: str, dtype: dt.DataType) -> None:
-        """Add an empty column; one of the same name that a crash left is replaced."""
+        """Add an empty column; one with the same name that a crash left is replaced."""
         self._execute(sql.drop_column(name, column))
         self._execute(sql.add_column(name, column, dtype))
 
     def add_columns(
         self, name: str, dtypes: Mapping[str, dt.DataType], values: Mapping[str, pa.Table]
     ) -> None:
-        """Add columns, and set some; for large ones the table is written anew."""
+        """Add columns, and set some; for large ones the table is rewritten."""
         rewritten = {
             column
             for column, rows in values.items()
             if is_large(rows.column(column)) and self._add_by_rewrite(name, column, rows)
         }
-        # DuckDB alters no table that the same transaction has updated.
+        # DuckDB does not alter a table that the same transaction has updated.
         for column, dtype in dtypes.items():
             if column not in rewritten:
                 self.add_column(name, column, dtype)
@@ -86,7 +86,7 @@ class DuckDBWrites(DuckDBQueries):
                 self.fill_column(name, column, rows)
 
     def _add_by_rewrite(self, name: str, column: str, rows: pa.Table) -> bool:
-        """Add a column by writing the table anew; return whether its values can be aligned."""
+        """Add a column by rewriting the table; return whether its values can be aligned."""
         query = select_row_order(name)
         with self.use(), traced_statement(query):
             stored = self.cursor.execute(query).to_arrow_table()
@@ -105,7 +105,7 @@ class DuckDBWrites(DuckDBQueries):
     # New rows
 
     def append(self, name: str, rows: pa.Table) -> None:
-        """Append rows, matched by column name; other columns are empty."""
+        """Append rows, matched by column name; other columns are NULL."""
         columns = tuple(rows.column_names)
         if rows.num_rows <= _MAX_LITERAL_ROWS and (clause := _values_clause(rows)) is not None:
             values, parameters = clause
@@ -125,7 +125,7 @@ class DuckDBWrites(DuckDBQueries):
         return relation
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
-        """Append the rows of a query, matched by column name; return how many."""
+        """Append the rows of a query, matched by column name; return their number."""
         with self.staging({**staged, **in_memory_tables(query)}) as backend:
             insert = sql.insert_into(name, tuple(query.columns))
             return self._execute(f"{insert} {backend.compile(query)}")
@@ -151,10 +151,10 @@ class DuckDBWrites(DuckDBQueries):
         tuples = (", ".join(literal(value) for value in row.values()) for row in rows)
         self._execute(f"{insert} VALUES {', '.join(f'({values})' for values in tuples)}")
 
-    # The life of rows
+    # The lifetime of rows
 
     def end_rows(self, name: str, rids: Sequence[int] | pa.Array, commit: int) -> None:
-        """End the life of the live rows with these identities at a commit."""
+        """End the live rows with these ids at a commit."""
         import pyarrow as pa
 
         if not len(rids):
@@ -169,7 +169,7 @@ class DuckDBWrites(DuckDBQueries):
             self._execute(sql.end_rows(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
 
     def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
-        """End the life of the live rows whose identities a query returns; return how many."""
+        """End the live rows whose ids a query returns; return their number."""
         with self.staging({**staged, **in_memory_tables(query)}) as backend:
             select = backend.compiler.to_sqlglot(query)
             statement = sql.end_filtered_rows(name, commit, select)
@@ -194,18 +194,18 @@ class DuckDBWrites(DuckDBQueries):
         return count
 
     def purge_rows(self, name: str, before: int, retained: Sequence[int]) -> int:
-        """Delete the rows that ended by a commit, except those that lived at a retained one."""
+        """Delete the rows that ended by a commit, except those that were live at a retained one."""
         return self._execute(sql.purge_rows(name, before, retained))
 
     # Values of existing rows
 
     def fill_column(self, name: str, column: str, rows: pa.Table) -> None:
-        """Set a column of live rows; `rows` has the identities and, as `column`, the values."""
+        """Set a column of live rows; `rows` has the row ids and, as `column`, the values."""
         with self._staging({_STAGED_ROWS: rows}):
             self._execute(sql.fill_column(name, column, _STAGED_ROWS))
 
     def fill_columns(self, name: str, query: ir.Table) -> int:
-        """Set columns of live rows to the values of a query of them; return how many rows."""
+        """Set columns of live rows to the values of a query over them; return their number."""
         with self.staging(in_memory_tables(query)) as backend, translate_errors():
             select = backend.compiler.to_sqlglot(query)
             return self._execute(sql.fill_columns(name, tuple(query.columns), select))
@@ -217,7 +217,7 @@ class DuckDBWrites(DuckDBQueries):
     def delete_with_values(
         self, name: str, column: str, values: Sequence[str] | Sequence[int]
     ) -> None:
-        """Delete the rows in which a column of strings or integers has one of these values."""
+        """Delete the rows whose value in a column of strings or integers is one of these."""
         import pyarrow as pa
 
         with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values)})}):
@@ -227,7 +227,7 @@ class DuckDBWrites(DuckDBQueries):
 def _values_clause(rows: pa.Table) -> tuple[str, list[Any]] | None:
     """Write a few rows as the tuples of a VALUES clause, with its parameters.
 
-    None where that is not exact, or slower than to register the rows. Parameters are used once
+    None if that is not exact, or slower than registering the rows. Parameters are used once
     something else has loaded pandas, as in `insert`.
     """
     if "pandas" in sys.modules:

@@ -40,12 +40,12 @@ def is_persistent(url: str) -> bool:  # noqa: ARG001 - other databases need it t
 
 
 class PostgresBackend(PostgresWrites):
-    """A Postgres database; each thread works on a connection of its own.
+    """A Postgres database; each thread uses its own connection.
 
     Attributes
     ----------
     lacks
-        What the contract of backends requires and Postgres does not have.
+        Requirements of the backend contract that Postgres does not have.
     """
 
     name = "postgres"
@@ -65,7 +65,7 @@ class PostgresBackend(PostgresWrites):
         return {name for (name,) in self._read(lambda connection: connection.rows(_TABLES))}
 
     def columns(self, name: str) -> set[str]:
-        """Return the names of the columns of a stored table; none where there is no such table."""
+        """Return the names of the columns of a stored table; none if there is no such table."""
         query = _COLUMNS + sql.to_sql(sql.literal(name))
         return {column for (column,) in self._read(lambda connection: connection.rows(query))}
 

@@ -37,7 +37,7 @@ __all__ = ["to_copy_format", "to_query_result"]
 
 _UUID_BYTES = 16
 _UUID_GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-_TYPE_MODIFIER = re.compile(r"\(\d+\)")  # of `timestamp(6) without time zone`, say
+_TYPE_MODIFIER = re.compile(r"\(\d+\)")  # for example `timestamp(6) without time zone`
 _JSONB_VERSION = b"\x01"  # before the text of a `jsonb` in the binary format
 
 # The Arrow types that the driver copies into columns, by their types in Postgres.
@@ -67,7 +67,7 @@ def to_query_result(
 ) -> pa.Table:
     """Return rows with the columns and types that Ibis promises for their query.
 
-    Ibis reads all columns that it knows of a table as `*`, which may be more than it knows.
+    Ibis selects all columns of a table that it knows as `*`, which may return more.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def to_query_result(
         _convert_column(rows.column(position), dtype, field)
         for position, dtype, field in zip(positions, schema.types, arrow_schema, strict=True)
     ]
-    # Missing values are checked elsewhere, with a message of its own.
+    # Missing values are checked elsewhere, with their own message.
     return pa.table(columns, pa.schema([field.with_nullable(True) for field in arrow_schema]))
 
 
@@ -208,12 +208,12 @@ def to_copy_format(rows: pa.Table, formats: Mapping[str, tuple[str, JSONPaths]])
     Parameters
     ----------
     formats
-        The type of each column in Postgres, and where it contains JSON.
+        The type of each column in Postgres, and the paths of JSON in it.
 
     Raises
     ------
     DataError
-        When a column cannot be converted to its type; the message names it.
+        If a column cannot be converted to its type; the message names it.
     """
     columns = []
     for name, column in zip(rows.column_names, rows.columns, strict=True):
@@ -264,7 +264,7 @@ def _to_server(array: pa.Array, type_name: str, paths: JSONPaths) -> pa.Array:
         return array
     target = _copy_type(type_name)
     if pa.types.is_timestamp(source) and pa.types.is_timestamp(target):
-        return array.cast(target)  # with an error where there are nanoseconds
+        return array.cast(target)  # raises an error for nanoseconds
     return array.cast(target, safe=not pa.types.is_temporal(source))
 
 

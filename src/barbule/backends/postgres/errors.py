@@ -36,7 +36,7 @@ _MESSAGE = re.compile(r"ERROR:\s+(.*)")
 
 
 def nul_error() -> DataError:
-    """Make the error about a string that Postgres cannot store."""
+    """Return the error about a string that Postgres cannot store."""
     return DataError(
         "Postgres cannot store a string with the character NUL (\\x00).",
         hint="Remove it, or use a Binary column.",
@@ -54,25 +54,25 @@ def server_message(text: str) -> str:
 def translate_errors(
     display_url: str = "the Postgres server", is_lost: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Translate the errors of the server and of Ibis' compiler.
+    """Convert the errors of the server and of Ibis' compiler.
 
     Parameters
     ----------
     display_url
         The database, for messages.
     is_lost
-        Tells whether the connection that is used is lost.
+        Returns whether the used connection is lost.
 
     Raises
     ------
     UnsupportedError
-        When Postgres cannot run an expression.
+        If Postgres cannot run an expression.
     DataError
-        When it cannot compute some values.
+        If it cannot compute some values.
     LockedError
-        When it has waited too long for a lock.
+        If it has waited too long for a lock.
     UnreachableError
-        When the connection is lost.
+        If the connection is lost.
     """
     import pyarrow as pa
 
@@ -96,7 +96,7 @@ def translate_errors(
 
 
 def lost_connection(display_url: str) -> UnreachableError:
-    """Make the error about a lost connection."""
+    """Return the error about a lost connection."""
     return UnreachableError(
         f"the connection to {display_url} was lost; uncommitted changes were rolled back.",
         hint="Check that the server runs; the next operation reconnects.",
@@ -111,7 +111,7 @@ def _unsupported(reason: str) -> UnsupportedError:
 
 
 def _translated(state: str, reason: str) -> BarbuleError | None:
-    """Make the error for an SQLSTATE (https://www.postgresql.org/docs/15/errcodes-appendix.html)."""
+    """Return an SQLSTATE's error (https://www.postgresql.org/docs/15/errcodes-appendix.html)."""
     if state in {"22021", "22P05"}:
         return nul_error()
     if state[:2] in {"21", "22", "23"}:

@@ -1,6 +1,6 @@
 """Ibis' Postgres backend, with the adapter's types and connections.
 
-Owns that results are read through the adapter, as Arrow. Other verbs of Ibis (listing, `raw_sql`,
+Owns that results are read through the adapter, as Arrow. Other Ibis methods (listing, `raw_sql`,
 its own tables) run on a psycopg connection of the calling thread.
 """
 
@@ -31,10 +31,10 @@ __all__ = ["SharedIbis"]
 
 
 class Queries(Protocol):
-    """What the Ibis backend uses of the adapter."""
+    """The interface of the adapter for the Ibis backend."""
 
     def psycopg(self) -> psycopg.Connection[Any]:
-        """Return the calling thread's connection for verbs that only Ibis has."""
+        """Return the calling thread's connection for methods that only Ibis has."""
 
     def arrow_with_parameters(
         self, query: ir.Table, staged: Staged, params: Mapping[ir.Scalar, object] | None = None
@@ -51,11 +51,11 @@ class Queries(Protocol):
         """Run a query and return its rows in batches."""
 
     def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
-        """Return the schema of a query in SQL, perhaps over a staged table."""
+        """Return the schema of a SQL query, which may read a staged table."""
 
 
 class SharedIbis(Backend):
-    """Ibis' Postgres backend; each thread has a connection of its own."""
+    """Ibis' Postgres backend; each thread has its own connection."""
 
     compiler = COMPILER
 
@@ -79,7 +79,7 @@ class SharedIbis(Backend):
         chunk_size: int = 1_000_000,
         **_: object,
     ) -> pa.RecordBatchReader:
-        """Compute an expression and return its rows as a stream of record batches."""
+        """Execute an expression and return its rows as a stream of record batches."""
         import pyarrow as pa
 
         query = _limited(expr.as_table(), limit)
@@ -96,7 +96,7 @@ class SharedIbis(Backend):
         limit: int | str | None = None,
         **_: object,
     ) -> Any:
-        """Compute an expression and return its rows as Arrow."""
+        """Execute an expression and return its rows as Arrow."""
         query = _limited(expr.as_table(), limit)
         return expr.__pyarrow_result__(self._adapter.arrow_with_parameters(query, {}, params))
 
@@ -109,14 +109,14 @@ class SharedIbis(Backend):
         limit: int | str | None = None,
         **_: object,
     ) -> Any:
-        """Compute an expression and return its rows as pandas objects."""
+        """Execute an expression and return its rows as pandas objects."""
         import pandas as pd
         import pyarrow.types as pat
         from ibis.backends.duckdb.converter import DuckDBPandasData
 
         query = _limited(expr.as_table(), limit)
         rows = self._adapter.arrow_with_parameters(query, {}, params)
-        # As Ibis does it for DuckDB, so that results do not depend on the backend.
+        # As Ibis does for DuckDB, so that results do not depend on the backend.
         columns = {
             name: column.to_pylist()
             if pat.is_nested(column.type) or column.null_count
@@ -127,11 +127,11 @@ class SharedIbis(Backend):
         return expr.__pandas_result__(frame)
 
     def to_csv(self, expr: ir.Expr, /, path: str | os.PathLike[str], **options: object) -> None:
-        """Compute an expression and write its rows as CSV."""
+        """Execute an expression and write its rows as CSV."""
         self._write_text_file("to_csv", expr, path, options)
 
     def to_json(self, expr: ir.Expr, /, path: str | os.PathLike[str], **options: object) -> None:
-        """Compute an expression and write its rows as JSON."""
+        """Execute an expression and write its rows as JSON."""
         self._write_text_file("to_json", expr, path, options)
 
     def to_parquet(
@@ -144,7 +144,7 @@ class SharedIbis(Backend):
         limit: int | str | None = None,
         **options: object,
     ) -> None:
-        """Compute an expression and write its rows as Parquet; Json is marked as such."""
+        """Execute an expression and write its rows as Parquet; Json is marked as such."""
         import pyarrow.parquet as pq
 
         table = expr.as_table()
@@ -161,7 +161,7 @@ class SharedIbis(Backend):
         path: str | os.PathLike[str],
         options: Mapping[str, Any],
     ) -> None:
-        """Write a file by DuckDB, so that it does not depend on where the rows come from."""
+        """Write a file with DuckDB, so that it does not depend on the source of the rows."""
         remaining = dict(options)
         params, limit = remaining.pop("params", None), remaining.pop("limit", None)
         rows = self.to_pyarrow_batches(expr.as_table(), params=params, limit=limit)

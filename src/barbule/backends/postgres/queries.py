@@ -56,7 +56,7 @@ class PostgresQueries(PostgresTransactions):
         return self._ibis
 
     def psycopg(self) -> psycopg.Connection[Any]:
-        """Return the calling thread's connection for verbs that only Ibis has."""
+        """Return the calling thread's connection for methods that only Ibis has."""
         from barbule.backends.postgres.connections.psycopg import connect, is_alive
 
         thread = threading.current_thread()
@@ -71,7 +71,7 @@ class PostgresQueries(PostgresTransactions):
         return connection
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a stored or staged table."""
+        """Return the leaf of a stored or staged table."""
         return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
 
     @contextmanager
@@ -97,7 +97,7 @@ class PostgresQueries(PostgresTransactions):
             return sql.to_sql(sql.with_stored_names(COMPILER.to_sqlglot(query)))
 
     def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
-        """Return the schema of a query in SQL, perhaps over a staged table."""
+        """Return the schema of a SQL query, which may read a staged table."""
         view = unique_name("view")
         return self._read(lambda connection: self._schema_of(connection, view, query, table))
 
@@ -164,7 +164,7 @@ class PostgresQueries(PostgresTransactions):
             if writing_connection is not None:  # another would not see what it has written
                 yield from self._fetch(writing_connection, tree, query, staged, size)
                 return
-            # A connection of its own: the caller may run other queries between two batches.
+            # A separate connection: the caller may run other queries between two batches.
             began = False
             try:
                 for rows in self._stream(tree, query, staged):
@@ -228,7 +228,7 @@ class PostgresQueries(PostgresTransactions):
         return self.arrow(ended, {}).column(0), self.arrow(began.select(RID, column), {})
 
     def rows_with_values(self, rows: ir.Table, column: str, values: Sequence[str]) -> pa.Table:
-        """Return the rows in which a column of strings has one of these values."""
+        """Return the rows whose value in a column of strings is one of these."""
         from barbule.backends.postgres.arrow import to_query_result
 
         schema = rows.schema()
@@ -240,7 +240,7 @@ class PostgresQueries(PostgresTransactions):
     # Values
 
     def similarity(self, left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-        """Make the value of the similarity of two vectors; larger is nearer."""
+        """Return the expression for the similarity of two vectors; larger is nearer."""
         return similarities.similarity(left, right, metric)
 
     def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnFormat", "column_formats", "copy_rows", "unique_name", "with_staged_tables"]
 
-# Of rows that are written into the statement; to create a table for them takes 2 ms.
+# For rows that are written into the statement; creating a table for them takes 2 ms.
 _MAX_INLINE_ROWS = 64
 _MAX_INLINE_BYTES = 1 << 16
 _counter = itertools.count()
 
 ColumnFormat = tuple[str, "JSONPaths"]
-"""The type of a column in Postgres, and where it contains JSON."""
+"""The type of a column in Postgres, and the paths of JSON in it."""
 
 
 def unique_name(kind: str) -> str:
@@ -62,7 +62,7 @@ def copy_rows(
     Raises
     ------
     DataError
-        When a value does not fit; the message names its column, and its row if it is known.
+        If a value does not fit; the message names its column, and its row if it is known.
     """
     from barbule.backends.postgres.arrow import to_copy_format
 
@@ -144,7 +144,7 @@ def _create_temporary(connection: Connection, schema: sch.Schema, rows: pa.Table
 
 
 def _python_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return the values of a column, nanoseconds cut off: they would be of pandas' types."""
+    """Return the values of a column, with nanoseconds cut off: they would have pandas types."""
     import pyarrow as pa
 
     dtype = column.type

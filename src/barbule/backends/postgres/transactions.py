@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 class PostgresTransactions:
-    """The use of one Postgres database by threads, each on a connection of its own."""
+    """The use of one Postgres database by threads, each on its own connection."""
 
     def __init__(self, connections: ConnectionPool) -> None:
         self._connections = connections
@@ -37,7 +37,7 @@ class PostgresTransactions:
         self._has_commits = False
 
     def use(self) -> AbstractContextManager[None]:
-        """Do nothing: any number of processes have the database open."""
+        """Do nothing: any number of processes can have the database open."""
         return nullcontext()
 
     def stamp(self) -> object:
@@ -54,15 +54,15 @@ class PostgresTransactions:
         return latest
 
     def plan_epoch(self) -> object:
-        """Return None: plans check the life of each row, and never become wrong."""
+        """Return None: plans check the lifetime of each row, and never become invalid."""
         return None
 
     def check_writable(self) -> None:
-        """Do nothing: the server says what is wrong."""
+        """Do nothing: the server reports errors."""
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
-        """Be the only thread of all processes that writes in this context."""
+        """Hold the write lock: no other thread or process writes in this context."""
         if not self._connection.writers:
             self._read(lambda connection: write_lock.acquire(connection, self._connections))
         connection = self._connection
@@ -84,7 +84,7 @@ class PostgresTransactions:
         self._connections.check_process()
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is not None and connection.lost:
-            if connection.in_use:  # the write lock is lost, or half of a transaction
+            if connection.in_use:  # the write lock, or half of a transaction, is lost
                 raise lost_connection(self._connections.address.display_url)
             self._local.connection = None
             self._connections.discard(connection)
@@ -94,10 +94,10 @@ class PostgresTransactions:
         return connection
 
     def _read(self, read: Callable[[Connection], Result]) -> Result:
-        """Read on the calling thread's connection; once more on a new one where that is lost.
+        """Read on the calling thread's connection; retry on a new one if that is lost.
 
-        An idle connection to a server that has restarted is noticed by its first use, which
-        changes nothing.
+        The first use of an idle connection detects that the server has restarted; it changes
+        nothing.
         """
         connection = self._connection
         try:
@@ -125,13 +125,13 @@ class PostgresTransactions:
     def transaction(
         self, *, large: bool = False, invalidates_plans: bool = False
     ) -> Iterator[None]:
-        """Make the calling thread's writes visible together, or not at all."""
+        """Commit the calling thread's writes atomically."""
         with self._transaction():
             yield
 
     @contextmanager
     def _transaction(self, begin: str = "BEGIN") -> Iterator[Connection]:
-        """Open a transaction, or be a part of the one that is open."""
+        """Open a transaction, or join the open one."""
         if (connection := self._connection).depth:
             yield connection
             return

@@ -134,7 +134,7 @@ class VectorCollection:
     collection
         A Chroma collection.
     dimension
-        How many numbers a vector has.
+        The length of a vector.
     metric
         The metric of the collection.
     """

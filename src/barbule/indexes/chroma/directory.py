@@ -43,8 +43,8 @@ _DIRECTORY_NAME = re.compile(r"chroma-(\d+)")
 class Directory:
     """One Chroma directory in this process, shared by the stores that opened it.
 
-    The client is started when the first index is opened: until then the directory has a lock, and
-    Chroma is not imported.
+    The client is started when the first index is opened: until then the directory only has a lock,
+    and Chroma is not imported.
     """
 
     def __init__(self, root: Path, graph: Graph) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["disconnect", "is_connection_error", "open_client"]
 
-# Searches are waited for. Writes have more time, as nobody waits for them.
+# Searches wait for these. Writes have longer timeouts, because nobody waits for them.
 _SEARCH_SECONDS = 1.0
 _WRITE_SECONDS = 10.0
 _CONNECT_SECONDS = 2.0
@@ -43,7 +43,7 @@ def open_client(host: str, port: int, *, secure: bool) -> ClientAPI:
 
 
 class _Opening:
-    """The making of a client in a thread, which may be abandoned."""
+    """The creation of a client in a thread, which may be abandoned."""
 
     def __init__(self, host: str, port: int, secure: bool) -> None:
         self._arguments = (host, port, secure)
@@ -54,7 +54,7 @@ class _Opening:
         self.ended = threading.Event()
 
     def run(self) -> None:
-        """Make the client."""
+        """Create the client."""
         try:
             client = _client(*self._arguments)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
@@ -69,7 +69,7 @@ class _Opening:
             disconnect(client)
 
     def abandon(self) -> bool:
-        """Stop waiting for the client; return False if it has just been made."""
+        """Stop waiting for the client; return False if it has just been created."""
         with self._lock:
             self._abandoned = not self.ended.is_set()
             return self._abandoned

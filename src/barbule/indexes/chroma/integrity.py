@@ -1,8 +1,8 @@
-"""The examination of a Chroma directory after its process has died.
+"""The check of a Chroma directory after its process has died.
 
-It runs in a process of its own, since a query on a damaged graph may crash or never return:
-`python -m barbule.indexes.chroma.integrity PATH COLLECTION...`, whose output `examine` reads.
-Nobody else may have the directory open in the meantime.
+It runs in a separate process, since a query on a damaged graph may crash or never return: `python
+-m barbule.indexes.chroma.integrity PATH COLLECTION...`, whose output `examine` reads. No other
+process may have the directory open in the meantime.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def examine(
     *,
     timeout: float = _COLLECTION_SECONDS,
 ) -> Examination:
-    """Examine collections of a Chroma directory in a process of its own.
+    """Check collections of a Chroma directory in a separate process.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def examine(
     collections
         Names of collections.
     timeout
-        Seconds that each may take, beyond the start of the process.
+        Maximum seconds for each, beyond the start of the process.
 
     Returns
     -------
     Examination
-        Collections of which nothing is known count as damaged.
+        Collections without a report count as damaged.
     """
     remaining = sorted(collections)
     intact: set[str] = set()

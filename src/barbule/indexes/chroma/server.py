@@ -1,7 +1,7 @@
 """Vector indexes on a Chroma server, shared by any number of processes.
 
-Owns the connection, and the watermark in the metadata of a collection. The server looks after its
-own files. Run such a server on loopback or a private network: it has no real authentication.
+Owns the connection, and the watermark in the metadata of a collection. The server manages its own
+files. Run such a server on loopback or a private network: it has no real authentication.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["ChromaServerIndex", "ChromaServerStore"]
 
 _CONNECT_SECONDS = 1.0
-# After which a server is tried again that could not be reached, and one that accepted a request but
-# did not answer: to find that out takes as long as a search waits.
+# The pause after which a server is retried that could not be reached, and one that accepted a
+# request but did not answer: detecting the latter takes as long as a search waits.
 _RETRY_SECONDS = 5.0
 _RETRY_SILENT_SECONDS = 30.0
 
@@ -46,8 +46,8 @@ class ChromaServerIndex:
     """A vector index in one collection of a Chroma server; made by `ChromaServerStore.open`.
 
     It stays with one generation until `watermark` is read or `reset` is called, so that vectors
-    written into a generation do not count for another that replaced it. No method waits for a
-    server that has not answered recently.
+    written to a generation do not count for another that replaced it. No method waits for a server
+    that has not answered recently.
     """
 
     def __init__(
@@ -162,12 +162,12 @@ class ChromaServerStore:
 
     @property
     def usable(self) -> bool:
-        """Whether the server answers; an unavailable one is tried again every few seconds."""
+        """Whether the server answers; an unavailable one is retried every few seconds."""
         return self.reason is None
 
     @property
     def reason(self) -> str | None:
-        """Why the server cannot be used, None when it can."""
+        """Why the server cannot be used, None if it can."""
         with self._guard:
             if self._closed:
                 return self._unavailable_reason

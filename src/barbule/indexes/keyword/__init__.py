@@ -1,7 +1,7 @@
 """Keyword search: texts as terms, and the postings from which BM25 is computed.
 
-Owns what a term is and how a score comes about. Tables, commits and plans are unknown here but
-for the numbers between which a row lives.
+Owns what a term is and how a score is computed. Does not know tables, commits and plans, except the
+commit numbers between which a row is live.
 """
 
 from __future__ import annotations

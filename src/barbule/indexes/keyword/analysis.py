@@ -1,9 +1,9 @@
 """The analysis of texts into terms.
 
-Owns which words are equal: case, accents, strokes, width and ligatures do not matter, nor do
-invisible characters, such as soft hyphens; endings do. Words are runs of letters, digits and marks.
-Scripts that are written without spaces (Chinese, Japanese, Thai …) and Hangul, whose particles are
-joined to the words, are cut into overlapping pairs of characters.
+Owns which words are equal: case, accents, strokes, width and ligatures are ignored, and so are
+invisible characters, such as soft hyphens; word endings are not. Words are runs of letters, digits
+and marks. Scripts without spaces (Chinese, Japanese, Thai …) and Hangul, whose particles are joined
+to the words, are split into overlapping pairs of characters.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _ACCENTS = (
     r"\x{0300}-\x{036F}\x{0591}-\x{05C7}\x{0610}-\x{061A}\x{064B}-\x{065F}\x{0670}"
     r"\x{1AB0}-\x{1AFF}\x{1DC0}-\x{1DFF}\x{20D0}-\x{20FF}"
 )
-# Soft hyphens, spaces without width, joiners, marks of direction, variation selectors; and the
-# stroke that only lengthens words of Arabic.
+# Soft hyphens, spaces without width, joiners, direction marks, variation selectors; and the stroke
+# that only lengthens Arabic words.
 _INVISIBLE = (
     r"\x{00AD}\x{061C}\x{0640}\x{180B}-\x{180F}\x{200B}-\x{200F}\x{202A}-\x{202E}"
     r"\x{2060}-\x{206F}\x{FE00}-\x{FE0F}\x{FEFF}\x{E0100}-\x{E01EF}"
@@ -104,7 +104,7 @@ def occurrences(texts: pa.Array) -> Occurrences:
         return Occurrences(text_indexes, terms, [])
     if counts.max() == 1:
         return Occurrences(text_indexes, terms[codes], list(names))
-    # A word that is cut has several terms: its text is repeated, and its terms are numbered.
+    # A word that is split has several terms: its text is repeated, and its terms are numbered.
     starts = np.cumsum(counts) - counts
     repeats = counts[codes]
     offsets = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)

@@ -1,8 +1,8 @@
-"""Postings: in which rows a term occurs, how often, and between which commits the rows live.
+"""Postings: the rows in which a term occurs, how often, and the commits of their lifetime.
 
-Owns the arrays. A row that has been updated or deleted stays, with the commit that ended it, so
+Owns the arrays. A row that has been updated or deleted remains, with the commit that ended it, so
 that one set of postings has the scores of every version: the statistics of the corpus are those of
-the rows that live at a commit.
+the rows that are live at a commit.
 
 BM25 as Lucene computes it: S. Robertson, H. Zaragoza, *The Probabilistic Relevance Framework:
 BM25 and Beyond* (2009); C. Kamphuis et al., *Which BM25 Do You Mean?* (2020).
@@ -72,7 +72,7 @@ class Postings:
         ends: np.ndarray[Any, Any],
         texts: pa.Array,
     ) -> None:
-        """Add rows, each with its text and the commits between which it lives."""
+        """Add rows, each with its text and the commits between which it is live."""
         import numpy as np
 
         analysed = occurrences(texts)
@@ -119,12 +119,12 @@ class Postings:
         self._ends[living] = ends[np.searchsorted(rids, self._rids[living])]
 
     def scores(self, query: str, commit: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return the identities of the rows in which a term of the query occurs, and their BM25.
+        """Return the ids of the rows in which a term of the query occurs, and their BM25 scores.
 
         Parameters
         ----------
         commit
-            The rows that live at this commit are the corpus.
+            The rows that are live at this commit form the corpus.
         """
         import numpy as np
 

@@ -1,1 +1,1 @@
-"""How large files of rows become once they are decompressed and decoded, before they are."""
+"""Limits on the decompressed and decoded size of row files, checked before they are read."""

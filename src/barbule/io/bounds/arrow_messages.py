@@ -1,8 +1,8 @@
-"""What the messages of an Arrow file unpack to, told by their heads before any is unpacked.
+"""The unpacked size of the messages of an Arrow file, read from their headers.
 
-Owns the reading of those heads, which are FlatBuffers. Compressed buffers say how long they are
-unpacked, and rows need no bytes at all where a column has only missing values: who made a file
-may write any number there.
+Owns the reading of those headers, which are FlatBuffers. Compressed buffers declare their unpacked
+size, and rows need no bytes at all if a column has only missing values: a malicious file may
+declare any number.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ __all__ = ["check_file", "check_stream"]
 
 _MARK = b"ARROW1"
 _CONTINUES = b"\xff\xff\xff\xff"
-_HEAD = 8  # bytes before the head of a message, and behind a footer with the mark of the format
-_DICTIONARY, _RECORDS = 2, 3  # kinds of messages
-_BLOCK = struct.Struct("<qi4xq")  # where a message begins, the length of its head and of its body
-_PAIR = struct.Struct("<qq")  # of a column: its length and missing values; of a buffer: its place
-_FORMER = b"ARROW:experimental_compression"  # where the head did not say it yet
+_HEAD = 8  # bytes before the header of a message, and after a footer with the format's magic
+_DICTIONARY, _RECORDS = 2, 3  # types of messages
+_BLOCK = struct.Struct("<qi4xq")  # the start of a message, the length of its header and of its body
+_PAIR = struct.Struct("<qq")  # of a column: length and missing values; of a buffer: position
+_FORMER = b"ARROW:experimental_compression"  # if the header does not contain it yet
 
 
 def check_stream(stream: pa.NativeFile, extent: Extent) -> Iterator[None]:
-    """Go through an Arrow stream, and count what each message holds.
+    """Read an Arrow stream, and count the content of each message.
 
     Raises
     ------
     DataError
-        When it is more than honest files have, or damaged.
+        If it exceeds the limits, or is damaged.
     """
     position, size = 0, stream.size()
     while position < size:
@@ -48,14 +48,14 @@ def check_stream(stream: pa.NativeFile, extent: Extent) -> Iterator[None]:
 
 
 def check_file(stream: pa.NativeFile, extent: Extent) -> Iterator[None]:
-    """Count what the dictionaries of an Arrow file hold, then what each batch of rows does.
+    """Count the content of the dictionaries of an Arrow file, then of each batch of rows.
 
-    It gives a value before each batch.
+    It yields a value before each batch.
 
     Raises
     ------
     DataError
-        When it is more than honest files have, or damaged.
+        If it exceeds the limits, or is damaged.
     """
     end = stream.size() - len(_MARK) - 4
     stream.seek(end)
@@ -75,16 +75,16 @@ def _count_block(stream: pa.NativeFile, block: tuple[int, ...], extent: Extent) 
 
 
 def _head_length(stream: pa.NativeFile, position: int) -> tuple[int, int]:
-    """Return how long the head of a message is, and where it begins."""
+    """Return the length of the header of a message, and its start."""
     stream.seek(position)
     data = stream.read(_HEAD)
     if data[:4] == _CONTINUES:
         return int.from_bytes(data[4:], "little", signed=True), position + _HEAD
-    return int.from_bytes(data[:4], "little", signed=True), position + 4  # as versions before 0.15
+    return int.from_bytes(data[:4], "little", signed=True), position + 4  # before version 0.15
 
 
 def _count(stream: pa.NativeFile, position: int, length: int, extent: Extent) -> int:
-    """Count what a message holds; return where it ends."""
+    """Count the content of a message; return its end."""
     stream.seek(position)
     data = stream.read(length)
     message = _Table.root(data)
@@ -122,7 +122,7 @@ def _damaged() -> DataError:
 
 
 class _Table:
-    """A table of FlatBuffers: its fields by their numbers."""
+    """A FlatBuffers table: its fields by their numbers."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self._data, self._position = data, position

@@ -1,8 +1,8 @@
-"""How much the rows of a file may be: in proportion to the file, with room for what is small.
+"""Limits on the rows of a file: in proportion to the file, with an allowance for small files.
 
-Owns the bounds on values and bytes, and the error that names the file. A column in which one value
-stands a billion times takes a few bytes, and so does a page of a billion zeros: who reads a file
-counts here what comes of it.
+Owns the limits on values and bytes, and the error that names the file. A column in which one value
+is repeated a billion times takes a few bytes, and so does a page of a billion zeros: readers of a
+file count their output here.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from barbule.media.archives import is_swollen
 
 __all__ = ["Extent"]
 
-_PLAIN_BYTES = 128 << 20  # of columns, up to which any ratio is honest
+_PLAIN_BYTES = 128 << 20  # of columns, up to which any ratio is legitimate
 _BYTES_PER_BYTE = 200
 
 
 class Extent:
-    """Counts what comes of a file.
+    """Counts the output of a file.
 
     Parameters
     ----------
     packed
         The size of the file.
     label
-        What errors call it.
+        The name of the file in errors.
     max_values
-        So many values any file may have.
+        The number of values that any file may have.
     ratio
-        And so many for each byte of it.
+        The additional number for each byte of it.
 
     Examples
     --------
@@ -49,21 +49,21 @@ class Extent:
         self._values = self._unpacked = self._decoded = 0
 
     def add(self, *, values: int = 0, unpacked: int = 0, decoded: int = 0) -> None:
-        """Count more of it.
+        """Count more output.
 
         Parameters
         ----------
         values
-            Values, rows or elements, be they empty.
+            Values, rows or elements, including empty ones.
         unpacked
             Bytes that were compressed.
         decoded
-            Bytes that columns take, with each value as often as it stands there.
+            Bytes of columns, with each value as often as it occurs.
 
         Raises
         ------
         DataError
-            When it is more than honest files have.
+            If it exceeds the limits.
         """
         self._values += values
         self._unpacked += unpacked
@@ -76,12 +76,12 @@ class Extent:
             self._refuse(f"holds {self._decoded:,} bytes of values")
 
     def refuse_repeated(self, most: int) -> None:
-        """Refuse values that may take so many bytes at once.
+        """Refuse values that may take this many bytes at once.
 
         Raises
         ------
         DataError
-            When it is more than honest files have.
+            If it exceeds the limits.
         """
         if is_swollen(self._packed, most):
             self._refuse(f"holds lists of repeated long values, of {most:,} bytes")

@@ -1,8 +1,8 @@
-"""What the pages of a Parquet file unpack to, told by their headers before any is unpacked.
+"""The unpacked size of the pages of a Parquet file, read from their headers before any is unpacked.
 
-Owns the reading of those headers, which are Thrift's compact protocol, and how many rows may be
-read at a time. The footer says how long things are, too; but only the headers are what a reader
-goes by, and a few bytes may claim two billion values, or a page of two gigabytes.
+Owns the reading of those headers, which use Thrift's compact protocol, and how many rows may be
+read at once. The footer contains lengths, too; but a reader relies only on the headers, and a few
+bytes may claim two billion values, or a page of two gigabytes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ParquetPages", "open_parquet"]
 
-_BUFFER = 1 << 20  # bytes of a column that are read at a time
-_FOOTER = 8  # bytes: its length, and the mark of the format
-_BYTES_PER_ITEM = 4  # of a list in the footer at least, of which each item takes hundreds unpacked
+_BUFFER = 1 << 20  # bytes of a column that are read at once
+_FOOTER = 8  # bytes: its length, and the format's magic
+_BYTES_PER_ITEM = 4  # minimum size of a list item in the footer; unpacked it takes hundreds
 _FEW_ITEMS = 1000
-_HEADS = (1 << 9, 1 << 14, 1 << 24)  # bytes in which a header ends; it may hold a text
-_PIECE = 16 << 20  # bytes of values that are read at a time
-_SHORT = 1000  # bytes of a dictionary of which it does not matter how they are divided
-_BEYOND = 100  # bytes behind a column, which readers take for a part of it in old files
-_DICTIONARY = 2  # of the kinds of pages
-_DATA = {0: 5, 3: 8}  # kinds of pages with values, and the fields that tell of them
-_ENCODING = {0: 2, 3: 4}  # and which field there is the encoding
-_PREFIXES = 7  # the encoding in which values repeat the beginnings of others
-_NUMBER, _STRUCT = 5, 12  # of Thrift's types those that count here
-_LENGTH = 4  # bytes, before each text of a dictionary
+_HEADS = (1 << 9, 1 << 14, 1 << 24)  # bytes in which a header ends; it may contain a string
+_PIECE = 16 << 20  # bytes of values that are read at once
+_SHORT = 1000  # bytes of a dictionary up to which their distribution does not matter
+_BEYOND = 100  # bytes after a column, which readers of old files treat as a part of it
+_DICTIONARY = 2  # of the types of pages
+_DATA = {0: 5, 3: 8}  # types of pages with values, and the fields that describe them
+_ENCODING = {0: 2, 3: 4}  # and which of these fields is the encoding
+_PREFIXES = 7  # the encoding in which values repeat prefixes of others
+_NUMBER, _STRUCT = 5, 12  # of Thrift's types those that matter here
+_LENGTH = 4  # bytes, before each string of a dictionary
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class ParquetPages:
     _most: int
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """Give the rows in batches of at most so many, and fewer where they are wide.
+        """Yield the rows in batches of at most a number of rows, fewer if they are wide.
 
         Raises
         ------
         DataError
-            When their values take far more than those of honest files.
+            If their values exceed the limits.
         """
         for batch in self.file.iter_batches(min(rows, self._most)):
             self._extent.add(decoded=spread(batch).total)
@@ -70,12 +70,12 @@ class ParquetPages:
 
 @contextlib.contextmanager
 def open_parquet(file: File) -> Iterator[ParquetPages]:
-    """Open a Parquet file whose pages unpack to what honest files do.
+    """Open a Parquet file whose pages stay within the limits.
 
     Raises
     ------
     DataError
-        When they unpack to far more, or their headers are damaged.
+        If they exceed the limits, or their headers are damaged.
     """
     import pyarrow.parquet as pq
 
@@ -89,7 +89,7 @@ def open_parquet(file: File) -> Iterator[ParquetPages]:
 
 
 def _footer(stream: pa.NativeFile, size: int) -> int:
-    """Return how long the footer is; at most as long as the file."""
+    """Return the length of the footer; at most that of the file."""
     if size < _FOOTER:
         return 0
     stream.seek(size - _FOOTER)
@@ -100,16 +100,16 @@ def _footer(stream: pa.NativeFile, size: int) -> int:
 
 @dataclass
 class _Chunk:
-    """What a column has in one group of rows.
+    """One column in one row group.
 
     Attributes
     ----------
     values
-        How many values its pages have, missing ones among them.
+        The number of values in its pages, including missing ones.
     unpacked
         Bytes of its pages.
     widest
-        Bytes that one of its values takes at most, where values can be repeated; else 0.
+        Maximum bytes of one of its values, if values can be repeated; else 0.
     """
 
     values: int = 0
@@ -169,7 +169,7 @@ class _Page(NamedTuple):
 
     @classmethod
     def of(cls, head: dict[int, Any], position: int) -> _Page:
-        """Make it of what a header says; `place` is behind that."""
+        """Create it from a header; `place` is the position after it."""
         kind, values, encoding = head[1], 0, 0
         if kind in _DATA:
             inner = head[_DATA[kind]]
@@ -181,7 +181,7 @@ class _Page(NamedTuple):
 
 
 def _pages(column_chunk: Any, stream: pa.NativeFile, label: str) -> Iterator[_Page]:
-    """Give the pages to which a reader comes: until all values are there."""
+    """Yield the pages that a reader reads: until all values are read."""
     position = column_chunk.data_page_offset
     first = column_chunk.dictionary_page_offset
     if column_chunk.has_dictionary_page and first is not None and 0 < first < position:
@@ -212,7 +212,7 @@ def _header(stream: pa.NativeFile, position: int, end: int) -> tuple[dict[int, A
 
 
 class _Compact:
-    """Reads a struct of Thrift's compact protocol: the numbers of 32 bits in it, and structs."""
+    """Reads a struct in Thrift's compact protocol: its 32-bit numbers, and nested structs."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -247,7 +247,7 @@ class _Compact:
     def _zigzag(self) -> int:
         number = self._varint()
         number = (number >> 1) ^ -(number & 1)
-        return (number + (1 << 31)) % (1 << 32) - (1 << 31)  # as readers cut it
+        return (number + (1 << 31)) % (1 << 32) - (1 << 31)  # as readers truncate it
 
     def _value(self, kind: int) -> Any:
         if kind in {1, 2}:
@@ -272,7 +272,7 @@ class _Compact:
 
 
 def _widest(stream: pa.NativeFile, page: _Page, compression: str) -> int:
-    """Return how long the longest text of a dictionary is, or the whole where that is not told."""
+    """Return the length of the longest string of a dictionary, or its size if that is unknown."""
     import pyarrow as pa
 
     stream.seek(page.position)

@@ -1,6 +1,6 @@
-"""What Arrow columns take once each value stands where it is meant, and not once for many.
+"""The size of Arrow columns if each value is stored as often as it occurs.
 
-Owns the sizes of dictionaries, runs and views, in which a long text may stand for millions.
+Owns the sizes of dictionaries, runs and views, in which one long string may represent millions.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Spread", "spread"]
 
-_VIEW = 4  # numbers of 32 bits, of which the first is the length of a text
+_VIEW = 4  # 32-bit numbers, the first of which is the length of a string
 
 
 class Spread(NamedTuple):
-    """What a column takes.
+    """The size of a column.
 
     Attributes
     ----------
     total
-        Bytes, with each value as often as it stands there.
+        Bytes, with each value as often as it occurs.
     widest
-        Bytes of the longest of the values that may be repeated; 0 where none can be.
+        Bytes of the longest value that may be repeated; 0 if none can be.
     """
 
     total: int
@@ -34,7 +34,7 @@ class Spread(NamedTuple):
 
 
 def spread(rows: pa.Table | pa.RecordBatch) -> Spread:
-    """Return what the columns of some rows take together.
+    """Return the total size of the columns of some rows.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def spread(rows: pa.Table | pa.RecordBatch) -> Spread:
 
 
 def _repeats(kind: pa.DataType) -> bool:
-    """Whether a value may stand there once and be meant many times."""
+    """Whether a value may be stored once and used many times."""
     import pyarrow.types as pat
 
     if (storage := getattr(kind, "storage_type", None)) is not None:  # of an extension
@@ -115,7 +115,7 @@ def _longest_list(array: Any) -> int:
 
 
 def _lengths(values: Any) -> np.ndarray[Any, Any]:
-    """Return the bytes that each of some values takes; of nested ones those of all."""
+    """Return the bytes of each of some values; for nested ones the total."""
     import numpy as np
     import pyarrow.compute as pc
     import pyarrow.types as pat

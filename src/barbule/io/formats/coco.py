@@ -185,7 +185,7 @@ def write_coco(
     Returns
     -------
     int
-        How many images were written.
+        The number of images that were written.
     """
     media_name = media_column(rows, column)
     _check_boxes(rows, boxes)

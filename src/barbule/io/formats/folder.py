@@ -195,7 +195,7 @@ def write_folder(
     Returns
     -------
     int
-        How many files were written.
+        The number of files that were written.
     """
     media_name = media_column(rows, column)
     with new_folder(folder) as target:

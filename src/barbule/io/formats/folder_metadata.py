@@ -34,12 +34,12 @@ class FolderMetadata:
     folder
         The folder; None for no records.
     containment
-        Refuses files outside of the folder.
+        Refuses files outside the folder.
 
     Raises
     ------
     DataError
-        When a line is no JSON object, or its file does not exist.
+        If a line is not a JSON object, or its file does not exist.
 
     Attributes
     ----------

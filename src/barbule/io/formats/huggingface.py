@@ -115,7 +115,7 @@ def _rows(dataset: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:
     readers = {
         name: read for name, column_feature in features.items() if (read := _reader(column_feature))
     }
-    # Rows have plain values, whatever format the data set has.
+    # Rows have plain values, regardless of the format of the data set.
     dataset = dataset.with_format(None)
     for name, feature in features.items():
         if type(feature).__name__ in _MEDIA_FEATURES and getattr(feature, "decode", False):
@@ -157,7 +157,7 @@ def to_huggingface(rows: ExportRows) -> Dataset:
     Raises
     ------
     UnsupportedError
-        When the package is not installed.
+        If the package is not installed.
     """
     try:
         import datasets

@@ -142,8 +142,8 @@ def _explain_errors(file: File) -> Iterator[None]:
 def features_of(schema: pa.Schema) -> dict[str, Any]:
     """Return the data types of the columns of an Arrow schema, media included.
 
-    Columns are media by the features in the metadata of `datasets`; without them a struct of
-    `bytes` and `path` is an image.
+    The features in the metadata of `datasets` define which columns are media; without them a struct
+    of `bytes` and `path` is an image.
     """
     metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
@@ -184,7 +184,7 @@ def write_parquet(rows: ExportRows, target: str | os.PathLike[str]) -> int:
     Returns
     -------
     int
-        How many rows were written.
+        The number of rows that were written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

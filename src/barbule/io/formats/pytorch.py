@@ -1,7 +1,7 @@
 """The rows of a query as a PyTorch `IterableDataset`.
 
 The workers of a `DataLoader` need no database: the rows are written to a temporary Arrow file when
-the data set is made, media by reference, and each worker reads its share and opens the media
+the data set is created, media by reference, and each worker reads its share and opens the media
 itself.
 """
 
@@ -96,7 +96,7 @@ def _skipping_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
-    """Return the conversion of a cell to what a loader collates; None where there is none.
+    """Return the conversion of a cell for a loader; None if there is none.
 
     Lists of numbers become tensors; a loader stacks those of one length. Missing floats are NaN,
     as in pandas.
@@ -170,12 +170,12 @@ def _rebuild_dataset(content: _StagedRows, count: int) -> IterableDataset[Any]:
 def to_pytorch(
     rows: ExportRows, transform: Callable[[dict[str, Any]], Any] | None
 ) -> IterableDataset[Any]:
-    """Make the data set; see `Query.to_pytorch_dataset`.
+    """Create the data set; see `Query.to_pytorch_dataset`.
 
     Raises
     ------
     UnsupportedError
-        When torch is not installed.
+        If torch is not installed.
     """
     try:
         make = _dataset_class()

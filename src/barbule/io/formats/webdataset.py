@@ -2,7 +2,7 @@
 
 Converts between members and columns. A member `0001.image.jpg` is the column `image` of the sample
 `0001`; `0001.jpg` is its column `jpg`. The format is that of
-https://github.com/webdataset/webdataset, which reads what is written here.
+https://github.com/webdataset/webdataset, which reads the files that this module writes.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _expand_shards(source: str) -> list[str]:
 
 
 def _column_of(member: str) -> str:
-    """Return the column of a member: its name without the ending, if it has one."""
+    """Return the column of a member: its name without the suffix, if it has one."""
     return member.rpartition(".")[0] or member
 
 
@@ -132,7 +132,7 @@ def _member_kind(member: str, contents: list[bytes]) -> MemberType:
 
 
 def _json_kind(contents: list[bytes]) -> MemberType:
-    """Infer the type of JSON values; `Json` where they have no common type."""
+    """Infer the type of JSON values; `Json` if they have no common type."""
     try:
         values = [{"value": json.loads(content)} for content in contents]
         kind = infer(values)["value"]
@@ -147,9 +147,9 @@ def _samples(file: File, limit: int) -> Iterator[tuple[str, _Sample]]:
     Raises
     ------
     DataError
-        When the file is damaged or cut off, or one of its members is too large.
+        If the file is damaged or truncated, or one of its members is too large.
     MediaError
-        When a member's name leads out of the archive.
+        If a member's name points outside the archive.
     """
     key: str | None = None
     sample: _Sample = {}
@@ -192,7 +192,7 @@ def _key_and_column(member: tarfile.TarInfo, file: File, limit: int) -> tuple[st
 def _member_value(data: bytes, member: str, kind: MemberType | None, location: str) -> Any:
     """Read the content of a member as a value of its column."""
     if kind is Document:
-        return {"bytes": data, "path": member}  # the ending distinguishes Markdown from plain text
+        return {"bytes": data, "path": member}  # the suffix distinguishes Markdown from plain text
     if kind is None or (isinstance(kind, type) and issubclass(kind, Media)) or kind is dt.binary:
         return data
     try:
@@ -210,7 +210,7 @@ def _member_value(data: bytes, member: str, kind: MemberType | None, location: s
 def write_webdataset(
     rows: ExportRows, target: str | os.PathLike[str], key: str | None, max_bytes: int
 ) -> list[str]:
-    """Write rows as samples of one tar file, or of several where the name has a `%d`.
+    """Write rows as samples of one tar file, or of several if the name has a `%d`.
 
     Returns
     -------
@@ -256,7 +256,7 @@ _MemberContent = tuple[str, "bytes | Path"]
 def _member_writers(
     rows: ExportRows, key: str | None
 ) -> dict[str, Callable[[Any], _MemberContent]]:
-    """Return for each column the function that turns a cell into a member."""
+    """Return for each column the function that converts a cell to a member."""
     writers: dict[str, Callable[[Any], _MemberContent]] = {}
     for column, kind in rows.schema.items():
         if column == (key or KEY):
@@ -296,7 +296,7 @@ def _writer(
 
 
 def _member(column: str, suffix: str, plain: str) -> str:
-    """Return the name of a member, without repeating the ending where it is the column's name."""
+    """Return the name of a member, without repeating the suffix if it is the column's name."""
     is_suffix_name = column.lower() == suffix or (column == plain and _share_group(column, suffix))
     return column if is_suffix_name else f"{column}.{suffix}"
 

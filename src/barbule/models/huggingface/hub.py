@@ -1,4 +1,4 @@
-"""Where the weights of local models are: a folder, or the Hugging Face hub and its cache.
+"""The location of the weights of local models: a folder, or the Hugging Face hub and its cache.
 
 Resolves a model's name, reads its configuration files before weights are loaded, and builds the
 errors of models that cannot be loaded. `local_models` loads the weights.
@@ -38,9 +38,9 @@ class ModelSource(NamedTuple):
     Attributes
     ----------
     name
-        An absolute folder, or a name at the hub.
+        An absolute folder, or a name on the hub.
     revision
-        A branch, tag or commit at the hub; None for the default.
+        A branch, tag or commit on the hub; None for the default.
     """
 
     name: str
@@ -53,7 +53,7 @@ class ModelSource(NamedTuple):
 
     @property
     def options(self) -> dict[str, str]:
-        """The keyword arguments of loaders beside the name."""
+        """The keyword arguments of loaders in addition to the name."""
         return {"revision": self.revision} if self.revision else {}
 
 
@@ -74,13 +74,13 @@ def model_source(model_id: str) -> ModelSource:
     Parameters
     ----------
     model_id
-        The path of a folder, absolute or from the working directory; or a name at the hub, with
-        "@" and a revision where not the usual one is meant.
+        The path of a folder, absolute or relative to the working directory; or a name on the hub,
+        with "@" and a revision if it is not the default one.
 
     Raises
     ------
     ModelError
-        When it is a path of no folder.
+        If it is a path but not of a folder.
 
     Examples
     --------
@@ -117,14 +117,14 @@ def _hub_json(name: str, revision: str | None, file: str) -> Any:
 
 
 def configuration(model_id: str, file: str = "config.json", *, required: bool = True) -> Any:
-    """Return a JSON file of a model; only this file is fetched from the hub.
+    """Return a JSON file of a model; only this file is downloaded from the hub.
 
     Parameters
     ----------
     file
         Its name inside of the folder.
     required
-        Whether it is an error when the model has no such file; otherwise that is None.
+        Whether a missing file is an error; otherwise the result is None.
 
     Raises
     ------
@@ -241,7 +241,7 @@ _REASONS = (
 
 
 def loading_error(model_id: str, error: Exception) -> BarbuleError:
-    """Make the error that says why a model cannot be loaded, and what helps."""
+    """Return the error that explains why a model cannot be loaded, with a hint."""
     subject = f"the model {model_id!r} cannot be loaded"
     class_names = set(_class_names(error).split())
     for names, reason, hint in _REASONS:

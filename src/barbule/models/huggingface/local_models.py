@@ -46,7 +46,7 @@ class LoadedModel:
     model
         The network, in evaluation mode and on its device.
     reader
-        What makes its inputs: a tokenizer, an image processor, or one that is both.
+        The object that prepares its inputs: a tokenizer, an image processor, or one that is both.
     """
 
     model: Any
@@ -87,7 +87,7 @@ def loaded_model(task: str, model_id: str, load: Loader, *, precise: bool = Fals
     task
         The task: the same weights may be loaded as several networks.
     load
-        Returns the network and what makes its inputs.
+        Returns the network and the object that prepares its inputs.
     precise
         Whether the model needs the range of single precision, as generative models do.
 
@@ -127,7 +127,7 @@ def unload(model_id: str | None = None) -> int:
 def _load(task: str, model_id: str, load: Loader, *, precise: bool) -> LoadedModel:
     for name in ("torch", "transformers"):
         import_package(name, f"huggingface.{task}")
-    configuration(model_id)  # its errors say best why a model is not available
+    configuration(model_id)  # its errors explain best why a model is not available
     source = model_source(model_id)
     try:
         with quiet_logging():

@@ -57,17 +57,17 @@ _RETRYING_FUNCTIONS = {"aimage_generation", "amoderation"}
 _MAX_FILE_BYTES = 64 * 2**20
 
 _FETCHABLE_SCHEMES = {"http", "https", "data"}
-"""The schemes of a provider's files: no local files, and no buckets that local keys open."""
+"""The URL schemes of a provider's files: no local files, and no buckets that local keys open."""
 
 
 class LiteLLMClient(ModelClient):
-    """Calls any provider that LiteLLM knows.
+    """Calls any provider that LiteLLM supports.
 
     Parameters
     ----------
     endpoints
-        Settings by provider prefix. A provider that is not named has the defaults of
-        `Endpoint`: its own address, its usual key variable.
+        Settings by provider prefix. A provider without settings uses the defaults of `Endpoint`:
+        its own address, its usual key variable.
 
     Notes
     -----
@@ -128,7 +128,7 @@ class LiteLLMClient(ModelClient):
     def takes(self, model: str, feature: str) -> bool:
         """Whether a model accepts "pdf" content, or a parameter by its name in OpenAI's API.
 
-        By LiteLLM's table; a model that is not in it accepts no PDF.
+        According to LiteLLM's table; a model that is not in it accepts no PDF.
         """
         return _takes(model, feature)
 
@@ -142,8 +142,8 @@ class LiteLLMClient(ModelClient):
         messages
             As in OpenAI's chat API, with content parts such as images.
         **params
-            Further parameters of the provider: `temperature`, `response_format` … One that
-            the provider does not accept is an error, never left out.
+            Additional parameters of the provider: `temperature`, `response_format` … A parameter
+            that the provider does not accept is an error, and is never dropped.
 
         Returns
         -------
@@ -191,7 +191,7 @@ class LiteLLMClient(ModelClient):
         inputs
             The texts.
         **params
-            Further parameters of the provider, `dimensions` for example.
+            Additional parameters of the provider, for example `dimensions`.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class LiteLLMClient(ModelClient):
         return responses.embedding(response, model, len(inputs))
 
     async def image(self, model: str, prompt: str, **params: Any) -> Reply:
-        """Return the bytes of one image; it is fetched if the provider returns a URL.
+        """Return the bytes of one image; it is downloaded if the provider returns a URL.
 
         Raises
         ------
@@ -245,7 +245,7 @@ class LiteLLMClient(ModelClient):
         return _without_unknown_cost(responses.transcript(response), model)
 
     async def speak(self, model: str, text: str, **params: Any) -> Reply:
-        """Return the bytes of a sound file of a text that is read aloud.
+        """Return the bytes of an audio file of a text that is read aloud.
 
         Raises
         ------
@@ -320,7 +320,7 @@ class LiteLLMClient(ModelClient):
         raise failure
 
     async def _fetch_image(self, url: str, model: str) -> bytes:
-        """Fetch an image from the URL of an answer; only the endpoint's own host may be private."""
+        """Download an image from the URL of an answer; only the endpoint's host may be private."""
         from barbule.locations import redact_uri
         from barbule.media.fetching.fetcher import Fetcher
 
@@ -355,13 +355,13 @@ class LiteLLMClient(ModelClient):
 
 
 def _timeout_seconds(call: Mapping[str, Any]) -> float | None:
-    """Return the time limit of a whole call; None where it is not given in seconds."""
+    """Return the timeout of an entire call; None if it is not given in seconds."""
     timeout = call["timeout"]
     return float(timeout) if isinstance(timeout, (int, float)) else None
 
 
 def _api_key(endpoint: Endpoint) -> str | None:
-    """Return the key to send; None leaves it to LiteLLM to read the provider's usual variable."""
+    """Return the key to send; None lets LiteLLM read the provider's usual variable."""
     if endpoint.api_key_env:
         if key := os.environ.get(endpoint.api_key_env):
             return key
@@ -388,7 +388,7 @@ def _takes(model: str, feature: str) -> bool:
 
 
 def _without_unknown_cost(reply: Reply, model: str) -> Reply:
-    """Remove the cost where LiteLLM reports 0 because it does not know the model."""
+    """Remove the cost if LiteLLM reports 0 because it does not know the model."""
     if reply.usage.usd == 0.0 and not model_info(model):
         usage = reply.usage
         return Reply(reply.value, Usage(usage.tokens_in, usage.tokens_out), reply.headers)

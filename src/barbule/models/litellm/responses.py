@@ -25,7 +25,7 @@ __all__ += ["speech", "transcript"]
 
 
 def invalid_answer(model: str, problem: str, hint: str) -> ModelError:
-    """Make the error of an answer that does not fit the request."""
+    """Return the error for an answer that does not match the request."""
     return ModelError(f"model {model!r}: {problem}.", hint=hint, charged=True)
 
 
@@ -39,7 +39,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 def replace_surrogates(text: str) -> str:
     r"""Replace lone surrogates, which databases and files reject, by U+FFFD.
 
-    Servers send them where they cut an answer within an emoji.
+    Servers send them if they cut an answer within an emoji.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 MAX_TOKENS = 10**12
-"""More than any request or answer has; sums of a million of them still have 64 bits."""
+"""More than any request or answer has; sums of a million of them still fit in 64 bits."""
 
 _INT64 = 1 << 63
 
@@ -214,7 +214,7 @@ def embedding(response: LiteLLMObject, model: str, count: int) -> Reply:
 
 
 def image(response: LiteLLMObject) -> tuple[Reply, str | None]:
-    """Read an image: its bytes, or the URL from which to fetch them."""
+    """Read an image: its bytes, or the URL to download them from."""
     items = response.data or []
     if not items:
         return _reply(response, None), None

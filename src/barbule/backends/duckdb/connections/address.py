@@ -1,4 +1,4 @@
-"""Where a DuckDB database is: from a URL to the path of its file.
+"""The location of a DuckDB database: from a URL to the path of its file.
 
 Owns the checks of the path and of the file without DuckDB: whether it exists, may be written, and
 belongs to another program.
@@ -53,7 +53,7 @@ def check_path(path: Path) -> None:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return the device and the inode of a file; None where there is none."""
+    """Return the device and the inode of a file; None if there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - at each write: half the time of `Path.stat`
     except OSError:
@@ -66,7 +66,7 @@ def check_format(path: Path) -> None:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_SQLITE_MAGIC))
-    except OSError:  # it does not exist, or DuckDB says what is wrong with it
+    except OSError:  # it does not exist, or DuckDB reports what is wrong
         return
     if magic == _SQLITE_MAGIC:
         raise ConfigurationError(

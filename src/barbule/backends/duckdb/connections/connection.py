@@ -20,7 +20,7 @@ _RETRY_SECONDS = 0.01
 
 
 def connect_in_memory() -> duckdb.DuckDBPyConnection:
-    """Make a database in memory."""
+    """Create a database in memory."""
     return duckdb.connect(":memory:")
 
 
@@ -32,7 +32,7 @@ def connect(
     Parameters
     ----------
     timeout
-        How long to wait, in seconds.
+        Maximum seconds to wait.
 
     Returns
     -------
@@ -42,11 +42,11 @@ def connect(
     Raises
     ------
     LockedError
-        When another process has it open for longer.
+        If another process has it open for longer.
     DiskError
         When the file is damaged.
     ConfigurationError
-        When it is of another format.
+        If it has another format.
     """
     check_format(path)
     deadline = time.monotonic() + timeout
@@ -71,17 +71,17 @@ def connect(
 
 
 def _configure(connection: duckdb.DuckDBPyConnection) -> None:
-    """Have vectors written uncompressed, and the log copied into the file less often.
+    """Configure uncompressed vectors, and a larger log before it is copied into the file.
 
-    ALPRD saves an eighth of what vectors take on the disk, and doubles the time of a scan of them.
-    DuckDB copies its log within the commit that makes it too long, 16 MiB by default: each second
-    insert of 100k rows would take three times as long. A process that has been killed leaves the
-    log to the next one, which reads 64 MiB in half a second.
+    ALPRD saves an eighth of the disk space of vectors, and doubles the time of scanning them.
+    DuckDB copies its log within the commit that makes it too long, 16 MiB by default: every second
+    insert of 100k rows would take three times as long. A killed process leaves the log to the next
+    one, which reads 64 MiB in half a second.
     """
     connection.execute("SET disabled_compression_methods = 'alprd'")
     connection.execute("SET checkpoint_threshold = '64 MiB'")
 
 
 def configure_cursor(cursor: duckdb.DuckDBPyConnection) -> None:
-    """Have a cursor read timestamps as UTC, and no Python variables as tables."""
+    """Let a cursor read timestamps as UTC, and not read Python variables as tables."""
     cursor.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")

@@ -1,8 +1,8 @@
-"""Reads of queries that may take long, which Ctrl-C interrupts.
+"""Long reads of queries, which Ctrl-C interrupts.
 
-Owns which thread waits for DuckDB. DuckDB checks for signals between pieces of its work, but not
-where the main thread runs a piece of a join that takes hours, nor in the reader of a stream: such
-reads run in a thread of their own.
+Owns which thread waits for DuckDB. DuckDB checks for signals between pieces of its work, but not if
+the main thread runs a piece of a join that takes hours, nor in the reader of a stream: such reads
+run in a separate thread.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def read_table(cursor: duckdb.DuckDBPyConnection, sql: str, *, long_join: bool) 
     Parameters
     ----------
     long_join
-        What `has_long_join` says of the query.
+        The result of `has_long_join` for the query.
     """
 
     def read() -> pa.Table:
         return cursor.execute(sql).to_arrow_table()
 
     with statement(sql) as traced:
-        # A thread of its own costs half a millisecond, which would slow down each search.
+        # A separate thread costs half a millisecond, which would slow down each search.
         if not long_join or not _is_interruptible():
             rows = read()
         else:

@@ -17,7 +17,7 @@ _WRITE_LIMIT = "512 MiB"
 
 @contextmanager
 def limited_memory(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Limit the memory of DuckDB while much is written: else it caches as much as it can."""
+    """Limit the memory of DuckDB during large writes: otherwise it caches as much as it can."""
     (limit,) = cursor.execute("SELECT current_setting('memory_limit')").fetchall()[0]
     if _to_bytes(limit) > _to_bytes(_WRITE_LIMIT):
         with suppress(duckdb.Error):  # others use more at the moment
@@ -26,12 +26,13 @@ def limited_memory(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
     finally:
         number, unit = limit.split()
-        # DuckDB prints it with one decimal, cut off: half a decimal more restores what it was.
+        # DuckDB prints it truncated to one decimal: half a decimal more restores the previous
+        # value.
         cursor.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
 
 
 def _to_bytes(size: str) -> float:
-    """Parse a size as DuckDB prints it, say `18.7 GiB`."""
+    """Parse a size as DuckDB prints it, for example `18.7 GiB`."""
     number, unit = size.split()
     prefix = unit.removesuffix("bytes").removesuffix("iB")
     return float(number) * 1024 ** (" KMGT".index(prefix) if prefix else 0)

@@ -1,8 +1,8 @@
-"""The file of a DuckDB database in this process, and when other processes get it.
+"""The file of a DuckDB database in this process, and its handover to other processes.
 
-DuckDB lets one process open a file. Owns the opening of the file when it is used, and its closing
-when nobody in this process uses it while another process waits for it. All adapters of a process
-on one file share one object.
+DuckDB lets one process open a file. Owns opening the file when it is used, and closing it when
+nobody in this process uses it while another process waits for it. All adapters of a process on one
+file share one object.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ __all__ = ["DuckDBFile"]
 
 _POLL_SECONDS = 0.01  # between two checks of an unused database for waiting processes
 _FORK_TIMEOUT_SECONDS = 1.0  # for which a fork waits for threads that open or close a database
-# For how long a process uses the database at a stretch while others wait. Below three times the
-# time to close and open it, processes would do little else.
+# The maximum continuous use by a process while others wait. Below three times the time to close and
+# open it, processes would do little else.
 _MIN_TURN_SECONDS = 0.05
 _MAX_TURN_SECONDS = 0.5
 _TURN_TO_SWITCH_RATIO = 3.0
 
 
 class DuckDBFile:
-    """A DuckDB database, opened for as long as it is used or no other process waits for it.
+    """A DuckDB database, open while it is used or no other process waits for it.
 
     Parameters
     ----------
     path
         The file; None for a database in memory.
     timeout
-        How long to wait for a process that uses it, in seconds.
+        Maximum seconds to wait for a process that uses it.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class DuckDBFile:
         self._timeout = timeout
         self._lease = (
             None
-            if path is None or self.read_only  # nobody writes, and all may read at once
+            if path is None or self.read_only  # nobody writes, and all may read concurrently
             else Lease(path.with_name(f"{path.name}.lock"), timeout)
         )
         self._condition = threading.Condition(threading.RLock())
@@ -77,7 +77,7 @@ class DuckDBFile:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._opened_at = 0.0
-        self._released_at = 0.0  # when a use of it has last ended
+        self._released_at = 0.0  # when its last use ended
         self._checked_at = 0.0  # when it was last checked whether another process waits
         self._opening_seconds = self._closing_seconds = 0.0
         self._is_handing_over = False
@@ -139,13 +139,13 @@ class DuckDBFile:
     def check_file(self) -> None:
         """Check that the path still names the file which was opened.
 
-        Writes to a file that was deleted or replaced are lost: DuckDB goes on writing, and the
-        data is gone when the database is closed.
+        Writes to a file that was deleted or replaced are lost: DuckDB continues to write, and the
+        data is lost when the database is closed.
 
         Raises
         ------
         DiskError
-            When it does not.
+            If it does not.
         """
         if self.path is None or self._identity is None:
             return
@@ -163,12 +163,12 @@ class DuckDBFile:
 
     @contextlib.contextmanager
     def use(self) -> Iterator[None]:
-        """Have the database open in this context, after waiting for another process if necessary.
+        """Keep the database open in this context, after waiting for another process if necessary.
 
         Raises
         ------
         LockedError
-            When another process has it for longer than the timeout.
+            If another process holds it for longer than the timeout.
         """
         self.acquire()
         self._thread.depth = self._depth + 1
@@ -185,7 +185,7 @@ class DuckDBFile:
         return getattr(self._thread, "depth", 0)
 
     def acquire(self) -> None:
-        """Have the database open until `release`, which another thread may call."""
+        """Keep the database open until `release`, which another thread may call."""
         check_process(self._opened_by)  # before the lock, which a thread of the parent may hold
         with self._condition:
             # A thread that uses it may not wait for itself.
@@ -196,7 +196,7 @@ class DuckDBFile:
             self._users += 1
 
     def release(self) -> None:
-        """End what `acquire` began."""
+        """End the use that `acquire` began."""
         is_over = self._turn_is_over()  # outside the lock, for which every use has to wait
         with self._condition:
             self._users -= 1
@@ -221,11 +221,11 @@ class DuckDBFile:
             self._cursors.remove(cursor)
         cursor.close()
 
-    # Invalid plans
+    # Invalidated plans
 
     @contextlib.contextmanager
     def invalidating_plans(self) -> Iterator[None]:
-        """Make query plans from before the end of this context invalid."""
+        """Invalidate query plans from before the end of this context."""
         with self._invalidation:
             self._invalidations = (self._invalidations[0] + 1, self._invalidations[1])
         try:
@@ -286,7 +286,7 @@ class DuckDBFile:
             ).start()
 
     def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
-        self.check_file()  # DuckDB would make a new, empty one
+        self.check_file()  # DuckDB would create a new, empty one
         connection, self._opening_seconds = connect(path, self._timeout, read_only=self.read_only)
         return connection
 
@@ -323,7 +323,7 @@ class DuckDBFile:
 
     @property
     def _turn_seconds(self) -> float:
-        """For how long it is used at a stretch while others wait."""
+        """The maximum continuous use while others wait."""
         switch = self._opening_seconds + self._closing_seconds
         return min(max(_MIN_TURN_SECONDS, _TURN_TO_SWITCH_RATIO * switch), _MAX_TURN_SECONDS)
 
@@ -348,9 +348,9 @@ class DuckDBFile:
         self._condition.notify_all()
 
     def _watch(self, opening: int) -> None:
-        """Hand the database over when another process waits and it is unused; ends with the turn.
+        """Hand the database over if another process waits and it is unused; ends with the turn.
 
-        The turn of a program that uses it without pause lasts for its full time.
+        The turn of a program that uses it continuously lasts for its full time.
         """
         while True:
             time.sleep(_POLL_SECONDS)
@@ -378,7 +378,7 @@ def _close_before_fork() -> None:
 def _reset_in_child() -> None:
     """Start with no open files in a forked child.
 
-    Nothing of DuckDB may be closed there, as that would write to the file of the parent: its
+    Nothing of DuckDB may be closed there, because that would write to the file of the parent: its
     objects are never freed.
     """
     global _guard  # noqa: PLW0603 - one state of the process

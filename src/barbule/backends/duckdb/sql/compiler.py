@@ -94,9 +94,9 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
     def visit_JSONGetItem(
         self, op: ops.JSONGetItem, *, arg: sge.Expression, index: sge.Expression
     ) -> sge.Expression:
-        """Return an item; JSON's null is missing.
+        """Return an item; JSON null is missing.
 
-        By a function, as the operator `->` would begin a lambda in a lambda.
+        With a function, because the operator `->` would begin a lambda in a lambda.
         """
         item = self.f.anon.json_extract(_without_null_check(op, arg), index)
         return self.f.nullif(item, self.cast("null", dt.json))
@@ -161,7 +161,7 @@ class DuckDBCompiler(PythonArithmetic, sc.duckdb.DuckDBCompiler):
 def _without_null_check(op: ops.Value, arg: sge.Expression) -> sge.Expression:
     """Return an item of JSON without its check for null: an item of null is missing anyway.
 
-    The check takes longer than all else.
+    The check takes longer than everything else.
     """
     return arg.this if isinstance(op.arg, ops.JSONGetItem) else arg
 

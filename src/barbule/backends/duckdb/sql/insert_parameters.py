@@ -1,7 +1,7 @@
 """A few Arrow rows as the parameters of an INSERT.
 
-Owns which values DuckDB's driver passes on exactly. To register Arrow rows takes three times as
-long as to insert one row of parameters.
+Owns which values DuckDB's driver passes on exactly. Registering Arrow rows takes three times as
+long as inserting one row of parameters.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def insert_parameters(rows: pa.Table) -> tuple[str, list[Any]] | None:
     Returns
     -------
     tuple or None
-        None where rows are many or large, or some values would not be passed on exactly.
+        None if there are many or large rows, or some values would not be passed on exactly.
     """
     if not 0 < rows.num_rows * rows.num_columns <= _MAX_VALUES or rows.nbytes > _MAX_BYTES:
         return None
@@ -94,7 +94,7 @@ def _list_parameters(cells: pa.ChunkedArray, limit: int) -> _Parameters | None:
     if str(leaves.type) in _FLOATS:
         numbers = leaves.to_numpy()  # missing values are NaN here
         if np.isnan(numbers).any():
-            # The driver makes NULL of NaN in lists.
+            # The driver converts NaN in lists to NULL.
             return None
         size = getattr(cells.type, "list_size", 0) if cells.type.value_type == leaves.type else 0
         if size and len(numbers) == size * len(cells):

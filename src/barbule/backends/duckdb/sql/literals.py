@@ -45,7 +45,7 @@ _WRITERS: dict[str, Callable[..., str]] = {
 
 
 def values_literals(rows: pa.Table) -> str | None:
-    """Write rows of plain values as the tuples of a VALUES clause; None where that is not exact."""
+    """Write rows of plain values as the tuples of a VALUES clause; None if that is not exact."""
     types = [str(field.type) for field in rows.schema]
     if not all(type_name in _WRITERS for type_name in types):
         return None

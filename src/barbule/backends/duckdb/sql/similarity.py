@@ -1,6 +1,6 @@
 """The similarity of two vectors, in SQL of DuckDB that has only finite results.
 
-Owns that vectors which cannot be compared have no score.
+Owns that vectors that are not comparable have no score.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def _let(
 
 
 def similarity(left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-    """Make the value of the similarity of two vectors; larger is nearer."""
+    """Return the expression for the similarity of two vectors; larger is nearer."""
     a, b = left.to_expr(), right.to_expr()
     if metric == "cosine":
-        # DuckDB returns -1 or 0 where there is no cosine; other vectors have these rarely. A
+        # DuckDB returns -1 or 0 if there is no cosine; other vectors rarely have these values. A
         # constant has been checked before, and a lambda cannot refer to it.
         checks = [_has_direction(vector) for vector in (a, b) if vector.op().shape.is_columnar()]
         comparable = functools.reduce(operator.and_, checks, ibis.literal(True))

@@ -103,8 +103,8 @@ def insert_relation(name: str, columns: tuple[str, ...], source: str, *, in_turn
     Parameters
     ----------
     in_turn
-        Whether rows are written one after the other. Else threads share them, in batches that are
-        merged afterwards: rows that fill no batch are written twice.
+        Whether rows are written one after the other. Otherwise threads share them, in batches that
+        are merged afterwards: rows that do not fill a batch are written twice.
     """
     selected = ", ".join(map(quoted, columns))
     insert = f"{insert_into(name, columns)} SELECT {selected} FROM {source}"
@@ -115,18 +115,18 @@ def insert_relation(name: str, columns: tuple[str, ...], source: str, *, in_turn
     return f"{insert} UNION ALL SELECT {nulls} FROM range(0)"
 
 
-# The life of rows
+# The lifetime of rows
 
 
 def end_rows(name: str, commit: int, rids: str) -> str:
-    """End the life of live rows, given a list of their identities or a query of them."""
+    """End live rows, given a list of their ids or a query of them."""
     return f"UPDATE {quoted(name)} SET {TO} = {commit} WHERE {TO} = {FOREVER} AND {RID} IN ({rids})"
 
 
 def end_filtered_rows(name: str, commit: int, select: sge.Expression) -> str | None:
-    """End the life of the live rows of a query by its condition, if it only filters the table.
+    """End the live rows of a query by its condition, if it only filters the table.
 
-    It saves a join of the rows with themselves. None where the query does more.
+    This saves a join of the rows with themselves. None if the query does more.
     """
     table, where = _filtered_table(name, select), select.args.get("where")
     if table is None:
@@ -140,7 +140,7 @@ def end_filtered_rows(name: str, commit: int, select: sge.Expression) -> str | N
 
 
 def _filtered_table(name: str, select: sge.Expression) -> sge.Table | None:
-    """Return the table of this name in a query that only filters it; else None."""
+    """Return the table with this name in a query that only filters it; else None."""
     source, where = select.args.get(_FROM_ARGUMENT), select.args.get("where")
     clauses = {clause for clause, value in select.args.items() if value}
     if not clauses <= {"expressions", _FROM_ARGUMENT, "where"} or source is None:
@@ -159,7 +159,7 @@ def select_new_states(
     Parameters
     ----------
     select
-        The query of their identities and new values.
+        The query of their row ids and new values.
     commit
         The commit at which they begin.
     unchanged
@@ -183,7 +183,7 @@ def select_new_states(
 
 
 def purge_rows(name: str, before: int, retained: Sequence[int]) -> str:
-    """Delete ended rows, except those that lived at a retained commit."""
+    """Delete ended rows, except those that were live at a retained commit."""
     ended = sge.LTE(this=column_reference(TO), expression=_number(before))
     lived = [
         sge.and_(
@@ -213,7 +213,7 @@ def fill_column(name: str, column: str, source: str) -> str:
 
 
 def fill_columns(name: str, columns: Sequence[str], select: sge.Expression) -> str:
-    """Set columns of live rows to the values of a query of them."""
+    """Set columns of live rows to the values of a query over them."""
     table = _filtered_table(name, select)
     conditions: list[sge.Expression] = []
     sources: dict[str, Any] = {}
@@ -264,7 +264,7 @@ def delete_listed_rows(name: str, column: str, source: str) -> str:
 def select_rows_with_values(
     name: str, columns: tuple[str, ...], column: str, values: Sequence[str]
 ) -> str:
-    """Select the rows in which a column of strings has one of these values."""
+    """Select the rows whose value in a column of strings is one of these."""
     listed = ", ".join(map(string_literal, values))
     return f"{_select(name, columns)} WHERE {quoted(column)} IN ({listed})"
 
@@ -275,12 +275,12 @@ def _select(name: str, columns: tuple[str, ...]) -> str:
 
 
 def select_ended_rids(name: str, since: int, until: int) -> str:
-    """Select the identities of rows of which a state has ended between two commits."""
+    """Select the ids of rows of which a state has ended between two commits."""
     return f"SELECT DISTINCT {RID} FROM {quoted(name)} WHERE {TO} > {since} AND {TO} <= {until}"
 
 
 def select_new_values(name: str, column: str, since: int, until: int) -> str:
-    """Select identity and column of states that began between two commits and live at the later."""
+    """Select row id and column of states that began between two commits and are live."""
     value = quoted(column)
     began = f"{FROM} > {since} AND {FROM} <= {until} AND {TO} > {until}"
     return f"SELECT {RID}, {value} FROM {quoted(name)} WHERE {began} AND {value} IS NOT NULL"

@@ -1,7 +1,7 @@
-"""Large new columns, for which a table is written anew.
+"""Large new columns, for which a table is rewritten.
 
-Owns when that is done. DuckDB writes an empty column of vectors in full, and keeps what an update
-changes in memory until the commit: together several times the size, and the time, of the vectors.
+Owns when that is done. DuckDB writes an empty column of vectors in full, and keeps the changes of
+an update in memory until the commit: together several times the size, and the time, of the vectors.
 A new table with the column positionally joined costs neither.
 """
 
@@ -26,7 +26,7 @@ _REWRITTEN = "bb_rewritten"  # the new table, before it is renamed
 
 
 def is_large(values: pa.ChunkedArray) -> bool:
-    """Whether a column is large enough to write its table anew for it."""
+    """Whether a column is large enough to rewrite its table for it."""
     import pyarrow as pa
 
     is_vector = pa.types.is_fixed_size_list(values.type)
@@ -39,15 +39,15 @@ def align_to_rows(stored: pa.Table, rows: pa.Table, column: str) -> pa.Table | N
     Parameters
     ----------
     stored
-        The identities and ends of all rows, in the order of the table.
+        The row ids and ends of all rows, in the order of the table.
     rows
-        Identities, and the values of a column.
+        Row ids, and the values of a column.
 
     Returns
     -------
     pyarrow.Table or None
-        The column alone, as long as the table; None where a live row has no value in `rows`, or
-        where lists are too large for Arrow to reorder.
+        The column alone, as long as the table; None if a live row has no value in `rows`, or if
+        lists are too large for Arrow to reorder.
 
     Examples
     --------
@@ -79,12 +79,12 @@ def align_to_rows(stored: pa.Table, rows: pa.Table, column: str) -> pa.Table | N
 
 
 def select_row_order(name: str) -> str:
-    """Select the identities and ends of all rows, in the order of the table."""
+    """Select the row ids and ends of all rows, in the order of the table."""
     return f"SELECT {RID}, {TO} FROM {quoted(name)}"
 
 
 def add_aligned_column(name: str, column: str, source: str) -> Sequence[str]:
-    """Write the statements that give a table the column of another relation, row by row."""
+    """Write the statements that add the column of another relation to a table, row by row."""
     table = quoted(name)
     return (
         f"ALTER TABLE {table} DROP COLUMN IF EXISTS {quoted(column)}",

@@ -1,4 +1,4 @@
-"""Where a Postgres database is: from a URL to the connection string of its drivers.
+"""The location of a Postgres database: from a URL to the connection string of its drivers.
 
 Owns the settings of the URL, and that messages never show a password.
 """
@@ -15,7 +15,7 @@ from barbule.errors import ConfigurationError
 
 __all__ = ["Address", "read_address"]
 
-# Nobody waits for ever for a machine that is gone. The URL may override these.
+# No thread waits for ever for an unreachable machine. The URL may override these.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _TIMEOUTS = {"connect_timeout": 10, "tcp_user_timeout": 60_000, **_KEEPALIVES}
 
@@ -29,7 +29,7 @@ class Address:
     display_url
         The URL without password, for messages.
     lock_timeout
-        How long a statement waits for a lock, in seconds.
+        Maximum seconds that a statement waits for a lock.
     """
 
     display_url: str
@@ -43,10 +43,10 @@ class Address:
 
         settings = [
             *([options] if (options := self._parameters.get("options")) else []),
-            # Zero would mean no timeout to Postgres.
+            # For Postgres, zero would mean no timeout.
             f"-c lock_timeout={max(1, math.ceil(self.lock_timeout * 1000))}",
             "-c TimeZone=UTC",
-            # The locks of a client that has lost its network are free after a minute.
+            # The locks of a client that has lost its network are released after a minute.
             *(f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()),
         ]
         if schema := self._parameters.get("schema"):
@@ -58,7 +58,7 @@ class Address:
             "options": " ".join(settings),
         }
         parameters.pop("schema", None)
-        # Tells others who holds a lock; the pid is the client's, which a user can find.
+        # Shows others who holds a lock; the pid is the client's, which a user can find.
         parameters["application_name"] = f"barbule:{os.getpid()}"
         return make_conninfo("", **parameters)
 
@@ -71,12 +71,13 @@ def read_address(url: str, lock_timeout: float) -> Address:
     """Read `postgres://user:password@host:port/database?schema=…&lock_timeout=…`.
 
     Other parameters after the question mark (`sslmode`, `connect_timeout`) are passed to libpq. By
-    default a connection is tried for 10 s, and is lost a minute after the machine is gone.
+    default the connection timeout is 10 s, and a connection is lost a minute after the machine
+    becomes unreachable.
 
     Raises
     ------
     ConfigurationError
-        When a part cannot be read; the password is never shown.
+        If a part is invalid; the password is never shown.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The status of a transaction whose COMMIT was not answered.
 
-Owns the query of the server, which knows its transactions by number.
+Owns the query to the server, which identifies its transactions by number.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["is_committed"]
 
-_RESTART_SECONDS = 10.0  # in which a server may start again
+_RESTART_SECONDS = 10.0  # in which a server may restart
 _RETRY_SECONDS = 0.1
-# After which the server's process is terminated if it has not noticed that its client is gone.
+# After which the server's process is terminated if it has not noticed that its client is
+# disconnected.
 _TERMINATE_SECONDS = 1.0
 _TERMINATE = (
     "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity "
@@ -32,19 +33,19 @@ def is_committed(transaction: tuple[int, int] | None, connections: ConnectionPoo
     Parameters
     ----------
     transaction
-        Its number, and the pid of the server's process; None where they are not known.
+        Its number, and the pid of the server's process; None if they are unknown.
 
     Raises
     ------
     UnreachableError
-        When it cannot be found out.
+        If it cannot be determined.
     """
     started = time.monotonic()
     status = None
     while transaction is not None and time.monotonic() - started < _RESTART_SECONDS:
         try:
             status = _status(transaction, connections, time.monotonic() - started)
-        except UnreachableError:  # it has not started again yet
+        except UnreachableError:  # it has not restarted yet
             status = None
         if status in {"committed", "aborted"}:
             return status == "committed"

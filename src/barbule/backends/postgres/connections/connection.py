@@ -33,9 +33,9 @@ class Connection:
     Attributes
     ----------
     depth
-        How many nested contexts are open of which all writes are one transaction.
+        The number of nested contexts that form one transaction.
     writers
-        How many nested contexts are open in which the thread has the write lock.
+        The number of nested contexts in which the thread holds the write lock.
     transaction
         The number of the open transaction and the pid of the server's process, once rows have been
         inserted by `insert`.
@@ -51,7 +51,7 @@ class Connection:
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
-        """Translate the server's errors, and remember a lost connection."""
+        """Convert the server's errors, and record a lost connection."""
         try:
             with translate_errors(self._display_url, lambda: self.lost):
                 yield
@@ -72,7 +72,7 @@ class Connection:
             statement.close()
 
     def run(self, sql: str) -> int:
-        """Run a statement that returns no rows; return how many it changed."""
+        """Run a statement that returns no rows; return the number of changed rows."""
         with traced_statement(sql) as traced, self._statement({}) as statement:
             statement.set_sql_query(_without_nul(sql))
             rows = statement.execute_update()
@@ -80,7 +80,7 @@ class Connection:
         return rows
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a query of few rows."""
+        """Run a query with few rows."""
         table = self.stream(sql, simple=True).read_all()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
@@ -89,7 +89,7 @@ class Connection:
         return Stream(self, self._adbc, sql, _WITHOUT_COPY if simple else _BATCH_BYTES)
 
     def insert(self, sql: str) -> None:
-        """Run an INSERT, and learn the number of its transaction."""
+        """Run an INSERT, and record the number of its transaction."""
         if not self.depth or self.transaction is not None:
             self.run(sql)
             return
@@ -204,7 +204,7 @@ class Stream:
 
 
 def _without_nul(sql: str) -> str:
-    """Refuse a statement with NUL, at which the driver would end it."""
+    """Refuse a statement with NUL, at which the driver would truncate it."""
     if "\0" in sql:
         raise nul_error()
     return sql

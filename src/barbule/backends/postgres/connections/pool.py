@@ -1,4 +1,4 @@
-"""The connections of one Postgres database, and which connection a thread has."""
+"""The connections of one Postgres database, and their assignment to threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ConnectionPool"]
 
 
 class ConnectionPool:
-    """The connections of one database; a thread keeps one for as long as it lives."""
+    """The connections of one database; a thread keeps one as long as it lives."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -70,7 +70,7 @@ class ConnectionPool:
             if connection is not None:
                 self._acquired.append(connection)
                 return connection
-        # Outside the lock: others need not wait for a server that does not answer.
+        # Outside the lock: others do not have to wait for a server that does not answer.
         connection = self._connect()
         with self._lock:
             self._check_open()
@@ -119,7 +119,7 @@ class ConnectionPool:
 
     def _reuse(self, connection: Connection) -> None:
         if connection.lost:
-            # The server is gone for the idle ones, too.
+            # The server is unreachable for the idle ones, too.
             for lost in (connection, *self._idle):
                 lost.close()
             self._idle.clear()

@@ -1,4 +1,4 @@
-"""Connections of psycopg, for verbs that only Ibis' own backend has.
+"""Connections of psycopg, for methods that only Ibis' own backend has.
 
 Owns the error of a lost connection, and the check whether a connection is still alive.
 """

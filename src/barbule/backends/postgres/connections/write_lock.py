@@ -1,6 +1,6 @@
 """The write lock: one thread of one process at a time writes to a schema of a database.
 
-It is an advisory lock, which the server releases when its holder is gone.
+It is an advisory lock, which the server releases when its holder disconnects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["acquire", "release"]
 
-# Each schema may be a database of its own.
+# Each schema may be a separate database.
 _LOCK_KEY = "hashtextextended('barbule ' || current_schema(), 0)"
 _HOLDER = (
     "SELECT a.application_name, a.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
@@ -31,7 +31,7 @@ def acquire(connection: Connection, connections: ConnectionPool) -> None:
     Raises
     ------
     LockedError
-        When another process holds it for longer than the lock timeout; its pid is named.
+        If another process holds it for longer than the lock timeout; the message contains its pid.
     """
     try:
         connection.rows(f"SELECT pg_advisory_lock({_LOCK_KEY})::text")

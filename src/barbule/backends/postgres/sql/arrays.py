@@ -46,7 +46,7 @@ class ArrayOperations(JsonbOperations):
     def visit_InValues(
         self, op: ops.InValues, *, value: sge.Expression, options: Sequence[sge.Expression]
     ) -> sge.Expression:
-        """Look for a value among others; arrays are written as arrays of its type."""
+        """Search for a value among others; arrays are written as arrays of its type."""
         dtype = op.value.dtype
         if isinstance(dtype, dt.Array):
             pairs = zip(op.options, options, strict=True)
@@ -73,7 +73,7 @@ class ArrayOperations(JsonbOperations):
         return value if node.dtype == dtype else self.cast(value, dtype)
 
     def visit_Array(self, op: ops.Array, *, exprs: Sequence[sge.Expression]) -> sge.Expression:
-        """Make an array."""
+        """Build an array."""
         value_type = op.dtype.value_type
         elements = (self._to_element(value_type, expr) for expr in exprs)
         return self.cast(self.f.array(*elements), op.dtype)
@@ -99,7 +99,7 @@ class ArrayOperations(JsonbOperations):
         value: sge.Expression,
         condition: sge.Expression | None = None,
     ) -> sge.Expression:
-        """Make an array by a lambda, whose parameters name the elements of another."""
+        """Build an array with a lambda, whose parameters name the elements of another."""
         parameters = (op.param, op.index)
         names = [sg.to_identifier(node.param) for node in parameters if node is not None]
         alias = sge.TableAlias(this=sg.to_identifier("_bb_a"), columns=names)
@@ -136,7 +136,7 @@ class ArrayOperations(JsonbOperations):
     def visit_ArrayContains(
         self, op: ops.ArrayContains, *, arg: sge.Expression, other: sge.Expression
     ) -> sge.Expression:
-        """Tell whether a value is in an array."""
+        """Return whether a value is in an array."""
         # Not @>, which Postgres lacks for arrays of some types.
         contains = sge.EQ(
             this=self._to_element(op.other.dtype, other), expression=self.f.anon.any(arg)
@@ -166,7 +166,7 @@ class ArrayOperations(JsonbOperations):
         return self.if_(arg.is_(NULL), NULL, self.f.coalesce(position, 0))
 
     def visit_ArrayZip(self, op: ops.ArrayZip, *, arg: Sequence[sge.Expression]) -> sge.Expression:
-        """Make an array of structs of several arrays."""
+        """Build an array of structs from several arrays."""
         names = [sg.to_identifier(f"_bb_{index}") for index in range(len(arg))]
         fields = [
             part
@@ -198,7 +198,7 @@ class ArrayOperations(JsonbOperations):
         )
 
     def visit_Unnest(self, op: ops.Unnest, *, arg: sge.Expression) -> sge.Expression:
-        """Make a row of each value of an array."""
+        """Return a row for each value of an array."""
         if isinstance(op.dtype, dt.Array):
             raise com.UnsupportedOperationError("unnest() of an array of arrays")
         return super().visit_Unnest(op, arg=arg)
@@ -206,5 +206,5 @@ class ArrayOperations(JsonbOperations):
     def visit_ArrayCollect(
         self, op: ops.ArrayCollect, *, arg: sge.Expression, **parts: Any
     ) -> sge.Expression:
-        """Gather values in an array."""
+        """Aggregate values to an array."""
         return super().visit_ArrayCollect(op, arg=self._to_element(op.arg.dtype, arg), **parts)

@@ -147,7 +147,7 @@ class JsonbOperations(PlainOperations):
     def visit_StructColumn(
         self, op: ops.StructColumn, *, names: Sequence[str], values: Sequence[sge.Expression]
     ) -> sge.Expression:
-        """Make a struct."""
+        """Build a struct."""
         pairs = [
             part
             for name, value, node in zip(names, values, op.values, strict=True)
@@ -168,7 +168,7 @@ class JsonbOperations(PlainOperations):
     def visit_JSONGetItem(
         self, op: ops.JSONGetItem, *, arg: sge.Expression, index: sge.Expression
     ) -> sge.Expression:
-        """Return an item of an object or array; JSON's null is missing."""
+        """Return an item of an object or array; JSON null is missing."""
         container = self._json(arg)
         value = self.f.jsonb_extract_path(container, self.cast(index, dt.string))
         if isinstance(op.index.dtype, dt.Integer):  # which is no key of an object
@@ -238,7 +238,7 @@ class JsonbOperations(PlainOperations):
     def visit_Map(
         self, op: ops.Map, *, keys: sge.Expression, values: sge.Expression
     ) -> sge.Expression:
-        """Make a map of its keys and values."""
+        """Build a map from its keys and values."""
         value = self._to_jsonb(op.dtype.value_type, sg.column("_bb_v"))
         return fill_template(
             "CASE WHEN :k IS NOT NULL AND :v IS NOT NULL THEN "

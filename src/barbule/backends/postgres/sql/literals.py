@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 
-# As JSON, in the form that `to_jsonb` has, so that SQL reads it too
+# As JSON, in the form of `to_jsonb`, so that SQL reads it too
 
 
 def to_json_value(value: Any, dtype: dt.DataType) -> Any:
-    r"""Turn a value into what `json` writes, in the form that `to_jsonb` has.
+    r"""Convert a value for `json`, in the form of `to_jsonb`.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def to_json_value(value: Any, dtype: dt.DataType) -> Any:
 
 
 def _to_json(dtype: dt.DataType) -> Callable[[Any], Any] | None:
-    """Return the function that converts a value to JSON; None where no conversion is necessary."""
+    """Return the function that converts a value to JSON; None if no conversion is necessary."""
     if isinstance(dtype, dt.Struct):
         fields = {name: _to_json(kind) for name, kind in dtype.fields.items()}
         return lambda value: {name: _apply(fields[name], value.get(name)) for name in fields}

@@ -1,7 +1,7 @@
 # ruff: noqa: N802 - Ibis finds these methods by the names of its operations
 """Operations on plain values and arrays whose SQL differs from that of Ibis' compiler.
 
-Owns that results are those of DuckDB, where that does not depend on how values are stored.
+Owns that results are those of DuckDB, if that does not depend on how values are stored.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _pattern(node: ops.Value) -> sge.Expression:
     Raises
     ------
     UnsupportedOperationError
-        When a part of the pattern has no counterpart there.
+        If a part of the pattern has no counterpart in Postgres.
     """
     if not isinstance(node, ops.Literal):
         raise com.UnsupportedOperationError("a date pattern that is not a string literal")
@@ -90,7 +90,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     UNSUPPORTED_OPS = ()
 
     def visit_Cast(self, op: ops.Cast, *, arg: sge.Expression, to: dt.DataType) -> sge.Expression:
-        """Cast a value; Postgres casts between booleans and INT alone."""
+        """Cast a value; Postgres casts between booleans and INT only."""
         source = op.arg.dtype
         if isinstance(source, dt.Numeric) and isinstance(to, dt.Boolean):
             return arg if isinstance(source, dt.Boolean) else sge.paren(arg).neq(0)
@@ -103,7 +103,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     def _remainder(
         self, op: ops.Value, left: sge.Expression, right: sge.Expression
     ) -> sge.Expression:
-        """Return the remainder; of floats that of their exact decimals, as there is no other."""
+        """Return the remainder; for floats that of their exact decimals."""
         if any(isinstance(arg.dtype, dt.Floating) for arg in op.args):
             exact = "CAST(CAST(:n AS TEXT) AS NUMERIC)"
             parts = (fill_template(exact, n=sge.paren(side)) for side in (left, right))
@@ -136,9 +136,9 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     def visit_WindowFunction(
         self, op: ops.WindowFunction, *, func: sge.Expression, **window: Any
     ) -> sge.Expression:
-        """Compute a function over a window; an aggregate has no other order there.
+        """Compute a function over a window; an aggregate cannot have another order there.
 
-        A function of an aggregate is a function of the aggregate over the window.
+        A function of an aggregate becomes a function of the aggregate over the window.
         """
         calls = func.find_all(sge.AggFunc) if isinstance(op.func, ops.Reduction) else ()
         aggregates = [
@@ -163,7 +163,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
         Raises
         ------
         UnsupportedOperationError
-            When the window has another order.
+            If the window has another order.
         """
         order = window["order_by"]
         if not keys or list(order[: len(keys)]) == keys:
@@ -177,7 +177,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     def visit_Divide(
         self, op: ops.Divide, *, left: sge.Expression, right: sge.Expression
     ) -> sge.Expression:
-        """Divide; by zero as IEEE 754 does, where Postgres fails."""
+        """Divide; by zero according to IEEE 754, for which Postgres raises an error."""
         constant = op.right.value if isinstance(op.right, ops.Literal) else None
         if constant or not isinstance(op.dtype, dt.Floating):
             return super().visit_Divide(op, left=left, right=right)
@@ -273,7 +273,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     def visit_TimeTruncate(
         self, op: ops.TimeTruncate, *, arg: sge.Expression, unit: TimeUnit
     ) -> sge.Expression:
-        """Truncate a time, of which Postgres makes an interval."""
+        """Truncate a time, which Postgres converts to an interval."""
         return self.cast(super().visit_TimeTruncate(op, arg=arg, unit=unit), dt.time)
 
     def visit_Strftime(
@@ -339,7 +339,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
     def visit_ArrayStringJoin(
         self, op: ops.ArrayStringJoin, *, arg: sge.Expression, sep: sge.Expression
     ) -> sge.Expression:
-        """Join strings; an empty array makes an empty string."""
+        """Join strings; an empty array returns an empty string."""
         return self.f.array_to_string(arg, sep)
 
     def _range(
@@ -356,7 +356,7 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
         stop: sge.Expression,
         step: sge.Expression,
     ) -> sge.Expression:
-        """Make an array of numbers; NULL where an end is missing."""
+        """Build an array of numbers; NULL if an end is missing."""
         return self._range(op, start, stop, step)
 
     def visit_TimestampRange(
@@ -367,5 +367,5 @@ class PlainOperations(PythonArithmetic, sc.postgres.PostgresCompiler):
         stop: sge.Expression,
         step: sge.Expression,
     ) -> sge.Expression:
-        """Make an array of timestamps; NULL where an end is missing."""
+        """Build an array of timestamps; NULL if an end is missing."""
         return self._range(op, start, stop, step)

@@ -33,7 +33,7 @@ _PAIRS = (
 
 
 def similarity(left: ops.Value, right: ops.Value, metric: str) -> ops.Value:
-    """Make the value of the similarity of two vectors; larger is nearer."""
+    """Return the expression for the similarity of two vectors; larger is nearer."""
     value = VectorSimilarity(left, right, metric).to_expr()
     return value.nullif(float("nan")).op()  # NaN would be larger than all numbers
 

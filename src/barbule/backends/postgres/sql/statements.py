@@ -1,7 +1,7 @@
 """The statements of the adapter, built with sqlglot.
 
 Names are quoted and values are literals: neither can become SQL. Names longer than Postgres allows
-are shortened so that they stay different from each other.
+are shortened so that they stay distinct.
 """
 
 from __future__ import annotations
@@ -121,12 +121,12 @@ def create_index(table: str, column: str) -> sge.Expression:
 
 
 def drop_table(name: str) -> sge.Expression:
-    """Drop a table, if it is there."""
+    """Drop a table, if it exists."""
     return sge.Drop(this=_table(name), kind="TABLE", exists=True)
 
 
 def drop_column(name: str, column: str) -> sge.Expression:
-    """Drop a column, if it is there."""
+    """Drop a column, if it exists."""
     action = sge.Drop(this=_column_reference(column), kind="COLUMN", exists=True)
     return sge.Alter(this=_table(name), kind="TABLE", actions=[action])
 
@@ -138,7 +138,7 @@ def add_column(name: str, column: str, dtype: dt.DataType) -> sge.Expression:
 
 
 def comment_on_json(name: str, column: str, dtype: dt.DataType) -> sge.Expression | None:
-    """Comment on a column where it contains JSON in another type; None where it does not."""
+    """Comment on a column that contains JSON in another type; None if it does not."""
     paths = json_paths(dtype)
     if not paths or isinstance(dtype, dt.JSON):
         return None
@@ -166,7 +166,7 @@ def insert_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> sge.Expression:
 
 
 def end_rows(name: str, commit: int, rids: Sequence[int]) -> sge.Expression:
-    """End the life of live rows with these identities."""
+    """End live rows with these ids."""
     ids = sge.Literal.string("{" + ",".join(map(str, rids)) + "}")
     any_id = sge.Any(this=sge.Paren(this=sge.cast(ids, "bigint[]")))
     listed = sge.EQ(this=_column_reference(RID), expression=any_id)
@@ -195,7 +195,7 @@ def insert_new_states(
 
 
 def end_replaced_rows(name: str, commit: int) -> sge.Expression:
-    """End the life of live rows of which a commit has written a newer state."""
+    """End live rows of which a commit has written a newer state."""
     newer = (
         sge.Select(expressions=[_column_reference(RID)])
         .from_(_table(name))
@@ -235,7 +235,7 @@ def delete_rows(name: str, predicate: Mapping[str, Any]) -> sge.Expression:
 def select_rows_with_values(
     name: str, columns: Sequence[str], column: str, values: Sequence[str]
 ) -> sge.Expression:
-    """Select the rows in which a column of strings has one of these values."""
+    """Select the rows whose value in a column of strings is one of these."""
     listed = sge.In(
         this=_column_reference(column), expressions=[literal(value) for value in values]
     )
@@ -249,7 +249,7 @@ def select_rows_with_values(
 def delete_rows_with_values(
     name: str, column: str, values: Sequence[str] | Sequence[int]
 ) -> sge.Expression:
-    """Delete the rows in which a column has one of these values."""
+    """Delete the rows whose value in a column is one of these."""
     listed = sge.In(
         this=_column_reference(column), expressions=[literal(value) for value in values]
     )
@@ -257,7 +257,7 @@ def delete_rows_with_values(
 
 
 def purge_rows(name: str, before: int, retained: Sequence[int]) -> sge.Expression:
-    """Delete ended rows, except those that lived at a retained commit."""
+    """Delete ended rows, except those that were live at a retained commit."""
     ended = sge.LTE(this=_column_reference(TO), expression=_number(before))
     lived = [
         sge.and_(
@@ -325,7 +325,7 @@ def values_cte(name: str, schema: sch.Schema, rows: Sequence[Sequence[Any]]) -> 
 
 
 def table_cte(name: str, table: str) -> sge.CTE:
-    """Return a table as a common table expression of another name."""
+    """Return a table as a common table expression with another name."""
     return _cte(name, sge.Select(expressions=[sge.Star()]).from_(_table(table)), [])
 
 
