@@ -188,7 +188,7 @@ def test_wrong_result_type_is_reported(films):
     def wrong(name: str) -> int:
         return name
 
-    with pytest.raises(DataError, match="no int64") as caught:
+    with pytest.raises(DataError, match="not a valid int64") as caught:
         films.add_computed_column(x=wrong(films.name))
 
     check_error(caught, "table 'films'", "column 'x'", "row 0")

@@ -151,9 +151,9 @@ def test_hint_arguments_are_parameters_of_the_method(t, verb, ask):
 
 
 def test_hinted_cascade_and_replace_force_work(t):
-    with pytest.raises(DependencyError, match=r"give cascade=True\.$"):
+    with pytest.raises(DependencyError, match=r"pass cascade=True\.$"):
         bb.drop_table("docs.films")
-    with pytest.raises(DependencyError, match=r'give if_exists="replace_force"\.$'):
+    with pytest.raises(DependencyError, match=r'pass if_exists="replace_force"\.$'):
         bb.create_table("docs.films", {"n": int}, if_exists="replace")
     bb.create_table("docs.films", {"n": int}, if_exists="replace_force")
     assert bb.list_tables() == ["docs.films"]

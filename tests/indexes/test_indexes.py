@@ -248,12 +248,12 @@ def test_invalid_vectors_are_refused_and_nothing_is_written(store, name):
         ([[1, 1], [np.inf, 1]], "id 8 holds NaN"),
         ([[1, 1], [1e300, 1]], "id 8 holds NaN"),
         ([[1, 1, 1], [1, 1, 1]], "holds vectors of 2 numbers"),
-        ([[1, 1]], "2 ids came with 1 vectors"),
-        ([[1, 1], [1]], "one rectangle"),
+        ([[1, 1]], "2 ids were passed with 1 vectors"),
+        ([[1, 1], [1]], "a two-dimensional array"),
     ]:
         with pytest.raises(VectorIndexError, match=message):
             index.upsert([7, 8], bad)
-    with pytest.raises(VectorIndexError, match="flat array of integers"):
+    with pytest.raises(VectorIndexError, match="one-dimensional array of integers"):
         index.upsert([1.5], [[1, 1]])
     with pytest.raises(VectorIndexError, match="query 0 is zero"):
         index.search([0, 0], 1)
@@ -270,7 +270,7 @@ def test_zero_vector_is_valid_with_l2(store, name):
 
 
 def test_zero_dimension_is_refused(store, name):
-    with pytest.raises(VectorIndexError, match="at least one number"):
+    with pytest.raises(VectorIndexError, match="must be 1 or more"):
         store.open(name, 0, "l2")
 
 
@@ -291,11 +291,11 @@ def test_close_is_idempotent(url):
     [
         ("faiss:///x", "scheme 'faiss:'.*chroma:, chroma\\+http:"),
         ("chroma", "scheme 'chroma'"),
-        ("chroma://", "names no directory"),
+        ("chroma://", "has no directory"),
         ("exact://x", "takes no path"),
-        ("chroma+http://", "a host and a port alone"),
+        ("chroma+http://", "only a host and a port"),
         ("chroma+http://h:99999", "not a number"),
-        ("chroma+http://h:1/path", "a host and a port alone"),
+        ("chroma+http://h:1/path", "only a host and a port"),
     ],
 )
 def test_invalid_urls_are_refused(url, message):

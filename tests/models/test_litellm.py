@@ -83,7 +83,9 @@ def test_endpoint_is_found_by_the_exact_prefix():
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "", "/x", "openai/"])
 def test_model_without_a_provider_is_rejected(model):
-    with pytest.raises(ConfigurationError, match=r"names no provider.*prefix, like 'openai/"):
+    with pytest.raises(
+        ConfigurationError, match=r"name has no provider.*prefix, for example 'openai/"
+    ):
         LiteLLMClient().endpoint(model)
 
 
@@ -247,9 +249,9 @@ def test_missing_key_error_names_the_default_variable():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("api_key", r"api_key_env of \[models.openai\]"),
-        ("api_base", r"Set api_base of \[models.openai\]"),
-        ("stream", "leave it out"),
+        ("api_key", r"api_key_env in \[models.openai\]"),
+        ("api_base", r"Set api_base in \[models.openai\]"),
+        ("stream", "remove it"),
         ("num_retries", "number of retries"),
     ],
 )
@@ -346,7 +348,9 @@ def test_refused_connection_names_address_and_remedy():
 
 
 def test_unknown_provider_is_not_retryable():
-    with pytest.raises(ModelError, match=r"'nobody/x'.*with a prefix LiteLLM knows") as caught:
+    with pytest.raises(
+        ModelError, match=r"'nobody/x'.*with a prefix that LiteLLM supports"
+    ) as caught:
         chat(LiteLLMClient(), "nobody/x")
     assert not caught.value.retryable
 

@@ -58,13 +58,13 @@ def test_a_vector_of_another_length_is_refused(chunks):
 
 @pytest.mark.parametrize("query", [3.5, object(), ["a", "b"], {"text": "a"}])
 def test_unsupported_query_value_is_refused(chunks, query):
-    with pytest.raises(ExpressionError, match="cannot be searched for"):
+    with pytest.raises(ExpressionError, match="cannot be used as a search query"):
         chunks.text.similarity(query)
 
 
 def test_similarity_of_expression_is_refused(chunks):
     changed = chunks.select(up=chunks.text.upper())
-    with pytest.raises(ExpressionError, match="no column of a table"):
+    with pytest.raises(ExpressionError, match="needs a column of a table"):
         changed.order_by(changed.up.similarity("a"), asc=False).limit(1).collect()
 
 

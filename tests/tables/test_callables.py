@@ -82,6 +82,6 @@ def test_callables_of_table_become_expressions(table):
 
 
 def test_computed_columns_of_view_must_be_a_mapping(session, table):
-    with pytest.raises(ExpressionError, match="'v': computed_columns maps names to"):
+    with pytest.raises(ExpressionError, match="'v': computed_columns must map names to"):
         bb.create_view("v", table, computed_columns=[table.n * 2])
     assert session.list_tables() == ["t"]

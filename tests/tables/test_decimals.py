@@ -60,7 +60,7 @@ def test_floats_become_decimals_of_shortest_repr(prices, source, verb):
 @pytest.mark.parametrize("source", FLOATS)
 @pytest.mark.parametrize("wrong", [9.999, 0.001, 1234567.0, math.inf])
 def test_float_that_decimal_would_round_is_refused(prices, source, verb, wrong):
-    message = r"table 'prices', column 'd', row 1: this is no decimal\(8, 2\)"
+    message = r"table 'prices', column 'd', row 1: this is not a valid decimal\(8, 2\)"
     with pytest.raises(DataError, match=message) as caught:
         getattr(prices, verb)(
             FLOATS[source]([0.25, wrong]), **({} if verb == "insert" else {"on": "k"})
@@ -104,7 +104,7 @@ def test_floats_of_queries_and_files_become_decimals_or_are_refused(session, pri
     assert prices.where(prices.k == 1).collect()["d"] == [D("11.89")]
     for verb in ("insert", "upsert", "batch_update"):
         with pytest.raises(
-            DataError, match=r"column 'd', row 0: .*at most 2 digits after the point"
+            DataError, match=r"column 'd', row 0: .*at most 2 digits after the decimal point"
         ):
             getattr(prices, verb)(
                 source.select("k", d=source.x * 1.19), **({} if verb == "insert" else {"on": "k"})
@@ -116,9 +116,13 @@ def test_floats_of_queries_and_files_become_decimals_or_are_refused(session, pri
 
 @pytest.mark.parametrize("value", [1234567, D(1234567), 1234567.5, "1234567", D("1e9")])
 def test_decimal_overflow_error_states_digits_that_fit(prices, value):
-    with pytest.raises(DataError, match=r"column 'd'.*at most 6 digits before the point fit"):
+    with pytest.raises(
+        DataError, match=r"column 'd'.*at most 6 digits before the decimal point fit"
+    ):
         prices.insert(k=1, d=value)
-    with pytest.raises(DataError, match=r"column 'd'.*at most 6 digits before the point fit"):
+    with pytest.raises(
+        DataError, match=r"column 'd'.*at most 6 digits before the decimal point fit"
+    ):
         prices.update({"d": value})
     wide = prices.insert(k=1, d=D("123456.780000"))
     assert wide.rows == 1
@@ -127,7 +131,7 @@ def test_decimal_overflow_error_states_digits_that_fit(prices, value):
 def test_decimal_without_integer_digits(session):
     t = session.create_table("t", {"d": "decimal(2, 2)"})
     t.insert(d=0.25)
-    with pytest.raises(DataError, match="no digits before the point fit, and it has 1"):
+    with pytest.raises(DataError, match="no digits before the decimal point fit, but it has 1"):
         t.insert(d=1.5)
 
 

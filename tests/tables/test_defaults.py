@@ -42,12 +42,14 @@ def test_defaults_must_be_a_mapping(session, defaults):
         lambda: session.create_table("u", {"price": bb.Float}, defaults=defaults),
         lambda: table.add_columns({"price": bb.Float}, defaults=defaults),
     ):
-        with pytest.raises(ConfigurationError, match=r"defaults is by column.*defaults=\{"):
+        with pytest.raises(
+            ConfigurationError, match=r"defaults must be a mapping of columns.*defaults=\{"
+        ):
             make()
     assert (session.list_tables(), table.columns) == (["t"], ("n",))
 
 
 def test_media_validation_must_be_a_mapping(session):
-    with pytest.raises(ConfigurationError, match="media_validation is by column"):
+    with pytest.raises(ConfigurationError, match="media_validation must be a mapping of columns"):
         session.create_table("u", {"image": bb.Image}, media_validation=["image"])
     assert session.list_tables() == []

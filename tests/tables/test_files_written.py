@@ -55,7 +55,7 @@ def test_missing_target_folder_is_named(t, here, write):
 @pytest.mark.parametrize("wrong", [None, 3, ""])
 @pytest.mark.parametrize("verb", ["to_csv", "to_json", "to_parquet", "to_xlsx"])
 def test_invalid_file_path_is_refused(t, verb, wrong):
-    with pytest.raises(DataError, match=r"no path of a file"):
+    with pytest.raises(DataError, match=r"not a path of a file"):
         getattr(t, verb)(wrong)
     assert not list(pathlib.Path().iterdir())
 
@@ -71,7 +71,7 @@ def test_to_folder_creates_missing_folders(t, here):
 @pytest.mark.parametrize("write", {**WRITERS, **FOLDERS}.values(), ids={**WRITERS, **FOLDERS})
 def test_unwritable_folder_is_named(t, here, write):
     (here / "theirs").mkdir(mode=0o555)
-    with pytest.raises(DataError, match=r"this user may not write 'theirs'"):
+    with pytest.raises(DataError, match=r"the current user may not write 'theirs'"):
         write(t, "theirs/x.out")
 
 

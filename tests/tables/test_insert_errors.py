@@ -45,33 +45,33 @@ def _unchanged(table) -> bool:
 
 
 WRONG = [
-    ("name", 7, "a int is no text"),
-    ("n", "12", "this is no int64"),
-    ("n", 1.5, "1.5 is no whole number"),
+    ("name", 7, "got int, not a string"),
+    ("n", "12", "this is not a valid int64"),
+    ("n", 1.5, "1.5 is not an integer"),
     ("n", True, "got bool"),
-    ("n", 2**70, "this is no int64.*too large"),
-    ("n", [1], "this is no int64"),
+    ("n", 2**70, "this is not a valid int64.*too large"),
+    ("n", [1], "this is not a valid int64"),
     ("small", 300, "300 too large"),
-    ("x", "many", "this is no float64"),
-    ("b", "yes", "a str is no bool"),
-    ("b", 1, "a int is no bool"),
+    ("x", "many", "this is not a valid float64"),
+    ("b", "yes", "got str, not a bool"),
+    ("b", 1, "got int, not a bool"),
     ("moment", "yesterday", "Invalid isoformat string"),
-    ("moment", 1700000000, "is a number, no datetime"),
-    ("day", "2024-02-30", "this is no date"),
-    ("clock", "25:00", "this is no time"),
-    ("key", "not-a-key", "this is no uuid"),
+    ("moment", 1700000000, "is a number, not a datetime"),
+    ("day", "2024-02-30", "this is not a valid date"),
+    ("clock", "25:00", "this is not a valid time"),
+    ("key", "not-a-key", "this is not a valid uuid"),
     ("raw", "text", "got str, not bytes"),
-    ("cost", "cheap", "'cheap' is no number"),
+    ("cost", "cheap", "'cheap' is not a number"),
     ("cost", 3.145, "would lose data"),
-    ("cost", 1234567.5, "this is no decimal"),
+    ("cost", 1234567.5, "this is not a valid decimal"),
     ("meta", 1j, "a complex cannot be written as JSON"),
     ("rec", {"y": 1}, "unknown fields 'y'"),
-    ("rec", "x", "a str is no record"),
-    ("words", "12", "a str is no list"),
-    ("words", [1, "two"], "this is no array"),
+    ("rec", "x", "got str, not a record"),
+    ("words", "12", "got str, not a list"),
+    ("words", [1, "two"], "this is not a valid array"),
     ("v", [1.0, 2.0], "it has 2 items, not 3"),
     ("v", np.zeros(4), "it has 4 items, not 3"),
-    ("v", ["a", "b", "c"], "this is no array"),
+    ("v", ["a", "b", "c"], "this is not a valid array"),
 ]
 
 
@@ -103,18 +103,18 @@ def _arrow(column: str, values: list[object], kind: pa.DataType | None = None) -
 @pytest.mark.parametrize(
     ("column", "source", "message"),
     [
-        ("n", _arrow("n", [1.0, 1.5]), "1.5 is no whole number"),
-        ("n", _arrow("n", ["1", "2"]), "this is no int64"),
-        ("n", _arrow("n", [0, 2**64 - 1], pa.uint64()), "this is no int64"),
+        ("n", _arrow("n", [1.0, 1.5]), "1.5 is not an integer"),
+        ("n", _arrow("n", ["1", "2"]), "this is not a valid int64"),
+        ("n", _arrow("n", [0, 2**64 - 1], pa.uint64()), "this is not a valid int64"),
         ("small", _arrow("small", [1, 300]), "300 too large"),
-        ("key", _arrow("key", [None, "nope"]), "this is no uuid"),
+        ("key", _arrow("key", [None, "nope"]), "this is not a valid uuid"),
         ("meta", _arrow("meta", ["{}", "{broken"]), "this is not valid JSON"),
         ("v", _arrow("v", [[1.0, 2.0, 3.0], [1.0]]), "it has 1 items, not 3"),
-        ("b", _arrow("b", [1, 0]), "a int is no bool"),
-        ("name", pa.table({"name": [1, 2]}), "a int is no text"),
-        ("n", pl.DataFrame({"name": ["a", "b"], "n": [None, "x"]}), "this is no int64"),
-        ("n", pd.DataFrame({"name": ["a", "b"], "n": [1, "x"]}), "this is no int64"),
-        ("name", pd.DataFrame({"name": ["a", 5]}), "a int is no text"),
+        ("b", _arrow("b", [1, 0]), "got int, not a bool"),
+        ("name", pa.table({"name": [1, 2]}), "got int, not a string"),
+        ("n", pl.DataFrame({"name": ["a", "b"], "n": [None, "x"]}), "this is not a valid int64"),
+        ("n", pd.DataFrame({"name": ["a", "b"], "n": [1, "x"]}), "this is not a valid int64"),
+        ("name", pd.DataFrame({"name": ["a", 5]}), "got int, not a string"),
     ],
 )  # fmt: skip
 def test_frames_and_arrow_tables_are_validated(table, column, source, message):
@@ -135,7 +135,9 @@ def test_frames_and_arrow_tables_are_validated(table, column, source, message):
     ids=["list", "pandas", "arrow"],
 )
 def test_unknown_column_error_lists_columns(table, source):
-    with pytest.raises(DataError, match=r"column 'nmae'.*no such column.*It takes name, n, small"):
+    with pytest.raises(
+        DataError, match=r"column 'nmae'.*no such data column.*Its data columns are name, n, small"
+    ):
         table.insert(source)
     assert _unchanged(table)
 
@@ -202,6 +204,6 @@ def test_data_for_computed_column_is_refused(session, verb):
 
 
 def test_data_error_is_barbule_error_and_value_error(table):
-    with pytest.raises(ValueError, match="no int64") as caught:
+    with pytest.raises(ValueError, match="not a valid int64") as caught:
         table.insert(name="a", n="x")
     assert isinstance(caught.value, BarbuleError)

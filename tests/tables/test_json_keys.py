@@ -42,7 +42,7 @@ def t(session):
 @pytest.mark.parametrize("name", ALIKE)
 def test_dict_keys_equal_in_json_are_refused(t, name):
     value, keys = ALIKE[name]
-    message = f"the keys {keys} of a dict are one key in JSON"
+    message = f"the keys {keys} of a dict are the same key in JSON"
     for row, ask in (
         (1, lambda: t.insert([{"m": {"a": 1}}, {"m": value}])),
         (0, lambda: t.update({"m": value})),
@@ -64,7 +64,7 @@ def test_non_string_keys_become_json_strings(t, name):
 
 
 def test_keys_of_constants_are_checked(t):
-    with pytest.raises(ExpressionError, match="are one key in JSON"):
+    with pytest.raises(ExpressionError, match="are the same key in JSON"):
         t.m.fill_null({1: "a", "1": "b"})
     filled = t.select(x=t.m.nothing.fill_null({1: "a", "2": "b"}))
     assert filled.collect()["x"] == [{"1": "a", "2": "b"}]
@@ -75,9 +75,9 @@ def test_function_result_with_duplicate_json_keys_raises(t):
     def count(n: int):
         return {n: "a", str(n): "b"}
 
-    with pytest.raises(BarbuleError, match="the keys 0 and '0' of a dict are one key in JSON"):
+    with pytest.raises(BarbuleError, match="the keys 0 and '0' of a dict are the same key in JSON"):
         t.add_computed_column(x=count(t.n))
-    with pytest.raises(DataError, match="one key in JSON"):
+    with pytest.raises(DataError, match="the same key in JSON"):
         t.select(x=count(t.n)).collect()
 
 
@@ -88,7 +88,7 @@ def test_dataclass_fields_in_json_are_checked(t):
 
     t.update({"m": {"note": Note({1: 2})}})
     assert t.collect()["m"] == [{"note": {"counts": {"1": 2}}}]
-    with pytest.raises(DataError, match="are one key in JSON"):
+    with pytest.raises(DataError, match="are the same key in JSON"):
         t.update({"m": {"note": Note({1: 2, "1": 3})}})
 
 

@@ -134,7 +134,7 @@ def test_collect_of_result_returns_itself(t):
     ],
 )
 def test_view_of_non_query_is_refused(t, make, message):
-    with pytest.raises(ExpressionError, match=rf"^table 'v': a view is made of a query.*{message}"):
+    with pytest.raises(ExpressionError, match=rf"^table 'v': a view needs a query.*{message}"):
         bb.create_view("v", make(t))
     assert bb.list_tables() == ["t"]
     data = make(t)

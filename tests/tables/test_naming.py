@@ -29,7 +29,7 @@ OTHER_CASE = {
 
 @pytest.mark.parametrize("verb", OTHER_CASE.values(), ids=OTHER_CASE)
 def test_column_names_that_differ_only_in_case_are_refused(films, verb):
-    with pytest.raises(SchemaError, match="in upper and lower case alone"):
+    with pytest.raises(SchemaError, match="only in case"):
         verb(films)
     assert films.history()[0, "version"] == 1
     assert films.collect() == [{"name": "Up", "year": 2009}]

@@ -55,7 +55,7 @@ class TestMasks:
             lambda: table.filter(mask),
             lambda: table.join(table.view(), "k").filter(mask),
         ):
-            with pytest.raises(ExpressionError, match=r"values by place.*isin"):
+            with pytest.raises(ExpressionError, match=r"values by position.*isin"):
                 choose()
         assert len(table.history()) == 1
 
@@ -112,9 +112,9 @@ class TestDropping:
 
     @pytest.mark.parametrize("argument", [None, 7, ["t"]])
     def test_drop_of_non_table_is_refused(self, session, table, argument):
-        with pytest.raises(ExpressionError, match="no table that can be dropped"):
+        with pytest.raises(ExpressionError, match="not a table that can be dropped"):
             session.drop_table(argument, if_not_exists="ignore")
-        with pytest.raises(ExpressionError, match="no table that can be dropped"):
+        with pytest.raises(ExpressionError, match="not a table that can be dropped"):
             session.drop_table(table.filter(table.k > 0))
 
     def test_drop_of_old_version_is_refused(self, session, table):
@@ -123,7 +123,7 @@ class TestDropping:
 
     def test_drop_dir_of_nonempty_folder_is_refused(self, session):
         session.create_table("f.t", {"a": bb.Int})
-        with pytest.raises(DependencyError, match="the folder holds"):
+        with pytest.raises(DependencyError, match="the folder contains"):
             session.drop_dir("f")
 
     def test_dropped_table_refuses_checkpoint_and_history(self, session, table):
@@ -141,9 +141,9 @@ class TestDropping:
 class TestIfExists:
     def test_if_exists_ignore_distinguishes_tables_and_views(self, session, table):
         session.create_view("v", table)
-        with pytest.raises(TableExistsError, match="there is a view of this name"):
+        with pytest.raises(TableExistsError, match="there is a view with this name"):
             session.create_table("v", {"a": bb.Int}, if_exists="ignore")
-        with pytest.raises(TableExistsError, match="there is a table of this name"):
+        with pytest.raises(TableExistsError, match="there is a table with this name"):
             session.create_view("t", table.filter(table.a > 0), if_exists="ignore")
 
     def test_if_exists_ignore_refuses_view_over_other_base(self, session, table):
@@ -152,7 +152,7 @@ class TestIfExists:
         assert session.create_view("v", table, if_exists="ignore").equals(view)
         both = table.join(other, "k").select("k")
         for query in (other, view, both):
-            with pytest.raises(TableExistsError, match="already, over 't'"):
+            with pytest.raises(TableExistsError, match="already exists, over 't'"):
                 session.create_view("v", query, if_exists="ignore")
         session.create_view("j", both)
         with pytest.raises(TableExistsError, match="over 't', 'other'"):
@@ -160,7 +160,7 @@ class TestIfExists:
 
     def test_if_exists_ignore_refuses_branch_of_other_table(self, session, table):
         session.create_table("other", {"k": bb.Int})
-        with pytest.raises(TableExistsError, match="no branch of this one"):
+        with pytest.raises(TableExistsError, match="is not a branch of this table"):
             table.branch("other", if_exists="ignore")
         table.branch("own")
         assert table.branch("own", if_exists="ignore").columns == table.columns
@@ -179,7 +179,7 @@ class TestRows:
             lambda row: row.__delitem__("k"),
             lambda row: row.__ior__({"k": 7}),
         ):
-            with pytest.raises(ExpressionError, match="a result does not change"):
+            with pytest.raises(ExpressionError, match="a result is read-only"):
                 change(rows[-1])
         assert rows[0] == {"k": 0, "a": 0, "s": "0"}
 
@@ -256,7 +256,7 @@ class TestPositions:
 
 class TestLetterCase:
     def test_view_columns_that_differ_only_in_case_are_refused(self, session, table):
-        with pytest.raises(SchemaError, match=r"'A'.*upper and lower case alone"):
+        with pytest.raises(SchemaError, match=r"'A'.*only in case"):
             session.create_view("v", table.select("a", A=table.k))
         assert session.list_tables() == ["t"]
 
@@ -267,13 +267,13 @@ class TestLetterCase:
             lambda: session.create_view("T", table),
             lambda: table.branch("T"),
         ):
-            with pytest.raises(TableExistsError, match="upper and lower case alone"):
+            with pytest.raises(TableExistsError, match="only in case"):
                 make()
 
     def test_struct_fields_that_differ_only_in_case_are_refused(self, session):
         nested = bb.Array(bb.Struct({"x": bb.Struct({"b": bb.Int, "B": bb.Int})}))
         for kind in (bb.Struct({"a": bb.Int, "A": bb.Int}), nested):
-            with pytest.raises(SchemaError, match=r"column 's'.*upper and lower case alone"):
+            with pytest.raises(SchemaError, match=r"column 's'.*only in case"):
                 session.create_table("u", {"s": kind})
 
     def test_column_that_conflicts_with_view_column_in_case_is_refused(self, session, table):
@@ -284,7 +284,7 @@ class TestLetterCase:
             lambda: table.add_computed_column(ZZ=table.a),
             lambda: table.rename_column("s", "ZZ"),
         ):
-            with pytest.raises(SchemaError, match="the view 'w' has a column of this name"):
+            with pytest.raises(SchemaError, match="the view 'w' has a column with this name"):
                 change()
 
 
@@ -318,9 +318,9 @@ class TestColumnObjects:
     def test_foreign_column_object_is_refused(self, session, table):
         other = session.create_table("other", {"k": bb.Int})
         for source in (other.k, table.k + 1, 7):
-            with pytest.raises(ExpressionError, match="is no column of the table"):
+            with pytest.raises(ExpressionError, match="is not a column of the table"):
                 table.upsert([{"k": 1}], on=source)
-            with pytest.raises(ExpressionError, match="is no column of the table"):
+            with pytest.raises(ExpressionError, match="is not a column of the table"):
                 table.drop_column(source)
 
     def test_joins_take_on_argument(self, session, table):

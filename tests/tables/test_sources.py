@@ -223,7 +223,9 @@ def test_a_default_may_be_of_any_type(library):
 
 
 def test_invalid_default_is_named(library):
-    with pytest.raises(DataError, match=r"table 'films', column 'year', row 0: this is no int64"):
+    with pytest.raises(
+        DataError, match=r"table 'films', column 'year', row 0: this is not a valid int64"
+    ):
         read_rows([{"name": "a"}], SCHEMA, "films", library, defaults={"year": "x"})
 
 
@@ -458,26 +460,26 @@ def test_python_value_is_converted(value, kind, expected, library):
         (True, bb.Float, "got bool"),
         (np.True_, bb.Int, "not a number"),
         ("1", bb.Int, "got str"),
-        (math.inf, bb.Int, "inf is no whole number"),
+        (math.inf, bb.Int, "inf is not an integer"),
         (2**70, bb.Int, "1180591620717411303424 too large, it takes -9223372036854775808"),
-        (-129, "int8", "-129 too small, it takes -128 to 127"),
+        (-129, "int8", "-129 is too small; the range is -128 to 127"),
         (10**400, bb.Float, "too large"),
-        (datetime.timedelta(1), bb.Timestamp, "a timedelta is no datetime"),
-        (np.timedelta64(1, "s"), bb.Timestamp, "a timedelta64 is no datetime"),
-        (datetime.timedelta(1), bb.Time, "a timedelta is no time"),
+        (datetime.timedelta(1), bb.Timestamp, "got timedelta, not a datetime"),
+        (np.timedelta64(1, "s"), bb.Timestamp, "got timedelta64, not a datetime"),
+        (datetime.timedelta(1), bb.Time, "got timedelta, not a time"),
         (NOON, bb.Date, "has a time of day"),
-        (NOON, bb.Time, "a datetime is no time"),
-        (b"x", bb.String, "a bytes is no text"),
-        (KEY, bb.String, "a UUID is no text"),
+        (NOON, bb.Time, "got datetime, not a time"),
+        (b"x", bb.String, "got bytes, not a string"),
+        (KEY, bb.String, "got UUID, not a string"),
         ("\ud800", bb.String, "surrogates not allowed"),
-        (5, bb.Binary, "a int is no bytes"),
+        (5, bb.Binary, "got int, not bytes"),
         ({"a": float("nan")}, bb.Json, "not JSON compliant"),
-        ([1.5], bb.Array(bb.Int), "item 0: this is no int64: 1.5 is no whole number"),
+        ([1.5], bb.Array(bb.Int), "item 0: this is not a valid int64: 1.5 is not an integer"),
         ([[1], ["x"]], bb.Array(bb.Array(bb.Int)), "item 1: .*item 0: .*got str"),
-        ({"a": "x"}, bb.Struct({"a": bb.Int}), "its field 'a' this is no int64: got str"),
+        ({"a": "x"}, bb.Struct({"a": bb.Int}), "its field 'a': this is not a valid int64: got str"),
         (True, "decimal(6, 2)", "got bool"),
-        ({"a": 1}, bb.Array(bb.Int), "a dict is no list"),
-        (7, bb.UUID, "a int is no text"),
+        ({"a": 1}, bb.Array(bb.Int), "got dict, not a list"),
+        (7, bb.UUID, "got int, not a string"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -499,14 +501,16 @@ def test_invalid_value_is_refused_with_row(value, kind, message, library):
         (pd.DataFrame({"c": [True]}), "got bool"),
         (pd.DataFrame({"c": [2**70]}), "too large"),
         (pl.DataFrame({"c": [datetime.timedelta(1)]}), "got timedelta"),
-        (pa.table({"c": pa.array([1.0, math.inf])}), "inf is no whole number"),
+        (pa.table({"c": pa.array([1.0, math.inf])}), "inf is not an integer"),
         (pa.table({"c": pa.array([2**63], pa.uint64())}), "9223372036854775808 too large"),
         (pa.table({"c": [b"1"]}), "got bytes"),
         (pa.table({"c": [[1]]}), "got list"),
     ],
 )
 def test_invalid_column_of_source_is_refused(source, message, library):
-    with pytest.raises(DataError, match=rf"column 'c', row \d: this is no int64: .*{message}"):
+    with pytest.raises(
+        DataError, match=rf"column 'c', row \d: this is not a valid int64: .*{message}"
+    ):
         _cells(source, bb.Int, library)
 
 
@@ -575,7 +579,7 @@ async def _async_rows():
         (iter([ROWS[0], None]), "row 1: a row is a mapping"),
         (np.zeros((2, 2)), r"array of shape \(2, 2\)"),
         (np.zeros(2), "cannot be inserted as rows"),
-        (pl.Series([1, 2]), "this Series is one column, and no table"),
+        (pl.Series([1, 2]), "this Series is a single column, not a table"),
         (pd.DataFrame([[1, 2]], columns=["name", "name"]), "column 'name'.*twice"),
         (pa.table([[1], [2]], names=["year", "year"]), "column 'year'.*twice"),
         (pd.DataFrame([[1]]), "column '0'.*no such data column"),

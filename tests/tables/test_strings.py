@@ -64,7 +64,7 @@ def test_string_plus_column_of_other_type_is_refused(t, name):
 @pytest.mark.parametrize("other", VALUES, ids=str)
 def test_string_plus_value_of_other_type_is_refused(t, other):
     for ask in (lambda: t.s + other, lambda: other + t.s, lambda: t.s.upper() + other):
-        with pytest.raises(ExpressionError, match=r"\+ cannot be computed of") as caught:
+        with pytest.raises(ExpressionError, match=r"\+ is not supported between") as caught:
             ask()
         assert caught.value.hint
     with pytest.raises(ExpressionError, match=r"\.concat\(\)"):
@@ -82,11 +82,13 @@ def test_invalid_concatenation_is_refused_in_each_verb(session, t):
         lambda: t.group_by(x=_.s + 1).agg(n=_.count()),
         lambda: t.order_by(_.s + 1),
     ):
-        with pytest.raises(ExpressionError, match=r"\+ cannot be computed of 's' \(string\) and 1"):
+        with pytest.raises(
+            ExpressionError, match=r"\+ is not supported between 's' \(string\) and 1"
+        ):
             ask()
     assert t.collect()["s"] == ["Up"]
     view = session.create_view("v", t.select("s"))
-    with pytest.raises(ExpressionError, match=r"\+ cannot be computed of 's' \(string\) and 1"):
+    with pytest.raises(ExpressionError, match=r"\+ is not supported between 's' \(string\) and 1"):
         view.add_computed_column(x=view.s + 1)
 
 
@@ -119,7 +121,7 @@ def test_string_concatenation(t):
 def test_media_column_plus_string_is_refused(t, other):
     other = t.s if other == "s" else other
     for ask in (lambda: t.img + other, lambda: other + t.img, lambda: t.img + t.img):
-        with pytest.raises(ExpressionError, match=r"\+ cannot be computed of") as caught:
+        with pytest.raises(ExpressionError, match=r"\+ is not supported between") as caught:
             ask()
         assert "uri()" in caught.value.hint
 
@@ -135,7 +137,7 @@ def test_string_methods_refuse_other_types(t, method, other):
 
 
 def test_string_methods_check_each_argument(t):
-    with pytest.raises(ExpressionError, match="takes texts, not 2"):
+    with pytest.raises(ExpressionError, match="takes strings, not 2"):
         t.s.replace("U", 2)
     with pytest.raises(ExpressionError, match="takes texts") as caught:
         t.s.contains(["U", "p"])
@@ -190,7 +192,7 @@ def test_timestamps_and_dates_are_not_comparable_with_integers(t):
     ):
         with pytest.raises(ExpressionError) as caught:
             ask()
-        assert "datetime.date(2026, 1, 31), or the text '2026-01-31'" in caught.value.hint
+        assert "datetime.date(2026, 1, 31), or the string '2026-01-31'" in caught.value.hint
     with pytest.raises(ExpressionError) as caught:
         t.d + 1
     assert "datetime.timedelta(days=1)" in caught.value.hint
@@ -214,5 +216,5 @@ def test_duration_errors_say_duration(t):
             ask()
         assert "interval(" not in str(caught.value)
         assert "duration" in str(caught.value)
-    with pytest.raises(bb.errors.SchemaError, match=r"interval\('M'\) lasts as the calendar says"):
+    with pytest.raises(bb.errors.SchemaError, match=r"interval\('M'\) depends on the calendar"):
         bb.create_table("months", {"m": "interval('M')"})

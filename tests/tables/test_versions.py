@@ -316,7 +316,7 @@ def test_failed_mutation_changes_no_version_rows_or_views(session, runs):
         with pytest.raises(FunctionError, match="negative"):
             attempt()
         assert [(len(t.collect()), len(t.history())) for t in tables] == [(2, 3), (2, 1)]
-    with pytest.raises(DataError, match="no text"):
+    with pytest.raises(DataError, match="not a string"):
         runs.insert(config=1)
     assert [(t.collect().to_pyarrow(), len(t.history())) for t in tables] == before
     assert _stored_counts(session) == stored

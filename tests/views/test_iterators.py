@@ -96,7 +96,7 @@ def test_iterator_may_yield_dataclasses_and_named_tuples(notes):
 
 
 def test_invalid_iterator_definitions_are_refused():
-    with pytest.raises(SchemaError, match="does not say what its rows are"):
+    with pytest.raises(SchemaError, match="does not declare the columns of its rows"):
 
         @bb.iterator
         def untyped(text: str): ...
@@ -106,7 +106,7 @@ def test_invalid_iterator_definitions_are_refused():
         @bb.iterator
         class Nothing: ...
 
-    with pytest.raises(ExpressionError, match="plain function or class"):
+    with pytest.raises(ExpressionError, match="plain function or a class"):
 
         @bb.iterator(return_type=Word)
         async def waiting(text: str): ...
@@ -160,7 +160,7 @@ def test_iterator_may_set_on_error_itself(notes):
 
     view = bb.create_view("kept", notes, iterator=never(notes.text))
     assert view.errors().collect()["type"] == ["OSError"] * 2
-    with pytest.raises(ExpressionError, match="leaves its errors where they are"):
+    with pytest.raises(ExpressionError, match="is declared with"):
         bb.create_view("ended", notes, iterator=never(notes.text), on_error="abort")
     assert "ended" not in bb.list_tables()
 

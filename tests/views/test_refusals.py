@@ -32,7 +32,7 @@ def test_scalar_function_as_iterator_is_refused(notes):
 
 
 def test_iterator_without_row_schema_is_refused_at_definition():
-    with pytest.raises(SchemaError, match="does not say what its rows are"):
+    with pytest.raises(SchemaError, match="does not declare the columns of its rows"):
 
         @bb.iterator
         def parts(text: str):
@@ -54,7 +54,7 @@ def test_iterator_column_with_name_of_base_column_is_refused(notes):
     def again(text: str):
         yield {"text": text}
 
-    with pytest.raises(SchemaError, match=r"column 'text'.*the base has already"):
+    with pytest.raises(SchemaError, match=r"column 'text'.*the base already has"):
         bb.create_view("v", notes, iterator=again(notes.text))
     assert bb.list_tables() == ["notes"]
 
