@@ -264,7 +264,7 @@ def test_unknown_type_is_rejected(session):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"name": "a"}, {"name": 5}], r"column 'name', row 1: .*text.*\(value: 5\)"),
+        ([{"name": "a"}, {"name": 5}], r"column 'name', row 1: .*not a string.*\(value: 5\)"),
         ([{"name": "a", "n": "many"}], r"column 'n', row 0: .*\(value: 'many'\)"),
         ([{"name": "a"}, {"nam": "b"}], r"column 'nam', row 1: .*no such data column"),
         ([{"name": "a"}, "b"], r"row 1: .*mapping.*str"),

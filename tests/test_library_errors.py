@@ -59,7 +59,7 @@ def test_names_with_invalid_characters_are_rejected(session, give, name):
         ("SELECT 1; DELETE FROM t", "this is 2 statements"),
         ("", "this is nothing"),
         ("-- none", "this is nothing"),
-        ("SELECT FROM WHERE (", "cannot be read"),
+        ("SELECT FROM WHERE (", "this SQL cannot be parsed"),
         (7, "takes a string"),
     ],
 )

@@ -408,7 +408,7 @@ def test_types_are_inferred_from_values(name, form):
     ("values", "message"),
     [
         ([None, None], "column 'c': it holds only NULL, so its type cannot be inferred.*bb.String"),
-        ([[], []], "column 'c': it holds no value"),
+        ([[], []], "column 'c': it holds only NULL"),
         ([1, "a"], "column 'c': it holds values of several types: int, str.*bb.Json"),
         ([True, 1], "several types: bool, int"),
         (["a", {"b": 1}], "several types: str, dict"),
@@ -479,7 +479,7 @@ def test_frames_and_arrow_tables_keep_their_types():
     [
         ([], "no row has a column"),
         ([{}], "no row has a column"),
-        ([{"a": 1}, 2], "row 1: a row is a mapping of column names to values, not a int"),
+        ([{"a": 1}, 2], "row 1: a row must be a mapping of column names to values, not a int"),
         ([{1: 1}], "a column name must be a non-empty"),
         ("a.csv", "a schema cannot be inferred from this"),
         (42, "a schema cannot be inferred from this"),
@@ -489,9 +489,9 @@ def test_frames_and_arrow_tables_keep_their_types():
         (pd.Series([1]), "a schema cannot be inferred from this"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns have the same name"),
         (pd.DataFrame([[1, 2]]), "a column name must be a non-empty"),
-        (pa.table({"n": pa.nulls(2)}), "column 'n': it holds no value"),
-        (pl.DataFrame({"n": [None]}), "column 'n': it holds no value"),
-        (pd.DataFrame({"n": [None]}), "column 'n': it holds no value"),
+        (pa.table({"n": pa.nulls(2)}), "column 'n': it holds only NULL"),
+        (pl.DataFrame({"n": [None]}), "column 'n': it holds only NULL"),
+        (pd.DataFrame({"n": [None]}), "column 'n': it holds only NULL"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -259,7 +259,7 @@ def test_redirects_share_one_time_limit(server, tmp_path):
 
 def test_slow_body_hits_the_time_limit(server, tmp_path):
     fetcher = Fetcher(True, 10**6, tmp_path, timeout=60, time_limit=0.3)
-    with pytest.raises(MediaError, match=r"drip was not there in 0\.3 s.*time_limit"):
+    with pytest.raises(MediaError, match=r"drip was not downloaded within 0\.3 s.*time_limit"):
         fetcher.local_path(f"{server.url}/drip")
     assert leftovers(fetcher) == []
 

@@ -175,7 +175,10 @@ def test_row_source_request_ends_at_its_time_limit(way: SlowWay, bucket: str, pa
                 table.insert(source)
         with soon(), pytest.raises(DataError, match=rf"/rows/\*\.png.*{MESSAGE}"):
             images.insert(session.read_folder(f"{rows}/*.png"))
-        with soon(), pytest.raises(MediaError, match=r"a\.png was not there in 0\.5 s.*time_limit"):
+        with (
+            soon(),
+            pytest.raises(MediaError, match=r"a\.png was not downloaded within 0\.5 s.*time_limit"),
+        ):
             images.insert(image=f"{rows}/a.png")
     way.pace = None
     with bb.connect(vectors="exact:") as session:

@@ -100,7 +100,7 @@ def test_missing_query_file_raises(films, query):
 
 
 def test_unsupported_query_kind_is_refused(films, folder):
-    with pytest.raises(BarbuleError, match="not a sound"):
+    with pytest.raises(BarbuleError, match="not an audio file"):
         films.select(s=films.video.similarity(str(folder / "tone.wav"))).collect()
 
 

@@ -257,7 +257,7 @@ def test_embedding_method_without_index_is_refused(session, embed):
     chunks = filled(embed, 3)
     with pytest.raises(ExpressionError, match="no embedding index"):
         chunks.n.embedding()
-    with pytest.raises(ColumnNotFoundError, match=r"'other'.*It has 'text_embed'"):
+    with pytest.raises(ColumnNotFoundError, match=r"'other'.*Its indexes: 'text_embed'"):
         chunks.text.embedding(idx="other")
     with pytest.raises(ExpressionError, match="needs a column of a table"):
         chunks.select(up=chunks.text.upper()).up.embedding()
@@ -331,7 +331,7 @@ def test_mismatched_embedding_functions_are_refused(pictures, embed):
     ):
         pictures.add_embedding_index("img", string_embed=embed)
     with pytest.raises(
-        ExpressionError, match=rf"string_embed= returns vectors of length {LENGTH} numbers"
+        ExpressionError, match=rf"string_embed= returns vectors of length {LENGTH}, "
     ):
         pictures.add_embedding_index("img", image_embed=colour, string_embed=embed)
     with pytest.raises(ExpressionError, match=r"embedding= and image_embed= both embed"):

@@ -160,7 +160,7 @@ def test_duplicate_column_name_is_refused_or_ignored(table):
     assert table.collect()["c"] == [2, 3]
     with pytest.raises(SchemaError, match="only a computed column of the table itself"):
         table.add_computed_column(a=table.b, if_exists="replace")
-    with pytest.raises(ConfigurationError, match="if_exists is one of"):
+    with pytest.raises(ConfigurationError, match="if_exists must be one of"):
         table.add_computed_column(c=table.a, if_exists="replace_force")
 
 

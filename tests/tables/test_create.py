@@ -119,7 +119,7 @@ def test_a_schema_may_be_a_class_or_an_ibis_schema(session, schema, columns):
     [
         ({}, SchemaError, "at least one column"),
         ({"a": "strng"}, SchemaError, "column 'a': there is no type 'strng'"),
-        ({"a": int | str}, SchemaError, "column 'a': a column has one type"),
+        ({"a": int | str}, SchemaError, "column 'a': a column has a single type"),
         ({"a": object()}, SchemaError, "column 'a': this is not a supported column type"),
         ({"": int}, SchemaError, "a non-empty string"),
         ({1: int}, SchemaError, "a non-empty string"),
@@ -204,9 +204,9 @@ def test_replace_with_a_wrong_schema_keeps_the_old_table(session):
 
 
 def test_unknown_policy_error_names_allowed_values(session):
-    with pytest.raises(ConfigurationError, match="if_exists is one of 'error', 'ignore'"):
+    with pytest.raises(ConfigurationError, match="if_exists must be one of 'error', 'ignore'"):
         session.create_table("films", {"a": bb.Int}, if_exists="drop")
-    with pytest.raises(ConfigurationError, match="if_not_exists is one of 'error', 'ignore'"):
+    with pytest.raises(ConfigurationError, match="if_not_exists must be one of 'error', 'ignore'"):
         session.drop_table("films", if_not_exists="maybe")
 
 
@@ -426,7 +426,7 @@ def test_get_table_may_return_none(session):
     assert session.get_table("nope", if_not_exists="ignore") is None
     table = session.create_table("made", {"a": bb.Int})
     assert session.get_table("made", if_not_exists="ignore").equals(table)
-    with pytest.raises(ConfigurationError, match="if_not_exists is one of"):
+    with pytest.raises(ConfigurationError, match="if_not_exists must be one of"):
         session.get_table("made", if_not_exists="replace")
 
 

@@ -44,7 +44,7 @@ def test_missing_target_folder_is_named(t, here, write):
         with pytest.raises(DataError, match=rf"there is no folder '{folder}'.*mkdir\(parents=True"):
             write(t.drop("img"), path)
     (here / "is").mkdir()
-    with pytest.raises(DataError, match=r"'is' is a folder\. Give the name of a file in it: 'is/r"):
+    with pytest.raises(DataError, match=r"'is' is a folder\. Pass the name of a file in it: 'is/r"):
         write(t.drop("img"), "is")
     (here / "file").touch()
     with pytest.raises(DataError, match=r"'file' is a file, so 'x\.out' cannot be written into it"):

@@ -198,7 +198,10 @@ def test_default_row_number_index_is_ignored(session):
 def test_named_index_without_matching_column_is_refused(session):
     table = session.create_table("t", {"sold": bb.Int})
     frame = pd.DataFrame({"shop": ["a"], "sold": [1]}).set_index("shop")
-    with pytest.raises(DataError, match=r"column 'shop': the index .*reset_index\(drop=True\)"):
+    with pytest.raises(
+        DataError,
+        match=r"column 'shop': the name of the data frame's index .*reset_index\(drop=True\)",
+    ):
         table.insert(frame)
     assert table.insert(frame.reset_index(drop=True)).rows == 1
 

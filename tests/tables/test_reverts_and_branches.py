@@ -36,7 +36,7 @@ def test_each_revert_goes_back_one_version(table):
     assert table.history()["operation"][:3] == ["revert to 1", "revert to 2", "revert to 3"]
     table.revert()
     assert pairs(table, "k", "v") == []
-    with pytest.raises(VersionError, match=r"'t': there is no version before the one that it sho"):
+    with pytest.raises(VersionError, match=r"'t': there is no version before the current one"):
         table.revert()
 
 

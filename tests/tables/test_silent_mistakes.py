@@ -104,7 +104,7 @@ class TestDropping:
             session.create_table("t", {"x": bb.Int}, if_exists="replace")
         view.add_computed_column(b=view.a + 1)
         session.create_view("w", view.filter(view.b > 0))
-        with pytest.raises(DependencyError, match="needed by the view 'w'"):
+        with pytest.raises(DependencyError, match="used by the view 'w'"):
             view.drop_column("b")
         session.drop_table(view, cascade=True)
         session.drop_table(table)

@@ -461,7 +461,7 @@ def test_python_value_is_converted(value, kind, expected, library):
         (np.True_, bb.Int, "not a number"),
         ("1", bb.Int, "got str"),
         (math.inf, bb.Int, "inf is not an integer"),
-        (2**70, bb.Int, "1180591620717411303424 too large, it takes -9223372036854775808"),
+        (2**70, bb.Int, "1180591620717411303424 is too large; the range is -9223372036854775808"),
         (-129, "int8", "-129 is too small; the range is -128 to 127"),
         (10**400, bb.Float, "too large"),
         (datetime.timedelta(1), bb.Timestamp, "got timedelta, not a datetime"),
@@ -502,7 +502,7 @@ def test_invalid_value_is_refused_with_row(value, kind, message, library):
         (pd.DataFrame({"c": [2**70]}), "too large"),
         (pl.DataFrame({"c": [datetime.timedelta(1)]}), "got timedelta"),
         (pa.table({"c": pa.array([1.0, math.inf])}), "inf is not an integer"),
-        (pa.table({"c": pa.array([2**63], pa.uint64())}), "9223372036854775808 too large"),
+        (pa.table({"c": pa.array([2**63], pa.uint64())}), "9223372036854775808 is too large"),
         (pa.table({"c": [b"1"]}), "got bytes"),
         (pa.table({"c": [[1]]}), "got list"),
     ],
@@ -522,7 +522,7 @@ def test_error_row_number_counts_whole_source(make_source, size, library):
     rows = [{"name": "a", "year": n} for n in range(7)]
     rows[5]["year"] = 1000
     schema = bb.types.schema({"name": bb.String, "year": "int8"})
-    with pytest.raises(DataError, match=r"column 'year', row 5: .*1000 too large") as caught:
+    with pytest.raises(DataError, match=r"column 'year', row 5: .*1000 is too large") as caught:
         list(read_batches(make_source(rows), schema, "films", library, size=size))
     assert caught.value.row == 5
     assert caught.value.value == 1000
@@ -574,9 +574,12 @@ async def _async_rows():
         (FilmRecord, "a type cannot be inserted"),
         (_async_rows(), "a async_generator cannot be inserted"),
         (ibis.literal(1), "a IntegerScalar cannot be inserted"),
-        ([["a", 1]], "row 0: a row is a mapping of column names to values, not a list"),
-        ([*ROWS, FilmRecord], "row 10: a row is a mapping of column names to values, not a type"),
-        (iter([ROWS[0], None]), "row 1: a row is a mapping"),
+        ([["a", 1]], "row 0: a row must be a mapping of column names to values, not a list"),
+        (
+            [*ROWS, FilmRecord],
+            "row 10: a row must be a mapping of column names to values, not a type",
+        ),
+        (iter([ROWS[0], None]), "row 1: a row must be a mapping"),
         (np.zeros((2, 2)), r"array of shape \(2, 2\)"),
         (np.zeros(2), "cannot be inserted as rows"),
         (pl.Series([1, 2]), "this Series is a single column, not a table"),

@@ -132,14 +132,14 @@ METHODS = ("concat", "contains", "startswith", "endswith", "find", "re_search", 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("other", [1, b"x", DAY, {"a": 1}], ids=str)
 def test_string_methods_refuse_other_types(t, method, other):
-    with pytest.raises(ExpressionError, match=rf"\.{method}\(\) of 's' \(string\) takes texts"):
+    with pytest.raises(ExpressionError, match=rf"\.{method}\(\) of 's' \(string\) takes strings"):
         getattr(t.s, method)(other)
 
 
 def test_string_methods_check_each_argument(t):
     with pytest.raises(ExpressionError, match="takes strings, not 2"):
         t.s.replace("U", 2)
-    with pytest.raises(ExpressionError, match="takes texts") as caught:
+    with pytest.raises(ExpressionError, match="takes strings") as caught:
         t.s.contains(["U", "p"])
     assert "isin" in caught.value.hint
     assert value(t, t.s.like(["U%", "x"])) is True

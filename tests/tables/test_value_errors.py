@@ -75,7 +75,7 @@ def test_boolean_keywords_raise_with_operator_hint(t, make):
         lambda: 1 if condition else 2,
         lambda: max(condition, condition),
     ):
-        with pytest.raises(ExpressionError, match=r"neither true nor false") as caught:
+        with pytest.raises(ExpressionError, match=r"has no truth value") as caught:
             ask()
         assert isinstance(caught.value, ValueError)  # which Ibis raises
         for name in ("&", "|", "~", "isin", "between", "ifelse"):
@@ -110,7 +110,7 @@ def test_expressions_cannot_be_iterated(t):
             list(query)
         with pytest.raises(ExpressionError, match=r"no length.*count\(\)"):
             len(query)
-        with pytest.raises(ExpressionError, match=r"neither true nor false.*count\(\)"):
+        with pytest.raises(ExpressionError, match=r"has no truth value.*count\(\)"):
             bool(query)
 
 
@@ -163,10 +163,10 @@ def test_fields_named_like_methods_are_read_by_item(t):
         (lambda t: t.name.cast("strng"), r"\.cast\(\) of 'name' \(string\).*'strng'.*bb\.String"),
         (lambda t: t.name.upper().cast("strng"), r"\.cast\(\) of .*'strng'"),
         (lambda t: t.tags.contains(t), r"\.contains\(\) of 'tags'"),
-        (lambda t: t.name > 3, r"> cannot .*and 3\..*\.try_cast\('float64'\)"),
-        (lambda t: t.ok + 1, r"\+ cannot .*\.cast\('int64'\)"),
-        (lambda t: t.ok + t.ok, r"\+ cannot .*\.cast\('int64'\)"),
-        (lambda t: t.tags > 3, r"> cannot .*t\.tags\.contains"),
+        (lambda t: t.name > 3, r"> is not supported between .*and 3\..*\.try_cast\('float64'\)"),
+        (lambda t: t.ok + 1, r"\+ is not supported between .*\.cast\('int64'\)"),
+        (lambda t: t.ok + t.ok, r"\+ is not supported between .*\.cast\('int64'\)"),
+        (lambda t: t.tags > 3, r"> is not supported between .*t\.tags\.contains"),
         (lambda t: t.n & "a", r"& is not supported between 'n' \(int64\) and 'a'"),
         (lambda t: t.n << "a", r"<< is not supported between 'n' \(int64\) and 'a'"),
         (lambda t: t.name >> 2, r">> is not supported between 'name' \(string\) and 2"),
@@ -176,7 +176,7 @@ def test_fields_named_like_methods_are_read_by_item(t):
         (lambda t: {"a": 1} + t.n, r"\+ is not supported between \{'a': 1\} and 'n'"),
         (lambda t: t.n + object(), r"\+ is not supported between 'n' \(int64\)"),
         (lambda t: (t.n + 1) * t.name.upper() - 2, r"- is not supported between"),
-        (lambda t: -t.name, r"- is not supported between 'name' \(string\)"),
+        (lambda t: -t.name, r"- is not supported for 'name' \(string\)"),
         (lambda t: ~t.name, r"~ is not supported for 'name' \(string\)"),
         (lambda t: abs(t.name), r"abs\(\) is not supported for 'name' \(string\)"),
         (lambda t: round(t.name), r"round\(\) is not supported for 'name' \(string\)"),

@@ -24,7 +24,9 @@ def failing(request, session):
 
 @pytest.mark.parametrize("read", ["collect", "to_pyarrow", "to_pandas", "show"])
 def test_virtual_column_error_names_column_and_alternatives(failing, read):
-    message = r"table 't', column 'made': .*t\.drop\('made'\) Read the other columns with\(\)"
+    message = (
+        r"table 't', column 'made': .*Read the other columns with t\.drop\('made'\); update\(\)"
+    )
     with pytest.raises(DataError, match=message):
         getattr(failing, read)()
 

@@ -137,7 +137,7 @@ def test_column_read_by_view_can_be_renamed_but_not_dropped(films):
     films.rename_column("revenue", "gross")
     films.insert(name="Brave", gross=1, genre="b")
     assert _rows(totals) == [("a", 4.0, 2), ("b", 3.5, 2)]
-    with pytest.raises(DependencyError, match=r"needed by the view 'totals'.*cascade=True"):
+    with pytest.raises(DependencyError, match=r"used by the view 'totals'.*cascade=True"):
         films.drop_column("gross")
     with pytest.raises(DependencyError, match=r"base of the view 'totals'"):
         bb.drop_table("films")

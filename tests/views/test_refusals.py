@@ -74,7 +74,7 @@ def test_a_computed_column_with_a_name_of_the_iterator_is_refused(notes, split):
 
 
 def test_view_with_name_of_table_is_refused(notes):
-    with pytest.raises(TableExistsError, match="taken"):
+    with pytest.raises(TableExistsError, match="a table with this name already exists"):
         bb.create_view("notes", notes)
 
 
@@ -88,7 +88,7 @@ def test_if_exists_ignores_or_replaces_view(notes, words):
 
 
 def test_unknown_if_exists_value_is_refused(notes):
-    with pytest.raises(ConfigurationError, match="if_exists is one of"):
+    with pytest.raises(ConfigurationError, match="if_exists must be one of"):
         bb.create_view("v", notes, if_exists="overwrite")
 
 
