@@ -81,7 +81,10 @@ def test_unknown_version_error_lists_versions_and_labels(runs, version):
 def test_label_moves_only_with_if_exists_replace(runs):
     assert runs.checkpoint("best") == runs.checkpoint("best") == 1
     runs.update({"result": 9.0})
-    message = r"table 'runs': the label 'best' already names version 1.*version is 2.*if_exists=\"replace\""
+    message = (
+        r"table 'runs': the label 'best' already names version 1.*version is 2.*"
+        r"if_exists=\"replace\""
+    )
     with pytest.raises(TableExistsError, match=message):
         runs.checkpoint("best")
     assert runs.checkpoint("best", if_exists="ignore") == 1
