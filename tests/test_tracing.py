@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import ibis
 import pytest
 
 import barbule as bb
@@ -274,7 +275,9 @@ def test_markup_in_names_is_escaped():
     [
         ("SELECT 'a''b', 12.5e3, -7 FROM t1", "SELECT ?, ?, -? FROM t1"),
         ("SELECT E'a\\'b', x'00ff', $x$ it's $x$", "SELECT ?, ?, ?"),
-        ('SELECT "c7", "Equals(name, \'Up\')"', 'SELECT "c7", "Equals(…)"'),
+        ('SELECT "c7", "Equals(name, \'Up\')"', 'SELECT "c7", "Equals(…"'),
+        ('SELECT 7 AS "7", TRUE AS "True"', 'SELECT ? AS "…", ? AS "…"'),
+        ("SELECT 'a' AS \"'a'\"", 'SELECT ? AS "…"'),
         ("SELECT 1 -- 'Up'\n, /* Soul */ 2", "SELECT ? , ?"),
         ("INSERT INTO t VALUES (1, 'a'), (2, 'b')", "INSERT INTO t VALUES (?, ?), …"),
         ("SELECT 'never closed", "SELECT ?"),
@@ -306,6 +309,7 @@ def test_no_cell_and_no_secret_is_in_a_trace(session, monkeypatch):
         table.update({"name": "zebraed"}, where=table.name == "zebra1")
         table.filter(table.name.contains("zebra"), table.year > 48151623).collect()
         table.select(table.name == "zebra2", table.year + 48151623).collect()
+        table.select(ibis.literal("zebra"), ibis.literal(48151623)).collect()
         table.upsert([{"name": "zebra3", "year": 48151623}], on="name")
         with pytest.raises(bb.BarbuleError, match="fail"):
             table.select(x=fail(table.name, SECRET)).collect()
@@ -316,7 +320,7 @@ def test_no_cell_and_no_secret_is_in_a_trace(session, monkeypatch):
         assert "***" in text or text == repr(t)
         for hidden in ("zebra", "48151623", SECRET, "horse-battery", "4815162342"):
             assert hidden not in text, hidden
-    assert t.count("operation") == 8
+    assert t.count("operation") == 9
 
 
 def test_no_span_is_made_where_no_trace_is_open(films, monkeypatch):
@@ -377,11 +381,10 @@ def test_a_scalar_a_file_and_a_stream(films):
     assert Path("films.parquet").exists()
     names = [span.name for span in t.find("operation")]
     assert names == ["to_pyarrow", "to_pandas", "to_parquet", "to_csv", "to_pyarrow_batches"]
-    *run, lazy = t.find("operation")
-    assert all(span.count("statement") for span in run)
-    assert not lazy.count("statement")
-    read = [span for span in t.children if span.kind == "statement"]
-    assert [span.attributes["rows"] for span in read] == [1]
+    assert all(span.count("statement") for span in t.find("operation")[:4])
+    streamed = [span for span in t.children if span.kind == "statement"]
+    assert "bb_rows" in streamed[-1].attributes["sql"]  # read after the verb has returned it
+    assert streamed[-1].attributes["rows"] == 1
 
 
 def test_a_session_that_is_opened(tmp_path):

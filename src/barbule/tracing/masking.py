@@ -21,10 +21,12 @@ _TOKENS = re.compile(
     |(?P<tagged>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$))
     |(?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\\?$))
     |(?P<text>(?:\b[xXbBuU]&?)?'(?:[^']|'')*(?:'|$))
+    |(?P<truth>\b(?:TRUE|FALSE)\b)
     |(?P<number>(?<![\w.$])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_VALUES = re.compile(r"(?<=\()|['\"]|^[-\d]|^(?:True|False)$")
 _REPEATED = re.compile(r"(\((?:\?(?:, )?)+\))(?:, \1)+")
 
 
@@ -49,8 +51,9 @@ def _masked_token(token: re.Match[str]) -> str:
     name = token["name"]
     if name is None:
         return "?"
-    # Ibis names a value after its expression, literals included: "Equals(title, 'Up')".
-    return f'"{name.partition("(")[0]}(…)"' if "(" in name else token[0]
+    # Ibis names a value after its expression, literals included: "Equals(title, 'Up')", "7".
+    kept = _VALUES.split(name, maxsplit=1)[0]
+    return token[0] if kept == name else f'"{kept}…"'
 
 
 class TextMask:

@@ -186,7 +186,7 @@ def statement(sql: str) -> ActiveSpan | _NoSpan:
     parent = _current.get()
     if parent is None or parent.limits.closed:
         return _OFF
-    name = sql[:40].lstrip().partition(" ")[0].upper()
+    name = sql[:40].lstrip().partition(" ")[0].upper().rstrip(";")
     text = {"sql": sql[:MAX_READ_CHARACTERS]}
     return ActiveSpan(Node(parent, "statement", name, text), leaf=True)
 
