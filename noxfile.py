@@ -16,6 +16,9 @@ import nox
 # may not write what it compiled. pip compiles.
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
+# The tests start hundreds of processes: each would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True

@@ -13,7 +13,7 @@ import duckdb
 from barbule.backends.duckdb.connections.address import check_path, read_address
 from barbule.backends.duckdb.connections.shared_file import DuckDBFile
 from barbule.backends.duckdb.errors import first_line
-from barbule.backends.duckdb.sql.literals import literal
+from barbule.backends.duckdb.sql.statements import quoted
 from barbule.backends.duckdb.writes import DuckDBWrites
 from barbule.errors import BarbuleError, ConfigurationError
 from barbule.tracing import statement
@@ -27,10 +27,8 @@ _TABLES = (
     "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
     "AND schema_name = current_schema() AND NOT temporary"
 )
-_COLUMNS = (
-    "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
-    "AND schema_name = current_schema() AND table_name = "
-)
+# The first read of duckdb_columns() binds all views of the system, which takes 9 ms.
+_COLUMNS = "SELECT column_name FROM (DESCRIBE {})"
 
 
 def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> DuckDBBackend:
@@ -76,9 +74,12 @@ class DuckDBBackend(DuckDBWrites):
 
     def columns(self, name: str) -> set[str]:
         """Return the names of the columns of a stored table; none if there is no such table."""
-        query = _COLUMNS + literal(name)
+        query = _COLUMNS.format(quoted(name))
         with self.use(), statement(query):
-            rows = self.cursor.execute(query).fetchall()
+            try:
+                rows = self.cursor.execute(query).fetchall()
+            except duckdb.CatalogException:
+                return set()
         return {column for (column,) in rows}
 
     def disconnect(self) -> None:
