@@ -51,14 +51,13 @@ def test_a_filter_is_not_asked_for_rows_that_its_base_drops(session):
 
 def test_views_that_are_made_or_changed_later_follow(session):
     t = session.create_table("t", [{"n": 1}])
-    session.create_view("first", t.filter(t.n > 0))
+    first = session.create_view("first", t.filter(t.n > 0))
     t.insert([{"n": 2}])
-    session.create_view("second", session.get_table("first").filter(t.n > 1))
+    session.create_view("second", first.filter(first.n > 1))
     t.insert([{"n": 3}])
     t.rename_column("n", "number")
     t.insert([{"number": 4}])
     session.drop_table("second")
-    first = session.get_table("first")
     (name,) = first.columns
     second = session.create_view("second", first.filter(first[name] < 4))
     t.insert([{"number": 3}, {"number": 5}])
