@@ -1,6 +1,6 @@
 """How the cost of one operation grows with the structure that it touches.
 
-One row is inserted into tables with more function columns, views or columns; rows are read
+One row of tables with more function columns, views or columns is inserted or updated; rows are read
 through more virtual columns, steps of a query, nested calls and levels of views. Each curve is
 measured in a fresh home, in one process, so that its points can be compared: the figures are how
 many times as long the largest structure takes as the smallest.
@@ -8,6 +8,7 @@ many times as long the largest structure takes as the smallest.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import statistics
 import tempfile
@@ -81,6 +82,35 @@ def _views(session: Session, count: int) -> Callable[[], object]:
     return lambda: table.insert([{"n": 1000}])
 
 
+def _updates(table: bb.Table, column: str) -> Callable[[], object]:
+    """Return what gives a column of one row another value each time, which all filters pass."""
+    values = itertools.count(1000)
+    return lambda: table.update({column: next(values)}, where=table["id"] == ROWS - 1)
+
+
+def _numbered_rows() -> list[dict[str, int]]:
+    return [{"id": number, "n": number} for number in range(ROWS)]
+
+
+def _update_under_views(session: Session, count: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _numbered_rows())
+    for number in range(count):
+        session.create_view(f"view{number}", table.filter(table.n > number))
+    return _updates(table, "n")
+
+
+def _update_under_deep_view(session: Session, depth: int) -> Callable[[], object]:
+    table = session.create_table("numbers", _numbered_rows())
+    _view_levels(session, table, depth)
+    return _updates(table, "n")
+
+
+def _update_columns(session: Session, count: int) -> Callable[[], object]:
+    row = {f"c{number}": number for number in range(count)}
+    table = session.create_table("wide", [{"id": number, **row} for number in range(ROWS)])
+    return _updates(table, "c0")
+
+
 def _columns(session: Session, count: int) -> Callable[[], object]:
     row = {f"c{number}": number for number in range(count)}
     table = session.create_table("wide", [row] * 10)
@@ -119,8 +149,7 @@ def _nested_calls(session: Session, count: int) -> Callable[[], object]:
     return read
 
 
-def _view_levels(session: Session, depth: int) -> bb.Table:
-    table = session.create_table("numbers", _rows())
+def _view_levels(session: Session, table: bb.Table, depth: int) -> bb.Table:
     for level in range(depth):
         table = session.create_view(
             f"level{level}", table.filter(table.n >= level).mutate(**{f"m{level}": table.n + level})
@@ -129,12 +158,13 @@ def _view_levels(session: Session, depth: int) -> bb.Table:
 
 
 def _deep_view(session: Session, depth: int) -> Callable[[], object]:
-    return _view_levels(session, depth).collect
+    table = session.create_table("numbers", _rows())
+    return _view_levels(session, table, depth).collect
 
 
 def _insert_under_deep_view(session: Session, depth: int) -> Callable[[], object]:
-    _view_levels(session, depth)
-    table = session.get_table("numbers")
+    table = session.create_table("numbers", _rows())
+    _view_levels(session, table, depth)
     return lambda: table.insert([{"n": 1000}])
 
 
@@ -148,6 +178,9 @@ CURVES = (
     ),
     Curve("insert one row, {} views", (1, 10, 40), _views, (1, 40), 10),
     Curve("insert one row, {} columns", (50, 200, 500), _columns, (50, 500), 9),
+    Curve("update one row, {} views", (1, 10, 40), _update_under_views, (1, 40), 10),
+    Curve("update one row, {} columns", (50, 500), _update_columns, (50, 500), 9),
+    Curve("update one row under views to depth {}", (2, 8), _update_under_deep_view, (2, 8), 6),
     Curve("read {} chained virtual columns", (5, 10, 20, 40, 60), _virtual_columns, (20, 60), 4),
     Curve("read {} times mutate and filter", (5, 20, 60), _mutates, (5, 60), 10),
     Curve("{} nested calls", (1, 4, 8, 12), _nested_calls, (1, 12), 10),

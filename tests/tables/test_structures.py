@@ -89,6 +89,17 @@ def inserted_under_deep_views(session: Session, size: int) -> Callable[[], objec
     return lambda: table.insert([{"n": 1000}])
 
 
+def updated_under_views(session: Session, size: int) -> Callable[[], object]:
+    views(session, size)
+    table = session.get_table(f"base{size}")
+    return lambda: table.update({"n": table.n + 1000})
+
+
+def updated_under_deep_views(session: Session, size: int) -> Callable[[], object]:
+    table = deep_views(session, size)
+    return lambda: table.update({"n": table.n + 1})
+
+
 @pytest.mark.parametrize(
     ("prepare", "size"),
     [
@@ -97,6 +108,8 @@ def inserted_under_deep_views(session: Session, size: int) -> Callable[[], objec
         (updated_function_columns, 5),
         (views, 5),
         (inserted_under_deep_views, 3),
+        (updated_under_views, 5),
+        (updated_under_deep_views, 3),
     ],
 )
 def test_each_part_of_a_structure_costs_the_same(

@@ -5,7 +5,7 @@ Owns this information, as the calling thread sees the tables. Plans are made in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -20,6 +20,8 @@ from barbule.relations.promotion import promoted
 from barbule.tracing import span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
     from barbule.backends.base import Backend
     from barbule.catalog.derivations import Derivations
     from barbule.catalog.records import TableRecord
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from barbule.executor.search.nearest_rows import NearestRows
 
 __all__ = ["PlanFacts"]
+
+ValueT = TypeVar("ValueT")
 
 
 class PlanFacts:
@@ -95,28 +99,37 @@ class PlanFacts:
     def _load(self, text: str, commit: int | None) -> ops.Node:
         return promoted(codec.load(text, lambda table, _, hidden: self.leaf(table, commit, hidden)))
 
+    def derived(self, kind: Hashable, text: str, derive: Callable[[Any], ValueT]) -> ValueT:
+        """Return what follows from a stored expression, derived once for the tables it reads.
+
+        Parameters
+        ----------
+        kind
+            Says what is derived.
+        """
+
+        def tables(_value: ValueT) -> Iterator[int]:
+            return (leaf.table_id for leaf in self.expression(text, None).find(ManagedTable))
+
+        return self._derivations.get(
+            (kind, text), lambda: derive(self.expression(text, None)), tables
+        )
+
     def columns_read(self, text: str, table_id: int) -> frozenset[str]:
         """Return the columns of a table that a stored expression names."""
 
-        def derive() -> frozenset[str]:
-            fields = self.expression(text, None).find(ops.Field)
+        def names(expression: ops.Node) -> frozenset[str]:
             return frozenset(
                 field.name
-                for field in fields
+                for field in expression.find(ops.Field)
                 if isinstance(field.rel, ManagedTable) and field.rel.table_id == table_id
             )
 
-        return self._derivations.get(("read", text, table_id), derive, lambda _names: (table_id,))
+        return self.derived(("columns read", table_id), text, names)
 
     def calls_in(self, text: str) -> tuple[FunctionCall, ...]:
         """Return the calls of functions in a stored expression."""
-        return self._derivations.get(
-            ("calls", text),
-            lambda: tuple(self.expression(text, None).find(FunctionCall)),
-            lambda _calls: (
-                leaf.table_id for leaf in self.expression(text, None).find(ManagedTable)
-            ),
-        )
+        return self.derived("calls", text, lambda node: tuple(node.find(FunctionCall)))
 
     def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Create the leaf of a table in the backend."""

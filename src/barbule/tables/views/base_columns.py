@@ -33,15 +33,16 @@ __all__ = [
 ]
 
 
-def columns_read_by_filters(engine: Engine, view: TableRecord) -> set[str]:
+def columns_read_by_filters(engine: Engine, view: TableRecord) -> frozenset[str]:
     """Return the columns of its base that the filters of a view read."""
-    names: set[str] = set()
-    if view.view is not None:
-        query = engine.expression(view.view.query, None)
-        for filtered in query.find(ops.Filter):
-            for predicate in filtered.predicates:
-                names |= base_columns_of(predicate)
-    return names
+
+    def names(query: ops.Relation) -> frozenset[str]:
+        predicates = (value for filtered in query.find(ops.Filter) for value in filtered.predicates)
+        return frozenset(name for value in predicates for name in base_columns_of(value))
+
+    if view.view is None:
+        return frozenset()
+    return engine.facts.derived("columns read by filters", view.view.query, names)
 
 
 def columns_read_for_rows(engine: Engine, view: TableRecord) -> set[str]:
@@ -134,12 +135,15 @@ def derived_columns(engine: Engine, view: TableRecord, names: set[str]) -> set[s
     }
 
 
-def _base_columns_by_name(engine: Engine, view: TableRecord) -> dict[str, set[str]]:
+def _base_columns_by_name(engine: Engine, view: TableRecord) -> Mapping[str, set[str]]:
     """Return for each column of a view's query the columns of the base it derives from."""
+
+    def sources(query: ops.Relation) -> dict[str, set[str]]:
+        return {name: base_columns_of(ops.Field(query, name)) for name in query.schema.names}
+
     if view.view is None:
         return {}
-    query = engine.expression(view.view.query, None)
-    return {name: base_columns_of(ops.Field(query, name)) for name in query.schema.names}
+    return engine.facts.derived("columns derived from", view.view.query, sources)
 
 
 def base_columns_of(value: ops.Value) -> set[str]:

@@ -58,19 +58,35 @@ class KeptRows:
         self._rids = {table_id: rids}
 
     def decides(self, view: TableRecord) -> bool:
-        """Whether it is decided which rows a view keeps, and which its base does."""
-        return view.id in self._passes and view.view is not None and view.view.base in self._rids
+        """Whether it is decided which rows of its base a view keeps."""
+        return view.id in self._passes and _base(view) in self._rids
 
     def base_rids(self, view: TableRecord) -> npt.NDArray[np.int64]:
         """Return the identities of the rows of its base that a view keeps, in their order."""
-        base = view.view.base if view.view is not None else view.id
-        kept = self._passes[view.id][self._positions[base]]
-        self._positions[view.id] = self._positions[base][kept]
-        return self._rids[base][kept]
+        return self._rids[_base(view)][self._passes[view.id][self._positions[_base(view)]]]
 
-    def add_rows(self, view: TableRecord, rids: pa.ChunkedArray) -> None:
-        """Note the identities of the rows that a view has for them."""
+    def keeps(self, view: TableRecord, base_rids: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+        """Return for some of the rows of its base whether a view keeps them."""
+        return self._passes[view.id][self._positions_of(_base(view), base_rids)]
+
+    def add_rows(
+        self, view: TableRecord, base_rids: pa.ChunkedArray, rids: pa.ChunkedArray
+    ) -> None:
+        """Note the rows that a view has for rows of its base, by the identities of both."""
+        self._positions[view.id] = self._positions_of(_base(view), base_rids)
         self._rids[view.id] = rids.to_numpy()
+
+    def _positions_of(self, table_id: int, rids: pa.ChunkedArray) -> npt.NDArray[np.intp]:
+        import numpy as np
+
+        known = self._rids[table_id]
+        order = np.argsort(known, kind="stable")
+        found = order[np.searchsorted(known, rids.to_numpy(), sorter=order)]
+        return self._positions[table_id][found]
+
+
+def _base(view: TableRecord) -> int:
+    return view.id if view.view is None else view.view.base
 
 
 def decide_kept_rows(transaction: Transaction, record: TableRecord) -> KeptRows | None:
@@ -139,9 +155,7 @@ def _conditions_query(engine: Engine, record: TableRecord, views: list[TableReco
     values: dict[str, ops.Value] = {RID: ops.Field(leaf, RID)}
     inlined = _InlinedColumns(engine, record, {view.id: view for view in views})
     for view in views:
-        is_root = view.view is not None and view.view.base == record.id
-        base_is_decided = view.view is not None and f"bb_kept_{view.view.base}" in values
-        if not is_root and not base_is_decided:
+        if _base(view) != record.id and f"bb_kept_{_base(view)}" not in values:
             continue
         condition = _condition(engine, view, inlined)
         if condition is not None:

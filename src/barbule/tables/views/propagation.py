@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from barbule.backends.base import BASE, RID
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.compute.dependencies import dependent_columns
-from barbule.tables.compute.stored_rows import read_physical_rows
+from barbule.tables.compute.stored_rows import read_physical_rows, sorted_by_rid
 from barbule.tables.views.base_columns import (
     base_columns_of,
     columns_read_by_filters,
@@ -144,12 +144,16 @@ def _write_kept_rows(transaction: Transaction, view: TableRecord, kept: KeptRows
     import pyarrow as pa
 
     rows = append_view_rows(transaction, view, pa.table({BASE: pa.array(kept.base_rids(view))}))
-    kept.add_rows(view, rows.column(RID))
+    kept.add_rows(view, rows.column(BASE), rows.column(RID))
     return rows
 
 
 def propagate_update(
-    transaction: Transaction, record: TableRecord, rows: pa.Table, changed: set[str]
+    transaction: Transaction,
+    record: TableRecord,
+    rows: pa.Table,
+    changed: set[str],
+    kept: KeptRows | None = None,
 ) -> None:
     """Update the views of a table for new values of columns in some of its rows.
 
@@ -157,11 +161,29 @@ def propagate_update(
     ----------
     rows
         The new states of these rows, as in `transaction.new_rows`.
+    kept
+        Which of the rows views keep, as far as it is decided.
     """
+    engine = transaction.engine
     transaction.changed_columns.setdefault(record.id, set()).update(changed)
-    for view in transaction.engine.catalog.views_of(record.id):
+    views = engine.catalog.views_of(record.id)
+    filtered = {view.id for view in views if columns_read_by_filters(engine, view) & changed}
+    if filtered and kept is None:
+        kept = decide_kept_rows(transaction, record)
+    decided = [
+        view
+        for view in views
+        if (view.id in filtered or engine.catalog.views_of(view.id))
+        and kept is not None
+        and kept.decides(view)
+    ]
+    derived = derived_identities(transaction, decided, rows.column(RID)) if decided else {}
+    for view in views:
         with span("view", view.name, way="incremental"):
-            propagate_update_to(transaction, record, view, rows, changed)
+            if kept is not None and view.id in derived:
+                _write_filtered(transaction, record, view, rows, changed, kept, derived[view.id])
+            else:
+                propagate_update_to(transaction, record, view, rows, changed)
 
 
 def propagate_update_to(
@@ -179,6 +201,52 @@ def propagate_update_to(
         _refilter(transaction, record, view, rows, changed)
     else:
         _update_rows(transaction, view, rows.column(RID), changed)
+
+
+def _write_filtered(
+    transaction: Transaction,
+    record: TableRecord,
+    view: TableRecord,
+    rows: pa.Table,
+    changed: set[str],
+    kept: KeptRows,
+    derived: pa.Table,
+) -> None:
+    """Add, end or update the rows of a view, of which it is decided what it keeps.
+
+    Parameters
+    ----------
+    derived
+        The identities of the rows that the view has had, and of those of its base.
+    """
+    import pyarrow as pa
+
+    is_kept = rows.column(RID).filter(pa.array(kept.keeps(view, rows.column(RID))))
+    stays = _is_in(derived.column(BASE), is_kept)
+    staying = derived.filter(stays)
+    _end_lost_rows(transaction, view, derived, stays)
+    if staying.num_rows:
+        _update_rows(transaction, view, staying.column(BASE), changed, (kept, staying))
+    added = rows.filter(_is_in(rows.column(RID), is_kept)).select([RID])
+    added = added.filter(_is_not_in(added.column(RID), derived.column(BASE)))
+    if added.num_rows:
+        base_rids = sorted_by_rid(added).column(RID)
+        new_rows = append_view_rows(transaction, view, pa.table({BASE: base_rids}))
+        propagate(transaction, view, new_rows, None)
+    transaction.new_rows[record.id] = rows
+
+
+def _end_lost_rows(
+    transaction: Transaction, view: TableRecord, derived: pa.Table, stays: pa.ChunkedArray
+) -> None:
+    """End the rows of a view that do not stay."""
+    import pyarrow.compute as pc
+
+    lost_rids = derived.column(RID).filter(pc.invert(stays))
+    if len(lost_rids):
+        transaction.end_rows(view, lost_rids)
+        transaction.touch(view.id, rows=len(lost_rids))
+        propagate(transaction, view, None, lost_rids)
 
 
 def _refilter(
@@ -200,13 +268,8 @@ def _refilter(
     skips = partial(_reads_none, changed)
     still_shown = _rows_passing(transaction, record, view, rows.filter(was_shown), skips)
     candidates = rows.filter(pc.invert(was_shown))
-    lost_rids = derived.filter(
-        pc.invert(_is_in(derived.column(BASE), still_shown.column(RID)))
-    ).column(RID)
-    if len(lost_rids):
-        transaction.end_rows(view, lost_rids)
-        transaction.touch(view.id, rows=len(lost_rids))
-        propagate(transaction, view, None, lost_rids)
+    stays = _is_in(derived.column(BASE), still_shown.column(RID))
+    _end_lost_rows(transaction, view, derived, stays)
     if still_shown.num_rows:
         transaction.new_rows[record.id] = still_shown
         _update_rows(transaction, view, still_shown.column(RID), changed)
@@ -242,10 +305,26 @@ def _is_in(identities: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedAr
     return pc.is_in(identities, value_set=others.combine_chunks())
 
 
+def _is_not_in(identities: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    return pc.invert(_is_in(identities, others))
+
+
 def _update_rows(
-    transaction: Transaction, view: TableRecord, base_rids: pa.Array, changed: set[str]
+    transaction: Transaction,
+    view: TableRecord,
+    base_rids: pa.Array,
+    changed: set[str],
+    decided: tuple[KeptRows, pa.Table] | None = None,
 ) -> None:
-    """Update the rows of a view that derive from rows of its base."""
+    """Update the rows of a view that derive from rows of its base.
+
+    Parameters
+    ----------
+    decided
+        Which of the rows views keep, and the identities of those of this view and of their bases.
+    """
     engine = transaction.engine
     names = derived_columns(engine, view, changed)
     affected = dependent_columns(engine, view, names)
@@ -256,14 +335,18 @@ def _update_rows(
         schedule_readers_of(transaction, view, names)
         if not names or not engine.catalog.views_of(view.id):
             return
-    rows = _derived_rows(transaction, view, base_rids)
+    kept, rows = decided or (None, None)
+    if rows is None or any(column.kind != "virtual" for column in view.columns):
+        rows = _derived_rows(transaction, view, base_rids)
     if not rows.num_rows:
         return
     if stored:
         write_changed_rows(transaction, view, rows, names)
-    else:
-        transaction.new_rows[view.id] = rows
-        propagate_update(transaction, view, rows, names)
+        return
+    if kept is not None:
+        kept.add_rows(view, rows.column(BASE), rows.column(RID))
+    transaction.new_rows[view.id] = rows
+    propagate_update(transaction, view, rows, names, kept)
 
 
 def _derived_rows(transaction: Transaction, view: TableRecord, base_rids: pa.Array) -> pa.Table:
