@@ -218,11 +218,53 @@ def test_traces_within_traces(films):
     assert outer.count("commit") == inner.count("commit") == 1
 
 
+def test_unknown_kinds_of_spans_are_rejected(films):
+    with bb.trace() as t:
+        films.insert(name="Soul", year=2)
+    message = r"no kind of span 'comit'\. Did you mean 'commit'\? Kinds are operation, plan, "
+    with pytest.raises(bb.errors.ExpressionError, match=message):
+        t.find("comit")
+    with pytest.raises(bb.errors.ExpressionError, match=message):
+        t.children[0].count("comit")
+    assert t.find("sync", "unknown") == ()
+
+
+def test_functions_are_found_without_their_module(films, shout):
+    with bb.trace() as t:
+        films.insert(name="Soul", year=2)
+    (called,) = t.find("calls", "shout")
+    assert called.name.endswith(".shout")
+    assert t.find("calls", called.name) == (called,)
+    assert t.count("calls", "out") == 0
+
+
+def test_counts_are_zero_rather_than_missing(session, shout):
+    table = session.create_table("t", [{"name": "a"}])
+    with bb.trace() as t:
+        table.select(x=shout(table.name)).collect()
+    (called,) = t.find("calls")
+    counts = {"rows": 1, "calls": 1, "requests": 0, "hits": 0, "errors": 0, "deferred": 0}
+    assert dict(called.attributes) == counts
+    assert all({"rows", "bytes"} <= set(span.attributes) for span in t.find("statement"))
+    (line,) = (line for line in str(t).splitlines() if "shout" in line)
+    assert "[rows 1, calls 1, " in line
+    assert "hits" not in line
+
+
+def test_the_reason_of_a_search_follows_its_path(films):
+    with bb.trace() as t:
+        films.order_by(films.name.similarity("Up").desc()).limit(1).collect()
+    (line,) = (line for line in str(t).splitlines() if "search" in line and "path" in line)
+    assert "path memory (1 rows, less than 0.1 ms), rows 1" in line
+
+
 def test_a_trace_is_data(films):
     t = bb.trace()
     assert (t.children, t.ms) == ((), 0.0)
+    assert repr(t) == "<trace of 0 spans, 0.0 ms>"
     with t:
         films.insert(name="Soul", year=2)
+        assert repr(t).startswith("<trace of 1 span, ")
         assert t.count("commit") == 1  # what has run so far
     span = t.find("commit")[0]
     with pytest.raises(AttributeError, match="cannot assign"):

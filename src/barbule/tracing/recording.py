@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from barbule.tracing.masking import MAX_READ_CHARACTERS, TextMask, masked_statement
-from barbule.tracing.spans import Span
+from barbule.tracing.spans import COUNTS, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -353,6 +353,7 @@ def frozen(node: Node, mask: TextMask | None = None) -> Span:
     mask = mask or TextMask()
     began, ms = node.began, node.ms
     attributes = {name: _shown(name, value, mask) for name, value in node.attributes.copy().items()}
+    attributes |= {name: 0 for name in COUNTS.get(node.kind, ()) if name not in attributes}
     if began is not None:
         ms += (time.perf_counter() - began) * 1000
         attributes["running"] = True

@@ -1,21 +1,42 @@
-"""Spans as data: a frozen tree of what ran, counted, searched, and written as JSON."""
+"""Spans as data: a frozen tree of what ran, counted, searched, and written as JSON.
+
+Owns the kinds of spans and the counts that the spans of each kind have.
+"""
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barbule.errors import ExpressionError
 from barbule.tracing.tree import html_tree, text_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Span", "SpanTree"]
+__all__ = ["COUNTS", "Span", "SpanTree"]
+
+COUNTS: dict[str, tuple[str, ...]] = {
+    "operation": (),
+    "plan": ("stages",),
+    "schema": (),
+    "statement": ("rows", "bytes"),
+    "calls": ("rows", "calls", "requests", "hits", "errors", "deferred"),
+    "ledger": ("keys", "found", "rows"),
+    "search": ("rows",),
+    "sync": ("rows",),
+    "view": (),
+    "convert": ("rows", "bytes"),
+    "commit": (),
+    "trace": (),
+}
+"""The kinds of spans, and the counts of each kind: they are 0 if nothing was counted."""
 
 
 class SpanTree:
-    """What spans and traces share: a part of a tree that is counted, searched and shown."""
+    """The methods that spans and traces share."""
 
     __slots__ = ()
 
@@ -26,19 +47,44 @@ class SpanTree:
             """The span at the root."""
 
     def find(self, kind: str, name: str | None = None) -> tuple[Span, ...]:
-        """Return the spans below of a kind, and of a name where one is given, in their order."""
+        """Return the spans of a kind at all levels below this one, in order.
+
+        Parameters
+        ----------
+        kind
+            "operation", "calls", "commit" and so on.
+        name
+            Only spans with this name. The name of a function may omit its module.
+
+        Raises
+        ------
+        ExpressionError
+            If there is no such kind of span.
+        """
+        below = tuple(_below(self.span))
+        if kind not in COUNTS:
+            _check_kind(kind, below)
         return tuple(
-            span
-            for span in _below(self.span)
-            if span.kind == kind and (name is None or span.name == name)
+            span for span in below if span.kind == kind and (name is None or _is_named(span, name))
         )
 
     def count(self, kind: str, name: str | None = None) -> int:
-        """Return how many spans below are of a kind, and of a name where one is given."""
+        """Return the number of spans that `find` returns.
+
+        Parameters
+        ----------
+        kind, name
+            As in `find`.
+
+        Raises
+        ------
+        ExpressionError
+            If there is no such kind of span.
+        """
         return len(self.find(kind, name))
 
     def to_json(self) -> str:
-        """Return the tree as JSON: of each span `kind`, `name`, `ms`, `attributes`, `children`."""
+        """Return the tree as JSON; each span has `kind`, `name`, `ms`, `attributes`, `children`."""
         return json.dumps(_as_json(self.span), ensure_ascii=False)
 
     def __str__(self) -> str:
@@ -50,20 +96,20 @@ class SpanTree:
 
 @dataclass(frozen=True, repr=False)
 class Span(SpanTree):
-    """Something that ran: what, with which result, how long, and what ran within it.
+    """One step of an operation, with its time and the steps within it.
 
     Attributes
     ----------
     kind
         "operation", "plan", "statement", "calls", "ledger", "search", "sync", "view", "commit" …
     name
-        Of the verb, function, index and so on.
+        The name of the method, function, index and so on.
     attributes
-        Counts and names; no values of cells.
+        Counts and names, but no values of cells.
     ms
-        How long it took, in milliseconds.
+        The duration in milliseconds.
     children
-        What ran within it, in the order in which it began.
+        The spans within it, in the order in which they began.
     """
 
     kind: str
@@ -79,6 +125,24 @@ class Span(SpanTree):
 
     def __repr__(self) -> str:
         return f"<span {self.kind} {self.name}: {self.ms:.1f} ms, {len(self.children)} children>"
+
+
+def _check_kind(kind: str, spans: Iterable[Span]) -> None:
+    """Refuse a kind that no span can have."""
+    if kind in {span.kind for span in spans}:
+        return
+    kinds = [name for name in COUNTS if name != "trace"]
+    close = difflib.get_close_matches(str(kind), kinds, n=1)
+    suggestion = f"Did you mean {close[0]!r}? " if close else ""
+    raise ExpressionError(
+        f"there is no kind of span {kind!r}.", hint=f"{suggestion}Kinds are {', '.join(kinds)}."
+    )
+
+
+def _is_named(span: Span, name: str) -> bool:
+    if span.name == name:
+        return True
+    return span.kind == "calls" and span.name.endswith(f".{name}")
 
 
 def _below(span: Span) -> Iterator[Span]:

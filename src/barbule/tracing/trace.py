@@ -14,9 +14,10 @@ __all__ = ["Trace", "trace"]
 
 
 class Trace(SpanTree):
-    """What ran within a `with` block, as a tree of spans; made by `trace`.
+    """The spans of a `with` block, as a tree; `trace` creates it.
 
-    It prints as a tree, and folds in a notebook. Within the block it holds what has run so far.
+    It is printed as a tree, which can be folded in a notebook. Within the block, it contains the
+    spans recorded so far.
     """
 
     __slots__ = ("_active", "_is_outermost", "_span")
@@ -54,7 +55,7 @@ class Trace(SpanTree):
 
     @property
     def span(self) -> Span:
-        """The span of the block: what ran is below it."""
+        """The span of the block; all other spans are below it."""
         if self._span is not None:
             return self._span
         if self._active is not None:
@@ -63,31 +64,32 @@ class Trace(SpanTree):
 
     @property
     def children(self) -> tuple[Span, ...]:
-        """What ran in the block: operations, and what ran beside them."""
+        """The operations in the block, and spans that belong to no operation."""
         return self.span.children
 
     @property
     def ms(self) -> float:
-        """How long the block took, in milliseconds."""
+        """The duration of the block in milliseconds."""
         return self.span.ms
 
     def __repr__(self) -> str:
-        return f"<trace of {len(self.children)} operations, {self.ms:.1f} ms>"
+        count = len(self.children)
+        return f"<trace of {count} span{'' if count == 1 else 's'}, {self.ms:.1f} ms>"
 
 
 def trace() -> Trace:
-    """Record what runs within a `with` block: plans, statements, calls, searches, commits.
+    """Record the plans, statements, calls, searches and commits of a `with` block.
 
-    The threads that work for an operation are part of it. There is nothing secret in a trace, and
-    no value of a cell: statements are shown with `?` for their values, and of an error its type.
-    With the environment variable `BARBULE_TRACE=1` each operation prints its tree to the standard
-    error output as it ends.
+    The trace includes the threads that work for an operation. It contains no secrets and no values
+    of cells: statements have `?` in place of values, and errors are recorded by their type. With
+    the environment variable `BARBULE_TRACE=1`, each operation prints its tree to standard error
+    when it ends.
 
     Returns
     -------
     Trace
-        A context manager that prints as a tree. `find(kind)` and `count(kind)` look into it,
-        `to_json()` writes it for a report.
+        A context manager that is printed as a tree. `find(kind)` and `count(kind)` search it, and
+        `to_json()` returns it for a report.
 
     Examples
     --------

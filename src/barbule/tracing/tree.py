@@ -1,6 +1,6 @@
-"""How a tree of spans looks in a terminal and in a notebook.
+"""The display of a tree of spans in a terminal and in a notebook.
 
-Owns the lines. Equal spans that follow each other are one line, with how many they are.
+Owns the lines. Equal spans that follow each other share a line, which shows their number.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["html_tree", "text_tree"]
 
 _MAX_STATEMENT = 100
+_SHOWN_ZEROS = {  # other counts are shown only if they are not zero
+    "calls": ("rows", "calls"),
+    "convert": ("rows",),
+    "search": ("rows",),
+    "sync": ("rows",),
+}
 _STYLE = "font-family: monospace; white-space: pre-wrap; margin-left: 1.2em"
 
 
@@ -46,7 +52,7 @@ def _element(group: list[Span]) -> str:
 
 
 def _groups(spans: Sequence[Span]) -> list[list[Span]]:
-    """Put spans together that follow each other and say the same; those with children stay."""
+    """Group equal spans that follow each other; spans with children are not grouped."""
     groups: list[list[Span]] = []
     for span in spans:
         if groups and not span.children and _same(groups[-1][-1], span):
@@ -84,18 +90,24 @@ def _line(group: list[Span]) -> str:
     if len(group) > 1:
         head = f"{len(group)} × {head}"
     ms = sum(each.ms for each in group)
-    details = ", ".join(_described(attributes))
+    details = ", ".join(_described(attributes, _SHOWN_ZEROS.get(span.kind, ())))
     return f"{head}  [{f'{details}, ' if details else ''}{ms:.1f} ms]"
 
 
-def _described(attributes: Mapping[str, Any]) -> Iterator[str]:
+def _described(attributes: Mapping[str, Any], zeros: Sequence[str]) -> Iterator[str]:
     for key, value in attributes.items():
         if isinstance(value, bool):
             if value:
                 yield key
+        elif _is_number(value) and not value and key not in zeros:
+            continue
         elif hasattr(value, "items"):
             yield f"{key} " + ", ".join(f"{name}: {count}" for name, count in value.items())
         elif isinstance(value, tuple):
             yield f"{key} " + ", ".join(map(str, value))
+        elif key == "reason" and "path" in attributes:
+            continue  # shown with the path
+        elif key == "path" and "reason" in attributes:
+            yield f"{key} {value} ({attributes['reason']})"
         else:
             yield f"{key} {value}"

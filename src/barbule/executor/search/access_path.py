@@ -22,6 +22,7 @@ _EXACTNESS_MS = 6.0  # exact answers may take this much more time than those of 
 _MAX_INDEX_ROWS = 2000
 _INDEX_ROWS_MARGIN = 2.0  # rows that are requested, by the fraction of them that should qualify
 _MIN_COPIED_SHARE = 0.1  # if fewer rows qualify, their vectors are copied out first
+_SHORTEST_MS = 0.1  # shorter durations are not shown exactly
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,14 @@ def choose_access_path(
     )
     index_ms = _INDEX_REQUEST_MS + _INDEX_ROW_MS * index_rows
     if fits_in_memory and scan_ms <= max(_EXACTNESS_MS, index_ms):
-        return AccessPath("memory", f"{size}, about {scan_ms:.1f} ms")
+        return AccessPath("memory", f"{size}, {_duration(scan_ms)}")
     if index_rows <= _MAX_INDEX_ROWS and has_index():
         checked = "" if qualifying is None else ", each row checked"
-        return AccessPath("index", f"{size}{checked}, about {index_ms:.1f} ms", index_rows)
+        return AccessPath("index", f"{size}{checked}, {_duration(index_ms)}", index_rows)
     if fits_in_memory:
         return AccessPath("memory", f"{size}, too many results for the index")
     return AccessPath("database", f"{size}, too many vectors to keep in memory")
+
+
+def _duration(ms: float) -> str:
+    return f"about {ms:.1f} ms" if ms >= _SHORTEST_MS else f"less than {_SHORTEST_MS} ms"
