@@ -7,6 +7,7 @@ outer function directly.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 from collections.abc import Callable, Sequence
@@ -194,6 +195,7 @@ def required_slots(function: Function, template: Mapping[str, Any], slot_count: 
     return required
 
 
+@functools.lru_cache(maxsize=256)  # its signature takes as long to read as some calls
 def argument_spreader(
     function: Function,
 ) -> Callable[[dict[str, Any]], tuple[Sequence[Any], dict[str, Any]]]:

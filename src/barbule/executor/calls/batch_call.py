@@ -138,15 +138,20 @@ class BatchCall:
         self.check_writable: Callable[[], None] = lambda: None
         self.meter = Meter()
         self.spread = argument_spreader(function)
-        self.batched = {
-            parameter.name for parameter in function.parameters if _takes_batch(parameter, template)
-        }
         self.template = template
         self.rows: Sequence[Row] = ()
         self._required_slots = required_slots(function, template, len(call.kinds))
         self._has_media = any(isinstance(dtype, Media) for dtype in call.kinds)
         self._store_media = media_writer(call.dtype, resources.library)
         self._leaves_failures_empty = operation.leaves_failures_empty(call)
+
+    @functools.cached_property
+    def batched(self) -> set[str]:
+        """The parameters that get a list, one item for each row."""
+        parameters = self.function.parameters
+        return {
+            parameter.name for parameter in parameters if _takes_batch(parameter, self.template)
+        }
 
     def _slot_reader(self, function: Function, slot: int) -> Callable[[Any], Any] | None:
         """Return the conversion from the cells of a slot to arguments; None if none is needed."""

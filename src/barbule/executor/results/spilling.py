@@ -14,9 +14,19 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["SpillingTable", "concatenate_tables"]
+__all__ = ["SpillingTable", "concatenate_tables", "table_bytes"]
 
 _MAX_BYTES_IN_MEMORY = 64 << 20
+_SMALL_BYTES = 1 << 16
+
+
+def table_bytes(rows: pa.Table) -> int:
+    """Return the bytes of rows; of a few those of the buffers that they are in.
+
+    To look at each column for the part of its buffers that is used takes twenty times as long.
+    """
+    size = rows.get_total_buffer_size()
+    return int(size if size <= _SMALL_BYTES else rows.nbytes)
 
 
 class SpillingTable:
@@ -51,7 +61,7 @@ class SpillingTable:
     def add(self, part: pa.Table) -> None:
         """Add rows at the end."""
         self._parts.append(part)
-        self._size += part.nbytes
+        self._size += table_bytes(part)
         if self._size > self._max_bytes:
             self._spill()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from barbule.backends.base import RID
 from barbule.catalog.records import TableRecord, Version
 from barbule.executor.calls.provenance import PROVISIONAL
+from barbule.executor.results.spilling import table_bytes
 from barbule.nodes import CELL_ERROR_TYPE
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.tables.transaction.writes import (
@@ -166,7 +167,7 @@ class WriteSet:
     def append(self, record: TableRecord, rows: pa.Table) -> None:
         """Write new rows, or new states of rows, of a table."""
         self.appended.setdefault(record.id, []).append(rows)
-        self._bytes += rows.nbytes
+        self._bytes += table_bytes(rows)
         self.schedule_readers(record)
         self._writes.append(AppendRows(record, rows))
 
@@ -184,7 +185,7 @@ class WriteSet:
         values = rows.select([RID, column])
         if column in self._new_columns.get(record.physical, ()):
             self._new_column_values.setdefault(record.physical, {})[column] = values
-            self._bytes += values.nbytes
+            self._bytes += table_bytes(values)
         else:
             self._writes.append(FillColumn(record, column, values))
 
