@@ -218,7 +218,7 @@ class DiskError(BarbuleError, OSError):
         Examples
         --------
         >>> print(DiskError.of("'a.csv'", OSError(errno.ENOSPC, "No space left on device")))
-        'a.csv' cannot be written: no space left on device. Make room on its disk, and try again.
+        'a.csv' cannot be written: no space left on device. Free disk space, and try again.
         """
         reason = error.strerror or str(error) or type(error).__name__
         full = error.errno in _DISK_FULL_CODES

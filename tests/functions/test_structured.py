@@ -185,7 +185,9 @@ def test_invalid_answer_is_repaired_once(litellm, models, docs):
 
 
 def test_invalid_answer_after_repair_is_an_error(litellm, models, docs):
-    with pytest.raises(ModelError, match=r"after one repair.*no Item: name: Field") as caught:
+    with pytest.raises(
+        ModelError, match=r"after one repair.*not a valid Item: name: Field"
+    ) as caught:
         extract(litellm, docs, Item, model="misfit")
     assert not caught.value.retryable
     assert models.count == 2
@@ -320,7 +322,7 @@ def test_classify_accepts_a_column_of_labels(litellm, models):
 
 
 def test_unlisted_label_is_rejected(litellm, docs):
-    with pytest.raises(ModelError, match=r"no Choice: answer: Field required"):
+    with pytest.raises(ModelError, match=r"not a valid Choice: answer: Field required"):
         only(docs, bb.functions.openai.classify(docs.text, ["a", "b"], model="misfit"))
 
 

@@ -81,7 +81,7 @@ def test_null_field_of_a_struct_gives_null(table):
         ("{0} and {1}", r"the placeholder \{1\} has no value; values are given for 0"),
         ("{x} of {0}", "the placeholder {x} has no value"),
         ("open { brace", "the template is invalid"),
-        ("{0.name}", r"Write a field of a struct as0\[name\]}"),
+        ("{0.name}", r"Write a field of a struct as \{0\[name\]\}"),
         ("{0:.1f}", "is filled with string: Unknown format code 'f'"),
         ("{0:{w}}", "the placeholder {w} has no value"),
     ],

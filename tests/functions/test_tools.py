@@ -189,7 +189,7 @@ def test_invalid_tools_are_rejected():
         bb.tools(lambda text: text)
     with pytest.raises(ExpressionError, match="only one choice is possible"):
         bb.tools(weather).choice()
-    with pytest.raises(ExpressionError, match=r"not one of these tools.*There are weather"):
+    with pytest.raises(ExpressionError, match=r"not one of these tools.*The tools are weather"):
         bb.tools(weather).choice(tool="other")
     with pytest.raises(ExpressionError, match="the first argument must be the tools"):
         bb.invoke_tools(weather, None)

@@ -206,7 +206,7 @@ def test_character_and_token_limits():
         ({"separators": LIST, "overlap": 3}, "overlap requires a size"),
         ({"separators": LIST, "limit": 3}, "limit requires separators as a string"),
         ({"separators": ["", "."]}, "non-empty strings"),
-        ({"separators": "sentences"}, "'sentences' are not known.*'sentence'"),
+        ({"separators": "sentences"}, "'sentences' are not supported.*'sentence'"),
         ({"separators": "char_limit"}, "need limit="),
         ({"separators": "sentence", "limit": 3}, "limit requires 'char_limit' or 'token_limit'"),
         ({"separators": "char_limit,token_limit", "limit": 3}, "not both"),

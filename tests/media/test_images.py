@@ -225,7 +225,7 @@ def test_every_mode_can_be_encoded(mode, name):
 
 
 def test_unknown_format_is_rejected(photo):
-    with pytest.raises(MediaError, match="cannot be written as 'nope'"):
+    with pytest.raises(MediaError, match="cannot be written in the format 'nope'"):
         encode_image(photo, "nope")
 
 

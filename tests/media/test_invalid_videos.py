@@ -42,7 +42,7 @@ def test_audio_is_no_video_and_silent_video_no_audio(session):
     film("silent.mp4", **SMALL)
     table = bb.create_table("films", {"video": bb.Video, "sound": bb.Audio})
 
-    with pytest.raises(MediaError, match="has no frames"):
+    with pytest.raises(MediaError, match="has no video frames"):
         table.insert(video="tone.mp3")
     with pytest.raises(MediaError, match="has no sound"):
         table.insert(sound="silent.mp4")
@@ -128,13 +128,13 @@ def test_invalid_frame_options_fail_before_any_read(session, options, message):
     [
         (lambda f: video.clip(f, -1), "start"),
         (lambda f: video.clip(f, 2, 1), "no length"),
-        (lambda f: video.clip(f, 0, 1, 1), "Give one"),
+        (lambda f: video.clip(f, 0, 1, 1), "Pass one"),
         (lambda f: video.clip(f, float("inf")), "start"),
         (lambda f: video.clip(f, 0, 1, mode="quick"), "mode"),
         (lambda f: video.extract_frame(f, -1), "timestamp"),
-        (video.segment, "Give one"),
+        (video.segment, "Pass one"),
         (lambda f: video.segment(f, -1), "duration"),
-        (lambda f: video.segment(f, segment_times=[2, 1]), "rise"),
+        (lambda f: video.segment(f, segment_times=[2, 1]), "increasing"),
         (video.resample, "fps, width or height"),
         (lambda f: video.resample(f, fps=0), "fps"),
         (lambda f: video.overlay_text(f, "a", color="bluish"), "colour"),

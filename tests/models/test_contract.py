@@ -64,7 +64,7 @@ class TestParrot(ModelContract):
 
 
 def test_client_rejects_kinds_that_it_does_not_define():
-    with pytest.raises(UnsupportedError, match="Parrot does not answer 'embed' calls"):
+    with pytest.raises(UnsupportedError, match="Parrot does not support 'embed' calls"):
         asyncio.run(Parrot().embed("parrot/grey", ["a"]))
 
 

@@ -34,8 +34,8 @@ def timestamp_hint(value: object) -> str:
 
     Examples
     --------
-    >>> timestamp_hint(datetime.date(2026, 1, 5))[-47:]
-    'datetime.datetime(2026, 1, 6) looks at its end.'
+    >>> timestamp_hint(datetime.date(2026, 1, 5))[-41:]
+    'datetime.datetime(2026, 1, 6) is its end.'
     >>> timestamp_hint("baseline"), timestamp_hint(3)
     ('', '')
     """

@@ -31,7 +31,7 @@ def check_keys(value: object) -> None:
     >>> check_keys([{1: "a", "2": {"x": 1}}])
     >>> check_keys({"counts": {1: "a", "1": "b"}})
     Traceback (most recent call last):
-    ValueError: the keys 1 and '1' of a dict are one key in JSON
+    ValueError: the keys 1 and '1' of a dict are the same key in JSON
     """
     if (write := _strict_writer()) is not None:
         try:

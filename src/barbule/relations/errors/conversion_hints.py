@@ -127,7 +127,7 @@ def conversion(left: object, right: object, symbol: str) -> str:
     Examples
     --------
     >>> conversion("a", 1, "+")[:40]
-    'Texts are put together with texts: t.n.c'
+    'Concatenate strings with strings: conver'
     """
     sorts = {sort_of(left), sort_of(right)}
     hints: list[tuple[set[str], str]] = []

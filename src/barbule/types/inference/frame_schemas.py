@@ -33,7 +33,7 @@ def series_hint(source: object) -> str:
     --------
     >>> import pyarrow as pa
     >>> series_hint(pa.array([1]))
-    'An array is one column: give pyarrow.table({"n": array}).'
+    'An array is a single column: pass pyarrow.table({"n": array}).'
     >>> series_hint([1])
     ''
     """
