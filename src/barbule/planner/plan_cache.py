@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import ibis.expr.operations as ops
 
 from barbule.expression_keys import ExpressionKey, equal
+from barbule.fast_paths import fast_paths_enabled
 from barbule.nodes import ManagedTable, Similarity, VectorLiteral
 from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.stages import CallStage, CandidateStage, Stage
@@ -43,7 +44,7 @@ class PlanCache:
         state
             A value that changes whenever a cached plan may be invalid.
         """
-        query = _query_constant(root)
+        query = _query_constant(root) if fast_paths_enabled() else None
         if query is None:
             return make_plan()
         key = ExpressionKey(_shape(root))

@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from barbule.fast_paths import fast_paths_enabled
 from barbule.relations.promotion import as_duration, promoted
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def array_constant(value: T) -> T | ir.Value:
 
 def read_only(relation: ops.Relation, values: Iterable[object]) -> bool:
     """Whether values are columns over this very relation, which Ibis need not look up in it."""
-    if isinstance(relation, ops.JoinChain):  # its columns are those of the tables it joins
+    # The columns of a join are those of the tables that it joins.
+    if isinstance(relation, ops.JoinChain) or not fast_paths_enabled():
         return False
     return all(
         isinstance(value, ir.Column) and value.op().relations == {relation} for value in values

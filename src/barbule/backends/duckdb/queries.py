@@ -27,6 +27,7 @@ from barbule.backends.duckdb.staging import (
 )
 from barbule.backends.duckdb.transactions import DuckDBTransactions
 from barbule.expression_keys import ExpressionKey
+from barbule.fast_paths import fast_paths_enabled
 from barbule.nodes.tree_walk import find_nodes
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class DuckDBQueries(DuckDBTransactions):
         leaves = find_nodes(key.node, ops.PhysicalTable)
         if any(isinstance(leaf, ops.InMemoryTable) for leaf in leaves):
             raise _InMemoryTablesError
-        if all(getattr(leaf, "source", None) is _STORED_TABLES for leaf in leaves):
+        is_stored = all(getattr(leaf, "source", None) is _STORED_TABLES for leaf in leaves)
+        if is_stored and fast_paths_enabled():
             return _compiled_for_any_database(key)
         query = key.node.to_expr()
         return self.ibis.compile(query), query.schema().to_pyarrow(), has_long_join(key.node)
@@ -120,7 +122,8 @@ class DuckDBQueries(DuckDBTransactions):
         """Run a query and return its rows."""
         with translate_errors():
             try:
-                statement, schema, long_join = self._compiled(ExpressionKey(query.op()))
+                compile_key = self._compiled if fast_paths_enabled() else self._compile_key
+                statement, schema, long_join = compile_key(ExpressionKey(query.op()))
             except _InMemoryTablesError:
                 staged = {**staged, **in_memory_tables(query)}
                 statement, schema = self.ibis.compile(query), query.schema().to_pyarrow()

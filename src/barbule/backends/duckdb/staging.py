@@ -11,6 +11,7 @@ import sqlglot.expressions as sge
 from barbule.backends.base import RID
 from barbule.backends.duckdb.sql.literals import values_literals
 from barbule.backends.duckdb.sql.statements import identifier, quoted
+from barbule.fast_paths import fast_paths_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -146,6 +147,8 @@ def inline_small_tables(
 
     Registering a table takes longer than a small query.
     """
+    if not fast_paths_enabled():
+        return sql, dict(staged)
     ctes: list[str] = []
     remaining: dict[str, pa.Table] = {}
     is_recursive = sql.startswith("WITH RECURSIVE")

@@ -20,6 +20,7 @@ from barbule.backends.duckdb.sql.table_rewrite import (
     select_row_order,
 )
 from barbule.backends.duckdb.staging import AppendedRows, in_memory_tables
+from barbule.fast_paths import fast_paths_enabled
 from barbule.tracing import statement as traced_statement
 
 if TYPE_CHECKING:
@@ -230,6 +231,8 @@ def _values_clause(rows: pa.Table) -> tuple[str, list[Any]] | None:
     None if that is not exact, or slower than registering the rows. Parameters are used once
     something else has loaded pandas, as in `insert`.
     """
+    if not fast_paths_enabled():
+        return None
     if "pandas" in sys.modules:
         return insert_parameters(rows)
     values = values_literals(rows)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from barbule.expression_keys import ExpressionKey
+from barbule.fast_paths import fast_paths_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,8 @@ class FilterCache:
         head
             The commit at which the calling thread reads.
         """
-        if not self._is_single_writer or self._catalog.pending is not None or not head:
+        is_stable = self._is_single_writer and self._catalog.pending is None and head
+        if not is_stable or not fast_paths_enabled():
             return self._read(relation)
         # An older copy of the database may have reached the same number with other commits.
         version = head, self._catalog.commit(head).at

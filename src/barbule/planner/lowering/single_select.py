@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import ibis.expr.operations as ops
 
+from barbule.fast_paths import fast_paths_enabled
 from barbule.nodes import (
     CellError,
     FunctionCall,
@@ -99,7 +100,7 @@ def flatten(
     while isinstance(relation, _CHAIN):
         chain.append(relation)
         relation = relation.parent
-    if not isinstance(relation, ManagedTable):
+    if not isinstance(relation, ManagedTable) or not fast_paths_enabled():
         return None
     try:
         read_columns = _read_columns(root, chain)

@@ -15,6 +15,7 @@ import ibis.expr.operations as ops
 
 from barbule.backends.base import RID
 from barbule.errors import BarbuleError
+from barbule.fast_paths import fast_paths_enabled
 from barbule.nodes import ManagedTable
 from barbule.planner.lineage import NOT_ROWWISE, changes_row_count, is_expensive, own_values
 from barbule.relations.promotion import as_declared
@@ -102,7 +103,7 @@ def decide_kept_rows(transaction: Transaction, record: TableRecord) -> KeptRows 
 
     engine = transaction.engine
     views = _views_below(engine, record)
-    if not views:
+    if not views or not fast_paths_enabled():
         return None
     new_rows = staged_new_rows(transaction, record)
     plan = engine.planner.plan_once(

@@ -8,6 +8,7 @@ import ibis.expr.schema as sch
 
 from barbule.catalog import codec
 from barbule.errors import UnsupportedError
+from barbule.fast_paths import fast_paths_enabled
 from barbule.tables.commit import run_transaction
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.compute.media_errors import with_error_columns
@@ -136,7 +137,7 @@ def run_unless_empty(
 
 def can_write_in_place(engine: Engine, record: TableRecord) -> bool:
     """Whether nothing depends on the rows of a table, so that they can change in place."""
-    if record.origin is not None or engine.backend.many_writers:
+    if record.origin is not None or engine.backend.many_writers or not fast_paths_enabled():
         return False
     catalog = engine.catalog
     return not (catalog.views_of(record.id) or catalog.queries_over(record.id))
