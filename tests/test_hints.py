@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 import barbule as bb
-from barbule.errors import BarbuleError, DependencyError
+from barbule.errors import BarbuleError, ColumnNotFoundError, DependencyError
 from barbule.executor.results.result_set import ResultSet
 from barbule.functions.registry import Function
 from barbule.relations import GroupedQuery, Query
@@ -157,3 +157,34 @@ def test_hinted_cascade_and_replace_force_work(t):
         bb.create_table("docs.films", {"n": int}, if_exists="replace")
     bb.create_table("docs.films", {"n": int}, if_exists="replace_force")
     assert bb.list_tables() == ["docs.films"]
+
+
+def test_hint_names_a_single_dependent_and_counts_several(session):
+    films = session.create_table("f.films", [{"name": "Up", "year": 2009}])
+    films.add_computed_column(age=2026 - films.year)
+    with pytest.raises(DependencyError, match=r"Drop the column 'age' first, or pass cascade"):
+        films.drop_column("year")
+    with pytest.raises(DependencyError, match=r"contains 'f\.films'\. Drop 'f\.films' first, or"):
+        session.drop_dir("f")
+    session.create_view("late", films.filter(films.year > 2000))
+    with pytest.raises(DependencyError, match=r"the view 'late'\. Drop the view 'late' first, or"):
+        session.drop_table("f.films")
+    with pytest.raises(DependencyError, match=r"depend on it: 'late'\. Drop 'late' first\."):
+        session.drop_dir("f", cascade=True)
+    session.create_view("old", films.filter(films.year < 2000))
+    with pytest.raises(DependencyError, match=r"'late', the view 'old'\. Drop them first, or"):
+        session.drop_table("f.films")
+
+
+def test_search_of_a_number_names_the_mode_for_indexes(session):
+    films = session.create_table("films", [{"year": 2009}])
+    with pytest.raises(bb.BarbuleError, match=r'mode="vector" searches a column with an embedding'):
+        films.year.search("x")
+
+
+def test_missing_column_with_quotes_is_named_as_it_is(session):
+    films = session.create_table("films", [{"name": "Up"}])
+    with pytest.raises(
+        ColumnNotFoundError, match=r"""no column "'name'"\. Did you mean 'name'\?"""
+    ):
+        films.select("'name'")

@@ -479,7 +479,7 @@ def test_frames_and_arrow_tables_keep_their_types():
     [
         ([], "no row has a column"),
         ([{}], "no row has a column"),
-        ([{"a": 1}, 2], "row 1: a row must be a mapping of column names to values, not a int"),
+        ([{"a": 1}, 2], "row 1: a row must be a mapping of column names to values, not an int"),
         ([{1: 1}], "a column name must be a non-empty"),
         ("a.csv", "a schema cannot be inferred from this"),
         (42, "a schema cannot be inferred from this"),

@@ -334,6 +334,17 @@ class ExpressionError(BarbuleError, TypeError):
     """An expression cannot be built or stored."""
 
 
+def with_article(noun: str) -> str:
+    """Return a noun with its indefinite article.
+
+    Examples
+    --------
+    >>> with_article("int"), with_article("str"), with_article("uint8")
+    ('an int', 'a str', 'a uint8')
+    """
+    return f"{'an' if noun[:1].lower() in set('aeio') else 'a'} {noun}"
+
+
 def unpicklable(subject: str) -> ExpressionError:
     """Return the error for pickling an object that belongs to the connections of this process."""
     return ExpressionError(

@@ -191,7 +191,7 @@ def test_computed_column_over_ibis_udf_is_refused(opened, tables):
 
 
 def test_argument_without_json_form_is_refused(tables):
-    with pytest.raises(ExpressionError, match="a object cannot be an argument of a stored call"):
+    with pytest.raises(ExpressionError, match="an object cannot be an argument of a stored call"):
         shout(tables[0].s, times=object())
 
 

@@ -126,7 +126,7 @@ def test_function_that_returns_no_query_is_rejected(requests):
     def nothing(year: int):
         return 3
 
-    with pytest.raises(ExpressionError, match=r"the query .*nothing returned a int"):
+    with pytest.raises(ExpressionError, match=r"the query .*nothing returned an int"):
         nothing(requests.year)
 
 

@@ -51,7 +51,7 @@ def test_check_reports_missing_files(photos):
     assert not report.ok
     assert [loss.table for loss in report.media] == ["photos"]  # the view refers to the same file
     assert report.media[0].missing == (f"media:{path.name}",)
-    assert "not all is well" in repr(report)
+    assert "Check: problems found" in repr(report)
     assert f"photos: 1 file is not in the media store: media:{path.name}" in repr(report)
     path.write_bytes(content)
     assert bb.check().ok

@@ -49,8 +49,8 @@ def test_check_reports_complete_index(url, embed):
 
     assert found.ok
     assert [(each.rows, each.missing, each.extra) for each in found.indexes] == [(ROWS, 0, 0)]
-    assert "all is well" in repr(found)
-    assert f"{ROWS} vectors, whole" in repr(found)
+    assert "Check: no problems found" in repr(found)
+    assert f"{ROWS} vectors, complete" in repr(found)
 
 
 def test_check_repairs_missing_and_extra_vectors(url, embed, by_index):
@@ -134,7 +134,7 @@ def test_index_directory_that_is_a_file_is_reported(embed, tmp_path):
     found = session.check()
     assert not found
     assert "is not available" in repr(found)
-    assert "not all is well" in repr(found)
+    assert "Check: problems found" in repr(found)
     assert stat.S_ISREG(folder.stat().st_mode)
 
 

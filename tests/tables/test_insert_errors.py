@@ -169,10 +169,10 @@ def test_update_to_null_of_required_column_is_refused(table):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ([1, 2], "row 0: a row is a mapping of column names to values, not a int"),
-        ([{"name": "a"}, "b"], "row 1: a row is a mapping"),
+        ([1, 2], "row 0: a row must be a mapping of column names to values, not an int"),
+        ([{"name": "a"}, "b"], "row 1: a row must be a mapping"),
         ({1, 2}, "a set cannot be inserted"),
-        (12, "a int cannot be inserted"),
+        (12, "an int cannot be inserted"),
         (dataclasses.make_dataclass("Kind", ["name"]), "a type cannot be inserted"),
         (pa.table([["a"], ["b"]], names=["name", "name"]), "column 'name'.*twice"),
     ],

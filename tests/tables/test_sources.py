@@ -567,13 +567,13 @@ async def _async_rows():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (12, "a int cannot be inserted"),
+        (12, "an int cannot be inserted"),
         ({1, 2}, "a set cannot be inserted"),
         (b"name", "a bytes cannot be inserted"),
         (FilmModel, "a ModelMetaclass cannot be inserted"),
         (FilmRecord, "a type cannot be inserted"),
-        (_async_rows(), "a async_generator cannot be inserted"),
-        (ibis.literal(1), "a IntegerScalar cannot be inserted"),
+        (_async_rows(), "an async_generator cannot be inserted"),
+        (ibis.literal(1), "an IntegerScalar cannot be inserted"),
         ([["a", 1]], "row 0: a row must be a mapping of column names to values, not a list"),
         (
             [*ROWS, FilmRecord],

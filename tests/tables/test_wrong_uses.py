@@ -187,7 +187,7 @@ def test_unknown_notebook_function_error_suggests_running_cell(monkeypatch):
             lambda t: t.group_by("n").agg(x=t.n + 1),
             r"an aggregate is one value.*'x' has one value for each",
         ),
-        (lambda t: t.select(x={"a": t.n}), r"is needs an expression.*ibis\.struct"),
+        (lambda t: t.select(x={"a": t.n}), r"is not an expression.*ibis\.struct"),
         (lambda t: t.select(x=[t.n, 1]), r"is not an expression.*ibis\.array"),
         (lambda t: t.add_computed_column(x={"a": t.n}), r"needs an expression.*ibis\.struct"),
     ],

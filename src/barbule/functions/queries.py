@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.functions.function import Function
 from barbule.functions.identity.code import called_for, qualified_name
 from barbule.functions.identity.source_hash import Source, name_of
@@ -98,6 +98,6 @@ def _result_type(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
     if isinstance(result, ir.Scalar):
         return result.type()
     raise ExpressionError(
-        f"the query {qualified_name(function)} returned a {type(result).__name__}.",
+        f"the query {qualified_name(function)} returned {with_article(type(result).__name__)}.",
         hint="A query function must return an expression: a table or a column of one.",
     )

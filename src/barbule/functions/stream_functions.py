@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import ibis.expr.types as ir
 from ibis.common.deferred import Deferred
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.functions.function import Function
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
@@ -106,7 +106,7 @@ def source_of(
     if isinstance(media, str | os.PathLike | Deferred):
         return media
     raise ExpressionError(
-        f"an iterator takes a column of type {kind()} as {name}, but this is a "
-        f"{type(media).__name__}.",
+        f"an iterator takes a column of type {kind()} as {name}, but this is "
+        f"{with_article(type(media).__name__)}.",
         hint=f"Pass the column: {name}=t.{name}.",
     )

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.nodes.media_literals import image_literal
 
 __all__ = ["INNER_CALL", "bind_arguments", "fill_template"]
@@ -107,7 +107,7 @@ def _encode(value: object, values: list[ops.Value]) -> JsonTree:
     if hasattr(value, "tolist"):  # NumPy's arrays and numbers
         return _encode(value.tolist(), values)
     raise ExpressionError(
-        f"a {type(value).__name__} cannot be an argument of a stored call.",
+        f"{with_article(type(value).__name__)} cannot be an argument of a stored call.",
         value=value,
         hint="Pass columns, strings, numbers, images, or lists and dicts of these.",
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.functions.registry import lookup
 from barbule.nodes import FunctionCall, VectorLiteral
 from barbule.planner.stages import SearchedIndex
@@ -120,7 +120,7 @@ def _modality(kind: dt.DataType) -> str:
     }
     if isinstance(kind, Media):
         return nouns.get(type(kind).__name__, "a file")
-    return "a string" if kind.is_string() else f"a {kind}"
+    return "a string" if kind.is_string() else with_article(str(kind))
 
 
 def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:

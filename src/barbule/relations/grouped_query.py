@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ibis.expr.types.groupby import GroupedTable
 
 from barbule.relations.errors.invalid_queries import no_group_verb
+from barbule.relations.errors.refused_arguments import checked_conditions, refuse_masks
 from barbule.relations.ibis_verbs import register_wrapper, run_verb
 from barbule.relations.row_counts import counting_rows
 
@@ -33,8 +34,9 @@ class GroupedQuery(GroupedTable):
     def having(self, *predicates: Any) -> GroupedQuery:
         """Keep the groups for which all predicates hold."""
         table = self.table.to_expr()
+        conditions = checked_conditions(predicates, table, refuse_masks)
         grouped: GroupedQuery = run_verb(
-            self, GroupedTable.having, *counting_rows(table, predicates)
+            self, GroupedTable.having, *counting_rows(table, conditions)
         )
         return grouped
 

@@ -15,8 +15,8 @@ from ibis.expr.types.groupby import GroupedTable
 
 from barbule.errors import ExpressionError
 from barbule.relations.errors.checked_values import checked
-from barbule.relations.errors.invalid_queries import REFUSALS, explained
-from barbule.relations.errors.refused_arguments import refuse_methods
+from barbule.relations.errors.invalid_queries import REFUSALS, explained, table_name
+from barbule.relations.errors.refused_arguments import refuse_formatted, refuse_methods
 from barbule.relations.row_counts import recounted
 from barbule.relations.sort_keys import flat_keys
 from barbule.suggestions import check_arguments
@@ -57,6 +57,7 @@ def run_verb(query: Any, verb: Callable[..., Any], *args: Any, **kwargs: Any) ->
         table = query.table.to_expr() if isinstance(query, GroupedTable) else query
         if isinstance(error, IntegrityError) and (changed := recounted(table, args, kwargs)):
             return run_verb(query, verb, *changed[0], **changed[1])
+        refuse_formatted((args, kwargs), table=table_name(table))
         refused = explained(error, table, (*args, *kwargs.values()))
         if refused is error:
             raise

@@ -16,7 +16,13 @@ from barbule.relations.bound_values import array_constant, promoted_value, read_
 from barbule.relations.columns import as_managed_column
 from barbule.relations.errors.formatted_strings import Formatted
 from barbule.relations.errors.invalid_queries import both_classes, no_name, table_name
-from barbule.relations.errors.refused_arguments import check_select, refuse_masks, refuse_plain
+from barbule.relations.errors.python_protocols import UnassignableQuery
+from barbule.relations.errors.refused_arguments import (
+    check_select,
+    checked_conditions,
+    refuse_masks,
+    refuse_plain,
+)
 from barbule.relations.exports import Exports, engine_of
 from barbule.relations.ibis_verbs import lift, register_wrapper, run_verb, wrap
 from barbule.relations.methods.statistics import summary
@@ -50,11 +56,11 @@ Metric: TypeAlias = ir.Value | Deferred | Sequence[ir.Value] | Callable[[ir.Tabl
 SortKey: TypeAlias = str | int | Metric
 RowCount: TypeAlias = int | ir.IntegerScalar | Deferred
 
-_NOT_RUN = "This query has not been executed: .collect() returns its rows, .show() prints some."
+_READING = ".collect() returns its rows, .show() prints some."
 
 
 @check_methods
-class QueryVerbs(Formatted):
+class QueryVerbs(UnassignableQuery, Formatted):
     """The methods of tables and queries in addition to those of Ibis."""
 
     __slots__ = ()
@@ -131,9 +137,8 @@ class QueryVerbs(Formatted):
         predicates
             Conditions over the columns; a callable receives the query.
         """
-        for predicate in predicates:
-            refuse_masks(predicate, self)
-        return run_verb(self, _ibis_class(self).filter, *predicates)
+        conditions = checked_conditions(predicates, self, refuse_masks)
+        return run_verb(self, _ibis_class(self).filter, *conditions)
 
     def where(self, *predicates: Predicate) -> Query:
         """Keep the rows for which all predicates hold; an alias of `filter`.
@@ -141,11 +146,10 @@ class QueryVerbs(Formatted):
         Raises
         ------
         ExpressionError
-            If a predicate is a plain True or False: the compared value is not a column.
+            If a predicate is a plain True or False (it compares no column), or a callable returns
+            None.
         """
-        for predicate in predicates:
-            refuse_plain(predicate, self)
-        return self.filter(*predicates)
+        return self.filter(*checked_conditions(predicates, self, refuse_plain))
 
     def aggregate(
         self,
@@ -181,7 +185,7 @@ class QueryVerbs(Formatted):
         >>> recent.agg(n=films.count(), last=films.year.max()).collect()[0]
         {'n': 1, 'last': 2009}
         """
-        having = counting_rows(self, having)
+        having = counting_rows(self, checked_conditions((having,), self, refuse_masks)[0])
         return run_verb(self, _ibis_class(self).aggregate, metrics, by=by, having=having, **named)
 
     agg = aggregate
@@ -317,7 +321,8 @@ class QueryVerbs(Formatted):
         if ibis.options.interactive and not self.op().find(nodes.CALLING_NODES):
             return super().__repr__()
         try:
-            return f"{self._noninteractive_repr()}\n\n{_NOT_RUN}"
+            subject = "query has not been executed" if table_name(self) is None else "is a table"
+            return f"{self._noninteractive_repr()}\n\nThis {subject}: {_READING}"
         except TableNotFoundError as error:  # a debugger or a failing test shows this, too
             return f"{type(self).__name__}: {error}"
 

@@ -21,7 +21,7 @@ from barbule.models.base import Endpoint
 from barbule.models.litellm.client import LiteLLMClient
 from barbule.session.data_sets import DataSetReaders
 from barbule.session.maintenance import Maintenance
-from barbule.suggestions import check_methods, one_of
+from barbule.suggestions import check_methods, did_you_mean
 from barbule.tables.table import Table
 from barbule.tables.transaction.names import IF_NOT_EXISTS, check_policy
 from barbule.tables.verbs import drop
@@ -246,10 +246,12 @@ class Session(DataSetReaders, Maintenance):
         if record is None and if_not_exists == "ignore":
             return None
         if record is None:
+            tables = self.list_tables()
+            names = ", ".join(map(repr, tables)) or "none"
             raise TableNotFoundError(
                 "there is no table with this name.",
                 table=name,
-                hint=one_of(str(name), map(repr, self.list_tables()), "There are:"),
+                hint=f"{did_you_mean(str(name), tables)} There are: {names}.".lstrip(),
             )
         return Table(self._engine.leaf(record.id))
 

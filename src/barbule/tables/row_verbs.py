@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import DataError
+from barbule.errors import DataError, with_article
 from barbule.relations import Query
 from barbule.suggestions import check_methods, did_you_mean
 from barbule.tables.transaction.names import column_name, column_names
@@ -128,7 +128,8 @@ class RowVerbs(Query):
         """
         if not isinstance(values, Mapping):
             raise DataError(
-                f"update takes a mapping of columns to new values, not a {type(values).__name__}.",
+                f"update takes a mapping of columns to new values, not "
+                f"{with_article(type(values).__name__)}.",
                 table=self.get_name(),
                 hint='Write update({"n": 5}, where=table.k == 1); to update rows by key, use '
                 'batch_update(rows, on="k") or upsert(rows, on="k").',

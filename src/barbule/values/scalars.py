@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import ibis.expr.datatypes as dt
 
+from barbule.errors import with_article
 from barbule.types import Media
 from barbule.types.durations import read_duration
 from barbule.types.zones import zone_info
@@ -87,8 +88,8 @@ def _without_numpy(value: object) -> object:
         and type(value).__module__.split(".")[0] in _DATA_FRAME_LIBRARIES
     ):
         raise TypeError(  # item() would take a series of one row as its value
-            f"a {type(value).__name__} holds values of several rows, but a cell takes one value: "
-            "insert a data frame, or a dict for each row"
+            f"{with_article(type(value).__name__)} holds values of several rows, but a cell takes "
+            "one value: insert a data frame, or a dict for each row"
         )
     return value.item()
 
@@ -283,8 +284,8 @@ def _to_duration(value: object) -> datetime.timedelta:
 
 def _mismatch_message(value: object, kind: str) -> str:
     if isinstance(value, int | float):  # which Arrow takes as a count since 1970
-        return f"{value!r} is a number, not a {kind}"
-    return f"got {type(value).__name__}, not a {kind}"
+        return f"{value!r} is a number, not {with_article(kind)}"
+    return f"got {type(value).__name__}, not {with_article(kind)}"
 
 
 def _to_uuid(value: object) -> str:
@@ -323,7 +324,7 @@ def to_plain(value: object) -> object:
         return str(value)
     if isinstance(value, enum.Enum):
         return value.value
-    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+    raise TypeError(f"{with_article(type(value).__name__)} cannot be written as JSON")
 
 
 # JSON has no NaN and no infinity, and databases refuse them.

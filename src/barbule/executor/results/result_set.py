@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 import ibis.expr.types as ir
 
-from barbule.errors import BarbuleError, ColumnNotFoundError, DataError, ExpressionError
+from barbule.errors import (
+    BarbuleError,
+    ColumnNotFoundError,
+    DataError,
+    ExpressionError,
+    with_article,
+)
 from barbule.executor.display.notebook import rows_html
 from barbule.executor.display.preview import PREVIEW_ROWS, Preview, Reason
 from barbule.executor.display.terminal import rows_table, rows_text
@@ -84,7 +90,8 @@ def _python_values(table: pa.Table, name: str, first: int) -> list[Any]:
                 value.as_py()
             except (OverflowError, ValueError) as error:
                 raise DataError(
-                    f"a {value.type} value does not fit in a Python object: {error}.",
+                    f"{with_article(str(value.type))} value does not fit in a Python object: "
+                    f"{error}.",
                     column=name,
                     row=row,
                     hint="Python dates and datetimes cover the years 1 to 9999: filter such rows "

@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.errors import UnsupportedError
+from barbule.errors import UnsupportedError, with_article
 from barbule.functions.document.reading import File, check_call, check_encoding, readable
 from barbule.functions.stream_functions import stream_function
 from barbule.types import Image, Json
@@ -209,8 +209,8 @@ def page_image(document: File, page: int = 1, dpi: float = 150.0) -> object:
     format_name = validate_document(Path(document))
     if format_name != "pdf":
         raise UnsupportedError(
-            f"{document} is a {format_name.upper()} file, and only the pages of PDF files can be "
-            "rendered.",
+            f"{document} is {with_article(format_name.upper())} file, and only the pages of "
+            "PDF files can be rendered.",
             hint="Save it as PDF.",
         )
     return draw_page(Path(document), page, dpi)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule import types
-from barbule.errors import ExpressionError, UnknownFunctionError
+from barbule.errors import ExpressionError, UnknownFunctionError, with_article
 from barbule.functions.identity.code import MAIN
 from barbule.functions.language_models.json_in_text import candidates
 
@@ -178,7 +178,7 @@ def _check(cls: type) -> None:
 
 def _unanswerable(cls: type, reason: str) -> ExpressionError:
     return ExpressionError(
-        f"a model cannot return a {cls.__name__}: {reason}.",
+        f"a model cannot return {with_article(cls.__name__)}: {reason}.",
         value=cls,
         hint="Use strings, numbers, bools, dates, lists, and classes of these.",
     )
@@ -308,7 +308,8 @@ def _python_type(kind: dt.DataType, name: str) -> Any:
         if isinstance(kind, dtype) and not isinstance(kind, types.Media):
             return python_type
     raise ExpressionError(
-        f"a model cannot return a {kind}.", hint="Use strings, numbers, bools, dates and lists."
+        f"a model cannot return {with_article(str(kind))}.",
+        hint="Use strings, numbers, bools, dates and lists.",
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 
-from barbule.errors import DataError, UnsupportedError
+from barbule.errors import DataError, UnsupportedError, with_article
 from barbule.io.export_rows import media_columns
 from barbule.io.formats.parquet import embedded
 from barbule.io.lazy_rows import Rows
@@ -52,7 +52,7 @@ def read_huggingface(dataset: object) -> Rows:
     """Read a data set as rows; see `Session.read_huggingface`."""
     if not is_dataset(dataset):
         raise DataError(
-            f"a {type(dataset).__name__} is not a Hugging Face data set.",
+            f"{with_article(type(dataset).__name__)} is not a Hugging Face data set.",
             hint="Pass the result of datasets.load_dataset(...).",
         )
     if not isinstance(dataset, dict):
@@ -71,7 +71,7 @@ def read_huggingface(dataset: object) -> Rows:
 
 
 def _described(dataset: object) -> str:
-    return f"a {type(dataset).__name__} of Hugging Face"
+    return f"{with_article(type(dataset).__name__)} of Hugging Face"
 
 
 def _features(dataset: Dataset | IterableDataset) -> Features:

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from barbule.errors import MediaError, UnsupportedError
+from barbule.errors import MediaError, UnsupportedError, with_article
 from barbule.media.documents.blocks import DamagedTreeError
 from barbule.media.documents.formats import (
     RETRY_HINT,
@@ -234,7 +234,7 @@ def read_source(path: Path, encoding: str | None = None) -> str:
     name = validate_document(path)
     if name not in {*_BYTES_READERS, "html"}:
         raise UnsupportedError(
-            f"{path} is a {name.upper()} file, which is not a plain text file.",
+            f"{path} is {with_article(name.upper())} file, which is not a plain text file.",
             hint="Use text() to extract its text.",
         )
     data = path.read_bytes()

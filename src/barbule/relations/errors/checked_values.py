@@ -19,6 +19,7 @@ import ibis.expr.types as ir
 from barbule.errors import BarbuleError, ExpressionError, unpicklable
 from barbule.relations.errors.formatted_strings import Formatted
 from barbule.relations.errors.invalid_queries import REFUSALS, both_classes
+from barbule.relations.errors.python_protocols import UnassignableValue, Unconvertible
 from barbule.relations.errors.value_errors import (
     OPERATOR_SYMBOLS,
     described,
@@ -68,7 +69,7 @@ _NOT_RUN = (
 )
 
 
-class CheckedValue(Formatted):
+class CheckedValue(UnassignableValue, Unconvertible, Formatted):
     """The errors of columns and scalars for a truth value, an iteration, or an unknown name."""
 
     __slots__ = ()

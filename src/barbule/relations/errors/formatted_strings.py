@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Formatted", "formatted_row"]
 
-_MARK = " has not been executed: "  # which the representation of every expression has
+_MARK = ".collect() returns its "  # part of the representation of every expression
 _MAX_STRINGS = 64
 _MAX_CHARACTERS = 20_000  # of longer ones the start is compared
 _formatted: collections.deque[str] = collections.deque(maxlen=_MAX_STRINGS)

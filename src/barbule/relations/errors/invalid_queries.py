@@ -48,7 +48,7 @@ _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in messages of sqlglot
 _MAX_CHARACTERS = 300  # of a message of Ibis
 _MISSING_COLUMN = (
     # Only the first occurrence: a message contains names, and those may be anything.
-    re.compile(r"\A(?>.*?Column ')(.+?)' is not found in table", re.DOTALL),
+    re.compile(r"\A(?>.*?Column (['\"]))(.+?)\1 is not found in table", re.DOTALL),
     re.compile(r"\A(?>.*?Columns \[')(?>(.+?)'[],]).* are not present in", re.DOTALL),
     re.compile(r"\A(?>.*?fields that are not in the table: \[')(.+?)'[],]", re.DOTALL),
 )
@@ -63,7 +63,7 @@ def explained(error: Exception, query: ir.Table, arguments: tuple[object, ...]) 
     text = " ".join(str(error).split())
     for pattern in _MISSING_COLUMN:
         if match := pattern.search(text):
-            return _missing_column(match[1], query, arguments, type(error))
+            return _missing_column(match[match.lastindex or 0], query, arguments, type(error))
     if isinstance(error, IntegrityError) and counted_elsewhere(query, list(arguments)):
         return both_classes(ExpressionError, type(error))(
             "it counts the rows of another query, not of this one.",

@@ -5,10 +5,12 @@ Owns how they are recognised, and the messages of their errors.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 from ibis.expr.types.groupby import GroupedTable
@@ -17,14 +19,69 @@ from barbule.errors import ExpressionError
 from barbule.relations.errors.invalid_queries import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["check_select", "refuse_formatted", "refuse_masks", "refuse_methods", "refuse_plain"]
+__all__ = [
+    "check_select",
+    "checked_conditions",
+    "missing_condition",
+    "refuse_formatted",
+    "refuse_masks",
+    "refuse_methods",
+    "refuse_plain",
+]
 
 _ARRAY_MODULES = {"numpy", "pandas", "polars", "pyarrow"}
 _CONTEXT_CHARACTERS = 20  # maximum characters before a column that an error shows of a string
 _DEFINITION = re.compile(r"(?<!\w)(?:r\d+ := |(?:Managed|Database|InMemory|Unbound)Table: )")
 _DEFERRED = re.compile(r"(?<![\w.])_(?:\.|\[['\"])(\w+)")
+
+
+def checked_conditions(
+    predicates: Iterable[Any], query: ir.Table, check: Callable[[object, ir.Table], None]
+) -> tuple[Any, ...]:
+    """Check conditions; those that are functions are checked by what they return.
+
+    Returns
+    -------
+    tuple
+        The conditions. A function raises if it returns None, which would select no rows.
+    """
+    return tuple(_checked_condition(predicate, query, check) for predicate in predicates)
+
+
+def _checked_condition(
+    predicate: Any, query: ir.Table, check: Callable[[object, ir.Table], None]
+) -> Any:
+    if isinstance(predicate, list | tuple):
+        check(predicate, query)
+        members = [_checked_condition(member, query, check) for member in predicate]
+        return type(predicate)(members) if type(predicate) in {list, tuple} else predicate
+    if not isinstance(predicate, FunctionType | MethodType | functools.partial) or isinstance(
+        getattr(predicate, "__self__", None), ir.Value
+    ):  # methods of columns are refused later
+        check(predicate, query)
+        return predicate
+
+    def condition(table: ir.Table) -> Any:
+        result = predicate(table)
+        if result is None:
+            raise missing_condition(predicate, query)
+        check(result, query)
+        return result
+
+    return condition
+
+
+def missing_condition(function: object, query: ir.Table) -> ExpressionError:
+    """Return the error for a function that returned None instead of a condition."""
+    name = getattr(function, "__name__", "<lambda>")
+    described = "the function" if name == "<lambda>" else f"the function {name!r}"
+    return ExpressionError(
+        f"the condition is None: {described} returned no expression.",
+        table=table_name(query),
+        hint="Return the condition from the function: lambda t: t.n > 3.",
+    )
 
 
 def refuse_plain(predicate: object, query: ir.Table) -> None:
@@ -93,7 +150,9 @@ def refuse_methods(arguments: tuple[object, ...], query: ir.Table | GroupedTable
             )
 
 
-def refuse_formatted(arguments: object) -> None:
+def refuse_formatted(
+    arguments: object, *, table: str | None = None, column: str | None = None
+) -> None:
     """Refuse strings into which a column was formatted, by an f-string, `%` or `.format`.
 
     The string would contain the column's definition, the same for all rows. A string that looks
@@ -104,6 +163,8 @@ def refuse_formatted(arguments: object) -> None:
     ----------
     arguments
         Of a call: strings, columns, and lists and dicts of these.
+    table, column
+        The table, and the column that would be computed, for the error.
     """
     leaves = list(_leaves(arguments))
     columns = [leaf for leaf in leaves if isinstance(leaf, ir.Value)]
@@ -117,10 +178,12 @@ def refuse_formatted(arguments: object) -> None:
             raise ExpressionError(
                 "a column was formatted into a string, which holds its definition instead of its "
                 "values.",
+                table=table,
+                column=column,
                 value=text[max(0, match.start() - _CONTEXT_CHARACTERS) :],
-                hint='Format it row by row: bb.functions.string.format("Answer: {0}", '
-                "t.question). If the string only looks like a definition, pass "
-                "ibis.literal(text).",
+                hint='Write t.name + "!", or bb.functions.string.format("Answer: {0}", '
+                "t.question), which format the value of each row. If the string only looks like a "
+                "definition, pass ibis.literal(text).",
             )
 
 

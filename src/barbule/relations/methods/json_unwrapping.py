@@ -14,7 +14,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule import types
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.values.json_numbers import is_integer, to_integer
 from barbule.values.json_values import as_json, json_constant
 
@@ -68,7 +68,7 @@ def unwrapped_like(value: ir.JSONValue, other: object) -> ir.Value:
     """Unwrap Json to the type of another operand; with other Json it stays Json."""
     if isinstance(other, list | tuple | dict | set):
         raise ExpressionError(
-            f"Json cannot be compared with a {type(other).__name__}.",
+            f"Json cannot be compared with {with_article(type(other).__name__)}.",
             value=other,
             hint="Compare its items: t.meta.tags[0] == 'a'.",
         )

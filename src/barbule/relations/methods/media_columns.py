@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 from ibis import Deferred
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.locations import reference_to
 from barbule.nodes import Recorded, build_call
 from barbule.relations.methods.json_paths import JsonValue
@@ -120,7 +120,8 @@ def _reference(value: object) -> object:
         return reference_to(path) if isinstance(path, str) and path else path
     if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "getbands"):
         raise ExpressionError(
-            f"a media column is compared by reference, and a {type(value).__name__} is content.",
+            f"a media column is compared by reference, and "
+            f"{with_article(type(value).__name__)} is content.",
             hint="Pass a path or a URL, or compare the content: t.img.sha256() == "
             "hashlib.sha256(data).hexdigest().",
         )

@@ -17,7 +17,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule import types
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.nodes import VectorLiteral, image_literal, media_literal
 
 __all__ = ["query_value"]
@@ -70,7 +70,7 @@ def query_value(query: object, column: ir.Value) -> ops.Value:
     if isinstance(numbers, Sequence) and all(isinstance(n, int | float) for n in numbers):
         return _vector_literal(numbers)
     raise ExpressionError(
-        f"a {type(query).__name__} cannot be used as a search query.",
+        f"{with_article(type(query).__name__)} cannot be used as a search query.",
         value=query,
         hint="Search with a string, an image (PIL, path or URL), a vector or a column.",
     )

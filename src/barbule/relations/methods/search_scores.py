@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from barbule import nodes
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, with_article
 from barbule.relations.errors.refused_arguments import refuse_formatted
 from barbule.types.data_types import Media
 
@@ -65,11 +65,11 @@ def _keyword_score(column: ir.Column, query: object) -> ir.FloatingValue:
         raise ExpressionError(
             f"a column of type {kind} cannot be searched by words.",
             column=column.get_name(),
-            hint='Search a string column, or use mode="vector".',
+            hint='Search a string column; mode="vector" searches a column with an embedding index.',
         )
     if not isinstance(query, str):
         raise ExpressionError(
-            f"a {type(query).__name__} cannot be used in a search by words.",
+            f"{with_article(type(query).__name__)} cannot be used in a search by words.",
             value=query,
             hint='Search with a string, or use mode="vector". For a query of each row, write a '
             "function with @bb.query and call it with the column.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import ibis.expr.datatypes as dt
 
 from barbule.errors import BarbuleError, ExpressionError
+from barbule.relations.errors.python_protocols import ConversionError
 from barbule.relations.errors.refused_arguments import refuse_methods
 
 if TYPE_CHECKING:
@@ -66,14 +67,19 @@ def resolve_expression(
     refuse_methods((expression,), table)
     try:
         return expression(table)
+    except ConversionError as error:
+        raise _failed(f"TypeError: {error.message}", table, column) from error
     except BarbuleError:
         raise
     except Exception as error:
-        raise ExpressionError(
-            f"the function that returns the expression failed: {type(error).__name__}: "
-            f"{str(error).rstrip('.')}.",
-            table=table.get_name(),
-            column=column,
-            hint="It is called once, with the table: lambda t: t.a + 1. Use @bb.udf for a "
-            "function that is called with the values of a row.",
-        ) from error
+        raise _failed(f"{type(error).__name__}: {error}", table, column) from error
+
+
+def _failed(reason: str, table: ir.Table, column: str | None) -> ExpressionError:
+    return ExpressionError(
+        f"the function that returns the expression failed: {reason.rstrip('.')}.",
+        table=table.get_name(),
+        column=column,
+        hint="It is called once, with the table: lambda t: t.a + 1. Use @bb.udf for a "
+        "function that is called with the values of a row.",
+    )

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from barbule.errors import DataError
+from barbule.errors import DataError, with_article
 from barbule.types import values_of
 from barbule.types.inference.frame_schemas import series_hint
 
@@ -53,8 +53,8 @@ def as_mappings(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
         reader = readers[type(record)]
         if reader is None or isinstance(record, type):
             raise DataError(
-                "a row must be a mapping of column names to values, not a "
-                f"{type(record).__name__}.",
+                "a row must be a mapping of column names to values, not "
+                f"{with_article(type(record).__name__)}.",
                 row=row,
                 value=record,
                 hint=series_hint(record) or 'For example {"name": "Up"}.',

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import ibis.expr.types as ir
 
-from barbule.errors import BarbuleError, DataError
+from barbule.errors import BarbuleError, DataError, with_article
 from barbule.io.lazy_rows import Rows
 from barbule.tables.sources.arrow_streams import MAX_READ_ROWS, empty_table, rechunked
 from barbule.tables.sources.data_frames import read_array, read_pandas, read_polars
@@ -79,7 +79,7 @@ def open_source(source: RowSource, target: Target, size: int) -> Iterator[Chunk]
     if isinstance(source, Iterable) and not isinstance(source, other_types):
         return _from_iterable(source, target, size)
     raise DataError(
-        f"a {type(source).__name__} cannot be inserted.",
+        f"{with_article(type(source).__name__)} cannot be inserted.",
         table=target.table,
         hint="Insert dicts, a list of dicts, a pandas or polars data frame, an Arrow table, "
         "the path of a file or an Ibis expression.",
@@ -201,7 +201,7 @@ def _arrow_stream(source: object, size: int) -> Iterator[pa.Table] | None:
             return iter([pa.Table.from_batches([pa.record_batch(source)])])
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(
-            f"a {type(source).__name__} cannot be read as a table: {error}.",
+            f"{with_article(type(source).__name__)} cannot be read as a table: {error}.",
             hint="Insert a table with named columns.",
         ) from error
     return None

@@ -67,7 +67,7 @@ class IndexCheck:
     def __str__(self) -> str:
         problems = {"missing": self.missing, "extra": self.extra, "not found": self.unfound}
         wrong = ", ".join(f"{count} {name}" for name, count in problems.items() if count)
-        state = self.problem or wrong or "whole"
+        state = self.problem or wrong or "complete"
         repaired = ", repaired" if self.repaired else ""
         return f"{self.table}, index {self.index!r}: {self.rows} vectors, {state}{repaired}"
 
@@ -118,9 +118,9 @@ class CheckResult(VerbResult):
         return not self.media and all(check.ok or check.repaired for check in self.indexes)
 
     def __repr__(self) -> str:
-        lines = [f"  {check}" for check in self.indexes] or ["  no index of a table"]
+        lines = [f"  {check}" for check in self.indexes] or ["  no indexes"]
         lines += [f"  {check}" for check in self.media]
-        title = "all is well" if self.ok else "repaired" if self else "not all is well"
+        title = "no problems found" if self.ok else "repaired" if self else "problems found"
         return "\n".join([f"Check: {title}", *lines])
 
 

@@ -15,6 +15,7 @@ from barbule.errors import (
     SchemaError,
     TableExistsError,
     UnsupportedError,
+    with_article,
 )
 from barbule.nodes import ManagedTable
 from barbule.tables.commit import run_transaction
@@ -189,8 +190,8 @@ def _with_computed_columns(
     engine = transaction.engine
     if not isinstance(computed, Mapping):
         raise ExpressionError(
-            "computed_columns must map names to expressions, but this is a "
-            f"{type(computed).__name__}.",
+            "computed_columns must map names to expressions, but this is "
+            f"{with_article(type(computed).__name__)}.",
             table=record.name,
             hint='For example computed_columns={"double": table.n * 2}.',
         )

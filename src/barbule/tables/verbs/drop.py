@@ -20,7 +20,7 @@ from barbule.tables.transaction.names import (
     check_policy,
     current_record,
 )
-from barbule.tables.verbs.removal import remove_tables, tables_dropped_with
+from barbule.tables.verbs.removal import drop_subject, remove_tables, tables_dropped_with
 from barbule.tables.views.query_functions import check_query_functions
 
 if TYPE_CHECKING:
@@ -129,10 +129,11 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
             record for record in engine.catalog.tables() if record.name.startswith(f"{name}.")
         ]
         if not cascade:
+            names = [repr(record.name) for record in records]
             raise DependencyError(
-                f"the folder contains {', '.join(repr(record.name) for record in records)}.",
+                f"the folder contains {', '.join(names)}.",
                 table=name,
-                hint="Drop them first, or pass cascade=True.",
+                hint=f"Drop {drop_subject(names)} first, or pass cascade=True.",
             )
         dropped: dict[int, TableRecord] = {}
         for record in records:
@@ -140,13 +141,15 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
                 record.id: record for record in tables_dropped_with(engine, record, cascade=True)
             }
         outside_names = [
-            record.name for record in dropped.values() if not record.name.startswith(f"{name}.")
+            repr(record.name)
+            for record in dropped.values()
+            if not record.name.startswith(f"{name}.")
         ]
         if outside_names:
             raise DependencyError(
-                f"tables outside the folder depend on it: {', '.join(map(repr, outside_names))}.",
+                f"tables outside the folder depend on it: {', '.join(outside_names)}.",
                 table=name,
-                hint="Drop them first.",
+                hint=f"Drop {drop_subject(outside_names)} first.",
             )
         check_query_functions(engine, list(dropped.values()), "drop_table(..., cascade=True)")
         remove_tables(transaction, dropped.values())

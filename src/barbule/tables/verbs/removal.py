@@ -14,14 +14,14 @@ from barbule.errors import (
 from barbule.tables.views.query_functions import check_query_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from barbule.catalog.records import TableRecord
     from barbule.executor.engine import Engine
     from barbule.tables.arguments import IfExists
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["remove_tables", "replace_existing", "tables_dropped_with"]
+__all__ = ["drop_subject", "remove_tables", "replace_existing", "tables_dropped_with"]
 
 
 def replace_existing(transaction: Transaction, name: str, if_exists: IfExists) -> list[TableRecord]:
@@ -66,11 +66,16 @@ def tables_dropped_with(
         raise DependencyError(
             f"it is the base of {', '.join(dependents)}.",
             table=record.name,
-            hint=f"Drop them first, or pass {force}.",
+            hint=f"Drop {drop_subject(dependents)} first, or pass {force}.",
         )
     dropped: dict[int, TableRecord] = {}
     _add_dependents(engine, record, dropped)
     return list(dropped.values())
+
+
+def drop_subject(names: Sequence[str]) -> str:
+    """Return how a hint names the objects to drop that the message lists."""
+    return names[0] if len(names) == 1 else "them"
 
 
 def _add_dependents(engine: Engine, record: TableRecord, dropped: dict[int, TableRecord]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
 
-from barbule.errors import SchemaError
+from barbule.errors import SchemaError, with_article
 from barbule.types.class_fields import fields_of
 from barbule.types.inference.frame_schemas import FRAME_SCHEMAS, no_rows_error, series_hint
 from barbule.types.inference.value_types import type_of_column
@@ -62,7 +62,7 @@ def infer(source: object) -> sch.Schema:
         if mapping is None:
             name = type(source[row]).__name__
             raise SchemaError(
-                f"a row must be a mapping of column names to values, not a {name}.",
+                f"a row must be a mapping of column names to values, not {with_article(name)}.",
                 row=row,
                 value=source[row],
                 hint=series_hint(source[row]) or 'For example {"name": "Up"}.',

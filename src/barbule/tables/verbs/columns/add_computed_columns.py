@@ -11,6 +11,7 @@ from barbule.errors import (
     SchemaError,
 )
 from barbule.planner.lineage import calls_in
+from barbule.relations.errors.refused_arguments import refuse_formatted
 from barbule.tables.commit import run_transaction
 from barbule.tables.compute.binding import bind_column, new_column, with_error_policy
 from barbule.tables.compute.dependencies import dependent_columns
@@ -96,6 +97,7 @@ def add_computed_columns(
 def _refuse_options(record: TableRecord, name: str, expr: object) -> None:
     """Refuse a name that looks like an argument of the method, which would become a column."""
     if expr is None or isinstance(expr, str | bytes | bool | list | tuple | dict | set):
+        refuse_formatted(expr, table=record.name, column=name)
         raise ExpressionError(
             "a computed column needs an expression.",
             table=record.name,

@@ -12,6 +12,7 @@ from barbule.catalog.records import Column
 from barbule.errors import (
     ConfigurationError,
     SchemaError,
+    with_article,
 )
 from barbule.tables.sources import read_rows
 from barbule.values.cells import holds_media
@@ -63,7 +64,8 @@ def _by_column(options: object, argument: str, table: str) -> dict[str, Any]:
     if options is None or isinstance(options, Mapping):
         return dict(options or {})
     raise ConfigurationError(
-        f"{argument} must be a mapping of columns to values, not a {type(options).__name__}.",
+        f"{argument} must be a mapping of columns to values, not "
+        f"{with_article(type(options).__name__)}.",
         table=table,
         value=options,
         hint=f'For example {argument}={{"name": ...}}.',

@@ -20,7 +20,7 @@ from barbule.tables.transaction.names import (
     own_column,
 )
 from barbule.tables.transaction.results import UpdateResult
-from barbule.tables.verbs.removal import remove_tables, tables_dropped_with
+from barbule.tables.verbs.removal import drop_subject, remove_tables, tables_dropped_with
 from barbule.tables.views.base_columns import views_reading
 
 if TYPE_CHECKING:
@@ -115,6 +115,6 @@ def _names_dropped_with(
             f"it is used by {', '.join(dependencies)}.",
             table=record.name,
             column=column.name,
-            hint="Drop them first, or pass cascade=True.",
+            hint=f"Drop {drop_subject(dependencies)} first, or pass cascade=True.",
         )
     return names

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from barbule.backends.base import RID
 from barbule.errors import ExpressionError
 from barbule.planner.lineage import LOOKS_AROUND, changes_row_count
-from barbule.relations.errors.refused_arguments import refuse_plain
+from barbule.relations.errors.refused_arguments import missing_condition, refuse_plain
 from barbule.tables.compute.function_expressions import resolve_expression
 from barbule.tables.compute.lossless_casts import (
     holds_decimals,
@@ -25,20 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["bind_values", "is_row_local", "rebind", "row_identities", "selected_rows"]
 
 
-def _missing_condition(table: ir.Table, hint: str) -> ExpressionError:
-    return ExpressionError(
-        "the condition is None instead of an expression.", table=table.get_name(), hint=hint
-    )
-
-
 def selected_rows(table: ir.Table, where: Condition | None) -> ir.Table:
     """Return the rows of a table's hidden leaf that meet a condition; None selects all."""
     refuse_plain(where, table)
     original, where = where, resolve_expression(table, where)
     if where is None and original is not None:
-        raise _missing_condition(
-            table, "Return the condition from the function: lambda t: t.n > 3."
-        )
+        raise missing_condition(original, table)
     leaf = table.op()
     hidden = leaf.copy(hidden=True)
     if isinstance(where, ir.BooleanColumn) and is_row_local(where.op(), leaf):
