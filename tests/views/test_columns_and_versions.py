@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+
+import pytest
+
 import barbule as bb
+from barbule.errors import VersionError
 
 
 def test_view_has_columns_of_base_and_iterator(words):
@@ -92,3 +98,43 @@ def test_iterator_may_be_annotated_with_dataclass_and_yield_no_rows(notes):
         ("o", 0),
         ("n", 1),
     ]
+
+
+def test_view_at_a_timestamp_has_the_inherited_values_of_that_time(session, backend_url):
+    films = session.create_table("films", [{"name": "Up", "year": 2009}])
+    names = session.create_view("names", films.filter(films.year > 2000).select("name"))
+    films.update({"name": "Up 2"}, where=films.name == "Up")
+    second = films.history()[0, "at"]
+    films.update({"name": "Up 3"}, where=films.name == "Up 2")
+    assert names.history()["version"] == [0]  # the view stores no names
+
+    assert names.at(second).collect()["name"] == ["Up 2"]
+    assert session.at(second).get_table("names").collect()["name"] == ["Up 2"]
+    assert names.at(datetime.datetime.now(datetime.UTC)).collect()["name"] == ["Up 3"]
+    with pytest.raises(VersionError, match="had no version at"):
+        names.at(films.history()[-1, "at"])
+    films.compact()
+    with pytest.raises(VersionError, match=r"removed by drop_table\(\) or compact"):
+        names.at(second)
+
+
+def test_label_of_the_base_is_hinted_with_the_timestamp_of_its_version(session):
+    films = session.create_table("films", [{"name": "Up", "year": 2009}])
+    recent = session.create_view("recent", films.filter(films.year > 2000))
+    upper = session.create_view("upper", recent.select(x=recent.name.upper()))
+    films.update({"name": "Up 2"}, where=films.name == "Up")
+    films.checkpoint("first")
+    films.insert(name="Soul", year=2020)
+    late = session.create_view("late", films.filter(films.year > 2010))
+
+    for view in (recent, upper):
+        message = r"no version 'first'.* 'first' is a label of the base table 'films'; a view has"
+        with pytest.raises(VersionError, match=message) as raised:
+            view.at("first")
+        (hinted,) = re.findall(r"t\.at\((.*?'\))\) reads the view", str(raised.value))
+        then = eval(hinted, {"datetime": datetime})
+        assert [str(name).lower() for name in view.at(then).collect()[view.columns[0]]] == ["up 2"]
+    with pytest.raises(VersionError, match=r"a label of the base table 'films'; .*labels\. bb\."):
+        late.at("first")
+    with pytest.raises(VersionError, match=r"labels are: none\.$"):
+        films.branch("other").at("first")

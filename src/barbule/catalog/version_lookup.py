@@ -172,9 +172,44 @@ class VersionLookup(TableStructures):
                 f"there is no version {version!r}.",
                 table=self._latest_record(table_id).name,
                 hint=f"Versions are 0 to {versions[-1].version}; labels are: {labels}. "
-                f"{timestamp_hint(version)}".rstrip(),
+                f"{timestamp_hint(version) or self._base_label_hint(table_id, version)}".rstrip(),
             )
         return match
+
+    def _base_label_hint(self, table_id: int, label: object) -> str:
+        """Return how to read a view at a label that one of its base tables has."""
+        for base in self._bases_of_view(table_id):
+            number = self.labels(base).get(label) if isinstance(label, str) else None
+            if number is None:
+                continue
+            commits = [each.commit for each in self.versions(base) if each.version >= number]
+            end = commits[1] if len(commits) > 1 else self.head + 1
+            first = max(commits[0], self.versions(table_id)[0].commit)
+            reading = ""
+            if first < end:  # otherwise the base had changed before the view was created
+                timestamp = self._commits[first].at.isoformat()
+                reading = (
+                    f" t.at(datetime.datetime.fromisoformat({timestamp!r})) reads the view at that "
+                    "version of the base table."
+                )
+            name = self._latest_record(base).name
+            return (
+                f"{label!r} is a label of the base table {name!r}; a view has its own versions and "
+                f"labels.{reading} bb.snapshot(name) names a state of all tables and views."
+            )
+        return ""
+
+    def _bases_of_view(self, table_id: int) -> list[int]:
+        """Return the tables and views that a view reads, directly or through other views."""
+        bases: list[int] = []
+        queue = [table_id]
+        while queue:
+            view = self._latest_record(queue.pop()).view
+            if view is not None:
+                added = [base for base in view.bases or (view.base,) if base not in bases]
+                bases += added
+                queue += added
+        return bases
 
     def _version_at_timestamp(self, table_id: int, timestamp: datetime.datetime) -> Version:
         versions = self.versions(table_id)
@@ -219,10 +254,20 @@ class VersionLookup(TableStructures):
             if snapshot is not None:
                 self.resolve(table_id, version)
                 return snapshot
-        commit = self.readable_commit(table_id, self.resolve(table_id, version))
+        commit = self._commit_of(table_id, version)
         if commit is None:
             raise compacted_error(self._latest_record(table_id))
         return commit
+
+    def _commit_of(self, table_id: int, version: VersionKey) -> int | None:
+        """Return a commit of a version whose rows are still stored, if there is one."""
+        resolved, record = self.resolve(table_id, version), self._latest_record(table_id)
+        timestamp = as_timestamp(version)
+        if record.view is None or timestamp is None:
+            return self.readable_commit(table_id, resolved)
+        # Columns of the base table change without a new version of the view.
+        commit = self.commit_at(timestamp)
+        return commit if record.holds(commit) else None
 
     def readable_commit(self, table_id: int, version: Version) -> int | None:
         """Return a commit of a version whose rows are still stored, if there is one."""

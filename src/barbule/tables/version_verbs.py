@@ -37,8 +37,9 @@ class VersionVerbs(Query):
         Parameters
         ----------
         version
-            A number, a label or checkpoint, or a timestamp (`datetime`; local time if it has no
-            zone).
+            A number, a label or checkpoint, the name of a snapshot, or a timestamp (`datetime`;
+            local time if it has no zone). Views have their own numbers and labels; a snapshot or a
+            timestamp selects the same state of a view and its base table.
         """
         return type(self)(history.leaf_at(self.op(), version))
 
