@@ -89,6 +89,33 @@ def growth(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *rest])
 
 
+def structure(record: dict[str, Any]) -> str:
+    """Write the times of each curve, and how many times the largest structure takes."""
+    lines = [
+        _row(["operation, at sizes", "ms", "ratio", "target", "met"]),
+        _row(["---", "---:", "---:", "---:", "---"]),
+    ]
+    for curve in record["curves"]:
+        ratio, reach = record["figures_ms"][curve["ratio"]], record["reach_ms"][curve["ratio"]]
+        lines.append(
+            _row(
+                [
+                    curve["label"].format(" / ".join(curve["ms"])),
+                    " / ".join(map(_ms, curve["ms"].values())),
+                    f"{ratio:.1f}",
+                    f"{reach:g}",
+                    "yes" if ratio <= reach else "no",
+                ]
+            )
+        )
+    built = next(label for label in record["reach_ms"] if label.startswith("write "))
+    ratio, reach = record["figures_ms"][built], record["reach_ms"][built]
+    met = "yes" if ratio <= reach else "no"
+    lines.append(_row([built.removesuffix(" (times)"), "–", f"{ratio:.2f}", f"{reach:g}", met]))
+    where = f"Python {record['python']}, {record['cores']} cores"
+    return "\n".join([*lines, "", f"{where}."])
+
+
 def models(record: dict[str, Any]) -> str:
     """Write what was measured of functions and models, and what it should stay under."""
     others = {"LiteLLM alone": record["litellm_alone_ms"]}
@@ -304,6 +331,7 @@ def _placed(page: str, name: str, text: str) -> str:
 WRITERS: dict[str, tuple[Any, ...]] = {
     "tables": (tables, "tables"),
     "growth": (growth, "growth"),
+    "structure": (structure, "structure"),
     "models": (models, "models"),
     "media": (media, "images", "video"),
     "search": (search, "search"),

@@ -224,19 +224,20 @@ def measure(*, rounds: int = ROUNDS) -> dict[str, float]:
     with _fresh_session() as session:  # loads what a first operation loads
         _function_columns(session, 1)()
     figures: dict[str, float] = {}
+    curves = []
     for curve in CURVES:
         points = _measured(curve, rounds)
         figures |= {curve.label.format(size): ms for size, ms in points.items()}
         small, large = curve.compare
-        ratio = f"{curve.label.format(large)}, times {small}"
-        ratio += " (times)"
+        ratio = f"{curve.label.format(large)}, beside {small} (times)"
         figures[ratio] = points[large] / points[small]
         LIMITS[ratio] = curve.at_most
+        curves.append({"label": curve.label, "ms": points, "ratio": ratio})
     with _fresh_session() as session:
         managed, plain = session.create_table("numbers", _rows()), ibis.table({"n": "int64"})
         built = _median_ms(partial(_mutated, managed, BUILT_STEPS), rounds)
         built_by_ibis = _median_ms(partial(_mutated, plain, BUILT_STEPS), rounds)
     figures[BUILT] = built / built_by_ibis
     LIMITS[BUILT] = 1.2
-    DETAILS["rounds"] = rounds
+    DETAILS.update(rounds=rounds, curves=curves)
     return figures

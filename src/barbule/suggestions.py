@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import sys
 import types
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
@@ -146,7 +147,7 @@ def check_arguments(function: F) -> F:
 
 def _checked(function: F, operation_name: str | None) -> F:
     """Check the arguments of a function, which is recorded as an operation if it has a name."""
-    explain, begin = _argument_error, operation
+    explain, begin, too_deep = _argument_error, operation, _too_deep_error
 
     def call(*args: Any, **kwargs: Any) -> object:
         try:
@@ -162,6 +163,8 @@ def _checked(function: F, operation_name: str | None) -> F:
             if argument_error is None:
                 raise
             raise argument_error from error
+        except RecursionError as error:
+            raise too_deep() from error
 
     # Doctest needs the globals of the function's own module to find its examples.
     checked: Any = types.FunctionType(
@@ -170,6 +173,15 @@ def _checked(function: F, operation_name: str | None) -> F:
     checked = functools.wraps(function)(checked)
     result: F = checked
     return result
+
+
+def _too_deep_error() -> ExpressionError:
+    return ExpressionError(
+        "an expression or a value is nested too deeply: the limit is about half of Python's, "
+        f"which allows {sys.getrecursionlimit():,} calls within calls.",
+        hint="Compute parts of an expression with mutate() first; write isin() for many "
+        "comparisons of one column.",
+    )
 
 
 def check_methods(cls: C) -> C:

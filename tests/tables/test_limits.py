@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import ibis
 import numpy as np
 import pandas as pd
@@ -31,6 +34,28 @@ def test_limit_takes_whole_numbers(t):
     assert numbers(ordered[1:-2]) == [1, 2, 3]
     assert len(t.head().collect()) == 5
     assert len(t.join(t.view(), "n").limit(2).collect()) == 2
+
+
+def test_expressions_of_many_terms_are_computed(t):
+    value = functools.reduce(operator.add, [t.n] * 200)
+    condition = functools.reduce(operator.or_, [t.n == number for number in range(1, 400)])
+    assert numbers(t.select(n=value).order_by("n")) == [200 * n for n in range(6)]
+    assert numbers(t.filter(condition).order_by("n")) == [1, 2, 3, 4, 5]
+
+
+def test_expression_that_is_nested_too_deeply_is_refused(t):
+    value = t.n
+    for _ in range(3000):
+        value = value + 1
+    for verb in (
+        lambda: t.select(n=value),
+        t.filter(value > 1).collect,
+        lambda: t.add_computed_column(deep=value),
+        lambda: t.update({"n": value}),
+    ):
+        with pytest.raises(ExpressionError, match="nested too deeply: the limit is about half"):
+            verb()
+    assert t.columns == ("n", "name")
 
 
 @pytest.mark.parametrize("wrong", ["3", -1, 1.5, True, np.float64(2), [1], float("nan")])
