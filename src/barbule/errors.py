@@ -354,6 +354,15 @@ def unpicklable(subject: str) -> ExpressionError:
     )
 
 
+def too_deep_error() -> ExpressionError:
+    """Return the error about an expression that Python or the database cannot process."""
+    return ExpressionError(
+        "an expression or a value is nested too deeply: the limit is several hundred levels.",
+        hint="Compute parts of an expression with mutate() first; write isin() for many "
+        "comparisons of one column.",
+    )
+
+
 class VersionError(BarbuleError, LookupError):
     """A named version, label or timestamp does not exist."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-import sys
 import types
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from barbule.errors import ExpressionError
+from barbule.errors import ExpressionError, too_deep_error
 from barbule.tracing import operation
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def check_arguments(function: F) -> F:
 
 def _checked(function: F, operation_name: str | None) -> F:
     """Check the arguments of a function, which is recorded as an operation if it has a name."""
-    explain, begin, too_deep = _argument_error, operation, _too_deep_error
+    explain, begin, too_deep = _argument_error, operation, too_deep_error
 
     def call(*args: Any, **kwargs: Any) -> object:
         try:
@@ -173,15 +172,6 @@ def _checked(function: F, operation_name: str | None) -> F:
     checked = functools.wraps(function)(checked)
     result: F = checked
     return result
-
-
-def _too_deep_error() -> ExpressionError:
-    return ExpressionError(
-        "an expression or a value is nested too deeply: the limit is about half of Python's, "
-        f"which allows {sys.getrecursionlimit():,} calls within calls.",
-        hint="Compute parts of an expression with mutate() first; write isin() for many "
-        "comparisons of one column.",
-    )
 
 
 def check_methods(cls: C) -> C:

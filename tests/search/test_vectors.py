@@ -555,7 +555,7 @@ def test_vector_with_missing_item_is_refused(session, form):
         table.insert(rows)
     assert table.count().to_pyarrow().as_py() == 0
     table.insert([{"v": [1.0, 2.0]}])
-    with pytest.raises(DataError, match="item 0 is missing"):
+    with pytest.raises(DataError, match="item 0 is NULL"):
         table.update({"v": [None, 1.0]})
     with pytest.raises(bb.BarbuleError, match=r'add_embedding_index\("v"\)'):
         table.order_by(table.v.similarity([1.0, 0.0])).collect()

@@ -283,7 +283,7 @@ def test_filter_on_json_path_error_suggests_bool(table):
 def test_json_is_not_iterated(table):
     with pytest.raises(TypeError, match="not iterable"):
         list(table.meta)
-    with pytest.raises(TypeError, match=r"one answer.*\.contains\("):
+    with pytest.raises(TypeError, match=r"single value.*\.contains\("):
         "lang" in table.meta  # noqa: B015 - what is tested
 
 

@@ -53,7 +53,7 @@ def test_expression_that_is_nested_too_deeply_is_refused(t):
         lambda: t.add_computed_column(deep=value),
         lambda: t.update({"n": value}),
     ):
-        with pytest.raises(ExpressionError, match="nested too deeply: the limit is about half"):
+        with pytest.raises(ExpressionError, match="nested too deeply"):
             verb()
     assert t.columns == ("n", "name")
 

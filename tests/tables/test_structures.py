@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 import barbule as bb
+from barbule.fast_paths import fast_paths_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
     from barbule import Session
+
+
+pytestmark = pytest.mark.skipif(
+    not fast_paths_enabled(), reason="fast paths are what keeps these costs low"
+)
 
 
 @bb.udf

@@ -19,6 +19,7 @@ from barbule.errors import (
     DataError,
     DiskError,
     UnsupportedError,
+    too_deep_error,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _DISK_EXCEPTIONS = (
 )
 # Parts of DuckDB's messages, by what they are about.
 _READ_ONLY = "read-only mode"
+_TOO_DEEP = "expression depth limit"
 _OUT_OF_MEMORY = (
     "out of memory",
     "failed to pin block",
@@ -86,6 +88,8 @@ def translate_errors() -> Iterator[None]:
             "it.",
         ) from error
     except duckdb.ProgrammingError as error:
+        if _TOO_DEEP in str(error):
+            raise too_deep_error() from error
         raise UnsupportedError(
             f"DuckDB cannot run this expression: {first_line(error)}.",
             hint="Correct the names and types that the message mentions.",

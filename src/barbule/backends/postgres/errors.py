@@ -18,6 +18,7 @@ from barbule.errors import (
     LockedError,
     UnreachableError,
     UnsupportedError,
+    too_deep_error,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def _translated(state: str, reason: str) -> BarbuleError | None:
         )
     if state in _UNSUPPORTED_STATES:
         return _unsupported(reason)
+    if state == "54001":  # the limit of its stack
+        return too_deep_error()
     if state[:2] == "54":
         return UnsupportedError(
             f"a row or value is too large for Postgres: {reason}.",
