@@ -6,7 +6,7 @@ The class is made of layers: `transactions`, `queries` and `writes`.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 
@@ -33,21 +33,7 @@ _COLUMNS = "SELECT column_name FROM (DESCRIBE {})"
 
 def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> DuckDBBackend:
     """Open `duckdb:///path/to/file`, or `duckdb://` for a database in memory."""
-    path = read_address(url)
-    if path is None:
-        return DuckDBBackend(DuckDBFile.shared(None, lock_timeout))
-    try:
-        if home is not None and path.is_relative_to(home):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        check_path(path)
-        return DuckDBBackend(DuckDBFile.shared(path.resolve(), lock_timeout))
-    except (OSError, duckdb.Error) as error:
-        if isinstance(error, BarbuleError):
-            raise
-        raise ConfigurationError(
-            f"the database {str(path)!r} cannot be opened: {first_line(error)}",
-            hint="Check the path and its permissions.",
-        ) from error
+    return DuckDBBackend.open(url, lock_timeout, home)
 
 
 def is_persistent(url: str) -> bool:
@@ -62,9 +48,41 @@ class DuckDBBackend(DuckDBWrites):
     many_writers = False
     has_infinite_floats = True
 
-    def separate(self) -> DuckDBBackend:
+    @classmethod
+    def open(cls, url: str, lock_timeout: float = 60.0, home: Path | None = None) -> Self:
+        """Open `duckdb:///path/to/file`, or `duckdb://` for a database in memory.
+
+        Parameters
+        ----------
+        lock_timeout
+            Seconds to wait for another process that uses the database.
+        home
+            A folder that is created if the database is in it; other folders must exist.
+
+        Raises
+        ------
+        ConfigurationError
+            If the database cannot be opened.
+        """
+        path = read_address(url)
+        if path is None:
+            return cls(DuckDBFile.shared(None, lock_timeout))
+        try:
+            if home is not None and path.is_relative_to(home):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            check_path(path)
+            return cls(DuckDBFile.shared(path.resolve(), lock_timeout))
+        except (OSError, duckdb.Error) as error:
+            if isinstance(error, BarbuleError):
+                raise
+            raise ConfigurationError(
+                f"the database {str(path)!r} cannot be opened: {first_line(error)}",
+                hint="Check the path and its permissions.",
+            ) from error
+
+    def separate(self) -> Self:
         """Return a backend whose writes are committed independently of this one's."""
-        return DuckDBBackend(self._database.share())
+        return type(self)(self._database.share())
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""

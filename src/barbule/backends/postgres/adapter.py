@@ -6,7 +6,7 @@ The class is made of layers: `transactions`, `queries` and `writes`.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from barbule.backends.postgres.connections.address import read_address
 from barbule.backends.postgres.connections.pool import ConnectionPool
@@ -28,10 +28,10 @@ _COLUMNS = (
 def open_backend(
     url: str,
     lock_timeout: float,
-    home: Path | None = None,  # noqa: ARG001 - for databases that are files
+    home: Path | None = None,
 ) -> PostgresBackend:
     """Open `postgres://user:password@host:port/database?schema=…&lock_timeout=…`."""
-    return PostgresBackend(ConnectionPool(read_address(url, lock_timeout)))
+    return PostgresBackend.open(url, lock_timeout, home)
 
 
 def is_persistent(url: str) -> bool:  # noqa: ARG001 - other databases need it to tell
@@ -56,9 +56,25 @@ class PostgresBackend(PostgresWrites):
     def __repr__(self) -> str:
         return f"<Postgres backend on {self._connections.address.display_url}>"
 
-    def separate(self) -> PostgresBackend:
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        lock_timeout: float = 60.0,
+        home: Path | None = None,  # noqa: ARG003 - for databases that are files
+    ) -> Self:
+        """Open `postgres://user:password@host:port/database?schema=…&lock_timeout=…`.
+
+        Parameters
+        ----------
+        lock_timeout
+            Seconds to wait for another process that writes, unless the URL states it.
+        """
+        return cls(ConnectionPool(read_address(url, lock_timeout)))
+
+    def separate(self) -> Self:
         """Return a backend whose writes are committed independently of this one's."""
-        return PostgresBackend(self._connections)
+        return type(self)(self._connections)
 
     def tables(self) -> set[str]:
         """Return the names of the stored tables."""
