@@ -260,7 +260,7 @@ def test_addresses_are_normalized(load, project, name, address, expected):
     [
         ("backend", "duckbd:///x", "unknown scheme 'duckbd'"),
         ("backend", "duckbd:///x", "Did you mean 'duckdb'?"),
-        ("backend", "duckbd:///x", "Allowed schemes: duckdb, sqlite, postgres, "),
+        ("backend", "duckbd:///x", "Allowed schemes: duckdb, postgres, postgresql. If"),
         ("backend", "app.csv", "neither an Ibis URL nor the path of a database file"),
         ("backend", "duckdb:///a#b.duckdb", "'?' or '#'"),
         ("vectors", "chroma+htp://h", "Did you mean 'chroma+http'?"),

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from barbule.errors import ConfigurationError, DataError
-from barbule.extensions import BACKENDS, extension, extension_names
+from barbule.extensions import (
+    BACKENDS,
+    Extension,
+    extension,
+    extension_names,
+    missing_package_hint,
+    unfulfilled,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -275,7 +282,6 @@ class Backend(Protocol):
         """Delete the rows whose value in a column of strings or integers is one of these."""
 
 
-@runtime_checkable
 class Adapter(Protocol):
     """The opener of databases for a URL scheme: a module, or an object, with two functions.
 
@@ -311,7 +317,14 @@ def open_backend(url: str, lock_timeout: float = 60.0, home: Path | None = None)
     ConfigurationError
         If no adapter has the scheme, or the database cannot be opened.
     """
-    return _adapter(url).open_backend(url, lock_timeout, home)
+    adapter, package = _adapter(url)
+    if package is None:
+        return adapter.open_backend(url, lock_timeout, home)
+    with package.guarded("it opened the database"):
+        backend = adapter.open_backend(url, lock_timeout, home)
+    if lack := unfulfilled(backend, Backend):
+        raise package.problem(f"opened an object that is no backend: it {lack}")
+    return backend
 
 
 def is_persistent(url: str) -> bool:
@@ -322,29 +335,38 @@ def is_persistent(url: str) -> bool:
     ConfigurationError
         If no adapter has the scheme.
     """
-    return _adapter(url).is_persistent(url)
+    adapter, package = _adapter(url)
+    if package is None:
+        return adapter.is_persistent(url)
+    with package.guarded("it was asked whether the database is persistent"):
+        answer: object = adapter.is_persistent(url)
+    if not isinstance(answer, bool):
+        raise package.problem(f"returned {answer!r} from is_persistent, not True or False")
+    return answer
 
 
-def _adapter(url: str) -> Adapter:
+def _adapter(url: str) -> tuple[Adapter, Extension | None]:
+    """Return the adapter of a URL, and the extension that provides it if it is not barbule's."""
     scheme = url.split(":", 1)[0]
     if scheme in _ADAPTERS:
         adapter: Adapter = importlib.import_module(_ADAPTERS[scheme])
-        return adapter
+        return adapter, None
     installed = extension(BACKENDS, scheme)
     if installed is None:
         schemes = sorted({*_ADAPTERS, *extension_names(BACKENDS)})
         raise ConfigurationError(
             f"there is no backend for {scheme!r}.",
-            hint=f"Supported schemes: {', '.join(schemes)}; for example duckdb:///data/app.duckdb.",
+            hint=f"Supported schemes: {', '.join(schemes)}; for example duckdb:///data/app.duckdb. "
+            f"{missing_package_hint(BACKENDS, scheme)}".rstrip(),
         )
-    if not isinstance(installed, Adapter):
-        raise ConfigurationError(
-            f"the extension {scheme!r} of {BACKENDS!r} does not have the functions open_backend "
-            "and is_persistent.",
-            hint="Its entry point must name a module or an object that has both; see "
-            "docs/extending.md.",
+    if lack := unfulfilled(installed.value, Adapter):
+        raise installed.problem(
+            lack,
+            "Its entry point must name a module or an object with the functions open_backend and "
+            "is_persistent.",
         )
-    return installed
+    adapter = installed.value
+    return adapter, installed
 
 
 def type_mismatch(column: str, dtype: pa.DataType, reason: Exception) -> DataError:

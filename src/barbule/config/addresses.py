@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from barbule.config.settings import redact
 from barbule.errors import ConfigurationError
-from barbule.extensions import BACKENDS, INDEXES, extension_names
+from barbule.extensions import (
+    BACKENDS,
+    INDEXES,
+    Group,
+    extension,
+    extension_names,
+    missing_package_hint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,12 +32,14 @@ __all__ = ["ADDRESS_NAMES", "Address", "allowed_names", "resolve"]
 ADDRESS_NAMES: Final = ("home", "backend", "vectors", "media")
 
 _FILE_BACKENDS: Final = ("duckdb", "sqlite")
-_BACKENDS: Final = (*_FILE_BACKENDS, "postgres", "postgresql", "pyspark")
+_BACKENDS: Final = ("duckdb", "postgres", "postgresql")
 _VECTORS: Final = ("chroma", "chroma+http", "chroma+https", "exact")
 _SUFFIXES: Final = {".duckdb": "duckdb", ".ddb": "duckdb", ".sqlite": "sqlite"}
 
 # A single letter before the colon is the drive of a Windows path.
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://)?(.*)", re.DOTALL)
+_LIKE_A_SCHEME: Final = re.compile(r"([^:/\\?#\s]{2,}):")
+_SIMILARITY: Final = 0.7  # of a scheme that may be meant: below it, unrelated short names match
 
 
 class Address(NamedTuple):
@@ -125,18 +134,20 @@ def resolve(addresses: Mapping[str, Address], home: Path) -> tuple[str, str, str
 def _backend(address: Address) -> str:
     match = _SCHEME.fullmatch(address.value)
     if match is None:
+        _refuse_invalid_name(address, BACKENDS)
         suffix = Path(address.value).suffix.lower()
         if suffix not in _SUFFIXES:
             raise address.invalid(
                 "is neither an Ibis URL nor the path of a database file",
-                f"Write e.g. 'duckdb:///data/app.duckdb'. {allowed_names('scheme', '', _BACKENDS)}",
+                "Write e.g. 'duckdb:///data/app.duckdb'. "
+                f"{_allowed_schemes('', _BACKENDS, BACKENDS)}",
             )
         return address.local_url(_SUFFIXES[suffix], address.value)
     scheme, location = match[1].lower(), match[2]
-    if scheme not in _BACKENDS and scheme not in _installed_backends():
-        schemes = (*_BACKENDS, *extension_names(BACKENDS))
+    known = (*_BACKENDS, *_FILE_BACKENDS)
+    if scheme not in known and scheme not in _installed_backends():
         raise address.invalid(
-            f"has the unknown scheme {scheme!r}", allowed_names("scheme", scheme, schemes)
+            f"has the unknown scheme {scheme!r}", _allowed_schemes(scheme, _BACKENDS, BACKENDS)
         )
     path, mark, query = location.partition("?")
     if scheme not in _FILE_BACKENDS or path.startswith(("md:", "motherduck:")):
@@ -144,6 +155,26 @@ def _backend(address: Address) -> str:
     if path in {"", ":memory:"}:
         return f"{scheme}://{mark}{query}"
     return f"{address.local_url(scheme, path)}{mark}{query}"
+
+
+def _refuse_invalid_name(address: Address, group: Group) -> None:
+    """Refuse a scheme that a package declares although it can be no scheme.
+
+    Raises
+    ------
+    ConfigurationError
+        If a package declares it.
+    """
+    if match := _LIKE_A_SCHEME.match(address.value):
+        name = match[1].lower()
+        if name not in extension_names(group):
+            extension(group, name)
+
+
+def _allowed_schemes(scheme: str, own: tuple[str, ...], group: Group) -> str:
+    names = dict.fromkeys((*own, *extension_names(group)))
+    allowed = allowed_names("scheme", scheme, names, similarity=_SIMILARITY)
+    return " ".join(filter(None, [allowed, missing_package_hint(group, scheme)]))
 
 
 def _installed_backends() -> set[str]:
@@ -165,9 +196,9 @@ def _vectors(address: Address) -> str:
     if scheme and scheme not in _VECTORS and scheme in extension_names(INDEXES):
         return address.value
     if scheme not in _VECTORS:
+        _refuse_invalid_name(address, INDEXES)
         problem = f"has the unknown scheme {scheme!r}" if scheme else "is not a URL"
-        names = (*_VECTORS, *extension_names(INDEXES))
-        raise address.invalid(problem, allowed_names("scheme", scheme, names))
+        raise address.invalid(problem, _allowed_schemes(scheme, _VECTORS, INDEXES))
     if scheme == "exact":
         raise address.invalid("has a path or host, and exact search takes none", "Write 'exact:'.")
     if scheme == "chroma":
@@ -193,9 +224,9 @@ def _media(address: Address) -> str:
     return address.value
 
 
-def allowed_names(noun: str, name: str, names: Iterable[str]) -> str:
+def allowed_names(noun: str, name: str, names: Iterable[str], *, similarity: float = 0.6) -> str:
     """Return a hint with the allowed names and the most similar one."""
     names = list(names)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=similarity)
     guess = f"Did you mean {close[0]!r}? " if close else ""
     return f"{guess}Allowed {noun}s: {', '.join(names)}."

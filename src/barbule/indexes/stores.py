@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from barbule.errors import ConfigurationError
-from barbule.extensions import INDEXES, extension, extension_names
+from barbule.extensions import INDEXES, extension, extension_names, missing_package_hint
 from barbule.indexes.base import Graph
 
 if TYPE_CHECKING:
@@ -53,26 +53,18 @@ def open_store(url: str, graph: Graph | None = None) -> IndexStore:
     scheme, colon, location = url.partition(":")
     opener = _OPENERS.get(scheme)
     if colon and opener is None and (installed := extension(INDEXES, scheme)) is not None:
-        return _open_installed(installed, scheme, location.removeprefix("//"), graph or Graph())
+        from barbule.indexes.installed import open_installed
+
+        return open_installed(installed, location.removeprefix("//"), graph or Graph())
     if not colon or opener is None:
-        schemes = (*_OPENERS, *extension_names(INDEXES))
+        schemes = dict.fromkeys((*_OPENERS, *extension_names(INDEXES)))
         allowed = ", ".join(f"{supported}:" for supported in schemes)
         raise ConfigurationError(
             f"no vector store has the scheme {scheme + colon!r}.",
-            hint=f"Use one of {allowed} as in 'chroma:///data/vectors'.",
+            hint=f"Use one of {allowed} as in 'chroma:///data/vectors'. "
+            f"{missing_package_hint(INDEXES, scheme)}".rstrip(),
         )
     return opener(location.removeprefix("//"), graph or Graph())
-
-
-def _open_installed(opener: object, scheme: str, location: str, graph: Graph) -> IndexStore:
-    if not callable(opener):
-        raise ConfigurationError(
-            f"the extension {scheme!r} of {INDEXES!r} cannot be called.",
-            hint="Its entry point must name a function or class that opens a store; see "
-            "docs/extending.md.",
-        )
-    store: IndexStore = opener(location, graph)
-    return store
 
 
 def _open_exact(location: str, _graph: Graph) -> IndexStore:

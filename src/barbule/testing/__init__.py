@@ -10,8 +10,8 @@ import pytest
 _PARTS = ("cases", "fixtures", "indexes", "models", "queries", "rows", "tables", "transactions")
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
-from barbule.testing.contract import BackendContract  # noqa: E402 - once pytest knows of it
+from barbule.testing.contract import LACKING, BackendContract  # noqa: E402 - once pytest knows of it
 from barbule.testing.indexes import IndexContract  # noqa: E402 - as above
 from barbule.testing.models import ModelContract  # noqa: E402 - as above
 
-__all__ = ["BackendContract", "IndexContract", "ModelContract"]
+__all__ = ["LACKING", "BackendContract", "IndexContract", "ModelContract"]

@@ -25,8 +25,8 @@ class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
         The function that opens a database, as `module:function`; it is called with a URL and a lock
         timeout, also in another process.
     lacks
-        The features that the database lacks, from `LACKING`; the tests then require an error that
-        says so.
+        The features that the database lacks, from `barbule.testing.LACKING`; the tests then require
+        an error that says so.
 
     Examples
     --------

@@ -95,11 +95,15 @@ class IndexContract:
         for query, candidates in zip(queries, index.search(queries, 10), strict=True):
             distances = _distances(rows, query, metric)
             assert len(set(candidates.ids.tolist())) == 10  # noqa: PLR2004 - as asked
-            assert np.all(np.diff(candidates.distances) >= 0)
             indexes = np.searchsorted(ids, candidates.ids)
             np.testing.assert_allclose(
-                candidates.distances, distances[indexes], rtol=1e-3, atol=1e-3
+                candidates.distances,
+                distances[indexes],
+                rtol=1e-3,
+                atol=1e-3,
+                err_msg=f"the distances for {metric!r} are not those of `Candidates.distances`",
             )
+            assert np.all(np.diff(candidates.distances) >= 0), "the nearest is not first"
             hits += len(
                 set(ids[np.argsort(distances)[:10]].tolist()) & set(candidates.ids.tolist())
             )

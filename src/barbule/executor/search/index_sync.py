@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.backends.base import FROM, RID, Backend
-from barbule.errors import VectorIndexError
+from barbule.errors import BarbuleError, ConfigurationError, VectorIndexError
 from barbule.executor.search.row_states import as_matrix, ended_between, live_at, row_states
 from barbule.indexes.stores import open_store
 from barbule.tracing import add, carried, span
@@ -214,15 +214,19 @@ class IndexSync:
     def _try_update(self, table_id: int) -> None:
         """Update the indexes of a table; `check` reports errors, and updates are retried later."""
         try:
+            self.errors.pop(table_id, None)
             if self.update(table_id):
                 self._failed_at.pop(table_id, None)
             else:
                 self._failed_at[table_id] = time.monotonic()
-            self.errors.pop(table_id, None)
         except Exception as error:  # noqa: BLE001 - the thread would follow no table any more
             # A table that is dropped in the meantime loses its rows.
             if not self._is_dropped(table_id):
-                self.errors[table_id] = f"{type(error).__name__}: {error}"
+                self.errors[table_id] = (
+                    error.message
+                    if isinstance(error, BarbuleError)
+                    else f"{type(error).__name__}: {error}"
+                )
 
     def _is_dropped(self, table_id: int) -> bool:
         try:
@@ -243,7 +247,8 @@ class IndexSync:
             try:
                 with self._write_lock, span("sync", index.name, rows=0):
                     complete &= self._update_index(record, index)
-            except VectorIndexError:
+            except VectorIndexError as error:
+                self.errors[table_id] = error.message
                 complete = False
         return complete
 
@@ -323,7 +328,7 @@ class IndexSync:
         """Remove the vectors of an index, or of a dropped table."""
         if not self.is_persistent:
             return
-        with self._write_lock, contextlib.suppress(VectorIndexError):
+        with self._write_lock, contextlib.suppress(VectorIndexError, ConfigurationError):
             self._open.pop((record.id, index.embedding), None)
             if self.store.usable:
                 self.store.drop(self._name(record, index))
