@@ -7,7 +7,7 @@ writes the new number, so that a crash leaves the older format intact.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from barbule.errors import ConfigurationError
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Backend
 
-__all__ = ["FORMAT", "Identity", "check", "initial", "migrate"]
+__all__ = ["FORMAT", "READER_PREFIX", "Identity", "check", "initial", "migrate"]
 
 FORMAT = 4
 """The format that this version writes. Version 0.1.0 wrote 3."""
+
+READER_PREFIX = "reader."
+"""The prefix of keys that name the package which reads files with an extension."""
 
 _META = "bb_meta"
 
@@ -35,15 +38,23 @@ class Identity:
         A unique id; a copy of the database's file has the same.
     former_keys
         Whether its call ledger has entries with the call keys of version 0.1.0.
+    readers
+        The installed packages whose readers have read documents, by file extension.
     """
 
     database: str
     former_keys: bool = False
+    readers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, meta: Mapping[str, str]) -> Identity:
         """Read the identity from the rows of `bb_meta`."""
-        return cls(meta["database"], "former_keys" in meta)
+        readers = {
+            key.removeprefix(READER_PREFIX): package
+            for key, package in meta.items()
+            if key.startswith(READER_PREFIX)
+        }
+        return cls(meta["database"], "former_keys" in meta, readers)
 
 
 def initial() -> dict[str, str]:

@@ -56,6 +56,8 @@ class PendingCatalog:
         The new versions of tables, numbered when they are written.
     labels
         The labels that are set.
+    readers
+        The installed packages whose readers have read documents, by file extension.
     derived
         Values that were derived from the structure as the preparing thread sees it.
     existing
@@ -71,6 +73,7 @@ class PendingCatalog:
     records: dict[int, TableRecord] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
+    readers: dict[str, str] = field(default_factory=dict)
     derived: dict[Hashable, DerivedValue] = field(default_factory=dict)
     existing: tuple[tuple[int, int], ExistingTables] | None = None
 

@@ -14,11 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from barbule.catalog.metadata import DELETE_MEDIA, changes_to_json
+from barbule.catalog.migrations import READER_PREFIX
 from barbule.catalog.pending import PendingCatalog
 from barbule.catalog.records import Commit, Label
 from barbule.catalog.version_lookup import LABEL, REMOVE_LABEL, VersionLookup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from barbule.catalog.records import Version
 
 __all__ = ["Catalog"]
@@ -40,6 +43,7 @@ class Catalog(VersionLookup):
         """Write the changes of a commit, within the transaction that writes its rows."""
         for label in pending.labels:
             self._write_label(label)
+        self._write_readers(pending.readers)
         changes = changes_to_json(pending.records.values(), pending.versions.values())
         return self._write_commit(pending.operation, seconds, changes)
 
@@ -55,7 +59,18 @@ class Catalog(VersionLookup):
                 self._labels.setdefault(label.table_id, {})[label.label] = label.version
             self._commits[commit.id] = commit
             self.head = commit.id
+            if pending.readers:
+                readers = {**self.identity.readers, **pending.readers}
+                self.identity = replace(self.identity, readers=readers)
             self._save_stamp()
+
+    def _write_readers(self, readers: Mapping[str, str]) -> None:
+        """Record the packages whose readers have read documents, by file extension."""
+        for extension, package in readers.items():
+            if self.identity.readers.get(extension) != package:
+                key = f"{READER_PREFIX}{extension}"
+                self._backend.delete_rows("bb_meta", {"key": key})
+                self._backend.insert("bb_meta", [{"key": key, "value": package}])
 
     def next_version(
         self, table_id: int, commit: int, pending: PendingCatalog, change: Version

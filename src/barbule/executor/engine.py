@@ -115,6 +115,7 @@ class Engine:
         )
         self.library = library
         library.deletions = lambda: self.catalog.media_deletion
+        library.isolation.former_readers = lambda: self.catalog.identity.readers
         graph = Graph(search.m, search.ef_construction, search.ef_search)
         self.indexing = IndexSync(vectors, backend, self.catalog, graph)
         self.nearest = NearestRows(backend, self.catalog, self.indexing, search.max_matrix_bytes)

@@ -19,16 +19,17 @@ from barbule.processes.pool import Processes
 from barbule.processes.worker import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from barbule.config import MediaSettings
 
-__all__ = ["Allowance", "Isolation", "isolated"]
+__all__ = ["Allowance", "Isolation", "current_isolation", "in_reader_process", "isolated"]
 
 Result = TypeVar("Result")
 
 _CURRENT: ContextVar[Isolation | None] = ContextVar("barbule_isolation", default=None)
+_IN_READER: ContextVar[bool] = ContextVar("barbule_in_reader", default=False)
 _BYTES_PER_MEGABYTE = 1_000_000
 _MEMORY_PER_FILE_BYTE = 8  # of a file, in addition to what any file may take
 _CLOCK_SECONDS_PER_SECOND = 4  # wall-clock seconds per CPU second, as the machine may be busy
@@ -59,12 +60,21 @@ class Isolation:
         Which files are read this way, and their limits.
     fetched
         The folder of copies of downloaded files.
+
+    Attributes
+    ----------
+    readers_used
+        The packages whose readers have read files, by file extension.
+    former_readers
+        Returns those that have read files for the database in earlier sessions.
     """
 
     def __init__(self, options: MediaSettings, fetched: Path) -> None:
         self._options = options
         self._fetched = fetched.absolute()
         self._processes = Processes()
+        self.readers_used: dict[str, str] = {}
+        self.former_readers: Callable[[], Mapping[str, str]] = dict
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -129,6 +139,16 @@ class Isolation:
         self._processes.close()
 
 
+def current_isolation() -> Isolation | None:
+    """Return what reads files in this context; None outside of a session."""
+    return _CURRENT.get()
+
+
+def in_reader_process() -> bool:
+    """Whether this process reads files for another one, under limits."""
+    return _IN_READER.get()
+
+
 def isolated(
     read: Callable[..., Result],
     path: Path,
@@ -170,11 +190,18 @@ def read_in_worker(
     read: Callable[..., Any], options: MediaSettings, path: Path, args: tuple[Any, ...]
 ) -> tuple[str | None, Any]:
     """Read a file in this process, which was started for it; return an error as its parts."""
+    _IN_READER.set(True)
     try:
         with apply_limits(options):
             return None, read(path, *args)
     except BarbuleError as error:
-        return type(error).__name__, (error.message, error.hint)
+        return _class_name(error), (error.message, error.hint)
+
+
+def _class_name(error: BarbuleError) -> str:
+    """Return the class of an error; a reader of a package may raise a class of its own."""
+    names = (cls.__name__ for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
+    return next(names)
 
 
 _WORKER_FUNCTION = (read_in_worker.__module__, read_in_worker.__name__)

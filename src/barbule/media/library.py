@@ -329,13 +329,11 @@ class MediaLibrary:
         try:
             with self.isolation.entered():
                 validate_file(path, kind)
-        except MediaError as error:
+        except BarbuleError as error:
             source = display_name(reference)
-            if source is None or str(path) not in error.message:
-                raise
-            # Users know it by its source, not by the path of the copy.
-            message = error.message.replace(str(path), source)
-            raise MediaError(message, hint=error.hint) from error.__cause__
+            if source is not None:  # users know it by its source, not by the path of the copy
+                error.message = error.message.replace(str(path), source)
+            raise
 
     def check_all(
         self,

@@ -198,9 +198,9 @@ def _player_html(tag: str, data: bytes, kind: str, reference: str) -> str:
 
 
 def _document_html(path: Path, reference: str) -> str:
-    from barbule.media.documents import read_document, validate_document
+    from barbule.media.documents import document_format, read_document
 
-    if validate_document(path) == "pdf":
+    if document_format(path) == "pdf":
         from barbule.media.documents.pdf.pdf import first_page
 
         page = first_page(path, _PIXEL_DENSITY * _THUMBNAIL_PIXELS)

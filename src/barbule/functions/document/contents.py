@@ -113,9 +113,9 @@ def metadata(document: File, encoding: str | None = None) -> dict[str, Any]:
     >>> docs.select(m=docs.doc.metadata()).collect()[0, "m"]["format"]
     'markdown'
     """
-    from barbule.media.documents import validate_document
+    from barbule.media.documents import document_format
 
-    format_name = validate_document(Path(document))
+    format_name = document_format(Path(document))
     content = readable(document, ocr=False, encoding=encoding)
     return {
         "format": format_name,
@@ -175,9 +175,9 @@ def tables(document: File, encoding: str | None = None) -> list[dict[str, Any]]:
     >>> docs.select(t=docs.doc.tables()).collect()[0, "t"][0]["rows"]
     [['bird', 'hooks'], ['jay', 'many']]
     """
-    from barbule.media.documents import validate_document
+    from barbule.media.documents import document_format
 
-    is_spreadsheet = validate_document(Path(document)) in {"csv", "xlsx"}
+    is_spreadsheet = document_format(Path(document)) in {"csv", "xlsx"}
     tables: list[dict[str, Any]] = []
     for block in readable(document, ocr=False, encoding=encoding).blocks:
         if block.rows is None:
@@ -203,10 +203,10 @@ def page_image(document: File, page: int = 1, dpi: float = 150.0) -> object:
     dpi
         Dots per inch.
     """
-    from barbule.media.documents import validate_document
+    from barbule.media.documents import document_format
     from barbule.media.documents.pdf.pdf import page_image as draw_page
 
-    format_name = validate_document(Path(document))
+    format_name = document_format(Path(document))
     if format_name != "pdf":
         raise UnsupportedError(
             f"{document} is {with_article(format_name.upper())} file, and only the pages of "

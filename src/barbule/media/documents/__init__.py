@@ -6,8 +6,10 @@ Owns the public names of the readers. Must not hold code.
 from __future__ import annotations
 
 from barbule.media.documents.blocks import Block, Box, DocumentText
+from barbule.media.documents.formats import is_unknown_extension, needs_reader
 from barbule.media.documents.reader import (
     ReadingOptions,
+    document_format,
     read_document,
     read_source,
     validate_document,
@@ -20,6 +22,9 @@ __all__ = [
     "DocumentText",
     "ReadingOptions",
     "codec_of",
+    "document_format",
+    "is_unknown_extension",
+    "needs_reader",
     "read_document",
     "read_source",
     "validate_document",

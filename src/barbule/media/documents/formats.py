@@ -11,8 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from barbule.errors import MediaError
+from barbule.extensions import READERS, extension_names
 from barbule.media.documents.blocks import DamagedTreeError
-from barbule.media.documents.installed_readers import installed_format
+from barbule.media.documents.installed_readers import installed_format, missing_reader
 from barbule.media.documents.office.sheet_extent import refuse_extent
 from barbule.media.documents.text.encodings import is_text, markup_of
 from barbule.media.documents.text.xml_text import check_xml
@@ -31,7 +32,10 @@ __all__ = [
     "RETRY_HINT",
     "SOURCE_CODE_EXTENSIONS",
     "detect_format",
+    "is_open_extension",
     "is_pdf",
+    "is_unknown_extension",
+    "needs_reader",
     "read_head",
 ]
 
@@ -56,6 +60,23 @@ SOURCE_CODE_EXTENSIONS = {
 }  # fmt: skip
 _PLAIN_TEXT_EXTENSIONS = {".txt", ".text", ".log", ".rst", ".tex", ".org", ".adoc"}
 _BINARY_EXTENSIONS = {".pdf", ".docx", ".pptx", ".xlsx", ".epub"}
+# Other extensions of text files. Their content decides, and they are text if it says nothing.
+_OTHER_TEXT_EXTENSIONS = {
+    ".asc", ".ascii", ".asm", ".atom", ".awk", ".bash", ".bat", ".bib", ".bin", ".cfg", ".cgi",
+    ".clj", ".cmake", ".cmd", ".conf", ".config", ".creole", ".cxx", ".dart", ".dat", ".diff",
+    ".dtd", ".el", ".env", ".erl", ".ex", ".exs", ".f", ".f90", ".feature", ".fish", ".for",
+    ".fs", ".geojson", ".gml", ".gpx", ".gradle", ".graphql", ".groovy", ".hcl", ".hh", ".hs",
+    ".hxx", ".ics", ".inc", ".ipynb", ".json5", ".kml", ".ksh", ".latex", ".less", ".lisp", ".lst",
+    ".m", ".mail", ".man", ".mdown", ".mdx", ".mediawiki", ".mkd", ".ml", ".mm", ".n3", ".nfo",
+    ".nim", ".nix", ".nt", ".opml", ".out", ".owl", ".pas", ".patch", ".pem", ".plist", ".pm",
+    ".po", ".pot", ".properties", ".proto", ".ps1", ".psv", ".qmd", ".rdf", ".rest", ".rmd",
+    ".roff", ".rss", ".sass", ".scm", ".scss", ".sgm", ".sgml", ".shtml", ".srt", ".sub", ".sv",
+    ".svelte", ".svg", ".tab", ".tcl", ".textile", ".tf", ".thrift", ".trig", ".ttl", ".v", ".vb",
+    ".vcf", ".vhdl", ".vim", ".vtt", ".vue", ".webvtt", ".wiki", ".wsdl", ".xsd", ".xsl", ".xslt",
+    ".zig", ".zsh",
+}  # fmt: skip
+# What follows the last dot of "v1.2" or "Dr. Who" is no extension.
+_EXTENSION = re.compile(r"\.(?=[0-9]*[a-z])[a-z0-9_+-]{1,16}")
 # Readers of installed packages may use other extensions.
 _BUILT_IN_EXTENSIONS = {
     *_FORMATS_BY_EXTENSION,
@@ -84,6 +105,7 @@ _COMPLETE_HTML_PAGE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PDF_OBJECT = re.compile(rb"[\r\n][^\S\r\n]*+\d++ \d++ obj\b")
+_ARCHIVE_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _OLE_SIGNATURE = b"\xd0\xcf\x11\xe0"
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _FORMAT_NAMES = "PDF, DOCX, PPTX, XLSX, EPUB, HTML, Markdown, TXT, CSV, JSON or XML"
@@ -119,9 +141,9 @@ def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
     """Detect the format; with `verify`, check that no part of an archive is damaged."""
     if is_pdf(path, head):
         return "pdf"
-    if path.suffix.lower() not in _BUILT_IN_EXTENSIONS and (installed := installed_format(path)):
+    if is_open_extension(path.suffix.lower()) and (installed := installed_format(path)):
         return installed
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if head.startswith(_ARCHIVE_SIGNATURES):
         return _archive_format(path, verify=verify)
     if head.startswith(_OLE_SIGNATURE):
         raise _ole_error(path)
@@ -131,14 +153,62 @@ def detect_format(path: Path, head: bytes, *, verify: bool = False) -> str:
             f"{path} is damaged: its content is not {extension[1:].upper()}.", hint=RETRY_HINT
         )
     if head.startswith(b"{\\rtf") or not is_text(head):
+        package = (
+            f" Or install a package that reads {extension} files."
+            if is_unknown_extension(extension)
+            else ""
+        )
         raise MediaError(
-            f"{path} is not in a supported document format.", hint=f"Give {_FORMAT_NAMES}."
+            f"{path} is not in a supported document format.", hint=f"Give {_FORMAT_NAMES}.{package}"
         )
     name = _text_format(extension, markup_of(head))
+    if name == "text" and is_unknown_extension(extension):
+        raise missing_reader(path, extension.removeprefix("."))
     return (
         "text"
         if name == "xml" and extension in _PLAIN_TEXT_EXTENSIONS and not _is_xml(path)
         else name
+    )
+
+
+def is_open_extension(extension: str) -> bool:
+    """Whether a package may read files with an extension, in lower case and with its dot."""
+    return extension not in _BUILT_IN_EXTENSIONS
+
+
+def is_unknown_extension(extension: str) -> bool:
+    """Whether a file extension, in lower case and with its dot, is of no format that is read.
+
+    Examples
+    --------
+    >>> is_unknown_extension(".bird"), is_unknown_extension(".txt"), is_unknown_extension("")
+    (True, False, False)
+    """
+    return (
+        bool(_EXTENSION.fullmatch(extension))
+        and is_open_extension(extension)
+        and extension not in _OTHER_TEXT_EXTENSIONS
+        and extension.removeprefix(".") not in extension_names(READERS)
+    )
+
+
+def needs_reader(path: Path) -> bool:
+    """Whether only the reader of a package that is not installed could read a file.
+
+    Its extension is unknown, and its content is of no format that barbule reads.
+
+    Raises
+    ------
+    MediaError
+        If it cannot be read.
+    """
+    extension = path.suffix.lower()
+    if not is_unknown_extension(extension):
+        return False
+    head = read_head(path)
+    is_archive = head.startswith((*_ARCHIVE_SIGNATURES, _OLE_SIGNATURE))
+    return not (is_archive or is_pdf(path, head)) and (
+        not is_text(head) or _text_format(extension, markup_of(head)) == "text"
     )
 
 

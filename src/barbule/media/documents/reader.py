@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from barbule.errors import MediaError, UnsupportedError, with_article
+from barbule.errors import BarbuleError, MediaError, UnsupportedError, with_article
 from barbule.media.documents.blocks import DamagedTreeError
 from barbule.media.documents.formats import (
     RETRY_HINT,
@@ -21,7 +21,11 @@ from barbule.media.documents.formats import (
 )
 from barbule.media.documents.html.epub import read_epub
 from barbule.media.documents.html.html import read_html
-from barbule.media.documents.installed_readers import read_installed_format
+from barbule.media.documents.installed_readers import (
+    note_reader,
+    read_installed_format,
+    refuse_former_format,
+)
 from barbule.media.documents.office import read_docx, read_pptx
 from barbule.media.documents.office.spreadsheets import read_csv, read_xlsx
 from barbule.media.documents.pdf.pdf import check_pdf, read_pdf
@@ -43,7 +47,13 @@ if TYPE_CHECKING:
 
     from barbule.media.documents.blocks import DocumentText
 
-__all__ = ["ReadingOptions", "read_document", "read_source", "validate_document"]
+__all__ = [
+    "ReadingOptions",
+    "document_format",
+    "read_document",
+    "read_source",
+    "validate_document",
+]
 
 
 class ReadingOptions(NamedTuple):
@@ -77,6 +87,7 @@ _FILE_READERS: dict[str, Callable[[Path], DocumentText]] = {
     "pptx": read_pptx,
     "xlsx": read_xlsx,
 }
+_OWN_FORMATS = {*_BYTES_READERS, *_FILE_READERS, "pdf", "html", "epub"}
 _OCR_SECONDS_PER_PAGE = 60  # CPU seconds per page
 _OCR_MEMORY_BYTES = 2_000_000_000  # of its models
 # Errors that a damaged part raises in the readers of archives, which pass them through.
@@ -101,7 +112,8 @@ def validate_document(path: Path) -> str:
     """Detect a document's format and check that it can be opened.
 
     The content decides, then the file's extension. Only the necessary parts are read: of archives,
-    JSON and XML all that holds text, of a PDF its first page.
+    JSON and XML all that holds text, of a PDF its first page. The reader of a package reads the
+    whole file.
 
     Parameters
     ----------
@@ -127,14 +139,34 @@ def validate_document(path: Path) -> str:
     >>> validate_document(path)
     'markdown'
     """
-    return isolated(_valid_format, path, unbounded=is_pdf(path, read_head(path)))
+    name = isolated(_valid_format, path, True, unbounded=_checked_pdf(path))
+    _note_installed(name)
+    return name
 
 
-def _valid_format(path: Path) -> str:
+def document_format(path: Path) -> str:
+    """Return the format of a document, checked as by `validate_document` if barbule reads it.
+
+    A reader of a package does not read the file: the caller does so afterwards.
+    """
+    return isolated(_valid_format, path, False, unbounded=_checked_pdf(path))
+
+
+def _checked_pdf(path: Path) -> bool:
+    """Whether a file is a PDF; refuse one that needs a reader which is no longer installed."""
+    is_pdf_file = is_pdf(path, read_head(path))
+    if not is_pdf_file:
+        refuse_former_format(path)
+    return is_pdf_file
+
+
+def _valid_format(path: Path, with_installed: bool) -> str:
     try:
         name = detect_format(path, read_head(path), verify=True)
         if name == "pdf":
             check_pdf(path)
+        elif name not in _OWN_FORMATS and with_installed:
+            read_installed_format(name, path)
     except ExceededError as error:
         raise _limit_error(path, error) from None
     if name in _SYNTAX_CHECKS:
@@ -175,22 +207,31 @@ def read_document(path: Path, options: ReadingOptions | None = None) -> Document
     ('A barbule hooks.', 'Feathers', 3)
     """
     options = options or ReadingOptions()
-    unbounded = is_pdf(path, read_head(path))
+    unbounded = _checked_pdf(path)
     without_ocr = options._replace(ocr=False)
-    document: DocumentText = isolated(_read_document, path, without_ocr, unbounded=unbounded)
+    name, document = isolated(_read_document, path, without_ocr, unbounded=unbounded)
     if options.ocr and document.scanned:
         pages = len(document.scanned)
         allowance = Allowance(pages * _OCR_SECONDS_PER_PAGE, _OCR_MEMORY_BYTES)
-        document = isolated(_read_document, path, options, unbounded=unbounded, extra=allowance)
+        name, document = isolated(
+            _read_document, path, options, unbounded=unbounded, extra=allowance
+        )
+    _note_installed(name)
     return document
 
 
-def _read_document(path: Path, options: ReadingOptions) -> DocumentText:
+def _note_installed(name: str) -> None:
+    if name not in _OWN_FORMATS:
+        note_reader(name)
+
+
+def _read_document(path: Path, options: ReadingOptions) -> tuple[str, DocumentText]:
+    """Read a document; return its format, too."""
     name = ""
     try:
         name = detect_format(path, read_head(path))
-        return _read(name, path, options)
-    except MediaError:
+        return name, _read(name, path, options)
+    except BarbuleError:
         raise
     except ExceededError as error:
         raise _limit_error(path, error) from None
@@ -231,7 +272,7 @@ def read_source(path: Path, encoding: str | None = None) -> str:
     UnsupportedError
         If it is not a text file.
     """
-    name = validate_document(path)
+    name = document_format(path)
     if name not in {*_BYTES_READERS, "html"}:
         raise UnsupportedError(
             f"{path} is {with_article(name.upper())} file, which is not a plain text file.",

@@ -139,6 +139,7 @@ class Transaction(WriteSet):
         """Write the rest and the commit itself, within a transaction of the backend."""
         self.flush()
         catalog, pending = self.engine.catalog, self.pending
+        pending.readers = dict(self.engine.library.isolation.readers_used)
         for table_id, version in pending.versions.items():
             pending.versions[table_id] = catalog.next_version(
                 table_id, catalog.head + 1, pending, version

@@ -1,8 +1,9 @@
 """The check of indexes and media against the tables, and the repair of indexes.
 
 Owns `CheckResult`, the comparison of every embedding index with the rows of its table, and that of
-the media store with the references in rows. The tables are the source of truth: an index that
-differs is rebuilt from them; a missing media file cannot be restored.
+the media store with the references in rows. `check_documents` finds documents without a reader. The
+tables are the source of truth: an index that differs is rebuilt from them; a missing media file
+cannot be restored.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import FOREVER, RID, TO
-from barbule.errors import VectorIndexError
+from barbule.errors import ConfigurationError, VectorIndexError
 from barbule.executor.search.row_states import as_matrix, row_states
 from barbule.suggestions import VerbResult
 from barbule.tables.transaction.media_references import missing_media
+from barbule.tables.verbs.check_documents import DocumentCheck, documents_without_reader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.indexes.base import VectorIndex
 
-__all__ = ["CheckResult", "IndexCheck", "MediaCheck", "check"]
+__all__ = ["CheckResult", "DocumentCheck", "IndexCheck", "MediaCheck", "check"]
 
 # The number of vectors of an index that are searched for themselves.
 _SAMPLE_ROWS = 200
@@ -104,22 +106,29 @@ class CheckResult(VerbResult):
     media
         One entry for each table that refers to files which the media store lacks. They cannot be
         repaired: restore them, insert them again, or delete the rows that `changed()` finds.
+    documents
+        One entry for each column and file extension whose reader is not installed.
     """
 
     indexes: tuple[IndexCheck, ...]
     media: tuple[MediaCheck, ...] = ()
+    documents: tuple[DocumentCheck, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether everything was consistent before the repair."""
-        return not self.media and all(check.ok for check in self.indexes)
+        return not self._files and all(check.ok for check in self.indexes)
+
+    @property
+    def _files(self) -> tuple[MediaCheck | DocumentCheck, ...]:
+        return (*self.media, *self.documents)
 
     def __bool__(self) -> bool:
-        return not self.media and all(check.ok or check.repaired for check in self.indexes)
+        return not self._files and all(check.ok or check.repaired for check in self.indexes)
 
     def __repr__(self) -> str:
         lines = [f"  {check}" for check in self.indexes] or ["  no indexes"]
-        lines += [f"  {check}" for check in self.media]
+        lines += [f"  {check}" for check in self._files]
         title = "no problems found" if self.ok else "repaired" if self else "problems found"
         return "\n".join([f"Check: {title}", *lines])
 
@@ -128,14 +137,15 @@ def check(engine: Engine, *, repair: bool) -> CheckResult:
     """Compare every index with its table, and the media store with the references in rows."""
     engine.catalog.refresh()
     media = tuple(MediaCheck(table, tuple(names)) for table, names in missing_media(engine).items())
+    documents = documents_without_reader(engine)
     if not engine.indexing.is_persistent:
-        return CheckResult((), media)
+        return CheckResult((), media, documents)
     engine.indexing.wait({record.id for record in engine.catalog.tables()})
     checks = []
     for record in engine.catalog.tables():
         if record.origin is None:  # a branch is searched exactly, and has no index
             checks += [_check_index(engine, record, index, repair) for index in record.indexes]
-    return CheckResult(tuple(checks), media)
+    return CheckResult(tuple(checks), media, documents)
 
 
 def _check_index(engine: Engine, record: TableRecord, index: Index, repair: bool) -> IndexCheck:
@@ -144,7 +154,7 @@ def _check_index(engine: Engine, record: TableRecord, index: Index, repair: bool
         return result
     try:
         engine.indexing.reset(record, index)
-    except VectorIndexError as error:
+    except (VectorIndexError, ConfigurationError) as error:
         return replace(result, problem=result.problem or error.message)
     engine.indexing.wait({record.id})
     return replace(result, repaired=_compare_index(engine, record, index).ok)
@@ -155,15 +165,15 @@ def _compare_index(engine: Engine, record: TableRecord, index: Index) -> IndexCh
 
     rids, sample, vectors = _expected_vectors(engine, record, index)
     result = IndexCheck(record.name, index.name, len(rids))
-    index_store = engine.indexing.usable(record, index)
-    if index_store is None:
-        index_error = engine.indexing.errors.get(record.id)
-        reason = engine.indexing.store.reason or index_error or "it is not complete"
-        return replace(result, missing=len(rids), problem=f"it is not available: {reason}")
     try:
+        index_store = engine.indexing.usable(record, index)
+        if index_store is None:
+            index_error = engine.indexing.errors.get(record.id)
+            reason = engine.indexing.store.reason or index_error or "it is not complete"
+            return replace(result, missing=len(rids), problem=f"it is not available: {reason}")
         index_rids = index_store.ids()
         unfound = _unfound_count(index_store, sample, vectors)
-    except VectorIndexError as error:
+    except (VectorIndexError, ConfigurationError) as error:  # of an extension that is no index
         return replace(result, problem=error.message)
     return replace(
         result,
