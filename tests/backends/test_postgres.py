@@ -15,7 +15,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
+from barbule.backends.base import FOREVER, FROM, RID, TO, Backend, open_backend
 from barbule.backends.postgres import PostgresBackend
 from barbule.backends.postgres.connections.address import read_address
 from barbule.errors import (
@@ -25,6 +25,7 @@ from barbule.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from barbule.extensions import unfulfilled
 from patience import PATIENCE
 
 
@@ -61,6 +62,17 @@ def test_both_schemes_open_the_adapter(url):
         assert isinstance(backend, PostgresBackend)
         assert backend.many_writers
         backend.disconnect()
+
+
+def test_backend_derived_from_postgres_keeps_its_class(url):
+    class Crow(PostgresBackend):
+        name = "crow"
+
+    opened = Crow.open(url)
+    separate = opened.separate()
+    assert (type(opened), type(separate)) == (Crow, Crow)
+    assert unfulfilled(opened, Backend) is None
+    opened.disconnect()
 
 
 def test_url_holds_settings_of_barbule_and_libpq(url, postgres):
