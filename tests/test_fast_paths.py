@@ -13,7 +13,7 @@ import barbule as bb
 from barbule.fast_paths import fast_paths_enabled, plain_mode
 from barbule.planner.lowering import single_select
 from barbule.tables.transaction.write_set import WriteSet
-from barbule.tables.views import kept_rows
+from barbule.tables.views import view_filters
 
 ROWS = [
     {"n": 3, "x": 0.5, "name": "a"},
@@ -143,7 +143,7 @@ def test_plain_mode_takes_no_fast_path(session, monkeypatch):
     table = _database("t")
     alone = bb.create_table("alone", [{"n": 1}, {"n": 2}])
     monkeypatch.setattr(single_select, "_read_columns", refuse)
-    monkeypatch.setattr(kept_rows, "_conditions_query", refuse)
+    monkeypatch.setattr(view_filters, "_conditions_query", refuse)
     monkeypatch.setattr(WriteSet, "replace_from_query", refuse)
     monkeypatch.setattr(WriteSet, "end_from_query", refuse)
     with plain_mode():

@@ -6,14 +6,37 @@ Owns the lines. Equal spans that follow each other share a line, which shows the
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from barbule.tracing.spans import Span
-
 __all__ = ["html_tree", "text_tree"]
+
+
+class Span(Protocol):
+    """What is shown of a span, see `spans.Span`."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the span."""
+
+    @property
+    def name(self) -> str:
+        """The name of the span."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The attributes by name."""
+
+    @property
+    def ms(self) -> float:
+        """How many milliseconds it took."""
+
+    @property
+    def children(self) -> Sequence[Span]:
+        """The spans within it."""
+
 
 _MAX_STATEMENT = 100
 _SHOWN_ZEROS = {  # other counts are shown only if they are not zero

@@ -47,7 +47,7 @@ from barbule.planner.lowering.table_schemas import (
 )
 from barbule.planner.lowering.time_zones import in_local_time
 from barbule.planner.lowering.total_order import total_orders
-from barbule.planner.lowering.virtual_columns import virtual_layers
+from barbule.planner.lowering.virtual_layers import virtual_layers
 from barbule.planner.lowering.visible_rows import visibility, visible_rows
 from barbule.types import storage, storage_schema
 

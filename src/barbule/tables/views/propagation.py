@@ -27,7 +27,7 @@ from barbule.tables.views.incremental import (
     rows_that_passed,
     write_view_rows,
 )
-from barbule.tables.views.kept_rows import decide_kept_rows
+from barbule.tables.views.view_filters import evaluate_view_filters
 from barbule.tracing import span
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from barbule.catalog.records import TableRecord
     from barbule.tables.transaction.transaction import Transaction
-    from barbule.tables.views.kept_rows import KeptRows
+    from barbule.tables.views.view_filters import PassingRows
 
 __all__ = [
     "propagate",
@@ -83,9 +83,9 @@ def propagate(
     ended_rids
         Row ids that ended.
     """
-    kept = None if new_rows is None else decide_kept_rows(transaction, record)
+    passing = None if new_rows is None else evaluate_view_filters(transaction, record)
     views = transaction.engine.catalog.views_of(record.id)
-    _propagate_to(transaction, record, views, new_rows, ended_rids, kept)
+    _propagate_to(transaction, record, views, new_rows, ended_rids, passing)
 
 
 def propagate_to(
@@ -105,7 +105,7 @@ def _propagate_to(
     views: list[TableRecord],
     new_rows: pa.Table | None,
     ended_rids: pa.Array | None,
-    kept: KeptRows | None,
+    passing: PassingRows | None,
 ) -> None:
     """Bring views of a table up to date; of some it is decided which new rows they keep."""
     view_rids: dict[int, pa.Array] = {}
@@ -114,7 +114,7 @@ def _propagate_to(
         view_rids = {view_id: identities.column(RID) for view_id, identities in derived.items()}
     for view in views:
         with span("view", view.name, way="incremental"):
-            _write_view(transaction, record, view, new_rows, view_rids.get(view.id), kept)
+            _write_view(transaction, record, view, new_rows, view_rids.get(view.id), passing)
 
 
 def _write_view(
@@ -123,16 +123,16 @@ def _write_view(
     view: TableRecord,
     new_rows: pa.Table | None,
     view_rids: pa.Array | None,
-    kept: KeptRows | None,
+    passing: PassingRows | None,
 ) -> None:
     """Bring a view of a table up to date, given which of its own rows end."""
     if view_rids is not None:
         transaction.end_rows(view, view_rids)
         transaction.touch(view.id, rows=0 if new_rows is not None else len(view_rids))
-    if new_rows is not None and kept is not None and kept.decides(view):
-        rows = _write_kept_rows(transaction, view, kept)
+    if new_rows is not None and passing is not None and passing.decides(view):
+        rows = _write_passing_rows(transaction, view, passing)
         views = transaction.engine.catalog.views_of(view.id)
-        _propagate_to(transaction, view, views, rows, view_rids, kept)
+        _propagate_to(transaction, view, views, rows, view_rids, passing)
     elif new_rows is not None:
         rows = write_view_rows(transaction, view, record, new_rows)
         propagate(transaction, view, rows, view_rids)
@@ -140,11 +140,13 @@ def _write_view(
         propagate(transaction, view, None, view_rids)
 
 
-def _write_kept_rows(transaction: Transaction, view: TableRecord, kept: KeptRows) -> pa.Table:
+def _write_passing_rows(
+    transaction: Transaction, view: TableRecord, passing: PassingRows
+) -> pa.Table:
     import pyarrow as pa
 
-    rows = append_view_rows(transaction, view, pa.table({BASE: pa.array(kept.base_rids(view))}))
-    kept.add_rows(view, rows.column(BASE), rows.column(RID))
+    rows = append_view_rows(transaction, view, pa.table({BASE: pa.array(passing.base_rids(view))}))
+    passing.add_rows(view, rows.column(BASE), rows.column(RID))
     return rows
 
 
@@ -153,7 +155,7 @@ def propagate_update(
     record: TableRecord,
     rows: pa.Table,
     changed: set[str],
-    kept: KeptRows | None = None,
+    passing: PassingRows | None = None,
 ) -> None:
     """Update the views of a table for new values of columns in some of its rows.
 
@@ -161,27 +163,27 @@ def propagate_update(
     ----------
     rows
         The new states of these rows, as in `transaction.new_rows`.
-    kept
+    passing
         Which of the rows views keep, as far as it is decided.
     """
     engine = transaction.engine
     transaction.changed_columns.setdefault(record.id, set()).update(changed)
     views = engine.catalog.views_of(record.id)
     filtered = {view.id for view in views if columns_read_by_filters(engine, view) & changed}
-    if filtered and kept is None:
-        kept = decide_kept_rows(transaction, record)
+    if filtered and passing is None:
+        passing = evaluate_view_filters(transaction, record)
     decided = [
         view
         for view in views
         if (view.id in filtered or engine.catalog.views_of(view.id))
-        and kept is not None
-        and kept.decides(view)
+        and passing is not None
+        and passing.decides(view)
     ]
     derived = derived_identities(transaction, decided, rows.column(RID)) if decided else {}
     for view in views:
         with span("view", view.name, way="incremental"):
-            if kept is not None and view.id in derived:
-                _write_filtered(transaction, record, view, rows, changed, kept, derived[view.id])
+            if passing is not None and view.id in derived:
+                _write_filtered(transaction, record, view, rows, changed, passing, derived[view.id])
             else:
                 propagate_update_to(transaction, record, view, rows, changed)
 
@@ -209,7 +211,7 @@ def _write_filtered(
     view: TableRecord,
     rows: pa.Table,
     changed: set[str],
-    kept: KeptRows,
+    passing: PassingRows,
     derived: pa.Table,
 ) -> None:
     """Add, end or update the rows of a view, of which it is decided what it keeps.
@@ -221,13 +223,13 @@ def _write_filtered(
     """
     import pyarrow as pa
 
-    is_kept = rows.column(RID).filter(pa.array(kept.keeps(view, rows.column(RID))))
-    stays = _is_in(derived.column(BASE), is_kept)
+    is_passing = rows.column(RID).filter(pa.array(passing.keeps(view, rows.column(RID))))
+    stays = _is_in(derived.column(BASE), is_passing)
     staying = derived.filter(stays)
     _end_lost_rows(transaction, view, derived, stays)
     if staying.num_rows:
-        _update_rows(transaction, view, staying.column(BASE), changed, (kept, staying))
-    added = rows.filter(_is_in(rows.column(RID), is_kept)).select([RID])
+        _update_rows(transaction, view, staying.column(BASE), changed, (passing, staying))
+    added = rows.filter(_is_in(rows.column(RID), is_passing)).select([RID])
     added = added.filter(_is_not_in(added.column(RID), derived.column(BASE)))
     if added.num_rows:
         base_rids = sorted_by_rid(added).column(RID)
@@ -316,7 +318,7 @@ def _update_rows(
     view: TableRecord,
     base_rids: pa.Array,
     changed: set[str],
-    decided: tuple[KeptRows, pa.Table] | None = None,
+    decided: tuple[PassingRows, pa.Table] | None = None,
 ) -> None:
     """Update the rows of a view that derive from rows of its base.
 
@@ -335,7 +337,7 @@ def _update_rows(
         schedule_readers_of(transaction, view, names)
         if not names or not engine.catalog.views_of(view.id):
             return
-    kept, rows = decided or (None, None)
+    passing, rows = decided or (None, None)
     if rows is None or any(column.kind != "virtual" for column in view.columns):
         rows = _derived_rows(transaction, view, base_rids)
     if not rows.num_rows:
@@ -343,10 +345,10 @@ def _update_rows(
     if stored:
         write_changed_rows(transaction, view, rows, names)
         return
-    if kept is not None:
-        kept.add_rows(view, rows.column(BASE), rows.column(RID))
+    if passing is not None:
+        passing.add_rows(view, rows.column(BASE), rows.column(RID))
     transaction.new_rows[view.id] = rows
-    propagate_update(transaction, view, rows, names, kept)
+    propagate_update(transaction, view, rows, names, passing)
 
 
 def _derived_rows(transaction: Transaction, view: TableRecord, base_rids: pa.Array) -> pa.Table:

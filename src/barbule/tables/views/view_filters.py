@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from barbule.executor.engine import Engine
     from barbule.tables.transaction.transaction import Transaction
 
-__all__ = ["KeptRows", "decide_kept_rows"]
+__all__ = ["PassingRows", "evaluate_view_filters"]
 
 _MAX_NODES = 1000  # of a condition, in which shared parts count each time that they are written
 
 
-class KeptRows:
+class PassingRows:
     """Which new rows of a table its views keep, and those over them.
 
     Parameters
@@ -90,12 +90,12 @@ def _base(view: TableRecord) -> int:
     return view.id if view.view is None else view.view.base
 
 
-def decide_kept_rows(transaction: Transaction, record: TableRecord) -> KeptRows | None:
+def evaluate_view_filters(transaction: Transaction, record: TableRecord) -> PassingRows | None:
     """Decide which of its rows in `transaction.new_rows` the views of a table keep.
 
     Returns
     -------
-    KeptRows or None
+    PassingRows or None
         None where no view can be decided, or the query fails, as it may for rows that a filter
         before it drops.
     """
@@ -107,7 +107,7 @@ def decide_kept_rows(transaction: Transaction, record: TableRecord) -> KeptRows 
         return None
     new_rows = staged_new_rows(transaction, record)
     plan = engine.planner.plan_once(
-        ("kept", record.id, tuple(view.id for view in views), new_rows.key),
+        ("view filters", record.id, tuple(view.id for view in views), new_rows.key),
         lambda: _conditions_query(engine, record, views),
         lambda: new_rows.relations(engine),
         [view.id for view in views],
@@ -117,7 +117,7 @@ def decide_kept_rows(transaction: Transaction, record: TableRecord) -> KeptRows 
         return None
     if not transaction.new_rows[record.id].num_rows:
         nothing = np.empty(0, bool)
-        return KeptRows(record.id, np.empty(0, np.int64), {view.id: nothing for view in decided})
+        return PassingRows(record.id, np.empty(0, np.int64), {view.id: nothing for view in decided})
     try:
         rows = engine.runner.arrow(plan, new_rows.staged)
     except BarbuleError:
@@ -127,11 +127,11 @@ def decide_kept_rows(transaction: Transaction, record: TableRecord) -> KeptRows 
     passes = {
         view.id: rows.column(_column(view)).fill_null(False).to_numpy()[order] for view in decided
     }
-    return KeptRows(record.id, rids[order], passes)
+    return PassingRows(record.id, rids[order], passes)
 
 
 def _column(view: TableRecord) -> str:
-    return f"bb_kept_{view.id}"
+    return f"bb_passes_{view.id}"
 
 
 def _views_below(engine: Engine, record: TableRecord) -> list[TableRecord]:
@@ -156,7 +156,7 @@ def _conditions_query(engine: Engine, record: TableRecord, views: list[TableReco
     values: dict[str, ops.Value] = {RID: ops.Field(leaf, RID)}
     inlined = _InlinedColumns(engine, record, {view.id: view for view in views})
     for view in views:
-        if _base(view) != record.id and f"bb_kept_{_base(view)}" not in values:
+        if _base(view) != record.id and f"bb_passes_{_base(view)}" not in values:
             continue
         condition = _condition(engine, view, inlined)
         if condition is not None:
