@@ -257,6 +257,7 @@ BACKEND_ERRORS = {
     "crow": "If a package provides 'crow', check that it is installed.",
     "mine": "has the unknown scheme 'mine'. (value: 'mine:///x') Allowed schemes: duckdb, "
     "postgres, postgresql, cls, empty, exiting, lost, magpie, narrow, nothing, raising, unsure. If",
+    "raisin": "Did you mean 'raising'? Allowed schemes: ",
     "sqlite": "there is no backend for 'sqlite'. Supported schemes: cls, duckdb, empty, exiting, ",
 }
 
@@ -276,6 +277,11 @@ def backend_outcomes(site, tmp_path_factory):
 @pytest.mark.parametrize("name", BACKEND_ERRORS)
 def test_wrong_backend_is_named(backend_outcomes, name):
     assert BACKEND_ERRORS[name] in backend_outcomes[name]
+
+
+def test_invalid_name_is_no_part_of_unrelated_hints(backend_outcomes):
+    reporting = [name for name, error in backend_outcomes.items() if "lark_one" in error]
+    assert reporting == ["lark_one", "lark-one"]
 
 
 # Indexes
@@ -321,6 +327,16 @@ SEARCH = """
             outcomes[name] = [found, shown, repr(bb.check())]
             bb.drop_table("t")
 """
+
+
+def test_index_without_its_colon_is_named(site, tmp_path):
+    program = """
+        try:
+            bb.connect("duckdb://", vectors="iunable")
+        except bb.errors.ConfigurationError as error:
+            outcomes["error"] = str(error)
+    """
+    assert outcomes(site, tmp_path, program)["error"].endswith("Write 'iunable:'.")
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def _misdeclared(group: Group, name: str) -> list[str]:
     hints: list[str] = []
     valid, letters = _VALID_NAMES[group]
     for invalid, entries in sorted(_declared(group).items()):
-        if not valid.fullmatch(invalid):
+        if not valid.fullmatch(invalid) and _resembles(invalid, name):
             hints.append(
                 f"The name {invalid!r} of {_package(entries[0])} is ignored: a name consists of "
                 f"{letters}."
@@ -272,6 +272,11 @@ def _misdeclared(group: Group, name: str) -> list[str]:
                 f"not read: its author must use {group!r}."
             )
     return hints
+
+
+def _resembles(invalid: str, name: str) -> bool:
+    """Whether an invalid name may be meant by another one, such as "tar.bird" by "bird"."""
+    return invalid.endswith(f".{name}") or bool(difflib.get_close_matches(name, [invalid], 1, 0.7))
 
 
 # Checking an object

@@ -198,6 +198,8 @@ def _vectors(address: Address) -> str:
     if scheme not in _VECTORS:
         _refuse_invalid_name(address, INDEXES)
         problem = f"has the unknown scheme {scheme!r}" if scheme else "is not a URL"
+        if address.value.lower() in extension_names(INDEXES):
+            raise address.invalid(problem, f"Write '{address.value.lower()}:'.")
         raise address.invalid(problem, _allowed_schemes(scheme, _VECTORS, INDEXES))
     if scheme == "exact":
         raise address.invalid("has a path or host, and exact search takes none", "Write 'exact:'.")

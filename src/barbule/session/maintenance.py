@@ -118,10 +118,11 @@ class Maintenance:
         )
 
     def check(self, *, repair: bool = True) -> CheckResult:
-        """Compare all vector indexes with their tables, and find missing media files.
+        """Compare all vector indexes with their tables, and find missing media files and readers.
 
         Each file of the media store to which a row of any version refers must exist. The content of
-        files is not read: use `t.filter(t.img.changed())` for that.
+        files is not read: use `t.filter(t.img.changed())` for that. Documents of live rows whose
+        reader is not installed are listed.
 
         Parameters
         ----------
@@ -131,8 +132,8 @@ class Maintenance:
         Returns
         -------
         CheckResult
-            What was found and repaired, by index, and which files are missing, by table; true if
-            everything is consistent or was repaired.
+            What was found and repaired, by index, which files are missing, by table, and which
+            documents have no reader, by column; true if everything is consistent or was repaired.
 
         Examples
         --------
