@@ -296,7 +296,8 @@ def readme(images: dict[str, Any], tables: dict[str, Any], search: dict[str, Any
         slowest = max((each["p50_ms"] for each in filters), default=None)
         recall = min((each["recall"] for each in filters), default=1.0)
         cells.append("–" if slowest is None else f"{_ms(slowest)} ({recall:.2f})")
-    lines.append(_row(["10 nearest vectors, slowest filter (lowest recall)", *cells]))
+    label = "find the 10 nearest vectors: slowest of several filters (lowest recall, see below)"
+    lines.append(_row([label, *cells]))
     return "\n".join(lines)
 
 
