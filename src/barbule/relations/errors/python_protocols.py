@@ -6,7 +6,7 @@ and `len()` of values.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -27,17 +27,19 @@ class UnassignableQuery:
 
     __slots__ = ()
 
-    def __setitem__(self, key: object, value: object) -> NoReturn:
-        raise _assignment_error(self, key, TypeError)
+    if not TYPE_CHECKING:  # type checkers refuse these uses themselves
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise _assignment_error(self, name, AttributeError)
+        def __setitem__(self, key: object, value: object) -> NoReturn:
+            raise _assignment_error(self, key, TypeError)
 
-    def __delitem__(self, key: object) -> NoReturn:
-        raise _deletion_error(self, key, TypeError)
+        def __setattr__(self, name: str, value: object) -> NoReturn:
+            raise _assignment_error(self, name, AttributeError)
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise _deletion_error(self, name, AttributeError)
+        def __delitem__(self, key: object) -> NoReturn:
+            raise _deletion_error(self, key, TypeError)
+
+        def __delattr__(self, name: str) -> NoReturn:
+            raise _deletion_error(self, name, AttributeError)
 
 
 class UnassignableValue:
@@ -45,17 +47,19 @@ class UnassignableValue:
 
     __slots__ = ()
 
-    def __setitem__(self, key: object, value: object) -> NoReturn:
-        raise _value_error(self, TypeError)
+    if not TYPE_CHECKING:  # type checkers refuse these uses themselves
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise _value_error(self, AttributeError)
+        def __setitem__(self, key: object, value: object) -> NoReturn:
+            raise _value_error(self, TypeError)
 
-    def __delitem__(self, key: object) -> NoReturn:
-        raise _value_error(self, TypeError)
+        def __setattr__(self, name: str, value: object) -> NoReturn:
+            raise _value_error(self, AttributeError)
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise _value_error(self, AttributeError)
+        def __delitem__(self, key: object) -> NoReturn:
+            raise _value_error(self, TypeError)
+
+        def __delattr__(self, name: str) -> NoReturn:
+            raise _value_error(self, AttributeError)
 
 
 class Unconvertible:
@@ -66,14 +70,16 @@ class Unconvertible:
 
     __slots__ = ()
 
-    def __int__(self) -> NoReturn:
-        raise _conversion_error(self, "int()", 'cast("int64")')
+    if not TYPE_CHECKING:  # type checkers refuse these uses themselves
 
-    def __float__(self) -> NoReturn:
-        raise _conversion_error(self, "float()", 'cast("float64")')
+        def __int__(self) -> NoReturn:
+            raise _conversion_error(self, "int()", 'cast("int64")')
 
-    def __len__(self) -> NoReturn:
-        raise _conversion_error(self, "len()", "length()")
+        def __float__(self) -> NoReturn:
+            raise _conversion_error(self, "float()", 'cast("float64")')
+
+        def __len__(self) -> NoReturn:
+            raise _conversion_error(self, "len()", "length()")
 
 
 def _assignment_error(query: Any, key: object, python_error: type[Exception]) -> ExpressionError:
