@@ -317,3 +317,21 @@ def test_unknown_extension_is_not_read_as_text(session, tmp_path):
     (found,) = session.check().documents
     assert (found.table, found.column, found.extension, found.files) == ("late", "doc", "brid", 1)
     assert "late, column 'doc': 1 file with the extension .brid" in repr(session.check())
+
+
+def test_format_that_barbule_reads_itself_needs_no_former_reader(session, tmp_path):
+    import barbule as bb
+    from barbule.errors import MediaError
+
+    for name in ("a.md", "a.bib"):
+        (tmp_path / name).write_text("Barbs branch.")
+    table = session.create_table("t", {"doc": bb.Document}, media_validation="on_read")
+    table.insert([{"doc": tmp_path / "a.md"}, {"doc": tmp_path / "a.bib"}])
+    former = {"md": "package 'plumes' 1.0", "bib": "package 'plumes' 1.0"}
+    session._engine.library.isolation.readers_used.update(former)
+    table.insert(doc=tmp_path / "a.md")  # records them
+    texts = table.filter(table.doc.contains("a.md")).select(text=table.doc.text()).collect()
+    assert texts["text"] == ["Barbs branch."] * 2
+    with pytest.raises(MediaError, match=r"a\.bib cannot be read: no reader .*'plumes' 1\.0"):
+        table.select(text=table.doc.text()).collect()
+    assert [found.extension for found in session.check().documents] == ["bib"]

@@ -6,7 +6,11 @@ Owns the public names of the readers. Must not hold code.
 from __future__ import annotations
 
 from barbule.media.documents.blocks import Block, Box, DocumentText
-from barbule.media.documents.formats import is_unknown_extension, needs_reader
+from barbule.media.documents.formats import (
+    is_open_extension,
+    is_unknown_extension,
+    needs_reader,
+)
 from barbule.media.documents.reader import (
     ReadingOptions,
     document_format,
@@ -23,6 +27,7 @@ __all__ = [
     "ReadingOptions",
     "codec_of",
     "document_format",
+    "is_open_extension",
     "is_unknown_extension",
     "needs_reader",
     "read_document",

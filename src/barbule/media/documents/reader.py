@@ -16,6 +16,7 @@ from barbule.media.documents.formats import (
     RETRY_HINT,
     SOURCE_CODE_EXTENSIONS,
     detect_format,
+    is_open_extension,
     is_pdf,
     read_head,
 )
@@ -155,7 +156,7 @@ def document_format(path: Path) -> str:
 def _checked_pdf(path: Path) -> bool:
     """Whether a file is a PDF; refuse one that needs a reader which is no longer installed."""
     is_pdf_file = is_pdf(path, read_head(path))
-    if not is_pdf_file:
+    if not is_pdf_file and is_open_extension(path.suffix.lower()):
         refuse_former_format(path)
     return is_pdf_file
 

@@ -73,7 +73,10 @@ def documents_without_reader(engine: Engine) -> tuple[DocumentCheck, ...]:
 
 def _extensions(engine: Engine, record: TableRecord, column: Column) -> Counter[str]:
     """Count the files of a column by their extension, if it has no reader."""
-    missing = engine.catalog.identity.readers.keys() - set(extension_names(READERS))
+    from barbule.media.documents import is_open_extension
+
+    former = engine.catalog.identity.readers.keys() - set(extension_names(READERS))
+    missing = {extension for extension in former if is_open_extension(f".{extension}")}
     return Counter(
         extension
         for reference in set(_documents(engine, record, column))
