@@ -178,8 +178,10 @@ class VersionLookup(TableStructures):
 
     def _base_label_hint(self, table_id: int, label: object) -> str:
         """Return how to read a view at a label that one of its base tables has."""
+        if not isinstance(label, str):
+            return ""
         for base in self._bases_of_view(table_id):
-            number = self.labels(base).get(label) if isinstance(label, str) else None
+            number = self.labels(base).get(label)
             if number is None:
                 continue
             commits = [each.commit for each in self.versions(base) if each.version >= number]
@@ -206,7 +208,8 @@ class VersionLookup(TableStructures):
         while queue:
             view = self._latest_record(queue.pop()).view
             if view is not None:
-                added = [base for base in view.bases or (view.base,) if base not in bases]
+                read = view.bases or (view.base,)
+                added = [base for base in read if base in self._records and base not in bases]
                 bases += added
                 queue += added
         return bases
