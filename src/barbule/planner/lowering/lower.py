@@ -110,11 +110,12 @@ def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None
 
 def _flat_table(
     leaf: ManagedTable, names: Collection[str], context: LoweringContext, rows: Rows
-) -> FlatTable | None:
-    """Show columns of a table that is neither a view nor a branch, for a single SELECT."""
+) -> FlatTable:
+    """Show columns of a table for a single SELECT, over one relation of the backend."""
     record = context.record(leaf)
     if record.view or record.origin:
-        return None
+        layers, relation, shown = _unlayered_columns(leaf, set(names), context, rows)
+        return FlatTable(relation, [], Columns(shown.__getitem__), layers, context.zone)
     physical = rows.get(leaf.table_id)
     predicates: list[ops.Value] = []
     if physical is None:
@@ -156,6 +157,33 @@ def _table_rows(
     leaf: ManagedTable, names: set[str], context: LoweringContext, rows: Rows
 ) -> ops.Relation:
     """Return the needed columns of a managed table as plain Ibis."""
+    layers, relation, columns = _unlayered_columns(leaf, names, context, rows)
+    rid = columns[RID]
+    for layer in layers:
+        hidden = leaf.copy(hidden=True)
+        fields = {ops.Field(hidden, name): value for name, value in columns.items()}
+        own_values = {name: _over(value, fields, context.zone) for name, value in layer.items()}
+        if layer is not layers[-1]:
+            relation = ops.Project(relation, {**columns, **own_values})
+            columns = {name: ops.Field(relation, name) for name in relation.schema.names}
+            rid = columns[RID]
+        else:
+            columns |= own_values
+    ordered = {name: columns[name] for name in leaf.schema.names if name in names & columns.keys()}
+    return ops.Project(relation, ordered or {RID: rid})
+
+
+def _unlayered_columns(
+    leaf: ManagedTable, names: set[str], context: LoweringContext, rows: Rows
+) -> tuple[list[dict[str, ops.Value]], ops.Relation, dict[str, ops.Value]]:
+    """Return the columns that the needed columns of a managed table are computed from.
+
+    Returns
+    -------
+    tuple
+        The layers of virtual columns; a relation; and the columns that are stored or inherited
+        from the base of a view, as values over the relation.
+    """
     record = context.record(leaf)
     base_names = set(inherited_columns(record, leaf.commit, context).names)
     own_names = names - base_names
@@ -172,26 +200,10 @@ def _table_rows(
     inherited = (names | read_names) & base_names
     if not inherited and not leaf.hidden:
         inherited = _multiplying_columns(leaf, record, context)
-    if inherited:
-        relation = _join_base(stored, inherited, leaf, record, context, rows)
-        columns: dict[str, ops.Value] = {
-            name: ops.Field(relation, name) for name in relation.schema.names
-        }
-    else:  # in one projection: each additional one costs Ibis a millisecond to compile
-        relation, columns = stored.parent, dict(stored.values)
-    rid = columns[RID]
-    for layer in layers:
-        hidden = leaf.copy(hidden=True)
-        fields = {ops.Field(hidden, name): value for name, value in columns.items()}
-        own_values = {name: _over(value, fields, context.zone) for name, value in layer.items()}
-        if layer is not layers[-1]:
-            relation = ops.Project(relation, {**columns, **own_values})
-            columns = {name: ops.Field(relation, name) for name in relation.schema.names}
-            rid = columns[RID]
-        else:
-            columns |= own_values
-    ordered = {name: columns[name] for name in leaf.schema.names if name in names & columns.keys()}
-    return ops.Project(relation, ordered or {RID: rid})
+    if not inherited:  # in one projection: each additional one costs Ibis a millisecond to compile
+        return layers, stored.parent, dict(stored.values)
+    relation = _join_base(stored, inherited, leaf, record, context, rows)
+    return layers, relation, {name: ops.Field(relation, name) for name in relation.schema.names}
 
 
 def _multiplying_columns(

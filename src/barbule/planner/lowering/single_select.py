@@ -77,7 +77,7 @@ class FlatTable(NamedTuple):
 
 
 def flatten(
-    root: ops.Relation, find_table: Callable[[ManagedTable, tuple[str, ...]], FlatTable | None]
+    root: ops.Relation, find_table: Callable[[ManagedTable, tuple[str, ...]], FlatTable]
 ) -> ops.Relation | None:
     """Lower a chain of relations over one managed table.
 
@@ -86,8 +86,7 @@ def flatten(
     root
         The uppermost relation.
     find_table
-        Gives a table with columns of these names as the backend has it, or None where that
-        takes more than one relation.
+        Gives a table with columns of these names as the backend has it.
 
     Returns
     -------
@@ -104,8 +103,7 @@ def flatten(
         return None
     try:
         read_columns = _read_columns(root, chain)
-        table = find_table(relation, read_columns[-1])
-        return None if table is None else _flattened(chain, read_columns, table)
+        return _flattened(chain, read_columns, find_table(relation, read_columns[-1]))
     except (_NotFlatError, DeepValueError):
         return None
 
@@ -136,7 +134,8 @@ def _read_columns(root: ops.Relation, chain: list[ops.Relation]) -> list[tuple[s
             raise _NotFlatError
         for value in values:
             _collect_fields(value, names)
-        read_columns.append(tuple(names))
+        # One, if rows are only counted.
+        read_columns.append(tuple(names or relation.parent.schema.names[:1]))
     return read_columns
 
 
@@ -279,10 +278,10 @@ def _flattened(
         elif isinstance(relation, ops.Sort):
             select.sort(relation.keys, names)
         elif isinstance(relation, ops.Limit):
-            rows = select.build(_at_least_one(names, relation))
+            rows = select.build(names)
             select.restart(ops.Limit(rows, n=relation.n, offset=relation.offset))
         else:
-            select.restart(_aggregated(select, relation, _at_least_one(names, relation)))
+            select.restart(_aggregated(select, relation, names))
     if not read_columns[0]:
         raise _NotFlatError
     return select.build(read_columns[0])
@@ -301,11 +300,6 @@ def _add_virtual_columns(
             read = {field.name for value in higher for field in value.find(ops.Field)}
             shown = [name for name in (*names, *read) if name in computed or name not in virtual]
             select.restart(select.build(tuple(dict.fromkeys(shown))))
-
-
-def _at_least_one(names: tuple[str, ...], relation: ops.Relation) -> tuple[str, ...]:
-    """Return the columns that are read, or one if rows are only counted."""
-    return names or tuple(relation.parent.schema.names[:1])
 
 
 def _aggregated(
