@@ -112,7 +112,7 @@ def active() -> bool:
 
 
 class _NoSpan:
-    """Stands for each span where no trace is open; false."""
+    """The placeholder of all spans if no trace is open; false."""
 
     __slots__ = ()
 
@@ -252,7 +252,7 @@ def carried(function: Callable[[], T]) -> Callable[[], T]:
 
 
 class _Operation(ActiveSpan):
-    """The span of a public verb: kept where anything ran, and printed where that is asked for."""
+    """The span of a public method: kept if anything ran in it, and printed on request."""
 
     __slots__ = ("_parent", "_printed")
 
@@ -283,12 +283,12 @@ class _Operation(ActiveSpan):
 def operation(
     name: str, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = MappingProxyType({})
 ) -> ActiveSpan | _NoSpan:
-    """Begin the span of a public verb, unless it runs within another one.
+    """Begin the span of a public method, unless it runs within another one.
 
     Parameters
     ----------
     args
-        The arguments of the verb, from which the tables are told.
+        The arguments of the method, which name its tables.
     """
     parent = current_node()
     if parent is not None and parent.of_operation:
