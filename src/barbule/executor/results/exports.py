@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule.executor.results.data_frames import pandas_result
@@ -21,6 +22,7 @@ from barbule.executor.results.result_formats import (
     write_text,
 )
 from barbule.io.output_files import target_file
+from barbule.nodes.tree_walk import find_nodes
 from barbule.tracing import operation, operations
 from barbule.types import storage_schema
 from barbule.types.json_marks import mark_json, mark_json_schema
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+    from ibis.backends import BaseBackend
 
     from barbule.backends.base import Backend
     from barbule.executor.plan_runner import PlanRunner
@@ -105,7 +108,7 @@ class Exports:
             stage_tables = self._plan_runner.stages(plan)
             stack.enter_context(self._backend.use())
             backend = stack.enter_context(self._backend.staging(stage_tables))
-            final = plan.final.to_expr()
+            final = _with_source(plan.final, backend).to_expr()
             if isinstance(expr, ir.Column):
                 yield backend, final[final.columns[0]]
             elif isinstance(expr, ir.Scalar):
@@ -211,3 +214,9 @@ class Exports:
         with explaining_disk_errors(path), target_file(path) as file:
             batches = self.to_pyarrow_batches(expr, **query_options)
             write_excel(batches, expr.schema(), file, **options)
+
+
+def _with_source(relation: ops.Relation, backend: BaseBackend) -> ops.Relation:
+    """Return a relation whose stored tables belong to an Ibis backend, which looks for that."""
+    leaves = {leaf: leaf.copy(source=backend) for leaf in find_nodes(relation, ops.DatabaseTable)}
+    return relation.replace(leaves)
