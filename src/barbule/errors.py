@@ -357,9 +357,10 @@ def unpicklable(subject: str) -> ExpressionError:
 def too_deep_error() -> ExpressionError:
     """Return the error about an expression that Python or the database cannot process."""
     return ExpressionError(
-        "an expression or a value is nested too deeply: the limit is several hundred levels.",
-        hint="Compute parts of an expression with mutate() first; write isin() for many "
-        "comparisons of one column.",
+        "an expression, a value or a chain of views is nested too deeply: the limit is several "
+        "hundred levels of an expression, and about 40 levels of views.",
+        hint="Compute parts of an expression with mutate() first, write isin() for many "
+        "comparisons of one column, and create views over tables or views of fewer levels.",
     )
 
 
