@@ -48,6 +48,8 @@ def test_table_count_in_query_counts_rows_of_query(t, name):
 def test_table_count_with_condition_and_nunique(t):
     query = t.filter(t.n > 0)
     assert rows(query.agg(n=t.count(where=t.n > 2))) == [{"n": 2}]
+    assert rows(query.distinct().agg(n=t.count(where=t.n > 2))) == [{"n": 2}]
+    assert rows(query.rename(k="n").agg(n=t.count(where=t.n > 2))) == [{"n": 2}]
     assert rows(query.agg(n=t.nunique())) == [{"n": 4}]
     assert rows(query.agg(mean=t.n.sum() / t.count())) == [{"mean": 2.5}]
 

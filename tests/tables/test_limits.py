@@ -49,7 +49,7 @@ def test_expression_that_is_nested_too_deeply_is_refused(t):
         value = value + 1
     for verb in (
         lambda: t.select(n=value),
-        t.filter(value > 1).collect,
+        lambda: t.filter(value > 1).collect(),
         lambda: t.add_computed_column(deep=value),
         lambda: t.update({"n": value}),
     ):

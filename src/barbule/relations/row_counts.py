@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 from ibis import Deferred
+from ibis.expr.rewrites import DerefMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,10 +94,18 @@ def _counting(value: ir.Value, relation: ops.Relation, sources: set[ops.Relation
     if relation in op.relations:
         return value
     counts = op.find(_COUNTS, filter=ops.Value)
-    changed = {count: count.copy(arg=relation) for count in counts if count.arg in sources}
+    changed = {count: _counting_in(count, relation) for count in counts if count.arg in sources}
     if not changed:
         return value
     return op.replace(changed, filter=ops.Value).to_expr().name(value.get_name())
+
+
+def _counting_in(count: ops.Value, relation: ops.Relation) -> ops.Value:
+    """Return a count of the rows of a relation, whose condition reads its columns, too."""
+    where: ops.Value | None = count.where
+    if where is not None:
+        (where,) = DerefMap.from_targets(relation).dereference(where)
+    return count.copy(arg=relation, where=where)
 
 
 def _row_sources(relation: ops.Relation) -> set[ops.Relation]:
