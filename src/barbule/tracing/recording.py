@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from barbule.errors import BarbuleError
 from barbule.tracing.masking import MAX_READ_CHARACTERS, TextMask, masked_statement
 from barbule.tracing.spans import COUNTS, Span
 
@@ -341,7 +342,7 @@ def _tables(expression: Any) -> tuple[str, ...]:
     try:
         leaves = expression.op().find(ops.DatabaseTable)
         return tuple(sorted({leaf.name for leaf in leaves}))
-    except Exception:  # noqa: BLE001 - a table that was dropped has no name; the verb will say so
+    except BarbuleError:  # a table that was dropped has no name; the verb will say so
         return ()
 
 
