@@ -299,9 +299,9 @@ class Session(DataSetReaders, Maintenance):
         """
         return snapshots.create_snapshot(self._engine, name, if_exists)
 
-    def at(self, snapshot: str | datetime.datetime) -> Snapshot:
+    def at(self, moment: str | datetime.datetime) -> Snapshot:
         """Return all tables as of a snapshot or a point in time."""
-        return snapshots.get_snapshot(self._engine, snapshot)
+        return snapshots.get_snapshot(self._engine, moment)
 
     def list_snapshots(self) -> list[str]:
         """Return the names of all snapshots, oldest first."""
