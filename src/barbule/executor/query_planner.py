@@ -90,10 +90,7 @@ class QueryPlanner:
         rows
             The relations of new rows, by table id.
         """
-        with span("plan", "cached") as traced:
-            plan = self._plan(expr, rows)
-            traced.set(stages=len(plan.stages))
-        return plan
+        return _recorded(lambda: self._plan(expr, rows))
 
     def _plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None) -> Plan:
         root = expr.as_table().op()
@@ -135,10 +132,7 @@ class QueryPlanner:
         tables
             Further tables on whose structure the query depends.
         """
-        with span("plan", "cached") as traced:
-            plan = self._plan_once(key, query, rows, tables)
-            traced.set(stages=len(plan.stages))
-        return plan
+        return _recorded(lambda: self._plan_once(key, query, rows, tables))
 
     def _plan_once(
         self,
@@ -170,3 +164,11 @@ class QueryPlanner:
             cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
         self._catalog.track_rows_read(*cached.rows_read)
         return cached.plan
+
+
+def _recorded(plan_query: Callable[[], Plan]) -> Plan:
+    """Plan a query within a span, which `make_plan` renames if the plan is not cached."""
+    with span("plan", "cached") as traced:
+        plan = plan_query()
+        traced.set(stages=len(plan.stages))
+    return plan
