@@ -7,13 +7,9 @@ loaded. Anything else is an error when it is written.
 
 from __future__ import annotations
 
-import base64
-import datetime
-import decimal
 import enum
 import inspect
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +22,7 @@ from ibis.common.collections import FrozenDict, FrozenOrderedDict
 
 from barbule import types
 from barbule.errors import ExpressionError
+from barbule.json_codec import from_named, to_compact, to_named
 from barbule.nodes import (
     CellError,
     FunctionCall,
@@ -85,11 +82,6 @@ _ENUMS = {
 }
 # Arguments that operations got after the first version of the format; None by default.
 _LATER_ARGUMENTS = {"FunctionCall": ("on_error",)}
-_TEMPORAL_TYPES: dict[str, Any] = {
-    "datetime": datetime.datetime,
-    "date": datetime.date,
-    "time": datetime.time,
-}
 
 
 class _Writer:
@@ -166,18 +158,8 @@ class _Writer:
 
 
 def _write_scalar(value: object) -> JSON:
-    if isinstance(value, float):
-        return {"$": "float", "v": repr(value)}
-    if isinstance(value, bytes):
-        return {"$": "bytes", "v": base64.b64encode(value).decode()}
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return {"$": type(value).__name__, "v": value.isoformat()}
-    if isinstance(value, datetime.timedelta):
-        return {"$": "timedelta", "v": [value.days, value.seconds, value.microseconds]}
-    if isinstance(value, decimal.Decimal):
-        return {"$": "decimal", "v": str(value)}
-    if isinstance(value, uuid.UUID):
-        return {"$": "uuid", "v": str(value)}
+    if (scalar := to_named(value)) is not None:
+        return scalar
     if isinstance(value, enum.Enum) and type(value).__name__ in _ENUMS:
         return {"$": "enum", "c": type(value).__name__, "v": value.value}
     if hasattr(value, "tolist"):  # NumPy's, as Ibis keeps array literals
@@ -243,25 +225,16 @@ class _Reader:
         return cls(**arguments)
 
 
-_SCALARS: dict[str, Callable[[Any], Any]] = {
-    "float": float,
-    "bytes": base64.b64decode,
-    "timedelta": lambda parts: datetime.timedelta(*parts),
-    "decimal": decimal.Decimal,
-    "uuid": uuid.UUID,
-    **{name: cls.fromisoformat for name, cls in _TEMPORAL_TYPES.items()},
-}
-
-
 def _read_scalar(kind: str, value: dict[str, Any]) -> Any:
     if kind == "enum":
         return _ENUMS[value["c"]](value["v"])
-    if kind not in _SCALARS:
+    try:
+        return from_named(kind, value["v"])
+    except KeyError:
         raise ExpressionError(
             f"the stored expression holds a value of the unknown type {kind!r}.",
             hint="It was written by another version of barbule; upgrade this installation.",
-        )
-    return _SCALARS[kind](value["v"])
+        ) from None
 
 
 def dump(node: ops.Node) -> str:
@@ -277,7 +250,7 @@ def dump(node: ops.Node) -> str:
     document = {"format": FORMAT, "expression": writer.write(node)}
     if parts:
         document["parts"] = parts
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return to_compact(document)
 
 
 def _split_points(root: ops.Node) -> list[ops.Node]:
@@ -322,7 +295,7 @@ def load(text: str, table: Callable[[int, int | None, bool], ops.Node]) -> ops.N
 
 def dump_value(value: object) -> str:
     """Write a plain value as JSON."""
-    return json.dumps(_Writer().write(value), separators=(",", ":"), ensure_ascii=False)
+    return to_compact(_Writer().write(value))
 
 
 def load_value(text: str) -> Any:

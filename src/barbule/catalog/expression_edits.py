@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from barbule.json_codec import to_compact
+
 if TYPE_CHECKING:
     from barbule.catalog.codec import JSON
 
@@ -33,7 +35,7 @@ def rename_columns(text: str, names: dict[int, dict[str, str]]) -> tuple[str, di
     for part in document.get("parts", ()):
         _rename(part, names, renamed)
     columns = _rename(document["expression"], names, renamed)
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False), columns
+    return to_compact(document), columns
 
 
 def replace_table(text: str, old: int, new: int) -> str:
@@ -51,7 +53,7 @@ def replace_table(text: str, old: int, new: int) -> str:
 
     document = json.loads(text)
     visit([*document.get("parts", ()), document["expression"]])
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return to_compact(document)
 
 
 # Relations whose columns are those of their parent, under the same names.

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.catalog.codec import dump_type, load_type
+from barbule.json_codec import to_compact
 
 if TYPE_CHECKING:
     import datetime
@@ -274,7 +275,7 @@ class TableRecord:
         plain["columns"] = [
             {**vars(column), "dtype": dump_type(column.dtype)} for column in self.columns
         ]
-        return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+        return to_compact(plain)
 
     @classmethod
     def from_json(cls, text: str) -> TableRecord:

@@ -6,16 +6,15 @@ ISO 8601, long decimals as strings, nested values as JSON. `tables.sources` read
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
+from barbule.json_codec import as_base64, iso_text, to_readable
 from barbule.types.durations import duration_text
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Callable, Iterator, Mapping
 
     import ibis.expr.schema as sch
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     Writer = Callable[[Any], Any]
 
-__all__ = ["as_file_columns", "file_columns", "json_text", "json_writer"]
+__all__ = ["as_file_columns", "file_columns", "json_writer"]
 
 _MAX_EXACT_DIGITS = 15  # of a decimal that a double represents uniquely
 
@@ -50,11 +49,6 @@ def json_writer(kind: dt.DataType) -> Writer | None:
     )
 
 
-def json_text(value: object) -> str:
-    """Write a value as JSON, with NaN and Infinity as Python and JavaScript write them."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _write_value(value: Any, write: Writer | None) -> Any:
     return value if value is None or write is None else write(value)
 
@@ -73,27 +67,19 @@ def _map_writer(kind: dt.Map) -> Writer:
 
     def key_text(key: object) -> str:
         plain = _write_value(key, key_writer)
-        return plain if isinstance(plain, str) else json_text(plain)
+        return plain if isinstance(plain, str) else to_readable(plain)
 
     return lambda pairs: {
         key_text(key): _write_value(value, value_writer) for key, value in dict(pairs).items()
     }
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _iso_text(timestamp: datetime.date | datetime.time) -> str:
-    return str(timestamp.isoformat())
-
-
 _WRITERS: dict[type[dt.DataType], Writer] = {
-    dt.Binary: _base64,
+    dt.Binary: as_base64,
     dt.Interval: duration_text,
-    dt.Timestamp: _iso_text,
-    dt.Date: _iso_text,
-    dt.Time: _iso_text,
+    dt.Timestamp: iso_text,
+    dt.Date: iso_text,
+    dt.Time: iso_text,
     dt.JSON: json.loads,
 }
 
@@ -147,7 +133,7 @@ def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
 
 
 def _json_cell(write: Writer | None) -> Writer:
-    return lambda value: json_text(_write_value(value, write))
+    return lambda value: to_readable(_write_value(value, write))
 
 
 def as_file_columns(

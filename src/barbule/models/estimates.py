@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from barbule.json_codec import to_shown
 from barbule.models.answer_lengths import answer_length
 from barbule.models.base import Reply, Usage
 from barbule.models.litellm.loading import import_litellm, is_imported
@@ -178,7 +179,7 @@ def _expected_tokens(
     """Return the expected tokens of an answer and their limit, as far as they are known."""
     tokens = bound = None
     if expected.schema is not None:
-        tokens, bound = _schema_tokens(model, json.dumps(expected.schema, default=str))
+        tokens, bound = _schema_tokens(model, to_shown(expected.schema, ascii_only=True))
     elif expected.words is not None:
         tokens = max(1, round(expected.words / _WORDS_PER_TOKEN))
     if not reasons:
@@ -206,7 +207,7 @@ def count_tokens(model: str, request: Request, params: Mapping[str, Any]) -> int
         return sum(_litellm_token_count(litellm, name, text=text) for text in texts)
     tools = params.get("tools")
     extra_tokens = sum(
-        _litellm_token_count(litellm, name, text=json.dumps(params[part], default=str))
+        _litellm_token_count(litellm, name, text=to_shown(params[part], ascii_only=True))
         for part in ("system", "response_format")
         if params.get(part)
     )
@@ -240,7 +241,7 @@ def _litellm_token_count(litellm: ModuleType, name: str, **content: Any) -> int:
         # Images count with a default size; otherwise they would be downloaded to be measured.
         return int(litellm.token_counter(name, use_default_image_token_count=True, **content))
     except Exception:  # noqa: BLE001 - content that the tokenizer does not know, such as a file
-        return len(json.dumps(content, default=str)) // _CHARACTERS_PER_TOKEN
+        return len(to_shown(content, ascii_only=True)) // _CHARACTERS_PER_TOKEN
 
 
 def price(model: str, tokens_in: float, tokens_out: float) -> float | None:
@@ -294,7 +295,10 @@ def _approximate_tokens(model: str, request: Request, params: Mapping[str, Any])
     extras = [params[part] for part in ("system", "tools", "response_format") if params.get(part)]
     texts = [request, *extras]
     return (
-        sum(len(text if isinstance(text, str) else json.dumps(text, default=str)) for text in texts)
+        sum(
+            len(text if isinstance(text, str) else to_shown(text, ascii_only=True))
+            for text in texts
+        )
         // _CHARACTERS_PER_TOKEN
         + 1
     )
@@ -308,7 +312,7 @@ def _answer_text(value: object) -> str:
     messages += [part for part in value.get("content") or () if isinstance(part, Mapping)]
     keys = ("reasoning_content", "content", "refusal", "tool_calls", "thinking", "text", "input")
     return "\n".join(
-        text if isinstance(text, str) else json.dumps(text, default=str)
+        text if isinstance(text, str) else to_shown(text, ascii_only=True)
         for message in messages
         for name in keys
         if (text := message.get(name))

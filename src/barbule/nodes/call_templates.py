@@ -5,19 +5,15 @@ Owns how Python values are written into a template and read from it.
 
 from __future__ import annotations
 
-import base64
-import datetime
-import decimal
-import json
 import math
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError, with_article
+from barbule.json_codec import from_tagged, is_tag, to_compact, to_tagged
 from barbule.nodes.media_literals import image_literal
 
 __all__ = ["INNER_CALL", "bind_arguments", "fill_template"]
@@ -57,32 +53,7 @@ def bind_arguments(arguments: object) -> tuple[str, tuple[ops.Value, ...]]:
     """
     values: list[ops.Value] = []
     tree = _encode(arguments, values)
-    return json.dumps(tree, separators=(",", ":"), ensure_ascii=False), tuple(values)
-
-
-def _iso(value: datetime.date | datetime.time) -> str:
-    return value.isoformat()
-
-
-def _microseconds(value: datetime.timedelta) -> str:
-    return str(value // datetime.timedelta(microseconds=1))
-
-
-def _from_microseconds(text: str) -> datetime.timedelta:
-    return datetime.timedelta(microseconds=int(text))
-
-
-# Values that have no JSON type: the tag, their type, and how they are written and read. A datetime
-# is also a date, so it comes first.
-_TAGGED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
-    "$bytes": (bytes, lambda value: base64.b64encode(value).decode(), base64.b64decode),
-    "$datetime": (datetime.datetime, _iso, datetime.datetime.fromisoformat),
-    "$duration": (datetime.timedelta, _microseconds, _from_microseconds),
-    "$date": (datetime.date, _iso, datetime.date.fromisoformat),
-    "$time": (datetime.time, _iso, datetime.time.fromisoformat),
-    "$decimal": (decimal.Decimal, str, decimal.Decimal),
-    "$uuid": (uuid.UUID, str, uuid.UUID),
-}
+    return to_compact(tree), tuple(values)
 
 
 def _encode(value: object, values: list[ops.Value]) -> JsonTree:
@@ -92,10 +63,9 @@ def _encode(value: object, values: list[ops.Value]) -> JsonTree:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else {"$float": repr(value)}
-    for tag, (kind, write, _) in _TAGGED.items():
-        if isinstance(value, kind):
-            return {tag: write(value)}
+        return value if math.isfinite(value) else to_tagged(value)
+    if (tagged := to_tagged(value)) is not None:
+        return tagged
     if isinstance(value, Mapping):
         fields = {str(key): _encode(member, values) for key, member in value.items()}
         # A user's own "$" must not be read as one of barbule's.
@@ -138,10 +108,8 @@ def fill_template(tree: Any, row: Sequence[Any]) -> Any:
         ((key, member),) = tree.items()
         if key == "$":
             return row[member]
-        if key == "$float":
-            return float(member)
         if key == "$map":
             return {name: fill_template(field, row) for name, field in member}
-        if key in _TAGGED:
-            return _TAGGED[key][2](member)
+        if is_tag(key):
+            return from_tagged(key, member)
     return {key: fill_template(member, row) for key, member in tree.items()}

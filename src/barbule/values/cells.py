@@ -22,9 +22,10 @@ import ibis.expr.datatypes as dt
 
 from barbule.config import TIMEZONE
 from barbule.errors import BarbuleError, DataError
+from barbule.json_codec import json_cell
 from barbule.types import Image, Json, Media, storage, values_of
 from barbule.values.arrays import arrow_array
-from barbule.values.scalars import is_missing, to_json, value_writer
+from barbule.values.scalars import is_missing, value_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +77,7 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> 
             return arrow_array(values, arrow_type(kind), types=all_types)
     if isinstance(kind, dt.JSON) and types <= _JSON_TYPES:
         with contextlib.suppress(*_CONVERSION_ERRORS):
-            texts = [None if value is None else to_json(value) for value in values]
+            texts = [None if value is None else json_cell(value) for value in values]
             return arrow_array(texts, arrow_type(kind))
     return _convert_by_value(values, kind, library)
 

@@ -12,7 +12,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import ExpressionError
-from barbule.values.json_keys import check_keys
+from barbule.json_codec import check_keys
 
 __all__ = ["as_json", "json_constant"]
 

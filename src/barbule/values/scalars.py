@@ -5,11 +5,9 @@ Owns which values fit a type, if a column cannot be converted at once.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import decimal
 import enum
-import json
 import math
 import os
 import re
@@ -19,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import ibis.expr.datatypes as dt
 
 from barbule.errors import with_article
+from barbule.json_codec import json_cell
 from barbule.types import Media
 from barbule.types.durations import read_duration
 from barbule.types.zones import zone_info
-from barbule.values.json_keys import check_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     from barbule.values.media_access import MediaAccess
 
-__all__ = ["is_missing", "to_json", "value_writer"]
+__all__ = ["is_missing", "value_writer"]
 
 _PANDAS_MISSING_TYPES = {"NAType", "NaTType"}
 _DATA_FRAME_LIBRARIES = {"pandas", "polars"}  # libraries
@@ -62,7 +60,7 @@ def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any
     if isinstance(kind, Media):
         return lambda value: library.refer(value, kind)
     if isinstance(kind, dt.JSON):
-        return to_json
+        return json_cell
     if isinstance(kind, dt.Integer):
         return _integer_converter(kind)
     if isinstance(kind, dt.Decimal):
@@ -304,36 +302,3 @@ _WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
     dt.Floating: _to_float,
     dt.Binary: _to_bytes,
 }
-
-
-def to_plain(value: object) -> object:
-    """Convert pydantic models, dataclasses and NumPy values to plain Python."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.asdict(value)
-        check_keys(fields)
-        return fields
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    raise TypeError(f"{with_article(type(value).__name__)} cannot be written as JSON")
-
-
-# JSON has no NaN and no infinity, and databases refuse them.
-_encode = json.JSONEncoder(default=to_plain, ensure_ascii=False, allow_nan=False).encode
-
-
-def to_json(value: object) -> str:
-    """Write a value as JSON; a value without a JSON form is refused."""
-    text = _encode(value)
-    if not isinstance(value, str | int):
-        check_keys(value)  # afterwards: a value that contains itself has been refused by then
-    return text

@@ -6,7 +6,6 @@ render a preview.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError, UnsupportedError
+from barbule.json_codec import to_shown
 from barbule.nodes import CALLING_NODES, CellError, ManagedTable
 from barbule.planner.lineage import origin
 
@@ -159,7 +159,7 @@ def cell_text(value: Any, dtype: dt.DataType) -> str:
         numbers = ("NULL" if number is None else f"{number:.4g}" for number in value[:_MAX_NUMBERS])
         return f"[{', '.join(numbers)}, … {len(value):,} in all]"
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return to_shown(value)
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     if isinstance(value, float):

@@ -7,23 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from json.encoder import encode_basestring, encode_basestring_ascii
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
+from barbule.json_codec import compact_list
 from barbule.nodes import bind_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["call_key_builder", "template_hash"]
-
-# JSON of plain values; the encoder itself takes four times as long.
-_JSON_WRITERS: Mapping[type, Callable[[Any], str]] = {
-    str: encode_basestring,
-    int: int.__repr__,
-    bool: {True: "true", False: "false"}.__getitem__,
-    type(None): lambda _none: "null",
-}
 
 
 def call_key_builder(function: str, version: str, template: str) -> Callable[[Sequence[Any]], str]:
@@ -37,9 +30,8 @@ def call_key_builder(function: str, version: str, template: str) -> Callable[[Se
     prefix = json.dumps([function, version, template])[:-1]
 
     def call_key(values: Sequence[Any]) -> str:
-        try:
-            text = f"[{','.join([_JSON_WRITERS[type(value)](value) for value in values])}]"
-        except KeyError:
+        text = compact_list(values)
+        if text is None:
             text = bind_arguments(list(values))[0]
         return hashlib.sha256(f"{prefix}, {encode_basestring_ascii(text)}]".encode()).hexdigest()
 

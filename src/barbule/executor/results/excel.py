@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import ConfigurationError, DataError
-from barbule.io.text_cells import json_text, json_writer
+from barbule.io.text_cells import json_writer
+from barbule.json_codec import to_readable
 from barbule.types.durations import duration_text
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _raising_os_errors() -> Iterator[None]:
 def _cell_writer(dtype: dt.DataType) -> Callable[[Any], Any]:
     if isinstance(dtype, dt.Array | dt.Struct | dt.Map):
         write = json_writer(dtype)
-        return lambda value: json_text(value if write is None else write(value))
+        return lambda value: to_readable(value if write is None else write(value))
     if isinstance(dtype, dt.Binary):
         return json_writer(dtype) or str
     return _plain_cell

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError, MediaError, UnsupportedError
+from barbule.json_codec import to_shown
 from barbule.types import Audio, Document, Image, Media, Video
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def text_of(value: object) -> str:
     if isinstance(value, list | tuple):
         return "\n\n".join(text_of(item) for item in value if item is not None)
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return to_shown(value)
     return str(value)
 
 

@@ -25,7 +25,7 @@ from barbule.io.file_types import default_column_name, kind_of_file, media_type
 from barbule.io.formats.folder_metadata import FILE_NAME, METADATA, FolderMetadata
 from barbule.io.input_files import remote_files
 from barbule.io.lazy_rows import Rows
-from barbule.io.text_cells import json_text
+from barbule.json_codec import to_readable
 from barbule.locations import expand_user
 from barbule.types import Media, Timestamp, dtype
 
@@ -217,5 +217,5 @@ def _write_folder(rows: ExportRows, target: Path, media_name: str, name: str | N
                 shutil.copyfile(source, target / file_name)
                 record = {FILE_NAME: file_name, **row}
                 count += 1
-            metadata.write(json_text(record) + "\n")
+            metadata.write(to_readable(record) + "\n")
     return count

@@ -26,7 +26,8 @@ from barbule.io.input_files import find_files
 from barbule.io.lazy_rows import Rows
 from barbule.io.output_files import check_target
 from barbule.io.tar_files import open_tar_file
-from barbule.io.text_cells import json_text, json_writer
+from barbule.io.text_cells import json_writer
+from barbule.json_codec import to_readable
 from barbule.locations import expand_user, write_atomically
 from barbule.media.archives import check_member
 from barbule.types import Document, Json, Media, infer
@@ -291,7 +292,7 @@ def _writer(
     write = json_writer(kind)
     return lambda value: (
         _member(column, "json", column),
-        json_text(value if write is None else write(value)).encode(),
+        to_readable(value if write is None else write(value)).encode(),
     )
 
 

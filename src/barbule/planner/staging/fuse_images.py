@@ -14,6 +14,7 @@ import ibis.expr.operations as ops
 
 from barbule.errors import UnknownFunctionError
 from barbule.functions.registry import lookup
+from barbule.json_codec import to_compact
 from barbule.nodes import CELL_ERROR_TYPE, INNER_CALL, CellError, FunctionCall
 from barbule.types import Image
 
@@ -118,7 +119,7 @@ def _fused(call: FunctionCall, values: Sequence[ops.Value], slots: set[int]) -> 
             replacements[slot] = {"$": len(new_values)}
             new_values.append(value)
     tree = _with_slots(json.loads(call.template), replacements)
-    template = json.dumps(tree, separators=(",", ":"), ensure_ascii=False)
+    template = to_compact(tree)
     return call.copy(template=template, values=tuple(new_values))
 
 
