@@ -95,7 +95,8 @@ def test_example_backend_keeps_its_class(site, tmp_path):
 
 def test_own_backends_and_indexes_fulfil_their_protocols():
     from barbule.backends import duckdb, postgres
-    from barbule.backends.base import Adapter, Backend, open_backend
+    from barbule.backends.base import Adapter, Backend
+    from barbule.backends.opening import open_backend
     from barbule.extensions import unfulfilled
     from barbule.indexes.base import IndexStore, VectorIndex
     from barbule.indexes.stores import open_store

@@ -16,7 +16,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions, entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol
 
 from barbule.errors import BarbuleError, ConfigurationError, message_of
 
@@ -290,8 +290,9 @@ def unfulfilled(found: object, protocol: type) -> str | None:
     found
         An instance, or a module.
     protocol
-        Its methods, properties and annotated attributes are required. A method must accept the
-        arguments of the protocol's.
+        Its methods, properties and annotated attributes are required, and those of the protocols
+        that it combines, which the message names. A method must accept the arguments of the
+        protocol's.
 
     Examples
     --------
@@ -304,12 +305,15 @@ def unfulfilled(found: object, protocol: type) -> str | None:
     >>> print(unfulfilled(3, Opener))
     (int) lacks open
     """
-    declared = {name: value for name, value in vars(protocol).items() if not name.startswith("_")}
-    names = dict.fromkeys((*inspect.get_annotations(protocol), *declared))
-    missing = [name for name in names if not _has(found, name)]
+    parts = _parts(protocol)
+    missing = [
+        f"{', '.join(lacking)}{f' of {part}' if len(parts) > 1 else ''}"
+        for part, members in parts.items()
+        if (lacking := [name for name in members if not _has(found, name)])
+    ]
     if missing:
-        return f"({_kind(found)}) lacks {', '.join(missing)}"
-    for name, method in declared.items():
+        return f"({_kind(found)}) lacks {'; '.join(missing)}"
+    for name, method in [each for members in parts.values() for each in members.items()]:
         if not inspect.isfunction(method):
             continue
         if isinstance(found, type) and inspect.isfunction(inspect.getattr_static(found, name)):
@@ -325,6 +329,18 @@ def unfulfilled(found: object, protocol: type) -> str | None:
                 f"{name}({called})"
             )
     return None
+
+
+def _parts(protocol: type) -> dict[str, dict[str, object]]:
+    """Return the members of a protocol, by name, of it and of each protocol that it combines."""
+    parts: dict[str, dict[str, object]] = {}
+    for part in protocol.__mro__:
+        if part in (Protocol, Generic, object):
+            continue
+        declared = dict.fromkeys(inspect.get_annotations(part)) | vars(part)
+        if members := {name: each for name, each in declared.items() if not name.startswith("_")}:
+            parts[part.__name__] = members
+    return parts
 
 
 def _has(found: object, name: str) -> bool:

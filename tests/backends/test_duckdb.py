@@ -12,13 +12,28 @@ import pyarrow as pa
 import pytest
 
 import barbule as bb
-from barbule.backends.base import FOREVER, FROM, RID, TO, open_backend
+from barbule.backends.base import (
+    FOREVER,
+    FROM,
+    RID,
+    TO,
+    Backend,
+    Connection,
+    Reader,
+    RowStore,
+)
 from barbule.backends.duckdb import DuckDBBackend
+from barbule.backends.duckdb.connection import DuckDBConnection
+from barbule.backends.duckdb.connections.shared_file import DuckDBFile
 from barbule.backends.duckdb.errors import raise_keyboard_interrupt
 from barbule.backends.duckdb.ibis import IbisCompiler
+from barbule.backends.duckdb.reader import DuckDBReader
+from barbule.backends.duckdb.row_store import DuckDBRowStore
 from barbule.backends.duckdb.sql import table_rewrite
 from barbule.backends.duckdb.sql.statements import insert_relation
+from barbule.backends.opening import open_backend
 from barbule.errors import ConfigurationError, DiskError, UnsupportedError
+from barbule.extensions import unfulfilled
 
 ODD = ["select", 'qu"ote', "it's", "two words", "naïve 表", "a.b", "; DROP TABLE t; --"]
 LIFE = {RID: "int64", FROM: "int64", TO: "int64"}
@@ -421,3 +436,43 @@ def test_statement_of_stored_tables_is_compiled_once_for_all_databases(backend, 
     finally:
         other.disconnect()
     assert len(compiled) == 1
+
+
+@pytest.fixture
+def parts():
+    """Yield a connection, a reader and a row store that no adapter combines."""
+    connection = DuckDBConnection(DuckDBFile.shared(None, 1.0))
+    reader = DuckDBReader(connection)
+    yield connection, reader, DuckDBRowStore(connection, reader)
+    connection.disconnect()
+
+
+def test_each_part_of_the_adapter_fulfils_its_protocol(parts):
+    assert [*map(unfulfilled, parts, (Connection, Reader, RowStore))] == [None] * 3
+
+
+def test_parts_of_the_adapter_work_without_it(parts):
+    connection, reader, store = parts
+    schema = sch.Schema({RID: "int64", FROM: "int64", TO: "int64", "a": "int64"})
+    leaf = reader.table("t", schema).to_expr()
+    with connection.write_lock(), connection.transaction():
+        store.create_table("t", schema)
+        new = {RID: [1, 2], FROM: [1, 1], TO: [FOREVER, FOREVER], "a": [3, 4]}
+        store.append("t", pa.table(new))
+        doubled = leaf.filter(leaf.a > 3).select(RID, a=leaf.a * 2)
+        assert store.replace_rows("t", doubled, 2) == 1
+    live = leaf.filter(leaf[TO] == FOREVER).order_by(RID)
+    assert reader.arrow(live, {})["a"].to_pylist() == [3, 8]
+    assert reader.ibis.to_pyarrow(live.a.sum()).as_py() == 11
+
+
+def test_message_names_the_protocols_of_which_a_backend_lacks_members(parts):
+    connection, _, store = parts
+    assert unfulfilled(store, Backend).startswith(
+        "(DuckDBRowStore) lacks name, many_writers, use, check_writable, "
+    )
+    reader, row_store = unfulfilled(connection, Backend).split("; ")
+    assert reader.startswith("(DuckDBConnection) lacks has_infinite_floats, ibis, table, tables, ")
+    assert reader.endswith(", similarity, first_unstorable of Reader")
+    assert row_store.startswith("create_table, drop_table, ")
+    assert row_store.endswith(", delete_with_values of RowStore")

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 import barbule as bb
-from barbule.backends.duckdb import queries
+from barbule.backends.duckdb import reader
 
 
 @pytest.fixture
 def joined(session, monkeypatch):
     """Record for each query that joins whether another thread runs it."""
     interrupted = []
-    read_table = queries.read_table
+    read_table = reader.read_table
 
     def reading(cursor, sql, *, long_join):
         if " JOIN " in sql:
             interrupted.append(long_join)
         return read_table(cursor, sql, long_join=long_join)
 
-    monkeypatch.setattr(queries, "read_table", reading)
+    monkeypatch.setattr(reader, "read_table", reading)
     return interrupted
 
 

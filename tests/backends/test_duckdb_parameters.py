@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from barbule.backends.base import open_backend
 from barbule.backends.duckdb.sql.insert_parameters import insert_parameters
 from barbule.backends.duckdb.sql.literals import values_literals
+from barbule.backends.opening import open_backend
 
 NAN = float("nan")
 INFINITE = float("inf")

@@ -15,9 +15,23 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from barbule.backends.base import FOREVER, FROM, RID, TO, Backend, open_backend
+from barbule.backends.base import (
+    FOREVER,
+    FROM,
+    RID,
+    TO,
+    Backend,
+    Connection,
+    Reader,
+    RowStore,
+)
+from barbule.backends.opening import open_backend
 from barbule.backends.postgres import PostgresBackend
+from barbule.backends.postgres.connection import PostgresConnection
 from barbule.backends.postgres.connections.address import read_address
+from barbule.backends.postgres.connections.pool import ConnectionPool
+from barbule.backends.postgres.reader import PostgresReader
+from barbule.backends.postgres.row_store import PostgresRowStore
 from barbule.errors import (
     ConfigurationError,
     DataError,
@@ -73,6 +87,26 @@ def test_backend_derived_from_postgres_keeps_its_class(url):
     assert (type(opened), type(separate)) == (Crow, Crow)
     assert unfulfilled(opened, Backend) is None
     opened.disconnect()
+
+
+def test_parts_of_the_adapter_work_without_it(url):
+    connection = PostgresConnection(ConnectionPool(read_address(url, 1.0)))
+    reader = PostgresReader(connection)
+    store = PostgresRowStore(connection, reader)
+    parts = (connection, reader, store)
+    assert [*map(unfulfilled, parts, (Connection, Reader, RowStore))] == [None] * 3
+    schema = sch.Schema({RID: "int64", FROM: "int64", TO: "int64", "a": "int64"})
+    leaf = reader.table("t", schema).to_expr()
+    with connection.write_lock(), connection.transaction():
+        store.create_table("t", schema)
+        new = {RID: [1, 2], FROM: [1, 1], TO: [FOREVER, FOREVER], "a": [3, 4]}
+        store.append("t", pa.table(new))
+        doubled = leaf.filter(leaf.a > 3).select(RID, a=leaf.a * 2)
+        assert store.replace_rows("t", doubled, 2) == 1
+    live = leaf.filter(leaf[TO] == FOREVER).order_by(RID)
+    assert reader.arrow(live, {})["a"].to_pylist() == [3, 8]
+    assert reader.ibis.to_pyarrow(live.a.sum()).as_py() == 11
+    connection.disconnect()
 
 
 def test_url_holds_settings_of_barbule_and_libpq(url, postgres):
@@ -137,7 +171,7 @@ def test_connections_of_ended_threads_are_reused(backend):
         thread.start()
         thread.join()
     gc.collect()
-    count = backend._connection.rows(
+    count = backend.thread_connection.rows(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
         "current_setting('application_name')"
     )
@@ -145,9 +179,9 @@ def test_connections_of_ended_threads_are_reused(backend):
 
 
 def _end_connection(backend, url):
-    pid = backend._connection.rows("SELECT pg_backend_pid()")[0][0]
+    pid = backend.thread_connection.rows("SELECT pg_backend_pid()")[0][0]
     other = open_backend(url)
-    other._connection.rows(f"SELECT pg_terminate_backend({pid})")
+    other.thread_connection.rows(f"SELECT pg_terminate_backend({pid})")
     other.disconnect()
 
 
@@ -207,7 +241,7 @@ def test_lock_timeout_refuses_change_of_locked_table(backend, url):
 _WRITER = """
 import sys
 import pyarrow as pa, ibis.expr.schema as sch
-from barbule.backends.base import open_backend
+from barbule.backends.opening import open_backend
 backend, me = open_backend(sys.argv[1], 60), int(sys.argv[2])
 leaf = backend.table("t", sch.Schema({"_rid": "int64"})).to_expr()
 for _ in range(25):
@@ -232,7 +266,7 @@ def test_concurrent_processes_lose_no_row(backend, url):
 
 def test_write_lock_of_killed_process_is_released(backend, url):
     script = (
-        "import sys; from barbule.backends.base import open_backend\n"
+        "import sys; from barbule.backends.opening import open_backend\n"
         "with open_backend(sys.argv[1]).write_lock(): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -249,7 +283,7 @@ def test_write_lock_of_killed_process_is_released(backend, url):
 
 def test_stream_memory_is_bounded(backend):
     _create_table(backend, {"n": "int64", "s": "string"}, [])
-    backend._connection.run(
+    backend.thread_connection.run(
         "INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 300000) AS i"
     )
     query = _leaf(backend, "t", {"n": "int64", "s": "string"})

@@ -8,7 +8,8 @@ import datetime
 import pytest
 
 import barbule as bb
-from barbule.backends.base import FOREVER, open_backend
+from barbule.backends.base import FOREVER
+from barbule.backends.opening import open_backend
 from barbule.catalog import migrations
 from barbule.catalog.records import Column, Index, Label, TableRecord, View
 from barbule.catalog.store import Catalog

@@ -10,7 +10,7 @@ import ibis
 import pytest
 
 import barbule as bb
-from barbule.backends.base import open_backend
+from barbule.backends.opening import open_backend
 from barbule.backends.postgres.connections import commit_status
 from barbule.errors import UnreachableError
 from patience import PATIENCE

@@ -200,7 +200,7 @@ def stored(session: Session) -> tuple[str, ...]:
         f"SELECT '{name}' || CAST({read.get(name, 't')} AS text) FROM {name} t" for name in names
     )
     if backend.name == "postgres":
-        rows = backend._connection.rows(query)
+        rows = backend.thread_connection.rows(query)
     else:
         with backend.use():
             rows = backend.cursor.execute(query).fetchall()

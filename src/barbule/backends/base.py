@@ -1,23 +1,15 @@
-"""The protocol of backends, and how a URL opens one.
+"""The protocols of backends: `Backend` is a `Connection`, a `Reader` and a `RowStore`.
 
-An adapter stores rows and columns of plain types; it does not know versions, functions or media.
+Each is the interface for some of the modules above. An adapter stores rows and columns of plain
+types; it does not know versions, functions or media.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from barbule.errors import ConfigurationError, DataError
-from barbule.extensions import (
-    BACKENDS,
-    Extension,
-    extension,
-    extension_names,
-    missing_package_hint,
-    unfulfilled,
-)
+from barbule.errors import DataError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -38,9 +30,10 @@ __all__ = [
     "TO",
     "Adapter",
     "Backend",
+    "Connection",
+    "Reader",
+    "RowStore",
     "Staged",
-    "is_persistent",
-    "open_backend",
     "type_mismatch",
 ]
 
@@ -55,22 +48,11 @@ FOREVER = 2**63 - 1  # `_to` of a live row: a number compares 2-4 times faster t
 Staged = Mapping[str, "pa.Table"]
 
 
-class Backend(Protocol):
-    """A database, reached through Ibis, that stores rows of plain types.
-
-    Each thread has its own connection. `staged` are Arrow tables, by name, that a query reads in
-    addition to the stored ones.
-    """
+class Connection(Protocol):
+    """The connections of threads to a database: the write lock, transactions, other processes."""
 
     name: str
     many_writers: bool  # whether other processes may commit while this one reads
-    has_infinite_floats: bool  # whether floats that overflow are infinite, instead of an error
-
-    @property
-    def ibis(self) -> BaseBackend:
-        """The Ibis backend, the same one for all threads."""
-
-    # Sharing with other threads and processes
 
     def use(self) -> AbstractContextManager[None]:
         """Keep the database open in this context; contexts may be nested.
@@ -131,13 +113,24 @@ class Backend(Protocol):
     def snapshot(self) -> AbstractContextManager[int]:
         """Let the calling thread read at one commit in this context; return the commit."""
 
-    def separate(self) -> Backend:
+    def separate(self) -> Self:
         """Return a backend whose writes are committed independently of this one's."""
 
     def disconnect(self) -> None:
         """Close all connections."""
 
-    # Queries
+
+class Reader(Protocol):
+    """Queries, and what is stored.
+
+    `staged` are Arrow tables, by name, that a query reads in addition to the stored ones.
+    """
+
+    has_infinite_floats: bool  # whether floats that overflow are infinite, instead of an error
+
+    @property
+    def ibis(self) -> BaseBackend:
+        """The Ibis backend, the same one for all threads."""
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Return the leaf of a stored or staged table."""
@@ -190,6 +183,10 @@ class Backend(Protocol):
 
     def first_unstorable(self, values: pa.Array, dtype: dt.DataType) -> int | None:
         """Return the index of the first value that the database cannot store, if any."""
+
+
+class RowStore(Protocol):
+    """Tables of rows: their columns, new rows, and the lifetime of rows."""
 
     # Tables and columns
 
@@ -282,6 +279,13 @@ class Backend(Protocol):
         """Delete the rows whose value in a column of strings or integers is one of these."""
 
 
+class Backend(Connection, Reader, RowStore, Protocol):
+    """A database, reached through Ibis, that stores rows of plain types.
+
+    Each thread has its own connection.
+    """
+
+
 class Adapter(Protocol):
     """The opener of databases for a URL scheme: a module, or an object, with two functions.
 
@@ -293,80 +297,6 @@ class Adapter(Protocol):
 
     def is_persistent(self, url: str) -> bool:
         """Whether the database of a URL outlives its session."""
-
-
-_ADAPTERS = {
-    "duckdb": "barbule.backends.duckdb",
-    "postgres": "barbule.backends.postgres",
-    "postgresql": "barbule.backends.postgres",
-}
-
-
-def open_backend(url: str, lock_timeout: float = 60.0, home: Path | None = None) -> Backend:
-    """Open the backend of a URL.
-
-    Parameters
-    ----------
-    lock_timeout
-        Seconds to wait for another process that uses or writes the database.
-    home
-        A folder that is created if the database is in it; other folders must exist.
-
-    Raises
-    ------
-    ConfigurationError
-        If no adapter has the scheme, or the database cannot be opened.
-    """
-    adapter, package = _adapter(url)
-    if package is None:
-        return adapter.open_backend(url, lock_timeout, home)
-    with package.guarded("it opened the database"):
-        backend = adapter.open_backend(url, lock_timeout, home)
-    if lack := unfulfilled(backend, Backend):
-        raise package.problem(f"opened an object that is no backend: it {lack}")
-    return backend
-
-
-def is_persistent(url: str) -> bool:
-    """Whether the database of a URL outlives its session.
-
-    Raises
-    ------
-    ConfigurationError
-        If no adapter has the scheme.
-    """
-    adapter, package = _adapter(url)
-    if package is None:
-        return adapter.is_persistent(url)
-    with package.guarded("it was asked whether the database is persistent"):
-        answer: object = adapter.is_persistent(url)
-    if not isinstance(answer, bool):
-        raise package.problem(f"returned {answer!r} from is_persistent, not True or False")
-    return answer
-
-
-def _adapter(url: str) -> tuple[Adapter, Extension | None]:
-    """Return the adapter of a URL, and the extension that provides it if it is not barbule's."""
-    scheme = url.split(":", 1)[0]
-    if scheme in _ADAPTERS:
-        adapter: Adapter = importlib.import_module(_ADAPTERS[scheme])
-        return adapter, None
-    installed = extension(BACKENDS, scheme)
-    if installed is None:
-        schemes = sorted({*_ADAPTERS, *extension_names(BACKENDS)})
-        raise ConfigurationError(
-            f"there is no backend for {scheme!r}.",
-            hint=f"Supported schemes: {', '.join(schemes)}; for example duckdb:///data/app.duckdb. "
-            f"{missing_package_hint(BACKENDS, scheme)}".rstrip(),
-        )
-    if lack := unfulfilled(installed.value, Adapter):
-        raise installed.problem(
-            lack,
-            "Its entry point must name a module or an object with the functions open_backend and "
-            "is_persistent.",
-        )
-    adapter = installed.value
-    return adapter, installed
 
 
 def type_mismatch(column: str, dtype: pa.DataType, reason: Exception) -> DataError:

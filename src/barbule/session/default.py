@@ -11,7 +11,7 @@ import threading
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from barbule.backends.base import is_persistent
+from barbule.backends.opening import is_persistent
 from barbule.config import ProviderSettings, checked_timezone, load_settings
 from barbule.errors import ConfigurationError
 from barbule.session.session import Session

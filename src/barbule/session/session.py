@@ -9,7 +9,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, overload
 
-from barbule.backends.base import is_persistent, open_backend
+from barbule.backends.opening import is_persistent, open_backend
 from barbule.config import (
     Settings,
     redact,

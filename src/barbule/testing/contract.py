@@ -19,6 +19,9 @@ LACKING = {
 class BackendContract(RowTests, TableTests, TransactionTests, QueryTests):
     """The tests of backends; derive from it, and define `url`.
 
+    `TransactionTests` test the `Connection`, `QueryTests` the `Reader`, and `RowTests` and
+    `TableTests` the `RowStore` of `barbule.backends.base.Backend`.
+
     Attributes
     ----------
     opener

@@ -18,7 +18,7 @@ __all__ = ["BackendFixtures"]
 class BackendFixtures:
     """A new database for each test."""
 
-    opener: ClassVar[str] = "barbule.backends.base:open_backend"
+    opener: ClassVar[str] = "barbule.backends.opening:open_backend"
     lacks: ClassVar[frozenset[str]] = frozenset()
 
     @pytest.fixture

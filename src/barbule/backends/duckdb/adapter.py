@@ -1,34 +1,26 @@
 """The DuckDB backend, and how a URL opens it.
 
-The class is made of layers: `transactions`, `queries` and `writes`.
+The class is made of three parts, one per protocol: `connection`, `reader` and `row_store`.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from barbule.backends.duckdb.connection import DuckDBConnection
 from barbule.backends.duckdb.connections.address import check_path, read_address
 from barbule.backends.duckdb.connections.shared_file import DuckDBFile
 from barbule.backends.duckdb.errors import first_line
-from barbule.backends.duckdb.sql.statements import quoted
-from barbule.backends.duckdb.writes import DuckDBWrites
+from barbule.backends.duckdb.reader import DuckDBReader
+from barbule.backends.duckdb.row_store import DuckDBRowStore
 from barbule.errors import BarbuleError, ConfigurationError
-from barbule.tracing import statement
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["DuckDBBackend", "is_persistent", "open_backend"]
-
-_TABLES = (
-    "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
-    "AND schema_name = current_schema() AND NOT temporary"
-)
-# The first read of duckdb_columns() binds all views of the system, which takes 9 ms.
-_COLUMNS = "SELECT column_name FROM (DESCRIBE {})"
 
 
 def open_backend(url: str, lock_timeout: float, home: Path | None = None) -> DuckDBBackend:
@@ -41,12 +33,17 @@ def is_persistent(url: str) -> bool:
     return read_address(url) is not None
 
 
-class DuckDBBackend(DuckDBWrites):
-    """A DuckDB database; each thread uses its own cursor."""
+class DuckDBBackend(DuckDBConnection, DuckDBReader, DuckDBRowStore):
+    """A DuckDB database; each thread uses its own cursor.
 
-    name = "duckdb"
-    many_writers = False
-    has_infinite_floats = True
+    Each part is given the parts that it needs: here the adapter itself, so that they use what a
+    derived class overrides.
+    """
+
+    def __init__(self, database: DuckDBFile) -> None:
+        DuckDBConnection.__init__(self, database)
+        DuckDBReader.__init__(self, connection=self)
+        DuckDBRowStore.__init__(self, connection=self, reader=self)
 
     @classmethod
     def open(cls, url: str, lock_timeout: float = 60.0, home: Path | None = None) -> Self:
@@ -79,30 +76,3 @@ class DuckDBBackend(DuckDBWrites):
                 f"the database {str(path)!r} cannot be opened: {first_line(error)}",
                 hint="Check the path and its permissions.",
             ) from error
-
-    def separate(self) -> Self:
-        """Return a backend whose writes are committed independently of this one's."""
-        return type(self)(self._database.share())
-
-    def tables(self) -> set[str]:
-        """Return the names of the stored tables."""
-        # Not with Ibis' list_tables(), which uses a deprecated function of DuckDB.
-        with self.use(), statement(_TABLES):
-            return {name for (name,) in self.cursor.execute(_TABLES).fetchall()}
-
-    def columns(self, name: str) -> set[str]:
-        """Return the names of the columns of a stored table; none if there is no such table."""
-        query = _COLUMNS.format(quoted(name))
-        with self.use(), statement(query):
-            try:
-                rows = self.cursor.execute(query).fetchall()
-            except duckdb.CatalogException:
-                return set()
-        return {column for (column,) in rows}
-
-    def disconnect(self) -> None:
-        """Close all connections; the last one closes the database."""
-        self._local = threading.local()
-        if not self._closed:
-            self._closed = True
-            self._database.leave()

@@ -7,7 +7,7 @@ calling thread. Users access it as `session.ibis`.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -19,14 +19,13 @@ from barbule.tracing import statement
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping
 
     import duckdb
     import ibis.expr.types as ir
-    import pyarrow as pa
 
-    from barbule.backends.base import Staged
+    from barbule.backends.duckdb.connection import DuckDBConnection
+    from barbule.backends.duckdb.reader import DuckDBReader
 
 __all__ = ["IbisCompiler", "SharedIbis"]
 
@@ -68,23 +67,6 @@ _VERBS = (
 _BATCH_ROWS = 100_000  # of a Parquet file
 
 
-class Queries(Protocol):
-    """The interface of the adapter for the Ibis backend."""
-
-    @property
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """The calling thread's cursor."""
-
-    def use(self) -> AbstractContextManager[None]:
-        """Keep the database open in this context."""
-
-    def arrow(self, query: ir.Table, staged: Staged) -> pa.Table:
-        """Run a query and return its rows."""
-
-    def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
-        """Run a query and return its rows in batches."""
-
-
 class IbisCompiler(Backend):
     """Ibis' DuckDB backend without a database: it compiles."""
 
@@ -92,12 +74,21 @@ class IbisCompiler(Backend):
 
 
 class SharedIbis(Backend):
-    """Ibis' DuckDB backend; each thread uses the adapter's cursor."""
+    """Ibis' DuckDB backend; each thread uses the adapter's cursor.
+
+    Parameters
+    ----------
+    connection
+        The connection whose cursors it uses.
+    adapter
+        The adapter, or its reader, to which it belongs: their identity is the database's.
+    """
 
     compiler = COMPILER
 
-    def __init__(self, adapter: Queries) -> None:
+    def __init__(self, connection: DuckDBConnection, adapter: DuckDBReader) -> None:
         super().__init__()
+        self._connection = connection
         self._adapter = adapter
         self._can_reconnect = False
         self._record_batch_readers_consumed: dict[str, Any] = {}
@@ -105,7 +96,7 @@ class SharedIbis(Backend):
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """The connection of the calling thread."""
-        return self._adapter.cursor
+        return self._connection.cursor
 
     def raw_sql(self, query: Any, **options: Any) -> Any:
         """Run a statement of one of Ibis' verbs."""
@@ -185,7 +176,7 @@ def _with_open_database(
 ) -> Callable[..., T]:
     @functools.wraps(verb)
     def run(self: SharedIbis, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._adapter.use():
+        with self._connection.use():
             return verb(self, *args, **kwargs)
 
     return run

@@ -6,7 +6,7 @@ its own tables) run on a psycopg connection of the calling thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.schema as sch
 from ibis.backends.postgres import Backend
@@ -19,55 +19,41 @@ from barbule.types.json_marks import mark_json_schema
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import ibis.expr.types as ir
     import psycopg
     import pyarrow as pa
 
-    from barbule.backends.base import Staged
+    from barbule.backends.postgres.connection import PostgresConnection
+    from barbule.backends.postgres.reader import PostgresReader
 
 __all__ = ["SharedIbis"]
 
 
-class Queries(Protocol):
-    """The interface of the adapter for the Ibis backend."""
-
-    def psycopg(self) -> psycopg.Connection[Any]:
-        """Return the calling thread's connection for methods that only Ibis has."""
-
-    def arrow_with_parameters(
-        self, query: ir.Table, staged: Staged, params: Mapping[ir.Scalar, object] | None = None
-    ) -> pa.Table:
-        """Run a query and return its rows."""
-
-    def batches_with_parameters(
-        self,
-        query: ir.Table,
-        staged: Staged,
-        size: int,
-        params: Mapping[ir.Scalar, object] | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        """Run a query and return its rows in batches."""
-
-    def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
-        """Return the schema of a SQL query, which may read a staged table."""
-
-
 class SharedIbis(Backend):
-    """Ibis' Postgres backend; each thread has its own connection."""
+    """Ibis' Postgres backend; each thread has its own connection.
+
+    Parameters
+    ----------
+    connection
+        The connection that opens those of psycopg.
+    adapter
+        The adapter, or its reader, to which it belongs: their identity is the database's.
+    """
 
     compiler = COMPILER
 
-    def __init__(self, adapter: Queries) -> None:
+    def __init__(self, connection: PostgresConnection, adapter: PostgresReader) -> None:
         super().__init__()
+        self._connection = connection
         self._adapter = adapter
         self._can_reconnect = False
 
     @property
     def con(self) -> psycopg.Connection[Any]:
         """The psycopg connection of the calling thread."""
-        return self._adapter.psycopg()
+        return self._connection.psycopg()
 
     def to_pyarrow_batches(
         self,

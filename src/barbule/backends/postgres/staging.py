@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlglot.expressions as sge
 
     from barbule.backends.base import Staged
-    from barbule.backends.postgres.connections.connection import Connection
+    from barbule.backends.postgres.connections.adbc import AdbcConnection
     from barbule.backends.postgres.sql.literals import JSONPaths
 
 __all__ = ["ColumnFormat", "column_formats", "copy_rows", "unique_name", "with_staged_tables"]
@@ -40,7 +40,7 @@ def unique_name(kind: str) -> str:
     return f"bb_temporary_{kind}_{next(_counter)}"
 
 
-def column_formats(connection: Connection, name: str) -> dict[str, ColumnFormat]:
+def column_formats(connection: AdbcConnection, name: str) -> dict[str, ColumnFormat]:
     """Return the formats of a table's columns."""
     rows = connection.rows(sql.select_column_types(name))
     return {
@@ -50,7 +50,7 @@ def column_formats(connection: Connection, name: str) -> dict[str, ColumnFormat]
 
 
 def copy_rows(
-    connection: Connection,
+    connection: AdbcConnection,
     name: str,
     rows: pa.Table,
     formats: Mapping[str, ColumnFormat],
@@ -91,7 +91,7 @@ def _with_nul_cell(error: DataError, rows: pa.Table) -> DataError:
 
 @contextmanager
 def with_staged_tables(
-    connection: Connection, tree: sge.Expression, query: ir.Expr, staged: Staged
+    connection: AdbcConnection, tree: sge.Expression, query: ir.Expr, staged: Staged
 ) -> Iterator[sge.Expression]:
     """Complete a statement with the staged and in-memory tables that its query reads.
 
@@ -130,7 +130,7 @@ def _tables_read(query: ir.Expr, staged: Staged) -> dict[str, tuple[sch.Schema, 
     return tables
 
 
-def _create_temporary(connection: Connection, schema: sch.Schema, rows: pa.Table) -> str:
+def _create_temporary(connection: AdbcConnection, schema: sch.Schema, rows: pa.Table) -> str:
     """Create a temporary table of rows; return its name."""
     name = unique_name("rows")
     connection.run(sql.to_sql(sql.create_table(name, schema, temporary=True)))

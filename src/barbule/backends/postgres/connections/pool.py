@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import adbc_driver_manager
 import adbc_driver_postgresql
 
-from barbule.backends.postgres.connections.connection import Connection
+from barbule.backends.postgres.connections.adbc import AdbcConnection
 from barbule.backends.postgres.errors import server_message
 from barbule.errors import BarbuleError, ConfigurationError, UnreachableError
 from barbule.locks import check_process
@@ -29,9 +29,9 @@ class ConnectionPool:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._owned: dict[threading.Thread, list[Connection]] = {}
-        self._acquired: list[Connection] = []
+        self._idle: list[AdbcConnection] = []
+        self._owned: dict[threading.Thread, list[AdbcConnection]] = {}
+        self._acquired: list[AdbcConnection] = []
         self._closed = False
         self._opened_by = os.getpid()
         self._database = self._open()
@@ -48,7 +48,7 @@ class ConnectionPool:
                 "the URL.",
             ) from None
 
-    def acquire_for_thread(self) -> Connection:
+    def acquire_for_thread(self) -> AdbcConnection:
         """Return a connection that the calling thread keeps."""
         connection = self.acquire()
         with self._lock:
@@ -60,7 +60,7 @@ class ConnectionPool:
         """Refuse to be used in a forked child: both processes would use one socket."""
         check_process(self._opened_by)
 
-    def acquire(self) -> Connection:
+    def acquire(self) -> AdbcConnection:
         """Return a connection for use until it is released."""
         self.check_process()
         with self._lock:
@@ -84,23 +84,23 @@ class ConnectionPool:
                 hint="Open one with bb.connect(...) and get its tables with bb.get_table(...).",
             )
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> AdbcConnection:
         try:
-            return Connection(self._database, self.address.display_url)
+            return AdbcConnection(self._database, self.address.display_url)
         except adbc_driver_manager.Error as error:
             raise UnreachableError(
                 f"{self.address.display_url} accepts no connection: {server_message(str(error))}.",
                 hint="Check that the server runs and has free connections.",
             ) from None
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: AdbcConnection) -> None:
         """Take back an acquired connection."""
         with self._lock:
             if connection in self._acquired:  # else all were closed meanwhile
                 self._acquired.remove(connection)
                 self._reuse(connection)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: AdbcConnection) -> None:
         """Close a lost connection of a thread."""
         with self._lock:
             for connections in self._owned.values():
@@ -117,7 +117,7 @@ class ConnectionPool:
                     connection.run("SELECT pg_advisory_unlock_all()")
                 self._reuse(connection)
 
-    def _reuse(self, connection: Connection) -> None:
+    def _reuse(self, connection: AdbcConnection) -> None:
         if connection.lost:
             # The server is unreachable for the idle ones, too.
             for lost in (connection, *self._idle):
@@ -128,7 +128,7 @@ class ConnectionPool:
         else:
             self._idle.append(connection)
 
-    def _all_connections(self) -> list[Connection]:
+    def _all_connections(self) -> list[AdbcConnection]:
         owned = (connection for owned in self._owned.values() for connection in owned)
         return [*self._idle, *owned, *self._acquired]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from barbule.errors import LockedError
 
 if TYPE_CHECKING:
-    from barbule.backends.postgres.connections.connection import Connection
+    from barbule.backends.postgres.connections.adbc import AdbcConnection
     from barbule.backends.postgres.connections.pool import ConnectionPool
 
 __all__ = ["acquire", "release"]
@@ -25,7 +25,7 @@ _HOLDER = (
 )
 
 
-def acquire(connection: Connection, connections: ConnectionPool) -> None:
+def acquire(connection: AdbcConnection, connections: ConnectionPool) -> None:
     """Wait for the lock and take it.
 
     Raises
@@ -39,7 +39,7 @@ def acquire(connection: Connection, connections: ConnectionPool) -> None:
         raise _timeout_error(connections) from error
 
 
-def release(connection: Connection) -> None:
+def release(connection: AdbcConnection) -> None:
     """Release the lock."""
     connection.rows(f"SELECT pg_advisory_unlock({_LOCK_KEY})::text")
 

@@ -1,11 +1,12 @@
-"""Queries on DuckDB: compiled, run with staged tables, and returned as Arrow."""
+"""The reader of DuckDB: queries are compiled, run with staged tables, and returned as Arrow."""
 
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import duckdb
 import ibis.expr.operations as ops
 
 from barbule.backends.duckdb.arrow import to_query_result
@@ -23,16 +24,14 @@ from barbule.backends.duckdb.staging import (
     in_memory_tables,
     inline_small_tables,
     register,
-    registered,
 )
-from barbule.backends.duckdb.transactions import DuckDBTransactions
 from barbule.expression_keys import ExpressionKey
 from barbule.fast_paths import fast_paths_enabled
 from barbule.nodes.tree_walk import find_nodes
+from barbule.tracing import statement as traced_statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
@@ -40,10 +39,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Staged
-    from barbule.backends.duckdb.connections.shared_file import DuckDBFile
+    from barbule.backends.duckdb.connection import DuckDBConnection
     from barbule.backends.duckdb.ibis import SharedIbis
 
-__all__ = ["DuckDBQueries"]
+__all__ = ["DuckDBReader"]
+
+_TABLES = (
+    "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
+    "AND schema_name = current_schema() AND NOT temporary"
+)
+# The first read of duckdb_columns() binds all views of the system, which takes 9 ms.
+_COLUMNS = "SELECT column_name FROM (DESCRIBE {})"
 
 _VECTOR_ROWS = 2048  # of DuckDB's own batches, of which barbule's are multiples
 
@@ -62,11 +68,19 @@ class _StoredTables:
 _STORED_TABLES = _StoredTables()
 
 
-class DuckDBQueries(DuckDBTransactions):
-    """The reading half of the adapter."""
+class DuckDBReader:
+    """The part of the adapter that reads.
 
-    def __init__(self, database: DuckDBFile) -> None:
-        super().__init__(database)
+    Parameters
+    ----------
+    connection
+        The connection whose cursors run the queries.
+    """
+
+    has_infinite_floats = True
+
+    def __init__(self, connection: DuckDBConnection) -> None:
+        self._connection = connection
         self._ibis: SharedIbis | None = None
         # Compiling takes longer than most queries, and the same plans are run again.
         self._compiled = functools.lru_cache(maxsize=256)(self._compile_key)
@@ -77,25 +91,33 @@ class DuckDBQueries(DuckDBTransactions):
         if self._ibis is None:
             from barbule.backends.duckdb.ibis import SharedIbis
 
-            self._ibis = SharedIbis(self)
+            self._ibis = SharedIbis(self._connection, self)
         return self._ibis
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Return the leaf of a stored or staged table."""
         return ops.DatabaseTable(name=name, schema=schema, source=_STORED_TABLES)
 
-    def staging(self, staged: Staged) -> AbstractContextManager[SharedIbis]:
-        """Make staged tables readable on the calling thread's Ibis backend, and return it."""
-        return self._staging(staged, united=True)
+    def tables(self) -> set[str]:
+        """Return the names of the stored tables."""
+        # Not with Ibis' list_tables(), which uses a deprecated function of DuckDB.
+        with self._connection.use(), traced_statement(_TABLES):
+            return {name for (name,) in self._connection.cursor.execute(_TABLES).fetchall()}
+
+    def columns(self, name: str) -> set[str]:
+        """Return the names of the columns of a stored table; none if there is no such table."""
+        query = _COLUMNS.format(sql.quoted(name))
+        with self._connection.use(), traced_statement(query):
+            try:
+                rows = self._connection.cursor.execute(query).fetchall()
+            except duckdb.CatalogException:
+                return set()
+        return {column for (column,) in rows}
 
     @contextmanager
-    def _staging(self, staged: Staged, *, united: bool = False) -> Iterator[SharedIbis]:
-        with self.use(), ExitStack() as stack:
-            cursor = self.cursor
-            for name, rows in staged.items():
-                stack.enter_context(registered(cursor, name, rows, united=united))
-            stack.enter_context(self._translated_disk_errors())
-            stack.enter_context(translate_errors())
+    def staging(self, staged: Staged) -> Iterator[SharedIbis]:
+        """Make staged tables readable on the calling thread's Ibis backend, and return it."""
+        with self._connection.registering(staged, united=True):
             yield self.ibis
 
     # Compilation
@@ -130,33 +152,33 @@ class DuckDBQueries(DuckDBTransactions):
                 long_join = has_long_join(query.op())
         read = {name: rows for name, rows in staged.items() if name in statement}
         statement, registered_tables = inline_small_tables(statement, read)
-        with self._staging(registered_tables, united=has_union(statement)) as backend:
-            rows = read_table(backend.con, statement, long_join=long_join)
+        united = has_union(statement)
+        with self._connection.registering(registered_tables, united=united) as cursor:
+            rows = read_table(cursor, statement, long_join=long_join)
         return to_query_result(rows, schema)
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""
         import pyarrow as pa
 
-        if self.in_transaction:  # another cursor would not see what this one has written
+        if self._connection.in_transaction:  # another cursor would not see what it has written
             yield from self.arrow(query, staged).to_batches(size)
             return
-        schema = query.schema().to_pyarrow()
+        statement, schema = self.compile(query), query.schema().to_pyarrow()
+        united = has_union(statement)
         batch_rows = max(_VECTOR_ROWS, size // _VECTOR_ROWS * _VECTOR_ROWS)
         # A separate cursor: the caller may run other queries between two batches.
-        self._database.acquire()
-        try:
-            statement, cursor = self.compile(query), self._database.cursor()
-            united = has_union(statement)
+        with self._connection.separate_cursor() as cursor:
             for name, rows in {**staged, **in_memory_tables(query)}.items():
                 register(cursor, name, rows, columns_filtered_by_duckdb(rows, united=united))
-            with raise_keyboard_interrupt(), self._translated_disk_errors(), translate_errors():
+            with (
+                raise_keyboard_interrupt(),
+                self._connection.translated_disk_errors(),
+                translate_errors(),
+            ):
                 for batch in read_batches(cursor, statement, batch_rows):
                     rows = to_query_result(pa.Table.from_batches([batch]), schema)
                     yield from rows.to_batches()
-            self._database.close_cursor(cursor)
-        finally:
-            self._database.release()
 
     def changes(
         self, rows: ir.Table, column: str, since: int, until: int
@@ -166,8 +188,8 @@ class DuckDBQueries(DuckDBTransactions):
         Written as SQL: building and compiling a query takes several times as long as running it.
         """
         name = rows.op().name
-        with self.use(), translate_errors():
-            cursor = self.cursor
+        with self._connection.use(), translate_errors():
+            cursor = self._connection.cursor
             ended, new = (
                 read_table(cursor, query, long_join=False)
                 for query in (
@@ -184,8 +206,9 @@ class DuckDBQueries(DuckDBTransactions):
         """
         schema = rows.schema()
         query = sql.select_rows_with_values(rows.op().name, tuple(schema), column, values)
-        with self.use(), self._translated_disk_errors(), translate_errors():
-            result = read_table(self.cursor, query, long_join=False)
+        connection = self._connection
+        with connection.use(), connection.translated_disk_errors(), translate_errors():
+            result = read_table(connection.cursor, query, long_join=False)
         return to_query_result(result, schema.to_pyarrow())
 
     # Values

@@ -1,10 +1,10 @@
-"""Queries on Postgres: compiled, run with staged tables, and returned as Arrow."""
+"""The reader of Postgres: queries are compiled, run with staged tables, and returned as Arrow."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -17,7 +17,6 @@ from barbule.backends.postgres.sql import statements as sql
 from barbule.backends.postgres.sql.compiler import COMPILER
 from barbule.backends.postgres.sql.nul import first_nul
 from barbule.backends.postgres.staging import unique_name, with_staged_tables
-from barbule.backends.postgres.transactions import PostgresTransactions
 from barbule.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -25,26 +24,38 @@ if TYPE_CHECKING:
 
     import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
-    import psycopg
     import pyarrow as pa
     import sqlglot.expressions as sge
 
     from barbule.backends.base import Staged
-    from barbule.backends.postgres.connections.connection import Connection
-    from barbule.backends.postgres.connections.pool import ConnectionPool
+    from barbule.backends.postgres.connection import PostgresConnection
+    from barbule.backends.postgres.connections.adbc import AdbcConnection
     from barbule.backends.postgres.ibis import SharedIbis
 
-__all__ = ["PostgresQueries"]
+__all__ = ["PostgresReader"]
+
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_COLUMNS = (
+    "SELECT column_name::text FROM information_schema.columns "
+    "WHERE table_schema = current_schema() AND table_name = "
+)
 
 
-class PostgresQueries(PostgresTransactions):
-    """The reading half of the adapter."""
+class PostgresReader:
+    """The part of the adapter that reads.
 
-    def __init__(self, connections: ConnectionPool) -> None:
-        super().__init__(connections)
+    Parameters
+    ----------
+    connection
+        The connection on which the queries run.
+    """
+
+    has_infinite_floats = False
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
         self._ibis: SharedIbis | None = None
-        self._psycopg: dict[threading.Thread, psycopg.Connection[Any]] = {}
-        self._lock = threading.Lock()
+        self._staging = threading.local()  # what each thread has staged
 
     @property
     def ibis(self) -> SharedIbis:
@@ -52,42 +63,38 @@ class PostgresQueries(PostgresTransactions):
         if self._ibis is None:
             from barbule.backends.postgres.ibis import SharedIbis
 
-            self._ibis = SharedIbis(self)
+            self._ibis = SharedIbis(self._connection, self)
         return self._ibis
-
-    def psycopg(self) -> psycopg.Connection[Any]:
-        """Return the calling thread's connection for methods that only Ibis has."""
-        from barbule.backends.postgres.connections.psycopg import connect, is_alive
-
-        thread = threading.current_thread()
-        with self._lock:
-            for ended in [thread for thread in self._psycopg if not thread.is_alive()]:
-                self._psycopg.pop(ended).close()
-            connection = self._psycopg.get(thread)
-        if connection is None or not is_alive(connection):
-            connection = connect(self._connections.address)
-            with self._lock:
-                self._psycopg[thread] = connection
-        return connection
 
     def table(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
         """Return the leaf of a stored or staged table."""
         return ops.DatabaseTable(name=name, schema=schema, source=self.ibis)
 
+    def tables(self) -> set[str]:
+        """Return the names of the stored tables."""
+        rows = self._connection.read(lambda connection: connection.rows(_TABLES))
+        return {name for (name,) in rows}
+
+    def columns(self, name: str) -> set[str]:
+        """Return the names of the columns of a stored table; none if there is no such table."""
+        query = _COLUMNS + sql.to_sql(sql.literal(name))
+        rows = self._connection.read(lambda connection: connection.rows(query))
+        return {column for (column,) in rows}
+
     @contextmanager
     def staging(self, staged: Staged) -> Iterator[SharedIbis]:
         """Make staged tables readable on the calling thread's Ibis backend, and return it."""
         outer = self._staged
-        self._local.staged = {**outer, **staged}
+        self._staging.staged = {**outer, **staged}
         try:
             with translate_errors():
                 yield self.ibis
         finally:
-            self._local.staged = outer
+            self._staging.staged = outer
 
     @property
     def _staged(self) -> Staged:
-        return getattr(self._local, "staged", {})
+        return getattr(self._staging, "staged", {})
 
     # Compilation
 
@@ -99,10 +106,12 @@ class PostgresQueries(PostgresTransactions):
     def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
         """Return the schema of a SQL query, which may read a staged table."""
         view = unique_name("view")
-        return self._read(lambda connection: self._schema_of(connection, view, query, table))
+        return self._connection.read(
+            lambda connection: self._schema_of(connection, view, query, table)
+        )
 
     def _schema_of(
-        self, connection: Connection, view: str, query: str, table: ir.Table | None
+        self, connection: AdbcConnection, view: str, query: str, table: ir.Table | None
     ) -> sch.Schema:
         from barbule.backends.postgres.ibis import schema_from_columns
 
@@ -134,12 +143,12 @@ class PostgresQueries(PostgresTransactions):
 
         staged = {**self._staged, **staged}
 
-        def read(connection: Connection) -> pa.Table:
+        def read(connection: AdbcConnection) -> pa.Table:
             tree = _compiled(query, params)  # which is completed in place
             with with_staged_tables(connection, tree, query, staged) as complete:
                 return connection.stream(sql.to_sql(complete)).read_all()
 
-        return to_query_result(self._read(read), query.schema(), sql.stored_name)
+        return to_query_result(self._connection.read(read), query.schema(), sql.stored_name)
 
     def batches(self, query: ir.Table, staged: Staged, size: int) -> Iterator[pa.RecordBatch]:
         """Run a query and return its rows in batches of about `size`."""
@@ -157,7 +166,8 @@ class PostgresQueries(PostgresTransactions):
 
         tree = _compiled(query, params)
         staged = {**self._staged, **staged}
-        writing_connection = self._connection if self._in_transaction else None
+        connection = self._connection
+        writing_connection = connection.thread_connection if connection.in_transaction else None
         schema = query.schema()
 
         def tables() -> Iterator[pa.Table]:
@@ -185,21 +195,20 @@ class PostgresQueries(PostgresTransactions):
         """Run a query on a connection that is acquired for it."""
         import pyarrow as pa
 
-        connection = self._connections.acquire()
-        try:
-            with with_staged_tables(connection, tree, query, staged) as complete:
-                stream = connection.stream(sql.to_sql(complete))
-                try:
-                    for batch in stream:
-                        yield pa.Table.from_batches([batch])
-                finally:
-                    stream.close()
-        finally:
-            self._connections.release(connection)
+        with (
+            self._connection.separate_connection() as connection,
+            with_staged_tables(connection, tree, query, staged) as complete,
+        ):
+            stream = connection.stream(sql.to_sql(complete))
+            try:
+                for batch in stream:
+                    yield pa.Table.from_batches([batch])
+            finally:
+                stream.close()
 
     def _fetch(
         self,
-        connection: Connection,
+        connection: AdbcConnection,
         tree: sge.Expression,
         query: ir.Table,
         staged: Staged,
@@ -234,7 +243,7 @@ class PostgresQueries(PostgresTransactions):
         schema = rows.schema()
         select = sql.select_rows_with_values(rows.op().name, schema.names, column, values)
         query = sql.to_sql(select)
-        result = self._read(lambda connection: connection.stream(query).read_all())
+        result = self._connection.read(lambda connection: connection.stream(query).read_all())
         return to_query_result(result, schema, sql.stored_name)
 
     # Values

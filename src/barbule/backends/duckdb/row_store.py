@@ -1,4 +1,4 @@
-"""Writes to DuckDB: tables, columns, rows and their lifetimes."""
+"""The row store of DuckDB: tables, columns, rows and their lifetimes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import ibis.expr.operations as ops
 
 from barbule.backends.base import FROM, RID, TO
 from barbule.backends.duckdb.errors import translate_errors
-from barbule.backends.duckdb.queries import DuckDBQueries
 from barbule.backends.duckdb.sql import statements as sql
 from barbule.backends.duckdb.sql.insert_parameters import insert_parameters
 from barbule.backends.duckdb.sql.literals import literal, values_literals
@@ -19,7 +18,7 @@ from barbule.backends.duckdb.sql.table_rewrite import (
     is_large,
     select_row_order,
 )
-from barbule.backends.duckdb.staging import AppendedRows, in_memory_tables
+from barbule.backends.duckdb.staging import in_memory_tables
 from barbule.fast_paths import fast_paths_enabled
 from barbule.tracing import statement as traced_statement
 
@@ -32,23 +31,38 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Staged
+    from barbule.backends.duckdb.connection import DuckDBConnection
+    from barbule.backends.duckdb.reader import DuckDBReader
 
-__all__ = ["DuckDBWrites"]
+__all__ = ["DuckDBRowStore"]
 
 _STAGED_ROWS = "bb_staged_rows"
 _MAX_LITERAL_ROWS = 16
 _ROW_GROUP_ROWS = 122_880  # that DuckDB compresses and writes together
 
 
-class DuckDBWrites(DuckDBQueries):
-    """The writing half of the adapter."""
+class DuckDBRowStore:
+    """The part of the adapter that writes.
+
+    Parameters
+    ----------
+    connection
+        The connection whose cursors run the statements.
+    reader
+        It compiles the queries of which rows are written.
+    """
+
+    def __init__(self, connection: DuckDBConnection, reader: DuckDBReader) -> None:
+        self._connection = connection
+        self._reader = reader
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement that returns no rows, or the number of changed rows."""
-        with self.use(), self._translated_disk_errors():
-            self._check_file()
+        connection = self._connection
+        with connection.use(), connection.translated_disk_errors():
+            connection.check_file()
             with traced_statement(statement) as traced:
-                result = self.cursor.execute(statement, parameters or None).fetchall()
+                result = connection.cursor.execute(statement, parameters or None).fetchall()
                 rows = int(result[0][0]) if result else 0
                 traced.set(rows=rows)
         return rows
@@ -89,12 +103,12 @@ class DuckDBWrites(DuckDBQueries):
     def _add_by_rewrite(self, name: str, column: str, rows: pa.Table) -> bool:
         """Add a column by rewriting the table; return whether its values can be aligned."""
         query = select_row_order(name)
-        with self.use(), traced_statement(query):
-            stored = self.cursor.execute(query).to_arrow_table()
+        with self._connection.use(), traced_statement(query):
+            stored = self._connection.cursor.execute(query).to_arrow_table()
         aligned = align_to_rows(stored, rows, column)
         if aligned is None:
             return False
-        with self._staging({_STAGED_ROWS: aligned}):
+        with self._connection.registering({_STAGED_ROWS: aligned}):
             for statement in add_aligned_column(name, column, _STAGED_ROWS):
                 self._execute(statement)
         return True
@@ -114,20 +128,17 @@ class DuckDBWrites(DuckDBQueries):
                 self._execute(f"{sql.insert_into(name, columns)} VALUES {values}", parameters)
             return
         in_turn = rows.num_rows < _ROW_GROUP_ROWS
-        with self.use(), self._appended_rows().containing(rows) as source, translate_errors():
+        connection = self._connection
+        with (
+            connection.use(),
+            connection.appended_rows.containing(rows) as source,
+            translate_errors(),
+        ):
             self._execute(sql.insert_relation(name, columns, source, in_turn=in_turn))
-
-    def _appended_rows(self) -> AppendedRows:
-        """Return the relation of appended rows of the calling thread's cursor."""
-        cursor = self.cursor
-        relation: AppendedRows | None = getattr(self._local, "appended_rows", None)
-        if relation is None or relation.cursor is not cursor:
-            relation = self._local.appended_rows = AppendedRows(cursor)
-        return relation
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
         """Append the rows of a query, matched by column name; return their number."""
-        with self.staging({**staged, **in_memory_tables(query)}) as backend:
+        with self._reader.staging({**staged, **in_memory_tables(query)}) as backend:
             insert = sql.insert_into(name, tuple(query.columns))
             return self._execute(f"{insert} {backend.compile(query)}")
 
@@ -142,12 +153,13 @@ class DuckDBWrites(DuckDBQueries):
         insert = sql.insert_into(name, columns)
         if "pandas" in sys.modules:
             placeholders = ", ".join("?" * len(columns))
-            with self.use(), self._translated_disk_errors():
-                self._check_file()
+            connection = self._connection
+            with connection.use(), connection.translated_disk_errors():
+                connection.check_file()
                 query = f"{insert} VALUES ({placeholders})"
                 for row in rows:
                     with traced_statement(query):
-                        self.cursor.execute(query, list(row.values()))
+                        connection.cursor.execute(query, list(row.values()))
             return
         tuples = (", ".join(literal(value) for value in row.values()) for row in rows)
         self._execute(f"{insert} VALUES {', '.join(f'({values})' for values in tuples)}")
@@ -166,12 +178,12 @@ class DuckDBWrites(DuckDBQueries):
             self._execute(sql.end_rows(name, commit, listed))
             return
         staged = pa.table({RID: pa.array(rids, pa.int64())})
-        with self._staging({_STAGED_ROWS: staged}):
+        with self._connection.registering({_STAGED_ROWS: staged}):
             self._execute(sql.end_rows(name, commit, f"SELECT {RID} FROM {_STAGED_ROWS}"))
 
     def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the live rows whose ids a query returns; return their number."""
-        with self.staging({**staged, **in_memory_tables(query)}) as backend:
+        with self._reader.staging({**staged, **in_memory_tables(query)}) as backend:
             select = backend.compiler.to_sqlglot(query)
             statement = sql.end_filtered_rows(name, commit, select)
             return self._execute(statement or sql.end_rows(name, commit, select.sql("duckdb")))
@@ -180,7 +192,7 @@ class DuckDBWrites(DuckDBQueries):
         self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
     ) -> int:
         """Append new states of live rows, and end their old ones."""
-        with self.staging(in_memory_tables(query)) as backend:
+        with self._reader.staging(in_memory_tables(query)) as backend:
             select = backend.compiler.to_sqlglot(query)
             insert = sql.insert_into(name, (*query.columns, *unchanged, FROM, TO))
             states = sql.select_new_states(name, select, commit, unchanged)
@@ -202,12 +214,12 @@ class DuckDBWrites(DuckDBQueries):
 
     def fill_column(self, name: str, column: str, rows: pa.Table) -> None:
         """Set a column of live rows; `rows` has the row ids and, as `column`, the values."""
-        with self._staging({_STAGED_ROWS: rows}):
+        with self._connection.registering({_STAGED_ROWS: rows}):
             self._execute(sql.fill_column(name, column, _STAGED_ROWS))
 
     def fill_columns(self, name: str, query: ir.Table) -> int:
         """Set columns of live rows to the values of a query over them; return their number."""
-        with self.staging(in_memory_tables(query)) as backend, translate_errors():
+        with self._reader.staging(in_memory_tables(query)) as backend, translate_errors():
             select = backend.compiler.to_sqlglot(query)
             return self._execute(sql.fill_columns(name, tuple(query.columns), select))
 
@@ -221,7 +233,7 @@ class DuckDBWrites(DuckDBQueries):
         """Delete the rows whose value in a column of strings or integers is one of these."""
         import pyarrow as pa
 
-        with self._staging({_STAGED_ROWS: pa.table({column: pa.array(values)})}):
+        with self._connection.registering({_STAGED_ROWS: pa.table({column: pa.array(values)})}):
             self._execute(sql.delete_listed_rows(name, column, _STAGED_ROWS))
 
 

@@ -1,4 +1,4 @@
-"""Writes to Postgres: tables, columns, rows and their lifetimes."""
+"""The row store of Postgres: tables, columns, rows and their lifetimes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from barbule.backends.base import RID
-from barbule.backends.postgres.queries import PostgresQueries
 from barbule.backends.postgres.sql import statements as sql
 from barbule.backends.postgres.staging import column_formats, copy_rows, unique_name
 
@@ -20,25 +19,38 @@ if TYPE_CHECKING:
     import sqlglot.expressions as sge
 
     from barbule.backends.base import Staged
-    from barbule.backends.postgres.connections.connection import Connection
+    from barbule.backends.postgres.connection import PostgresConnection
+    from barbule.backends.postgres.reader import PostgresReader
 
-__all__ = ["PostgresWrites"]
+__all__ = ["PostgresRowStore"]
 
 _VALUES_PER_STATEMENT = 1000
 
 
-class PostgresWrites(PostgresQueries):
-    """The writing half of the adapter."""
+class PostgresRowStore:
+    """The part of the adapter that writes.
+
+    Parameters
+    ----------
+    connection
+        The connection on which the statements run.
+    reader
+        It runs the queries of which rows are written.
+    """
+
+    def __init__(self, connection: PostgresConnection, reader: PostgresReader) -> None:
+        self._connection = connection
+        self._reader = reader
 
     def _execute(self, statement: sge.Expression) -> int:
         """Run a statement that returns no rows; return the number of changed rows."""
-        return self._connection.run(sql.to_sql(statement))
+        return self._connection.thread_connection.run(sql.to_sql(statement))
 
     # Tables and columns
 
     def create_table(self, name: str, schema: sch.Schema) -> None:
         """Create a table; one with the same name that a crash left is replaced."""
-        with self._transaction():
+        with self._connection.transaction():
             self._execute(sql.drop_table(name))
             self._execute(sql.create_table(name, schema))
             for column, dtype in schema.items():
@@ -54,7 +66,7 @@ class PostgresWrites(PostgresQueries):
 
     def add_column(self, name: str, column: str, dtype: dt.DataType) -> None:
         """Add an empty column; one with the same name that a crash left is replaced."""
-        with self._transaction():
+        with self._connection.transaction():
             self._execute(sql.drop_column(name, column))
             self._execute(sql.add_column(name, column, dtype))
             self._comment_on_json(name, column, dtype)
@@ -81,18 +93,18 @@ class PostgresWrites(PostgresQueries):
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows, matched by column name; other columns are NULL."""
         if rows.num_rows:
-            formats = self._read(lambda connection: column_formats(connection, name))
-            copy_rows(self._connection, name, rows, formats)
+            formats = self._connection.read(lambda connection: column_formats(connection, name))
+            copy_rows(self._connection.thread_connection, name, rows, formats)
 
     def append_query(self, name: str, query: ir.Table, staged: Staged) -> int:
         """Append the rows of a query, matched by column name; return their number."""
-        rows = self.arrow(query, staged)
+        rows = self._reader.arrow(query, staged)
         self.append(name, rows)
         return int(rows.num_rows)
 
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert a few rows of plain values, all with the same columns."""
-        self._connection.insert(sql.to_sql(sql.insert_rows(name, rows)))
+        self._connection.thread_connection.insert(sql.to_sql(sql.insert_rows(name, rows)))
 
     # The lifetime of rows
 
@@ -106,17 +118,17 @@ class PostgresWrites(PostgresQueries):
 
     def end_query_rows(self, name: str, query: ir.Table, commit: int, staged: Staged) -> int:
         """End the live rows whose ids a query returns; return their number."""
-        rids = self.arrow(query, staged).column(0).to_pylist()
+        rids = self._reader.arrow(query, staged).column(0).to_pylist()
         return self._execute(sql.end_rows(name, commit, rids)) if rids else 0
 
     def replace_rows(
         self, name: str, query: ir.Table, commit: int, unchanged: Sequence[str] = ()
     ) -> int:
         """Append new states of live rows, and end their old ones."""
-        rows = self.arrow(query, {})
+        rows = self._reader.arrow(query, {})
         if not rows.num_rows:
             return 0
-        with self._transaction():
+        with self._connection.transaction():
             with self._copied(name, rows) as source:
                 columns = rows.column_names
                 self._execute(sql.insert_new_states(name, source, columns, commit, unchanged))
@@ -126,7 +138,7 @@ class PostgresWrites(PostgresQueries):
     @contextmanager
     def _copied(self, name: str, rows: pa.Table) -> Iterator[str]:
         """Copy rows into a temporary table, with column types of another; return its name."""
-        connection: Connection = self._connection
+        connection = self._connection.thread_connection
         source = unique_name("rows")
         self._execute(sql.create_temporary_like(source, name, rows.column_names))
         copy_rows(connection, source, rows, column_formats(connection, name), temporary=True)
@@ -143,13 +155,13 @@ class PostgresWrites(PostgresQueries):
         """Set a column of live rows; `rows` has the row ids and, as `column`, the values."""
         if not rows.num_rows:
             return
-        with self._transaction(), self._copied(name, rows) as source:
+        with self._connection.transaction(), self._copied(name, rows) as source:
             self._execute(sql.fill_column(name, column, source))
 
     def fill_columns(self, name: str, query: ir.Table) -> int:
         """Set columns of live rows to the values of a query over them; return their number."""
-        rows = self.arrow(query, {})
-        with self._transaction():
+        rows = self._reader.arrow(query, {})
+        with self._connection.transaction():
             for column in rows.column_names:
                 if column != RID:
                     self.fill_column(name, column, rows.select([RID, column]))
@@ -163,7 +175,7 @@ class PostgresWrites(PostgresQueries):
         self, name: str, column: str, values: Sequence[str] | Sequence[int]
     ) -> None:
         """Delete the rows whose value in a column of strings or integers is one of these."""
-        with self._transaction():
+        with self._connection.transaction():
             for start in range(0, len(values), _VALUES_PER_STATEMENT):
                 batch = values[start : start + _VALUES_PER_STATEMENT]
                 self._execute(sql.delete_rows_with_values(name, column, batch))

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-__all__ = ["Connection", "Stream"]
+__all__ = ["AdbcConnection", "Stream"]
 
 _WITHOUT_COPY = {"adbc.postgresql.use_copy": "false"}  # half the time of COPY, for few rows
 _BATCH_BYTES = {"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)}
 
 
-class Connection:
+class AdbcConnection:
     """One connection; used by one thread at a time.
 
     Attributes
@@ -146,7 +146,7 @@ class Stream:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: AdbcConnection,
         adbc: adbc_driver_manager.AdbcConnection,
         sql: str,
         options: dict[str, str],

@@ -1,15 +1,20 @@
-"""Transactions on DuckDB: cursors of threads, the write lock, snapshots and commits."""
+"""The connection to DuckDB: cursors of threads, the write lock, snapshots and commits."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 
 from barbule.backends.duckdb.connections.memory_limit import limited_memory
-from barbule.backends.duckdb.errors import read_only_error, translate_disk_errors
+from barbule.backends.duckdb.errors import (
+    read_only_error,
+    translate_disk_errors,
+    translate_errors,
+)
+from barbule.backends.duckdb.staging import AppendedRows, registered
 from barbule.errors import ConfigurationError
 from barbule.tracing import statement
 
@@ -17,15 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from barbule.backends.base import Staged
     from barbule.backends.duckdb.connections.shared_file import DuckDBFile
 
-__all__ = ["DuckDBTransactions"]
+__all__ = ["DuckDBConnection"]
 
 _HEAD = "SELECT max(id) FROM bb_commits"
 
 
-class DuckDBTransactions:
+class DuckDBConnection:
     """The use of one DuckDB database by threads, each on its own cursor."""
+
+    name = "duckdb"
+    many_writers = False
 
     def __init__(self, database: DuckDBFile) -> None:
         self._database = database
@@ -41,6 +50,17 @@ class DuckDBTransactions:
                 hint="Open one with bb.connect(...) and get its tables with bb.get_table(...).",
             )
         return self._database.use()
+
+    def separate(self) -> Self:
+        """Return one whose writes are committed independently of this one's."""
+        return type(self)(self._database.share())
+
+    def disconnect(self) -> None:
+        """Close all connections; the last one closes the database."""
+        self._local = threading.local()
+        if not self._closed:
+            self._closed = True
+            self._database.leave()
 
     def stamp(self) -> object:
         """Return a value that differs once another process or session may have committed."""
@@ -98,6 +118,47 @@ class DuckDBTransactions:
         return getattr(self._local, "in_transaction", False)
 
     @contextmanager
+    def separate_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Keep the database open in this context, with a cursor that nothing else uses."""
+        self._database.acquire()
+        try:
+            cursor = self._database.cursor()
+            yield cursor
+            self._database.close_cursor(cursor)
+        finally:
+            self._database.release()
+
+    @contextmanager
+    def registering(
+        self, staged: Staged, *, united: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Make staged tables readable on the calling thread's cursor, and return it.
+
+        Parameters
+        ----------
+        united
+            Whether the statement unites their rows with others.
+        """
+        with self.use(), ExitStack() as stack:
+            cursor = self.cursor
+            for name, rows in staged.items():
+                stack.enter_context(registered(cursor, name, rows, united=united))
+            stack.enter_context(self.translated_disk_errors())
+            stack.enter_context(translate_errors())
+            yield cursor
+
+    @property
+    def appended_rows(self) -> AppendedRows:
+        """The relation of appended rows of the calling thread's cursor."""
+        cursor = self.cursor
+        relation: AppendedRows | None = getattr(self._local, "appended_rows", None)
+        if relation is None or relation.cursor is not cursor:
+            relation = self._local.appended_rows = AppendedRows(cursor)
+        return relation
+
+    # Transactions
+
+    @contextmanager
     def snapshot(self) -> Iterator[int]:
         """Let the calling thread read at one commit in this context; return the commit."""
         with self.use():
@@ -117,7 +178,7 @@ class DuckDBTransactions:
     ) -> Iterator[None]:
         """Commit the calling thread's writes atomically."""
         with (
-            self._translated_disk_errors(),
+            self.translated_disk_errors(),
             self.use(),
             limited_memory(self.cursor) if large else nullcontext(),
         ):
@@ -141,9 +202,11 @@ class DuckDBTransactions:
             finally:
                 self._local.in_transaction = False
 
-    def _check_file(self) -> None:
+    def check_file(self) -> None:
+        """Check that the file still exists, for a statement that writes."""
         if not self.in_transaction:  # a transaction has checked it when it began
             self._database.check_file()
 
-    def _translated_disk_errors(self) -> AbstractContextManager[None]:
+    def translated_disk_errors(self) -> AbstractContextManager[None]:
+        """Convert errors of the disk, which then name the file of the database."""
         return translate_disk_errors(self._database.path)

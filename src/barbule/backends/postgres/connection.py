@@ -1,10 +1,10 @@
-"""Transactions on Postgres: connections of threads, the write lock, snapshots and commits."""
+"""The connection to Postgres: connections of threads, the write lock, snapshots and commits."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import adbc_driver_manager
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from barbule.backends.postgres.connections.connection import Connection
+    import psycopg
+
+    from barbule.backends.postgres.connections.adbc import AdbcConnection
     from barbule.backends.postgres.connections.pool import ConnectionPool
 
-__all__ = ["PostgresTransactions"]
+__all__ = ["PostgresConnection"]
 
 _COMMITS = "bb_commits"
 _HEAD = f"SELECT max(id) FROM {_COMMITS}"
@@ -28,13 +30,31 @@ _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 Result = TypeVar("Result")
 
 
-class PostgresTransactions:
+class PostgresConnection:
     """The use of one Postgres database by threads, each on its own connection."""
+
+    name = "postgres"
+    many_writers = True
 
     def __init__(self, connections: ConnectionPool) -> None:
         self._connections = connections
         self._local = threading.local()
         self._has_commits = False
+        self._psycopg: dict[threading.Thread, psycopg.Connection[Any]] = {}
+        self._lock = threading.Lock()  # of the above
+
+    def separate(self) -> Self:
+        """Return one whose writes are committed independently of this one's."""
+        return type(self)(self._connections)
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+        self._local = threading.local()
+        self._connections.close()
+        with self._lock:
+            for connection in self._psycopg.values():
+                connection.close()
+            self._psycopg.clear()
 
     def use(self) -> AbstractContextManager[None]:
         """Do nothing: any number of processes can have the database open."""
@@ -42,9 +62,9 @@ class PostgresTransactions:
 
     def stamp(self) -> object:
         """Return the latest commit of any process; None in an empty database."""
-        return self._read(self._latest_commit)
+        return self.read(self._latest_commit)
 
-    def _latest_commit(self, connection: Connection) -> int | None:
+    def _latest_commit(self, connection: AdbcConnection) -> int | None:
         if not self._has_commits:
             ((table,),) = connection.rows(f"SELECT to_regclass('{_COMMITS}')::text")
             if table is None:
@@ -63,9 +83,9 @@ class PostgresTransactions:
     @contextmanager
     def write_lock(self) -> Iterator[None]:
         """Hold the write lock: no other thread or process writes in this context."""
-        if not self._connection.writers:
-            self._read(lambda connection: write_lock.acquire(connection, self._connections))
-        connection = self._connection
+        if not self.thread_connection.writers:
+            self.read(lambda connection: write_lock.acquire(connection, self._connections))
+        connection = self.thread_connection
         connection.writers += 1
         try:
             yield
@@ -79,10 +99,10 @@ class PostgresTransactions:
     # Connections
 
     @property
-    def _connection(self) -> Connection:
+    def thread_connection(self) -> AdbcConnection:
         """The calling thread's connection."""
         self._connections.check_process()
-        connection: Connection | None = getattr(self._local, "connection", None)
+        connection: AdbcConnection | None = getattr(self._local, "connection", None)
         if connection is not None and connection.lost:
             if connection.in_use:  # the write lock, or half of a transaction, is lost
                 raise lost_connection(self._connections.address.display_url)
@@ -93,26 +113,51 @@ class PostgresTransactions:
             connection = self._local.connection = self._connections.acquire_for_thread()
         return connection
 
-    def _read(self, read: Callable[[Connection], Result]) -> Result:
+    def read(self, read: Callable[[AdbcConnection], Result]) -> Result:
         """Read on the calling thread's connection; retry on a new one if that is lost.
 
         The first use of an idle connection detects that the server has restarted; it changes
         nothing.
         """
-        connection = self._connection
+        connection = self.thread_connection
         try:
             return read(connection)
         except UnreachableError:
             if connection.in_use:
                 raise
-        return read(self._connection)
+        return read(self.thread_connection)
 
-    @property
-    def _in_transaction(self) -> bool:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        return connection is not None and connection.depth > 0
+    @contextmanager
+    def separate_connection(self) -> Iterator[AdbcConnection]:
+        """Acquire a connection, for use in this context, that nothing else uses."""
+        connection = self._connections.acquire()
+        try:
+            yield connection
+        finally:
+            self._connections.release(connection)
+
+    def psycopg(self) -> psycopg.Connection[Any]:
+        """Return the calling thread's connection for methods that only Ibis has."""
+        from barbule.backends.postgres.connections.psycopg import connect, is_alive
+
+        thread = threading.current_thread()
+        with self._lock:
+            for ended in [thread for thread in self._psycopg if not thread.is_alive()]:
+                self._psycopg.pop(ended).close()
+            connection = self._psycopg.get(thread)
+        if connection is None or not is_alive(connection):
+            connection = connect(self._connections.address)
+            with self._lock:
+                self._psycopg[thread] = connection
+        return connection
 
     # Transactions
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the calling thread is in a transaction or a snapshot."""
+        connection: AdbcConnection | None = getattr(self._local, "connection", None)
+        return connection is not None and connection.depth > 0
 
     @contextmanager
     def snapshot(self) -> Iterator[int]:
@@ -130,13 +175,13 @@ class PostgresTransactions:
             yield
 
     @contextmanager
-    def _transaction(self, begin: str = "BEGIN") -> Iterator[Connection]:
+    def _transaction(self, begin: str = "BEGIN") -> Iterator[AdbcConnection]:
         """Open a transaction, or join the open one."""
-        if (connection := self._connection).depth:
+        if (connection := self.thread_connection).depth:
             yield connection
             return
-        self._read(lambda connection: connection.run(begin))
-        connection = self._connection
+        self.read(lambda connection: connection.run(begin))
+        connection = self.thread_connection
         connection.depth, connection.transaction = 1, None
         try:
             yield connection
@@ -149,7 +194,7 @@ class PostgresTransactions:
         finally:
             connection.depth = 0
 
-    def _commit(self, connection: Connection, *, read_only: bool) -> None:
+    def _commit(self, connection: AdbcConnection, *, read_only: bool) -> None:
         if connection.failed:  # COMMIT would roll back silently
             raise DataError(
                 "a statement of this transaction failed, so the transaction was rolled back.",
