@@ -15,7 +15,7 @@ from barbule.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import RowStore
 
 __all__ = ["FORMAT", "READER_PREFIX", "Identity", "check", "initial", "migrate"]
 
@@ -87,22 +87,22 @@ def check(meta: Mapping[str, str]) -> int:
     return number
 
 
-def migrate(backend: Backend, meta: Mapping[str, str]) -> dict[str, str]:
+def migrate(store: RowStore, meta: Mapping[str, str]) -> dict[str, str]:
     """Migrate a database to the current format, within a transaction; return its `bb_meta`."""
     changed = dict(meta)
     for number in range(check(meta), FORMAT):
-        changed |= _STEPS[number](backend)
+        changed |= _STEPS[number](store)
         changed["format"] = str(number + 1)
     for key, value in changed.items():
         if meta.get(key) != value:
-            backend.delete_rows(_META, {"key": key})
-            backend.insert(_META, [{"key": key, "value": value}])
+            store.delete_rows(_META, {"key": key})
+            store.insert(_META, [{"key": key, "value": value}])
     return changed
 
 
-def _from_3(_backend: Backend) -> dict[str, str]:
+def _from_3(_store: RowStore) -> dict[str, str]:
     """Give the database an id, and record that its call keys were made by version 0.1.0."""
     return {"database": uuid.uuid4().hex, "former_keys": "3"}
 
 
-_STEPS: dict[int, Callable[[Backend], dict[str, str]]] = {3: _from_3}
+_STEPS: dict[int, Callable[[RowStore], dict[str, str]]] = {3: _from_3}

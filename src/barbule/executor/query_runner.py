@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import pyarrow as pa
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import Connection
     from barbule.executor.plan_facts import PlanFacts
     from barbule.executor.plan_runner import PlanRunner
     from barbule.executor.query_planner import QueryPlanner
@@ -39,9 +39,13 @@ class QueryRunner:
     """Runs the queries of one open database."""
 
     def __init__(
-        self, backend: Backend, facts: PlanFacts, planner: QueryPlanner, plan_runner: PlanRunner
+        self,
+        connection: Connection,
+        facts: PlanFacts,
+        planner: QueryPlanner,
+        plan_runner: PlanRunner,
     ) -> None:
-        self._backend = backend
+        self._connection = connection
         self._facts = facts
         self._planner = planner
         self._plan_runner = plan_runner
@@ -66,7 +70,7 @@ class QueryRunner:
         """Plan an expression and execute it."""
 
         def plan_and_run() -> tuple[Plan, pa.Table]:
-            with self._backend.use():
+            with self._connection.use():
                 plan = self._planner.plan(expr, rows)
                 if not plan.stages:
                     return plan, self._plan_runner.arrow(plan, staged)
@@ -81,18 +85,18 @@ class QueryRunner:
         since it was made. If functions are called for the nearest rows, these may have been deleted
         since they were found.
         """
-        if self._backend.many_writers:  # plans check the lifetime of each row
+        if self._connection.many_writers:  # plans check the lifetime of each row
             return run()
         while True:
-            plan_epoch, stamp = self._backend.plan_epoch(), self._backend.stamp()
+            plan_epoch, stamp = self._connection.plan_epoch(), self._connection.stamp()
             plan, rows = run()
             searches = any(isinstance(stage, CandidateStage) for stage in plan.stages)
             if plan.stages and not searches:
                 return plan, rows
             if not searches or first_final_search(plan) is not None:
-                is_valid = self._backend.plan_epoch() == plan_epoch
+                is_valid = self._connection.plan_epoch() == plan_epoch
             else:
-                is_valid = self._backend.stamp() == stamp
+                is_valid = self._connection.stamp() == stamp
             if is_valid:
                 return plan, rows
 

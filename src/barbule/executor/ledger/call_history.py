@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import Reader
 
 __all__ = ["REQUESTED_KEYS", "CallHistory"]
 
@@ -37,12 +37,12 @@ class CallHistory:
         Writes the pending answers, so that queries see them.
     """
 
-    def __init__(self, backend: Backend, flush: Callable[[], None]) -> None:
-        self._backend = backend
+    def __init__(self, reader: Reader, flush: Callable[[], None]) -> None:
+        self._reader = reader
         self._flush = flush
 
     def _calls(self) -> ir.Table:
-        return self._backend.table(CALLS_TABLE, CALLS_SCHEMA).to_expr()
+        return self._reader.table(CALLS_TABLE, CALLS_SCHEMA).to_expr()
 
     def answer_lengths(
         self, function: str, template_hash: str, models: Sequence[str]
@@ -63,7 +63,7 @@ class CallHistory:
             expected=calls.tokens_out.mean(),
             high=calls.tokens_out.max(),
         )
-        rows = self._backend.arrow(lengths, {}).to_pylist()
+        rows = self._reader.arrow(lengths, {}).to_pylist()
         return {row["model"]: row for row in sorted(rows, key=lambda row: bool(row["same"]))}
 
     def recorded_keys(self, keys: Sequence[str]) -> set[str]:
@@ -81,9 +81,9 @@ class CallHistory:
         if not keys:
             return []
         self._flush()
-        requested = self._backend.table(REQUESTED_KEYS, sch.Schema({"key": "string"})).to_expr()
+        requested = self._reader.table(REQUESTED_KEYS, sch.Schema({"key": "string"})).to_expr()
         query = self._calls().semi_join(requested, "key").select(column).distinct()
-        rows = self._backend.arrow(query, {REQUESTED_KEYS: pa.table({"key": list(keys)})})
+        rows = self._reader.arrow(query, {REQUESTED_KEYS: pa.table({"key": list(keys)})})
         return list(rows[column].to_pylist())
 
     def versions(self, function: str) -> list[str]:
@@ -91,7 +91,7 @@ class CallHistory:
         self._flush()
         calls = self._calls()
         query = calls.filter(calls.function == function).select("version").distinct()
-        return list(self._backend.arrow(query, {})["version"].to_pylist())
+        return list(self._reader.arrow(query, {})["version"].to_pylist())
 
     def keys_of_rows(
         self, tables: Iterable[str], rows: Sequence[int], since: datetime.datetime
@@ -107,11 +107,11 @@ class CallHistory:
 
         self._flush()
         calls = self._calls()
-        requested = self._backend.table(_REQUESTED_ROWS, sch.Schema({"row": "int64"})).to_expr()
+        requested = self._reader.table(_REQUESTED_ROWS, sch.Schema({"row": "int64"})).to_expr()
         calls = calls.filter(calls.table.isin(list(tables)), calls["at"] >= ibis.literal(since))
         query = calls.semi_join(requested, "row").select("key").distinct()
         staged = {_REQUESTED_ROWS: pa.table({"row": pa.array(rows, pa.int64())})}
-        return set(self._backend.arrow(query, staged)["key"].to_pylist())
+        return set(self._reader.arrow(query, staged)["key"].to_pylist())
 
     def spent(
         self, table: str, since: datetime.datetime, without: Iterable[str] = ()
@@ -131,5 +131,5 @@ class CallHistory:
             tokens=(calls.tokens_in.fill_null(0) + calls.tokens_out.fill_null(0)).sum(),
             usd=calls.usd.sum(),
         )
-        (row,) = self._backend.arrow(query, {}).to_pylist()
+        (row,) = self._reader.arrow(query, {}).to_pylist()
         return {name: value or 0 for name, value in row.items()}

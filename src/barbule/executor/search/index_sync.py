@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.backends.base import FROM, RID, Backend
+from barbule.backends.base import FROM, RID, Reader
 from barbule.errors import BarbuleError, ConfigurationError, VectorIndexError
 from barbule.executor.search.row_states import as_matrix, ended_between, live_at, row_states
 from barbule.indexes.stores import open_store
@@ -64,10 +64,10 @@ class IndexSync:
         How graphs are built and searched.
     """
 
-    def __init__(self, url: str, backend: Backend, catalog: Catalog, graph: Graph) -> None:
+    def __init__(self, url: str, reader: Reader, catalog: Catalog, graph: Graph) -> None:
         self._url = url
         self._graph = graph
-        self._backend = backend
+        self._reader = reader
         self._catalog = catalog
         self._store: IndexStore | None = None
         self._open: dict[tuple[int, int], VectorIndex] = {}
@@ -274,22 +274,22 @@ class IndexSync:
         import numpy as np
 
         name = record.column_by_id(index.embedding).physical
-        states = row_states(self._backend, record)
+        states = row_states(self._reader, record)
         since = vectors.watermark
         written = [np.empty(0, np.int64)]
         new_states = live_at(states, head).filter(states[FROM] > since, states[name].notnull())
-        rids = np.sort(self._backend.arrow(new_states.select(RID), {})[RID].to_numpy())
+        rids = np.sort(self._reader.arrow(new_states.select(RID), {})[RID].to_numpy())
         for start in range(0, len(rids), _ROWS_PER_READ):
             if self._closing and len(rids) - start > _MAX_ROWS_AT_CLOSE:
                 return False
             piece_rids = rids[start : start + _ROWS_PER_READ]
             bounds = int(piece_rids[0]), int(piece_rids[-1])
             piece = new_states.filter(new_states[RID].between(*bounds))
-            rows = self._backend.arrow(piece.select(RID, name), {})
+            rows = self._reader.arrow(piece.select(RID, name), {})
             written.append(self._upsert(vectors, rows, index))
             add(rows=rows.num_rows)
         if since >= 0:
-            ended = self._backend.arrow(ended_between(states, since, head), {})[RID].to_numpy()
+            ended = self._reader.arrow(ended_between(states, since, head), {})[RID].to_numpy()
             # Rows that were only changed have been overwritten.
             self._write_pieces(vectors.delete, np.setdiff1d(ended, np.concatenate(written)))
         return True

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from barbule.backends.base import FOREVER, FROM, RID, TO, Backend
+from barbule.backends.base import FOREVER, FROM, RID, TO, Reader
 from barbule.indexes.keyword import Postings
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.planner.stages import HIT, SCORE
@@ -59,12 +59,12 @@ class KeywordScores:
 
     def __init__(
         self,
-        backend: Backend,
+        reader: Reader,
         catalog: Catalog,
         read: Callable[[int, int | None, str], ir.Table],
         arrow: Callable[[ir.Table], pa.Table],
     ) -> None:
-        self._backend = backend
+        self._reader = reader
         self._catalog = catalog
         self._read = read
         self._arrow = arrow
@@ -112,14 +112,14 @@ class KeywordScores:
 
     def _update(self, record: TableRecord, column: Column, corpus: _Corpus, head: int) -> None:
         since, name = corpus.watermark, column.physical
-        rows = self._backend.table(record.physical, physical_schema(record)).to_expr()
+        rows = self._reader.table(record.physical, physical_schema(record)).to_expr()
         if since >= 0:
             ended = rows.filter(rows[FROM] <= since, rows[TO] > since, rows[TO] <= head)
-            ended_rows = self._backend.arrow(ended.select(RID, TO), {})
+            ended_rows = self._reader.arrow(ended.select(RID, TO), {})
             if ended_rows.num_rows:
                 corpus.postings.end(ended_rows[RID].to_numpy(), ended_rows[TO].to_numpy())
         new_rows = rows.filter(rows[FROM] > since, rows[FROM] <= head, rows[name].notnull())
-        for batch in self._backend.batches(new_rows.select(RID, FROM, TO, name), {}, _BATCH_ROWS):
+        for batch in self._reader.batches(new_rows.select(RID, FROM, TO, name), {}, _BATCH_ROWS):
             if batch.num_rows:
                 ends = batch.column(TO).to_numpy().copy()
                 ends[ends > head] = FOREVER  # not committed, or not read yet

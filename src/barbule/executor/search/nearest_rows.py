@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
-from barbule.backends.base import RID, Backend
+from barbule.backends.base import RID, Reader
 from barbule.errors import ExpressionError, VectorIndexError
 from barbule.executor.search.access_path import AccessPath, choose_access_path
 from barbule.executor.search.row_states import as_matrix, live_at, row_states
@@ -78,12 +78,12 @@ class NearestRows:
     """
 
     def __init__(
-        self, backend: Backend, catalog: Catalog, index_sync: IndexSync, max_bytes: int
+        self, reader: Reader, catalog: Catalog, index_sync: IndexSync, max_bytes: int
     ) -> None:
-        self._backend = backend
+        self._reader = reader
         self._catalog = catalog
         self._index_sync = index_sync
-        self._cache = VectorCache(backend, catalog, max_bytes)
+        self._cache = VectorCache(reader, catalog, max_bytes)
 
     @property
     def nbytes(self) -> int:
@@ -189,12 +189,12 @@ class NearestRows:
         import pyarrow as pa
 
         index = search.index
-        states = live_at(row_states(self._backend, search.record), search.commit)
+        states = live_at(row_states(self._reader, search.record), search.commit)
         name = search.record.column_by_id(index.embedding).physical
         staged = {}
         if search.qualifying is not None:
             staged[_QUALIFYING_ROWS] = pa.table({RID: search.qualifying})
-            leaf = self._backend.table(_QUALIFYING_ROWS, ibis.schema({RID: "int64"}))
+            leaf = self._reader.table(_QUALIFYING_ROWS, ibis.schema({RID: "int64"}))
             rids = ops.Project(leaf, {RID: ops.Field(leaf, RID)})
             states = states.filter(ops.InSubquery(rids, states[RID].op()).to_expr())
         score: ir.Value = ibis.null("float64")
@@ -202,12 +202,12 @@ class NearestRows:
             schema = ibis.schema({"q": states.schema()[name]})
             query_type = schema.to_pyarrow().field("q").type
             staged[_QUERY_VECTOR] = pa.table({"q": pa.array([vector], query_type)})
-            leaf = self._backend.table(_QUERY_VECTOR, schema)
+            leaf = self._reader.table(_QUERY_VECTOR, schema)
             query = ops.ScalarSubquery(ops.Project(leaf, {"q": ops.Field(leaf, "q")}))
-            score = self._backend.similarity(states[name].op(), query, index.metric).to_expr()
+            score = self._reader.similarity(states[name].op(), query, index.metric).to_expr()
         scored = states.select(RID, **{SCORE: score.cast("float64")})
         nearest_first = scored.order_by(ibis.desc(scored[SCORE], nulls_first=False), RID)
-        return self._backend.arrow(nearest_first.limit(max(search.count, 0)), staged)
+        return self._reader.arrow(nearest_first.limit(max(search.count, 0)), staged)
 
     def _nearest(self, search: _Search, vector: Vector) -> tuple[Ids, Scores] | None:
         """Return the nearest and their scores, or None if the database has to compare all."""
@@ -276,9 +276,9 @@ class NearestRows:
         written = self._catalog.rows_written_between(record.id, watermark, head)
         if written > _MAX_MISSING_ROWS:
             return None
-        states = row_states(self._backend, record)
+        states = row_states(self._reader, record)
         name = record.column_by_id(index.embedding).physical
-        ended, new_rows = self._backend.changes(states, name, watermark, head)
+        ended, new_rows = self._reader.changes(states, name, watermark, head)
         if new_rows.num_rows:
             new.put(new_rows.column(0).to_numpy(), as_matrix(new_rows.column(1)))
         return ended.to_numpy(), new

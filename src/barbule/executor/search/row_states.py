@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import Reader
     from barbule.catalog.records import TableRecord
 
 __all__ = ["as_matrix", "ended_between", "live_at", "row_states"]
 
 
-def row_states(backend: Backend, record: TableRecord) -> ir.Table:
+def row_states(reader: Reader, record: TableRecord) -> ir.Table:
     """Return the states of the rows of a table, as they are stored."""
-    return backend.table(record.physical, physical_schema(record)).to_expr()
+    return reader.table(record.physical, physical_schema(record)).to_expr()
 
 
 def live_at(states: ir.Table, commit: int) -> ir.Table:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
-from barbule.backends.base import FROM, RID, Backend
+from barbule.backends.base import FROM, RID, Reader
 from barbule.executor.search.row_states import as_matrix, ended_between, live_at, row_states
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class VectorCache:
         The memory for vectors. The least recently searched ones are evicted.
     """
 
-    def __init__(self, backend: Backend, catalog: Catalog, max_bytes: int) -> None:
-        self._backend = backend
+    def __init__(self, reader: Reader, catalog: Catalog, max_bytes: int) -> None:
+        self._reader = reader
         self._catalog = catalog
         self._max_bytes = max_bytes
         self._cached: OrderedDict[_Key, _CachedVectors] = OrderedDict()
@@ -82,8 +82,8 @@ class VectorCache:
             if written * _COUNT_TOLERANCE <= last_count[1]:
                 return last_count[1]
         if last_count is None or last_count[0] != head:
-            states = live_at(row_states(self._backend, record), head)
-            rows = self._backend.arrow(states.aggregate(n=states.count()), {})
+            states = live_at(row_states(self._reader, record), head)
+            rows = self._reader.arrow(states.aggregate(n=states.count()), {})
             last_count = self._counts[record.id] = (head, rows.column(0)[0].as_py())
         return last_count[1]
 
@@ -124,18 +124,18 @@ class VectorCache:
     def _update(self, record: TableRecord, index: Index, cached: _CachedVectors, head: int) -> None:
         """Read what has changed in a table since the watermark."""
         vector = record.column_by_id(index.embedding).physical
-        states = row_states(self._backend, record)
+        states = row_states(self._reader, record)
         since, matrix = cached.watermark, cached.matrix
         is_small = (
             since >= 0 and self._catalog.rows_written_between(record.id, since, head) <= _BATCH_ROWS
         )
         if is_small:
-            ended, new_rows = self._backend.changes(states, vector, since, head)
+            ended, new_rows = self._reader.changes(states, vector, since, head)
             matrix.remove(ended.to_numpy(), commit=head)
             batches: Iterable[pa.Table | pa.RecordBatch] = [new_rows]
         else:
             if since >= 0:
-                ended = self._backend.arrow(ended_between(states, since, head), {}).column(0)
+                ended = self._reader.arrow(ended_between(states, since, head), {}).column(0)
                 matrix.remove(ended.to_numpy(), commit=head)
             else:
                 matrix.reserve(self.count_rows(record, head))
@@ -143,7 +143,7 @@ class VectorCache:
             new_states = live_at(states, head).filter(
                 states[FROM] > since, states[vector].notnull()
             )
-            batches = self._backend.batches(new_states.select(RID, vector), {}, _BATCH_ROWS)
+            batches = self._reader.batches(new_states.select(RID, vector), {}, _BATCH_ROWS)
         for batch in batches:
             if batch.num_rows:
                 ids, vectors = batch.column(0).to_numpy(), as_matrix(batch.column(1))

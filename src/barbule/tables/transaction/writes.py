@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import RowStore
     from barbule.catalog.records import TableRecord
 
 __all__ = [
@@ -50,7 +50,7 @@ class Write(abc.ABC):
     record: TableRecord
 
     @abc.abstractmethod
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """Write it.
 
         Parameters
@@ -71,7 +71,7 @@ class AppendRows(Write):
 
     rows: pa.Table
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """Append them with their final row ids, live from the commit on."""
         import pyarrow as pa
 
@@ -83,7 +83,7 @@ class AppendRows(Write):
             values = pa.repeat(pa.scalar(bound, pa.int64()), final.num_rows)
             final = final.append_column(name, values)
         try:
-            backend.append(record.physical, final)
+            store.append(record.physical, final)
         except DataError as error:
             names = {column.physical: column.name for column in record.columns}
             error.table, error.column = record.name, names.get(error.column or "", error.column)
@@ -97,16 +97,14 @@ class EndRows(Write):
 
     rids: pa.Array
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """End them at the commit; rows of a branch's origin get a state that hides them."""
         import pyarrow as pa
 
-        backend.end_rows(self.record.physical, self.rids, commit)
+        store.end_rows(self.record.physical, self.rids, commit)
         if self.record.origin is not None:
             bounds = pa.repeat(pa.scalar(commit, pa.int64()), len(self.rids))
-            backend.append(
-                self.record.physical, pa.table({RID: self.rids, FROM: bounds, TO: bounds})
-            )
+            store.append(self.record.physical, pa.table({RID: self.rids, FROM: bounds, TO: bounds}))
         return 0
 
 
@@ -117,9 +115,9 @@ class FillColumn(Write):
     column: str
     values: pa.Table
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """Set it in place."""
-        backend.fill_column(self.record.physical, self.column, self.values)
+        store.fill_column(self.record.physical, self.column, self.values)
         return 0
 
 
@@ -136,14 +134,14 @@ class ReplaceFromQuery(Write):
     query: ir.Table
     carried: Sequence[str]
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """Write them within the backend."""
         names = {column.physical: column.name for column in self.record.columns}
         assigned = [
             names[name] for name in self.query.columns if name in names and name not in self.carried
         ]
         with located(self.record, assigned[0] if len(assigned) == 1 else None):
-            rows = backend.replace_rows(self.record.physical, self.query, commit, self.carried)
+            rows = store.replace_rows(self.record.physical, self.query, commit, self.carried)
         return _at_least_one(rows)
 
 
@@ -153,10 +151,10 @@ class EndFromQuery(Write):
 
     query: ir.Table
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """End them within the backend."""
         with located(self.record):
-            rows = backend.end_query_rows(self.record.physical, self.query, commit, {})
+            rows = store.end_query_rows(self.record.physical, self.query, commit, {})
         return _at_least_one(rows)
 
 
@@ -173,10 +171,10 @@ class FillFromQuery(Write):
     query: ir.Table
     column: str | None
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """Set them in place, within the backend."""
         with located(self.record, self.column):
-            return backend.fill_columns(self.record.physical, self.query)
+            return store.fill_columns(self.record.physical, self.query)
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ class CustomWrite(Write):
 
     function: Callable[[int], None]
 
-    def apply(self, backend: Backend, commit: int, first_rids: Mapping[int, int]) -> int:
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
         """Call it."""
         self.function(commit)
         return 0
