@@ -16,6 +16,9 @@ PACKAGE = ROOT / "src" / "barbule"
 DESIGN = ROOT / "docs" / "design.md"
 BUILDERS = [DESIGN, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "adr").glob("*.md"))]
 IGNORED = {"__pycache__"}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+MAX_METHODS = 25  # of a class itself, without those that it inherits
+LARGE_CLASSES = {"Engine"}
 
 
 def folders():
@@ -136,3 +139,20 @@ def test_modules_of_the_pictures_exist():
                 continue
             path = PACKAGE / name.replace(".", "/")
             assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def method_counts():
+    """Return the name of each class of the package, with its number of methods and properties."""
+    return [
+        (node.name, len({each.name for each in node.body if isinstance(each, FUNCTIONS)}))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+
+
+def test_classes_have_few_methods():
+    counts = method_counts()
+    assert len(counts) > 300
+    large = {name: count for name, count in counts if count > MAX_METHODS}
+    assert large.keys() - LARGE_CLASSES == set(), large

@@ -14,7 +14,7 @@ from ibis.backends.sql.compilers.base import NULL
 
 from barbule.backends.postgres.sql.jsonb import JsonbOperations
 from barbule.backends.postgres.sql.literals import array_text
-from barbule.backends.postgres.sql.operations import fill_template
+from barbule.backends.postgres.sql.templates import fill_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,8 @@
 # ruff: noqa: N802 - Ibis finds these methods by the names of its operations
 """Ibis expressions as SQL of Postgres.
 
-The class is made of layers: `operations` on plain values, `jsonb` and `arrays`. Owns aggregates and
+The class is made of layers: `operations` on plain values (with `strings` and `temporal`), `jsonb`
+and `arrays`. Owns aggregates and
 relations, and that results keep the forms in which they are stored.
 """
 
@@ -15,8 +16,8 @@ from ibis.backends.sql.compilers.base import NULL, SQLGlotCompiler
 
 from barbule.backends.postgres.sql.arrays import ArrayOperations
 from barbule.backends.postgres.sql.column_types import PostgresTypes
-from barbule.backends.postgres.sql.operations import fill_template
 from barbule.backends.postgres.sql.similarity import similarity_template
+from barbule.backends.postgres.sql.templates import fill_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

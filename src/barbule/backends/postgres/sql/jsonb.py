@@ -18,7 +18,8 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL
 
 from barbule.backends.postgres.sql.literals import array_text, to_json_value, value_text
-from barbule.backends.postgres.sql.operations import PlainOperations, fill_template
+from barbule.backends.postgres.sql.operations import PlainOperations
+from barbule.backends.postgres.sql.templates import fill_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
