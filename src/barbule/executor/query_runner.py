@@ -15,7 +15,7 @@ from barbule.executor.plan_runner import first_final_search
 from barbule.nodes import FunctionCall, ManagedTable
 from barbule.planner.stages import CandidateStage
 from barbule.relations.value_origins import origin
-from barbule.values.cells import holds_media
+from barbule.types import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,13 +6,14 @@ ISO 8601, long decimals as strings, nested values as JSON. `tables.sources` read
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
-from barbule.json_codec import as_base64, iso_text, to_readable
-from barbule.types.durations import duration_text
+from barbule.json_codec import to_readable
+from barbule.types import declaration
+from barbule.types.declarations.file_values import is_wide
+from barbule.types.declarations.nested import CellForm, leaves, optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,72 +36,25 @@ def json_writer(kind: dt.DataType) -> Writer | None:
     >>> json_writer(dt.binary)(b"hooks"), json_writer(dt.int64)
     ('aG9va3M=', None)
     """
-    if isinstance(kind, dt.Array):
-        inner = json_writer(kind.value_type)
-        return inner and (lambda items: [_write_value(item, inner) for item in items])
-    if isinstance(kind, dt.Struct):
-        return _struct_writer(kind)
-    if isinstance(kind, dt.Map):
-        return _map_writer(kind)
-    if isinstance(kind, dt.Decimal):
-        return str if _is_wide(kind) else float
-    return next(
-        (write for data_type, write in _WRITERS.items() if isinstance(kind, data_type)), None
-    )
+    return _FORM.converter(kind)
 
 
-def _write_value(value: Any, write: Writer | None) -> Any:
-    return value if value is None or write is None else write(value)
-
-
-def _struct_writer(kind: dt.Struct) -> Writer | None:
-    writers = {name: json_writer(field_kind) for name, field_kind in kind.fields.items()}
-    if not any(writers.values()):
-        return None
-    return lambda fields: {
-        name: _write_value(value, writers.get(name)) for name, value in fields.items()
-    }
-
-
-def _map_writer(kind: dt.Map) -> Writer:
-    key_writer, value_writer = json_writer(kind.key_type), json_writer(kind.value_type)
+def _key_writer(kind: dt.DataType) -> Writer:
+    write = json_writer(kind)
 
     def key_text(key: object) -> str:
-        plain = _write_value(key, key_writer)
+        plain = optional(write, key)
         return plain if isinstance(plain, str) else to_readable(plain)
 
-    return lambda pairs: {
-        key_text(key): _write_value(value, value_writer) for key, value in dict(pairs).items()
-    }
+    return key_text
 
 
-_WRITERS: dict[type[dt.DataType], Writer] = {
-    dt.Binary: as_base64,
-    dt.Interval: duration_text,
-    dt.Timestamp: iso_text,
-    dt.Date: iso_text,
-    dt.Time: iso_text,
-    dt.JSON: json.loads,
-}
-
-
-def _is_wide(kind: dt.Decimal) -> bool:
-    return kind.precision is None or kind.precision > _MAX_EXACT_DIGITS
-
-
-def _is_nested(kind: dt.DataType) -> bool:
-    return isinstance(kind, dt.Array | dt.Struct | dt.Map)
+_FORM = CellForm(lambda leaf: declaration(leaf).to_file(leaf), key=_key_writer)
 
 
 def _is_written_by_duckdb(kind: dt.DataType) -> bool:
     """Whether DuckDB writes values of a type as JSON without loss."""
-    if isinstance(kind, dt.Array | dt.Map):
-        return _is_written_by_duckdb(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        return all(map(_is_written_by_duckdb, kind.types))
-    if isinstance(kind, dt.Decimal):
-        return not _is_wide(kind)
-    return not isinstance(kind, dt.Binary | dt.Interval | dt.JSON)
+    return all(declaration(leaf).by_duckdb(leaf) for leaf in leaves(kind, keys=False))
 
 
 def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
@@ -119,21 +73,21 @@ def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
     """
     writers: dict[str, Writer | None] = {}
     for name, kind in schema.items():
-        if _is_nested(kind):
+        if declaration(kind).is_nested:
             native = _is_written_by_duckdb(kind)
             if form == "csv" and native:
                 writers[name] = None
             elif not native:
                 writers[name] = _json_cell(json_writer(kind))
         elif isinstance(kind, dt.Binary | dt.Interval) or (
-            form == "json" and isinstance(kind, dt.Decimal) and _is_wide(kind)
+            form == "json" and isinstance(kind, dt.Decimal) and is_wide(kind)
         ):
             writers[name] = json_writer(kind)
     return writers
 
 
 def _json_cell(write: Writer | None) -> Writer:
-    return lambda value: to_readable(_write_value(value, write))
+    return lambda value: to_readable(optional(write, value))
 
 
 def as_file_columns(
@@ -146,7 +100,7 @@ def as_file_columns(
     fields = {field.name: field for field in rows.schema}
     for name in names:
         fields[name] = pa.field(name, pa.string())
-        if _is_nested(schema[name]):
+        if declaration(schema[name]).is_nested:
             fields[name] = fields[name].with_metadata({"ARROW:extension:name": "arrow.json"})
     text_schema = pa.schema(list(fields.values()))
 
@@ -155,7 +109,7 @@ def as_file_columns(
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             for name in names:
                 values = columns[name].to_pylist()
-                texts = [_write_value(value, writers[name]) for value in values]
+                texts = [optional(writers[name], value) for value in values]
                 columns[name] = pa.array(texts, pa.string())
             yield pa.RecordBatch.from_arrays(list(columns.values()), schema=text_schema)
 

@@ -32,9 +32,9 @@ from barbule.types.data_types import (
     Time,
     Timestamp,
     Video,
-    storage,
-    storage_schema,
 )
+from barbule.types.declarations import TypeDeclaration, declaration, holds_media
+from barbule.types.declarations.storage_forms import storage, storage_schema
 from barbule.types.inference.schema_inference import holds_rows, infer
 from barbule.types.schemas import choices_of, defaults_of, schema, unsupported_reason
 
@@ -57,12 +57,15 @@ __all__ = [
     "Struct",
     "Time",
     "Timestamp",
+    "TypeDeclaration",
     "Vector",
     "Video",
     "choices_of",
+    "declaration",
     "defaults_of",
     "dtype",
     "fields_of",
+    "holds_media",
     "holds_rows",
     "infer",
     "schema",

@@ -21,7 +21,8 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.class_fields import fields_of, is_ibis_type
-from barbule.types.data_types import Audio, Document, Duration, Image, Json, Video, canonical
+from barbule.types.data_types import Audio, Document, Duration, Image, Json, Video
+from barbule.types.declarations.storage_forms import canonical
 from barbule.types.library_types import of_library, of_pydantic
 
 __all__ = ["Array", "ArrayType", "Struct", "Vector", "dtype"]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
+from barbule.types.declarations import holds_json
+
 if TYPE_CHECKING:
     import ibis.expr.schema as sch
     import pyarrow as pa
@@ -49,19 +51,9 @@ def mark_json_schema(schema: pa.Schema, kinds: sch.Schema) -> pa.Schema:
 
 def mark_json(rows: pa.Table, kinds: sch.Schema) -> pa.Table:
     """Mark the Json columns of a table without copying values."""
-    if not any(map(_holds_json, kinds.types)):
+    if not any(map(holds_json, kinds.types)):
         return rows
     return rows.cast(mark_json_schema(rows.schema, kinds))
-
-
-def _holds_json(kind: dt.DataType) -> bool:
-    if isinstance(kind, dt.Struct):
-        return any(map(_holds_json, kind.types))
-    if isinstance(kind, dt.Map):
-        return _holds_json(kind.key_type) or _holds_json(kind.value_type)
-    return isinstance(kind, dt.JSON) or (
-        isinstance(kind, dt.Array) and _holds_json(kind.value_type)
-    )
 
 
 def mark_json_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
@@ -69,7 +61,7 @@ def mark_json_field(field: pa.Field, kind: dt.DataType) -> pa.Field:
     import pyarrow as pa
     import pyarrow.types as pat
 
-    if not _holds_json(kind) or (isinstance(kind, dt.JSON) and not _is_text(field)):
+    if not holds_json(kind):
         return field
     if isinstance(kind, dt.JSON):
         return (

@@ -9,7 +9,8 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.arrow import of_arrow, of_arrow_field
-from barbule.types.data_types import Json, canonical
+from barbule.types.data_types import Json
+from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
     from polars.datatypes import DataType, DataTypeClass

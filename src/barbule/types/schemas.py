@@ -16,8 +16,9 @@ import ibis.expr.schema as sch
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype
 from barbule.types.class_fields import fields_of, is_typed_dict
-from barbule.types.data_types import MAX_DIGITS, VARIABLE_UNITS, canonical
-from barbule.types.zones import canonical_zone
+from barbule.types.declarations import declaration
+from barbule.types.declarations.nested import parts
+from barbule.types.declarations.storage_forms import canonical
 
 __all__ = ["choices_of", "defaults_of", "schema", "unsupported_reason"]
 
@@ -114,47 +115,15 @@ def _names_differing_in_case(names: Iterable[str]) -> tuple[str, str] | None:
 
 def unsupported_reason(kind: dt.DataType) -> tuple[str, str] | None:
     """Return the reason why cells cannot have a type, and a hint; None if they can."""
-    if isinstance(kind, dt.Array):
-        return unsupported_reason(kind.value_type)
-    if isinstance(kind, dt.Map):
-        return unsupported_reason(kind.key_type) or unsupported_reason(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        if (twins := _names_differing_in_case(kind.names)) is not None:
-            return (
-                f"its fields {twins[0]!r} and {twins[1]!r} differ only in case.",
-                "Databases treat the two as the same name; rename one of them, or use bb.Json.",
-            )
-        return next(filter(None, map(unsupported_reason, kind.fields.values())), None)
-    if isinstance(kind, dt.Decimal) and (kind.precision or 0) > MAX_DIGITS:
+    if (reason := declaration(kind).refusal(kind)) is not None:
+        return reason
+    inner = parts(kind)
+    if (twins := _names_differing_in_case(inner)) is not None:
         return (
-            f"a decimal has up to {MAX_DIGITS} digits, but {kind} has {kind.precision}.",
-            f"Use decimal({MAX_DIGITS}, {min(kind.scale or 0, MAX_DIGITS)}), or bb.String.",
+            f"its fields {twins[0]!r} and {twins[1]!r} differ only in case.",
+            "Databases treat the two as the same name; rename one of them, or use bb.Json.",
         )
-    if isinstance(kind, dt.Timestamp) and kind.timezone and not canonical_zone(kind.timezone):
-        return (
-            f"there is no time zone {kind.timezone!r}.",
-            'Write it as the IANA database does, "Europe/Berlin", or as "UTC" or "+02:00".',
-        )
-    if isinstance(kind, dt.Interval) and kind.unit.short in VARIABLE_UNITS:
-        return (
-            (
-                f"a column holds durations of a fixed length, but the length of {kind} depends on "
-                "the calendar."
-            ),
-            "Store the number of months as bb.Int.",
-        )
-    if isinstance(kind, dt.GeoSpatial | dt.INET | dt.MACADDR):
-        return (
-            f"the type {kind} is not supported.",
-            "Store geometries as strings (WKT) or bytes (WKB), and network addresses as bb.String.",
-        )
-    if isinstance(kind, dt.Null | dt.Unknown):
-        name = type(kind).__name__.lower()
-        return (
-            f"the type {name} is not supported.",
-            'Declare its type: bb.String in a schema, ibis.null("string") in an expression.',
-        )
-    return None
+    return next(filter(None, map(unsupported_reason, inner.values())), None)
 
 
 def _from_arrow(columns: object) -> sch.Schema:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import datetime
-import decimal
 import functools
 import itertools
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +20,20 @@ import ibis.expr.datatypes as dt
 from barbule.config import TIMEZONE
 from barbule.errors import BarbuleError, DataError
 from barbule.json_codec import json_cell
-from barbule.types import Image, Json, Media, storage, values_of
+from barbule.types import Media, declaration, storage, values_of
+from barbule.types.declarations import is_vector
+from barbule.types.declarations.nested import CellForm
+from barbule.types.declarations.python_values import is_missing
 from barbule.values.arrays import arrow_array
-from barbule.values.scalars import is_missing, value_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from barbule.values.media_access import MediaAccess
+    from barbule.types.declarations.media_access import MediaAccess
 
-__all__ = ["arrow_type", "cell_media", "holds_media", "media_writer", "reader", "to_array"]
+__all__ = ["arrow_type", "cell_media", "media_writer", "reader", "to_array"]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -75,7 +74,7 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> 
     if types <= _exact_types(kind, library.zone):
         with contextlib.suppress(*_CONVERSION_ERRORS):
             return arrow_array(values, arrow_type(kind), types=all_types)
-    if isinstance(kind, dt.JSON) and types <= _JSON_TYPES:
+    if declaration(kind).json == "json" and types <= _JSON_TYPES:
         with contextlib.suppress(*_CONVERSION_ERRORS):
             texts = [None if value is None else json_cell(value) for value in values]
             return arrow_array(texts, arrow_type(kind))
@@ -85,40 +84,27 @@ def to_array(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> 
 _JSON_TYPES = {dict, list, str, int, bool}  # none of which stands for a missing value
 _CONVERSION_ERRORS = (TypeError, ValueError, ArithmeticError)  # Arrow's own are among these
 
-_PLAIN_TYPES: dict[type[dt.DataType], set[type]] = {
-    dt.String: {str},
-    dt.Integer: {int},
-    dt.Floating: {float, int},
-    dt.Boolean: {bool},
-    dt.Timestamp: {datetime.datetime},
-    dt.Date: {datetime.date},
-    dt.Interval: {datetime.timedelta},
-    dt.Time: {datetime.time},
-    dt.Binary: {bytes},
-    dt.Decimal: {decimal.Decimal, int},
-}
 
-
-def _exact_types(kind: dt.DataType, zone: str) -> set[type]:
+def _exact_types(kind: dt.DataType, zone: str) -> frozenset[type]:
     """Return the Python types that Arrow converts to `kind` exactly.
 
     For Arrow a timestamp without a zone is UTC.
     """
-    if isinstance(kind, Media) or (isinstance(kind, dt.Timestamp) and zone != TIMEZONE):
-        return set()
-    return next(
-        (types for ibis_type, types in _PLAIN_TYPES.items() if isinstance(kind, ibis_type)), set()
-    )
+    if isinstance(kind, dt.Timestamp) and zone != TIMEZONE:
+        return frozenset()
+    return declaration(kind).python
 
 
 def _convert_by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAccess) -> pa.Array:
-    convert = value_writer(kind, library)
+    declared = declaration(kind)
+    convert = declared.write(kind, library)
     plain = list(values)
     for row, value in enumerate(values):
         if value is None or convert is None:
             continue
         try:
-            plain[row] = None if is_missing(value, kind) else convert(value)
+            missing = is_missing(value, nan_is_missing=declared.nan_is_missing)
+            plain[row] = None if missing else convert(value)
         except BarbuleError as error:
             raise error.at(row=row) from error.__cause__
         except _CONVERSION_ERRORS as error:
@@ -180,7 +166,7 @@ def _struct_array(values: Sequence[Any], kind: dt.Struct, library: MediaAccess) 
 
 
 def _to_record(value: object, kind: dt.Struct) -> dict[str, Any] | None:
-    if is_missing(value, kind):
+    if is_missing(value, nan_is_missing=True):
         return None
     fields = value if isinstance(value, dict) else _record_fields(value)
     if unknown := fields.keys() - kind.fields.keys():
@@ -255,7 +241,7 @@ def _stack_vectors(
 
 
 def _list_items(value: object, kind: dt.Array) -> list[Any] | None:
-    if is_missing(value, kind):
+    if is_missing(value, nan_is_missing=True):
         return None
     items = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
@@ -268,12 +254,6 @@ def _list_items(value: object, kind: dt.Array) -> list[Any] | None:
             f"its item {items.index(None)} is NULL, so it cannot be compared by similarity"
         )
     return items
-
-
-def is_vector(kind: dt.DataType) -> bool:
-    """Whether values are compared as vectors: lists of one length of fractions."""
-    floats = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32 | dt.Float64)
-    return floats and kind.length is not None
 
 
 def media_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
@@ -299,15 +279,6 @@ def _store_fields(value: object, field_writers: dict[str, Callable[[Any], Any]])
         name: field_writers[name](item) if name in field_writers and item is not None else item
         for name, item in fields.items()
     }
-
-
-def holds_media(kind: dt.DataType) -> bool:
-    """Whether values of a type are media, or hold media."""
-    if isinstance(kind, dt.Array):
-        return holds_media(kind.value_type)
-    if isinstance(kind, dt.Struct):
-        return any(map(holds_media, kind.fields.values()))
-    return isinstance(kind, Media)
 
 
 def cell_media(value: Any, kind: dt.DataType) -> Iterator[tuple[Media, str]]:
@@ -338,39 +309,4 @@ def reader(kind: dt.DataType, library: MediaAccess | None = None) -> Callable[[A
     callable or None
         None if no conversion is needed.
     """
-    if isinstance(kind, Json | dt.JSON):
-        return json.loads
-    if isinstance(kind, Media) and library is not None:
-        path = library.path
-        return library.image if isinstance(kind, Image) else lambda reference: str(path(reference))
-    if isinstance(kind, dt.Array) and (inner := reader(kind.value_type, library)):
-        return lambda items: [None if item is None else inner(item) for item in items]
-    if isinstance(kind, dt.Map):
-        return _map_reader(kind, library)
-    if isinstance(kind, dt.Struct):
-        fields = kind.fields.items()
-        readers = {
-            name: field_reader for name, field in fields if (field_reader := reader(field, library))
-        }
-        if readers:
-            return lambda record: {
-                name: readers[name](item) if name in readers and item is not None else item
-                for name, item in record.items()
-            }
-    return None
-
-
-def _map_reader(kind: dt.Map, library: MediaAccess | None) -> Callable[[Any], dict[Any, Any]]:
-    """Return a function that converts the pairs of an Arrow map to a dict."""
-    key_reader = reader(kind.key_type, library)
-    value_reader = reader(kind.value_type, library)
-
-    def read(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-        return {
-            key if key_reader is None else key_reader(key): (
-                value if value is None or value_reader is None else value_reader(value)
-            )
-            for key, value in dict(pairs).items()
-        }
-
-    return read
+    return CellForm(lambda leaf: declaration(leaf).read(library)).converter(kind)

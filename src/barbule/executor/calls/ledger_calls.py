@@ -15,7 +15,7 @@ from barbule.executor.calls.call_errors import Deferred
 from barbule.executor.calls.runners.dispatch import run_batch_call
 from barbule.executor.concurrency.single_flight import InFlight
 from barbule.tracing import add
-from barbule.values.cells import holds_media
+from barbule.types import holds_media
 
 if TYPE_CHECKING:
     import threading

@@ -15,8 +15,7 @@ import ibis.expr.datatypes as dt
 from barbule.executor.display.preview import Preview, cell_text, first_rows
 from barbule.media.previews import STYLE, error_html, media_html
 from barbule.nodes import CALLING_NODES
-from barbule.types import Media
-from barbule.values.cells import holds_media
+from barbule.types import Media, holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

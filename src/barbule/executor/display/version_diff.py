@@ -16,8 +16,7 @@ from barbule.executor.display.notebook import rows_html
 from barbule.executor.display.preview import PREVIEW_ROWS, Preview, cell_text
 from barbule.executor.display.terminal import rows_text
 from barbule.media.previews import media_name
-from barbule.types import Media
-from barbule.values.cells import holds_media
+from barbule.types import Media, holds_media
 from barbule.versions import DIFFERS
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from barbule.executor.display.preview import PREVIEW_ROWS, Preview, Reason
 from barbule.executor.display.terminal import rows_table, rows_text
 from barbule.executor.results.data_frames import exact_frame
 from barbule.suggestions import did_you_mean, one_of
+from barbule.types import holds_media
 from barbule.types.json_marks import mark_json
-from barbule.values.cells import holds_media, reader
+from barbule.values.cells import reader
 
 if TYPE_CHECKING:
     import ibis.expr.schema as sch

@@ -166,7 +166,7 @@ def _check(cls: type) -> None:
     """Refuse a class that has no JSON schema."""
     import pydantic
 
-    from barbule.values.cells import holds_media
+    from barbule.types import holds_media
 
     if holds_media(types.dtype(cls)):  # which reports types that a column cannot hold
         raise _unanswerable(cls, "it holds files")

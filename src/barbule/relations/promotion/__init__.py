@@ -18,7 +18,7 @@ from barbule.nodes.tree_walk import any_node
 from barbule.relations.promotion.decimals import alike
 from barbule.relations.promotion.number_types import UINT64_DIGITS, same_type
 from barbule.relations.promotion.rules import RULES, with_common_decimals
-from barbule.types.data_types import canonical
+from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
     from typing import Any

@@ -20,7 +20,8 @@ from barbule.relations.promotion.decimals import (
 )
 from barbule.relations.promotion.number_types import all_of, any_of, cast, same_type
 from barbule.relations.promotion.whole_numbers import promote_shift, promote_sign, promote_whole
-from barbule.types.data_types import Duration, canonical
+from barbule.types.data_types import Duration
+from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,8 @@ from barbule.errors import DataError
 from barbule.tables.sources.json_texts import checked_json, holds_json_texts, json_texts
 from barbule.tables.sources.text_values import read_value, text_reader
 from barbule.types import Media
-from barbule.values.cells import arrow_type, is_vector, to_array
+from barbule.types.declarations import is_vector
+from barbule.values.cells import arrow_type, to_array
 
 if TYPE_CHECKING:
     import pyarrow as pa

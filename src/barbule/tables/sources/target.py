@@ -17,8 +17,8 @@ from barbule.tables.sources.conversion import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
 from barbule.tables.sources.required_values import first_missing_value
 from barbule.tables.sources.text_values import read_column
-from barbule.types import Media
-from barbule.values.cells import arrow_type, cell_media, holds_media, to_array
+from barbule.types import Media, holds_media
+from barbule.values.cells import arrow_type, cell_media, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,22 +1,20 @@
 """Values as JSON files and spreadsheets hold them, converted to Python values.
 
-Owns the inverse of `io.file_values`: bytes in base64, keys of maps as strings, and in sheets
+Owns the inverse of `io.text_cells`: bytes in base64, keys of maps as strings, and in sheets
 strings for values that a cell cannot hold.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
-import decimal
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
-from barbule.types import Media
+from barbule.types import declaration
+from barbule.types.declarations.nested import CellForm, optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +41,7 @@ def read_column(
     >>> read_column(["aG9va3M=", None], dt.binary, "json")
     [b'hooks', None]
     """
-    read = _json_reader(dtype) if form == "json" else _cell_reader(dtype)
+    read = _FORM.converter(dtype) if form == "json" else _cell_reader(dtype)
     if read is None:
         return values
     return [read_value(value, row, dtype, read) for row, value in enumerate(values)]
@@ -68,67 +66,12 @@ def read_value(value: Any, row: int, dtype: dt.DataType, read: Reader) -> Any:
 
 def text_reader(dtype: dt.DataType) -> Reader | None:
     """Return the parser of strings, as in CSV; None if strings are values."""
-    parse = next(
-        (parse for parsed_type, parse in _PARSERS.items() if isinstance(dtype, parsed_type)), None
-    )
-    if parse is None or not isinstance(dtype, dt.Array | dt.Struct | dt.Map):
+    declared = declaration(dtype)
+    parse = declared.parse
+    if parse is None or not declared.is_nested:
         return None if parse is None else lambda text: parse(text.strip())
-    inner = _json_reader(dtype)
-    return lambda text: _read_optional(parse(text), inner)
-
-
-def _read_optional(value: Any, read: Reader | None) -> Any:
-    return value if value is None or read is None else read(value)
-
-
-def _json_reader(dtype: dt.DataType) -> Reader | None:
-    """Return the converter of JSON values to a type; None if they need none."""
-    if isinstance(dtype, dt.Binary):
-        return _parse_bytes
-    if isinstance(dtype, dt.Array):
-        inner = _json_reader(dtype.value_type)
-        return inner and (
-            lambda items: (
-                [_read_optional(item, inner) for item in items]
-                if isinstance(items, list)
-                else items
-            )
-        )
-    if isinstance(dtype, dt.Struct):
-        return _struct_reader(dtype)
-    if isinstance(dtype, dt.Map):
-        return _map_reader(dtype)
-    return None
-
-
-def _struct_reader(dtype: dt.Struct) -> Reader | None:
-    readers = {
-        name: read
-        for name, field_dtype in dtype.fields.items()
-        if (read := _json_reader(field_dtype))
-    }
-    if not readers:
-        return None
-    return lambda fields: (
-        {name: _read_optional(value, readers.get(name)) for name, value in fields.items()}
-        if isinstance(fields, dict)
-        else fields
-    )
-
-
-def _map_reader(dtype: dt.Map) -> Reader | None:
-    read_key = None if isinstance(dtype.key_type, dt.String) else _key_reader(dtype.key_type)
-    read_item = _json_reader(dtype.value_type)
-    if read_key is None and read_item is None:
-        return None
-    return lambda pairs: (
-        {
-            _read_optional(key, read_key): _read_optional(value, read_item)
-            for key, value in pairs.items()
-        }
-        if isinstance(pairs, dict)
-        else pairs
-    )
+    inner = _FORM.converter(dtype)
+    return lambda text: optional(inner, parse(text))
 
 
 def _key_reader(dtype: dt.DataType) -> Reader | None:
@@ -141,60 +84,11 @@ def _key_reader(dtype: dt.DataType) -> Reader | None:
 
 def _cell_reader(dtype: dt.DataType) -> Reader | None:
     """Return the converter of spreadsheet cells, which parses strings; None for strings."""
-    if isinstance(dtype, dt.String | Media | dt.UUID):
-        return None
-    read = json.loads if isinstance(dtype, dt.JSON) else text_reader(dtype)
+    read = json.loads if declaration(dtype).json == "json" else text_reader(dtype)
     return read and (lambda cell: read(cell) if isinstance(cell, str) else cell)
 
 
-def _parse_bytes(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"bytes in files must be base64 ({error})") from error
-
-
-def _parse_number(text: str) -> int | float:
-    if "_" in text or not text.isascii():
-        raise ValueError(f"{text!r} is not a number")
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-
-
-def _parse_decimal(text: str) -> decimal.Decimal:
-    try:
-        return decimal.Decimal(text)
-    except decimal.InvalidOperation:
-        raise ValueError(f"{text!r} is not a number") from None
-
-
-_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-
-
-def _parse_boolean(text: str) -> bool:
-    try:
-        return _BOOLEANS[text.lower()]
-    except KeyError:
-        raise ValueError("it is neither true nor false") from None
-
-
-_PARSERS: dict[type[dt.DataType], Callable[[str], Any]] = {
-    dt.Boolean: _parse_boolean,
-    dt.Decimal: _parse_decimal,
-    dt.Numeric: _parse_number,
-    dt.Timestamp: str,  # read where its nanoseconds are
-    dt.Date: datetime.date.fromisoformat,
-    dt.Time: datetime.time.fromisoformat,
-    dt.Binary: _parse_bytes,
-    dt.Array: json.loads,
-    dt.Struct: json.loads,
-    dt.Map: json.loads,
-}
+_FORM = CellForm(
+    lambda leaf: declaration(leaf).from_file, key=_key_reader, maps=None, tolerant=True
+)
+"""Values of JSON files, where the keys of maps are strings."""

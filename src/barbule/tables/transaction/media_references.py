@@ -33,7 +33,7 @@ from barbule.media.storage.references import references_within, stored_reference
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.suggestions import VerbResult
 from barbule.threads import in_threads
-from barbule.values.cells import holds_media
+from barbule.types import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

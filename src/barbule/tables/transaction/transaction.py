@@ -14,7 +14,7 @@ from barbule.tables.transaction.media_references import find_deleted_media
 from barbule.tables.transaction.results import warn_of_empty_cells
 from barbule.tables.transaction.write_set import WriteSet
 from barbule.tracing import active, annotate, span
-from barbule.values.cells import holds_media
+from barbule.types import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from barbule.backends.base import FOREVER, TO
 from barbule.errors import MediaError, StoreError
 from barbule.executor.search.row_states import row_states
 from barbule.extensions import READERS, extension_names
-from barbule.types import Document
-from barbule.values.cells import cell_media, holds_media
+from barbule.types import Document, holds_media
+from barbule.values.cells import cell_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from barbule.relations.errors.invalid_queries import REFUSALS
 from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.views.base_columns import derived_columns
 from barbule.tables.views.incremental import materialized_columns
-from barbule.types.data_types import canonical
+from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,8 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.annotations import dtype
-from barbule.types.data_types import Image, Json, canonical
+from barbule.types.data_types import Image, Json
+from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from barbule.errors import (
     with_article,
 )
 from barbule.tables.sources import read_rows
-from barbule.values.cells import holds_media
+from barbule.types import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -11,8 +11,7 @@ from barbule.backends.base import RID
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
 from barbule.tables.views.propagation import write_changed_rows
-from barbule.types import Media
-from barbule.values.cells import holds_media
+from barbule.types import Media, holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

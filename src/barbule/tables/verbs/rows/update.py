@@ -44,8 +44,7 @@ from barbule.tables.verbs.rows.row_writes import (
     run_unless_empty,
     writable_record,
 )
-from barbule.types import Media, storage
-from barbule.values.cells import holds_media
+from barbule.types import Media, holds_media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

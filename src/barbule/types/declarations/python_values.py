@@ -1,6 +1,7 @@
 """Conversion of single Python values to values that Arrow accepts for a type.
 
-Owns which values fit a type, if a column cannot be converted at once.
+Owns which values fit a type, if a column cannot be converted at once; `entries` assigns the
+functions to types.
 """
 
 from __future__ import annotations
@@ -14,22 +15,31 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import ibis.expr.datatypes as dt
-
 from barbule.errors import with_article
-from barbule.json_codec import json_cell
-from barbule.types import Media
 from barbule.types.durations import read_duration
 from barbule.types.zones import zone_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import ibis.expr.datatypes as dt
     import numpy as np
 
-    from barbule.values.media_access import MediaAccess
 
-__all__ = ["is_missing", "value_writer"]
+__all__ = [
+    "decimal_writer",
+    "integer_writer",
+    "is_missing",
+    "timestamp_writer",
+    "to_bool",
+    "to_bytes",
+    "to_date",
+    "to_duration",
+    "to_float",
+    "to_string",
+    "to_time",
+    "to_uuid",
+]
 
 _PANDAS_MISSING_TYPES = {"NAType", "NaTType"}
 _DATA_FRAME_LIBRARIES = {"pandas", "polars"}  # libraries
@@ -39,13 +49,10 @@ _MICROSECOND_DIGITS = 6  # digits of seconds, as Python and databases have them
 _NANOSECONDS = re.compile(r"\.\d{6}(\d*[1-9]\d*)")  # in a text
 
 
-def is_missing(value: object, kind: dt.DataType) -> bool:
-    """Whether a value means "missing": NaN in a non-numeric column, and pandas' NA and NaT.
-
-    Decimals and JSON hold numbers, but not NaN: they refuse it as they refuse infinity.
-    """
+def is_missing(value: object, *, nan_is_missing: bool) -> bool:
+    """Whether a value means "missing": pandas' NA and NaT, and NaN if the type says so."""
     if isinstance(value, float):
-        return math.isnan(value) and not isinstance(kind, dt.Floating | dt.Decimal | dt.JSON)
+        return nan_is_missing and math.isnan(value)
     if type(value).__name__ in _PANDAS_MISSING_TYPES:
         return True
     return _is_numpy_datetime(value) and bool(value != value)  # noqa: PLR0124 - as NaT alone is
@@ -53,24 +60,6 @@ def is_missing(value: object, kind: dt.DataType) -> bool:
 
 def _is_numpy_datetime(value: object) -> TypeGuard[np.datetime64 | np.timedelta64]:
     return type(value).__name__ in {"datetime64", "timedelta64"}
-
-
-def value_writer(kind: dt.DataType, library: MediaAccess) -> Callable[[Any], Any] | None:
-    """Return a function that converts a value of `kind` for Arrow; None if none is needed."""
-    if isinstance(kind, Media):
-        return lambda value: library.refer(value, kind)
-    if isinstance(kind, dt.JSON):
-        return json_cell
-    if isinstance(kind, dt.Integer):
-        return _integer_converter(kind)
-    if isinstance(kind, dt.Decimal):
-        return _decimal_converter(kind)
-    if isinstance(kind, dt.Timestamp):
-        return _timestamp_converter(kind, library.zone)
-    for ibis_type, convert in _WRITERS.items():
-        if isinstance(kind, ibis_type):
-            return convert
-    return None
 
 
 def _without_numpy(value: object) -> object:
@@ -92,7 +81,8 @@ def _without_numpy(value: object) -> object:
     return value.item()
 
 
-def _to_string(value: object) -> str:
+def to_string(value: object) -> str:
+    """Take a string, a path, or a member of an Enum of strings."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     elif isinstance(value, enum.Enum):
@@ -102,7 +92,8 @@ def _to_string(value: object) -> str:
     return value
 
 
-def _to_bool(value: object) -> bool:
+def to_bool(value: object) -> bool:
+    """Take a bool, also NumPy's."""
     plain = _without_numpy(value)
     if not isinstance(plain, bool):
         raise TypeError(f"got {type(value).__name__}, not a bool")
@@ -116,7 +107,8 @@ def _to_number(value: object) -> int | float | decimal.Decimal:
     return plain
 
 
-def _integer_converter(kind: dt.Integer) -> Callable[[Any], int]:
+def integer_writer(kind: dt.Integer) -> Callable[[Any], int]:
+    """Return a function that takes whole numbers in the range of a type."""
     low, high = kind.bounds
 
     def convert(value: object) -> int:
@@ -132,11 +124,13 @@ def _integer_converter(kind: dt.Integer) -> Callable[[Any], int]:
     return convert
 
 
-def _to_float(value: object) -> float:
+def to_float(value: object) -> float:
+    """Take a number of any kind."""
     return float(_to_number(value))
 
 
-def _to_bytes(value: object) -> bytes:
+def to_bytes(value: object) -> bytes:
+    """Take bytes, and buffers of bytes."""
     value = value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, str):
         raise TypeError("got str, not bytes")
@@ -145,7 +139,8 @@ def _to_bytes(value: object) -> bytes:
     return bytes(value)
 
 
-def _decimal_converter(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
+def decimal_writer(kind: dt.Decimal) -> Callable[[Any], decimal.Decimal]:
+    """Return a function that takes numbers, and their texts, with the digits of a type."""
     integer_digits = None if None in {kind.precision, kind.scale} else kind.precision - kind.scale
 
     def convert(value: object) -> decimal.Decimal:
@@ -193,7 +188,7 @@ def _has_nanoseconds(value: Any) -> bool:
     return bool(getattr(value, "nanosecond", 0))
 
 
-def _timestamp_converter(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
+def timestamp_writer(kind: dt.Timestamp, default: str) -> Callable[[Any], Any]:
     """Return a function that reads a timestamp, with nanoseconds if the column has them."""
     scale = _MICROSECOND_DIGITS if kind.scale is None else kind.scale
 
@@ -246,7 +241,8 @@ def _to_timestamp(value: object, zone: str | None, default: str) -> datetime.dat
     raise TypeError(_mismatch_message(value, "datetime"))
 
 
-def _to_date(value: object) -> datetime.date:
+def to_date(value: object) -> datetime.date:
+    """Read a date; a timestamp only at midnight."""
     plain = _without_numpy(value)
     if isinstance(plain, str):
         return datetime.date.fromisoformat(plain)
@@ -259,7 +255,8 @@ def _to_date(value: object) -> datetime.date:
     raise TypeError(_mismatch_message(value, "date"))
 
 
-def _to_time(value: object) -> datetime.time:
+def to_time(value: object) -> datetime.time:
+    """Read a time of day."""
     if isinstance(value, str):
         return datetime.time.fromisoformat(value)
     if isinstance(value, datetime.time):
@@ -267,7 +264,8 @@ def _to_time(value: object) -> datetime.time:
     raise TypeError(_mismatch_message(value, "time"))
 
 
-def _to_duration(value: object) -> datetime.timedelta:
+def to_duration(value: object) -> datetime.timedelta:
+    """Read a duration, in microseconds."""
     if getattr(value, "nanoseconds", 0):  # of pandas
         raise ValueError(f"{value!r} has nanoseconds, but a duration is stored in microseconds")
     if isinstance(value, str):
@@ -286,19 +284,8 @@ def _mismatch_message(value: object, kind: str) -> str:
     return f"got {type(value).__name__}, not {with_article(kind)}"
 
 
-def _to_uuid(value: object) -> str:
+def to_uuid(value: object) -> str:
+    """Write a UUID as a string."""
     if isinstance(value, bytes):
         return str(uuid.UUID(bytes=value))
-    return str(value if isinstance(value, uuid.UUID) else uuid.UUID(_to_string(value)))
-
-
-_WRITERS: dict[type[dt.DataType], Callable[[Any], Any]] = {
-    dt.Date: _to_date,
-    dt.Time: _to_time,
-    dt.Interval: _to_duration,
-    dt.String: _to_string,
-    dt.UUID: _to_uuid,
-    dt.Boolean: _to_bool,
-    dt.Floating: _to_float,
-    dt.Binary: _to_bytes,
-}
+    return str(value if isinstance(value, uuid.UUID) else uuid.UUID(to_string(value)))

@@ -1,4 +1,4 @@
-"""The methods of a media library that conversions call, so that `values` does not import it."""
+"""The methods of a media library that conversions call, so that they do not import it."""
 
 from __future__ import annotations
 

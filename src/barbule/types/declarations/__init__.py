@@ -1,0 +1,73 @@
+"""The declaration of a data type: one entry says how its values are stored, converted and shown.
+
+Owns the look-up. Facts about nested types, such as that they hold media, follow from those of their
+parts.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import ibis.expr.datatypes as dt
+
+from barbule.types.declarations.declaration import TypeDeclaration
+from barbule.types.declarations.entries import DECLARATIONS
+from barbule.types.declarations.nested import NESTED, leaves
+
+__all__ = ["TypeDeclaration", "declaration", "holds", "holds_json", "holds_media", "is_vector"]
+
+_BY_CLASS: dict[type[dt.DataType], TypeDeclaration] = {entry.dtype: entry for entry in DECLARATIONS}
+
+
+def declaration(kind: dt.DataType) -> TypeDeclaration:
+    """Return the declaration of a type.
+
+    Examples
+    --------
+    >>> declaration(dt.int8).display, declaration(dt.string).display
+    ('number', 'text')
+    """
+    cls = type(kind)
+    declared = _BY_CLASS.get(cls)
+    if declared is None:  # of a class without an entry: that of the class it extends
+        declared = next(_BY_CLASS[base] for base in cls.__mro__ if base in _BY_CLASS)
+        _BY_CLASS[cls] = declared
+    return declared
+
+
+def holds(
+    kind: dt.DataType,
+    *classes: type[dt.DataType],
+    into: tuple[type[dt.DataType], ...] = NESTED,
+) -> bool:
+    """Whether values of a type are of one of several, or have such parts.
+
+    Parameters
+    ----------
+    into
+        The nested types whose parts are meant.
+
+    Examples
+    --------
+    >>> holds(dt.Array(dt.float16), dt.Float16)
+    True
+    """
+    return any(isinstance(leaf, classes) for leaf in leaves(kind, into=into))
+
+
+@functools.lru_cache(maxsize=1024)
+def holds_media(kind: dt.DataType) -> bool:
+    """Whether values of a type are media, or lists or records that hold media."""
+    return any(declaration(leaf).is_media for leaf in leaves(kind, into=(dt.Array, dt.Struct)))
+
+
+@functools.lru_cache(maxsize=1024)
+def holds_json(kind: dt.DataType) -> bool:
+    """Whether values of a type are Json, or hold Json."""
+    return any(declaration(leaf).json == "json" for leaf in leaves(kind))
+
+
+def is_vector(kind: dt.DataType) -> bool:
+    """Whether values are compared as vectors: lists of one length of fractions."""
+    floats = isinstance(kind, dt.Array) and isinstance(kind.value_type, dt.Float32 | dt.Float64)
+    return floats and kind.length is not None
