@@ -10,7 +10,7 @@ import functools
 
 import ibis.expr.datatypes as dt
 
-from barbule.types.declarations.declaration import TypeDeclaration
+from barbule.types.declarations.type_declaration import TypeDeclaration
 from barbule.types.declarations.entries import DECLARATIONS
 from barbule.types.declarations.nested import NESTED, leaves
 

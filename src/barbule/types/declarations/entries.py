@@ -26,7 +26,7 @@ from barbule.types.data_types import (
     Video,
 )
 from barbule.types.declarations import file_values, python_values
-from barbule.types.declarations.declaration import TypeDeclaration
+from barbule.types.declarations.type_declaration import TypeDeclaration
 from barbule.types.durations import duration_text
 from barbule.types.zones import canonical_zone
 
