@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ibis
 import ibis.expr.operations as ops
 import pytest
 
@@ -42,6 +43,24 @@ def test_latest_version_without_ended_rows_needs_no_filter(films):
     assert "WHERE" not in films.compile()
     films.update({"year": 2010}, where=films.name == "Up")
     assert "WHERE" in films.compile()
+
+
+def test_plan_names_the_tables_whose_rows_it_depends_on(films, recent):
+    films_id, recent_id = films.op().table_id, recent.op().table_id
+    plan = recent.select("name", "loud").explain()
+    assert plan.rows_read == plan.unclosed == {films_id, recent_id}
+    assert recent.select("loud").explain().rows_read == {recent_id}
+    films.update({"year": 2010}, where=films.name == "Up")
+    plan = films.explain()
+    assert (plan.rows_read, plan.unclosed) == ({films_id}, set())
+    plan = films.at(version=1).explain()
+    assert (plan.rows_read, plan.unclosed) == (set(), set())
+
+
+def test_plan_with_calls_expects_that_rows_are_closed_meanwhile(films):
+    plan = films.select(loud=louder(films.name)).explain()
+    assert (plan.rows_read, plan.unclosed) == ({films.op().table_id}, set())
+    assert "WHERE" in ibis.to_sql(plan.stages[0].source.to_expr(), dialect="duckdb")
 
 
 def test_chained_query_compiles_to_one_select(films):

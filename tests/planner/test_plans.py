@@ -17,8 +17,9 @@ import pytest
 import barbule as bb
 from barbule.errors import BarbuleError
 from barbule.planner.lineage import prune
+from barbule.planner.plan_builder import PlanBuilder
 from barbule.planner.plan_text import tree
-from barbule.planner.planner import PlanBuilder, make_plan
+from barbule.planner.planner import make_plan
 from barbule.planner.rewriter import RULES
 
 FILES = sorted((Path(__file__).parent.parent / "plans").glob("*.txt"))

@@ -35,7 +35,7 @@ ValueT = TypeVar("ValueT")
 
 
 class PlanFacts:
-    """The facts of one open database; the `Facts` of the planner.
+    """The facts of one open database; the `PlannerFacts` of the planner.
 
     Parameters
     ----------
@@ -142,14 +142,6 @@ class PlanFacts:
     def has_closed_rows(self, table_id: int) -> bool:
         """Whether rows of a table have ever been updated or deleted, or may be at any time."""
         return self._backend.many_writers or self._catalog.has_closed_rows(table_id)
-
-    def head(self) -> int:
-        """Return the latest commit."""
-        return self._catalog.head
-
-    def track_rows_read(self, table_id: int) -> None:
-        """Record that the transaction under preparation depends on a table's live rows."""
-        self._catalog.track_rows_read(table_id)
 
     # Indexes and hidden columns
 

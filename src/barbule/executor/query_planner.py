@@ -6,7 +6,7 @@ Owns which plans are reused. `barbule.planner` makes plans.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from barbule.fast_paths import fast_paths_enabled
 from barbule.functions.registry import registrations
@@ -39,38 +39,11 @@ class _CachedPlan:
         The number of function registrations when it was made.
     tables
         The tables whose structure it depends on.
-    rows_read
-        The tables whose live rows it depends on.
-    unclosed
-        The tables of which no row may have been closed, as it does not look at their lives.
     """
 
     plan: Plan
     functions: int
     tables: tuple[int, ...]
-    rows_read: tuple[int, ...]
-    unclosed: tuple[int, ...]
-
-
-class _TrackedFacts:
-    """Facts that record which rows a plan depends on, and do not tell the transaction."""
-
-    def __init__(self, facts: PlanFacts) -> None:
-        self._facts = facts
-        self.rows_read: set[int] = set()
-        self.unclosed: set[int] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._facts, name)
-
-    def track_rows_read(self, table_id: int) -> None:
-        self.rows_read.add(table_id)
-
-    def has_closed_rows(self, table_id: int) -> bool:
-        closed = self._facts.has_closed_rows(table_id)
-        if not closed:
-            self.unclosed.add(table_id)
-        return closed
 
 
 class QueryPlanner:
@@ -95,7 +68,9 @@ class QueryPlanner:
     def _plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None) -> Plan:
         root = expr.as_table().op()
         if self._catalog.pending:  # its reads are compared when the transaction commits
-            return make_plan(root, self._facts, rows)
+            plan = make_plan(root, self._facts, rows)
+            self._catalog.track_rows_read(*plan.rows_read)
+            return plan
         self._catalog.refresh()
         while True:
             structure = self._catalog.structure
@@ -145,24 +120,21 @@ class QueryPlanner:
 
         def derive() -> _CachedPlan:
             root, relations = query().op(), rows()
-            facts: Any = _TrackedFacts(self._facts)
-            plan = make_plan(root, facts, relations)
+            plan = make_plan(root, self._facts, relations)
             read = (leaf.table_id for leaf in root.find(ManagedTable))
-            known = (*relations, *read, *tables)
-            return _CachedPlan(
-                plan, functions, known, tuple(facts.rows_read), tuple(facts.unclosed)
-            )
+            return _CachedPlan(plan, functions, (*relations, *read, *tables))
 
         if not fast_paths_enabled():
-            cached = derive()
-            self._catalog.track_rows_read(*cached.rows_read)
-            return cached.plan
+            plan = derive().plan
+            self._catalog.track_rows_read(*plan.rows_read)
+            return plan
         plan_key = ("plan", key)
         cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
-        if cached.functions != functions or any(map(self._facts.has_closed_rows, cached.unclosed)):
+        unclosed = cached.plan.unclosed
+        if cached.functions != functions or any(map(self._facts.has_closed_rows, unclosed)):
             self._derivations.forget(plan_key)
             cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
-        self._catalog.track_rows_read(*cached.rows_read)
+        self._catalog.track_rows_read(*cached.plan.rows_read)
         return cached.plan
 
 

@@ -6,7 +6,7 @@ The final relation is plain Ibis, which any backend compiles.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from barbule.planner.plan_text import cost_text, count_text, tree_lines
@@ -33,6 +33,10 @@ class Plan(VerbResult):
         The final query before it was lowered; for printing.
     notes
         Additional notes for the reader, one line each.
+    rows_read
+        The tables whose live rows it depends on.
+    unclosed
+        The tables of which no row may have been closed, as it does not look at their lives.
     """
 
     stages: tuple[Stage, ...]
@@ -40,6 +44,8 @@ class Plan(VerbResult):
     schema: sch.Schema
     logical: ops.Relation | None = None
     notes: tuple[str, ...] = ()
+    rows_read: frozenset[int] = field(default=frozenset(), repr=False)
+    unclosed: frozenset[int] = field(default=frozenset(), repr=False)
 
     def __str__(self) -> str:
         lines = [str(stage) for stage in self.stages]

@@ -1,8 +1,8 @@
 """Applies the rewrite rules in order.
 
-Owns the order. A rule is a pure function of the root relation and a `RewriteContext`, and returns
-an equivalent tree. At the end, calls are in relations with one parent, where staging finds them,
-and similarity is arithmetic over stored vectors.
+Owns the order. A rule is a function of the root relation, and returns an equivalent tree; it adds
+stages and notes to a `PlanBuilder`, and changes nothing else. At the end, calls are in relations
+with one parent, where staging finds them, and similarity is arithmetic over stored vectors.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     import ibis.expr.operations as ops
 
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["RULES", "apply_rules"]
 
-RULES: tuple[Callable[[ops.Relation, RewriteContext], ops.Relation], ...] = (
+RULES: tuple[Callable[[ops.Relation, PlanBuilder], ops.Relation], ...] = (
     scan_similarity_joins,
     split_filters,
     pushdown_clauses,
@@ -51,14 +51,14 @@ RULES: tuple[Callable[[ops.Relation, RewriteContext], ops.Relation], ...] = (
 )
 
 
-def apply_rules(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def apply_rules(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Apply all rules in order."""
     if not find_nodes(root, (*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
         return root
     applied: list[str] = []
     traced = active()
     for rule in RULES:
-        rewritten = rule(root, context)
+        rewritten = rule(root, builder)
         if traced and rewritten != root:
             applied.append(rule.__name__)
         root = rewritten

@@ -8,6 +8,7 @@ of the backend.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import ibis.expr.datatypes as dt
@@ -55,39 +56,54 @@ if TYPE_CHECKING:
     from typing import Any
 
     from barbule.catalog.records import TableRecord
-    from barbule.planner.lowering.table_schemas import LoweringContext
+    from barbule.planner.facts import PlannerFacts
+    from barbule.planner.lowering.visible_rows import RowsRead
 
-__all__ = ["Rows", "lower"]
+__all__ = ["Lowering", "Rows", "lower"]
 
 # Physical rows to read instead of the stored ones, by table id.
 Rows: TypeAlias = Mapping[int, ops.Relation]
 
 
-def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None) -> ops.Relation:
+@dataclass(frozen=True)
+class Lowering:
+    """What lowering reads, and what it records for the plan.
+
+    Attributes
+    ----------
+    reads
+        Records which rows the lowered relations read.
+    rows
+        Physical rows to read instead of the stored ones, by table id: used to compute computed
+        columns only for new rows.
+    """
+
+    facts: PlannerFacts
+    reads: RowsRead
+    rows: Rows
+
+
+def lower(root: ops.Relation, lowering: Lowering) -> ops.Relation:
     """Lower a tree without calls to plain Ibis.
 
     Parameters
     ----------
     root
         A relation over managed tables, stages and tables of the backend.
-    rows
-        Physical rows to read instead of the stored ones, by table id: used to compute computed
-        columns only for new rows.
 
     Raises
     ------
     UnsupportedError
         If a node of barbule remains.
     """
-    rows = rows or {}
     root = total_orders(root)
-    flat = flatten(root, lambda leaf, names: _flat_table(leaf, names, context, rows))
+    flat = flatten(root, lambda leaf, names: _flat_table(leaf, names, lowering))
     if flat is not None:
         return flat
     root = prune(root)
     needed = needed_columns(root)
     leaves = {
-        leaf: _table_rows(leaf, needed.get(leaf, set()), context, rows)
+        leaf: _table_rows(leaf, needed.get(leaf, set()), lowering)
         for leaf in find_nodes(root, ManagedTable)
     }
 
@@ -97,35 +113,32 @@ def lower(root: ops.Relation, context: LoweringContext, rows: Rows | None = None
         if isinstance(node, CachedRows):
             return node.cache.rows
         if isinstance(node, SystemTable):
-            return context.stored(node.name, node.schema)
+            return lowering.facts.stored(node.name, node.schema)
         if isinstance(node, FunctionCall | Similarity | StoredVector | CellError | Recorded):
             raise UnsupportedError(
                 f"{node.name} is called where it cannot be computed.",
                 hint="Compute the call with mutate() first and use its column.",
             )
-        return _with_storage_types(node, kwargs, context.zone)
+        return _with_storage_types(node, kwargs, lowering.facts.zone)
 
     return root.replace(replace)
 
 
-def _flat_table(
-    leaf: ManagedTable, names: Collection[str], context: LoweringContext, rows: Rows
-) -> FlatTable:
+def _flat_table(leaf: ManagedTable, names: Collection[str], lowering: Lowering) -> FlatTable:
     """Show columns of a table for a single SELECT, over one relation of the backend."""
-    record = context.record(leaf)
+    record = lowering.facts.record(leaf)
     if record.view or record.origin:
-        layers, relation, shown = _unlayered_columns(leaf, set(names), context, rows)
-        return FlatTable(relation, [], Columns(shown.__getitem__), layers, context.zone)
-    physical = rows.get(leaf.table_id)
+        layers, relation, shown = _unlayered_columns(leaf, set(names), lowering)
+        return FlatTable(relation, [], Columns(shown.__getitem__), layers, lowering.facts.zone)
+    physical = lowering.rows.get(leaf.table_id)
     predicates: list[ops.Value] = []
     if physical is None:
-        physical = context.stored(record.physical, physical_schema(record))
-        predicates = visibility(physical, leaf, context)
+        physical = lowering.facts.stored(record.physical, physical_schema(record))
+        predicates = visibility(physical, leaf, lowering.reads)
     stored = physical_names(record)
     columns = Columns(lambda name: ops.Field(physical, stored.get(name, name)))
-    return FlatTable(
-        physical, predicates, columns, virtual_layers(names, record, leaf, context), context.zone
-    )
+    layers = virtual_layers(names, record, leaf, lowering.facts)
+    return FlatTable(physical, predicates, columns, layers, lowering.facts.zone)
 
 
 def _with_storage_types(node: ops.Node, kwargs: dict[str, Any] | None, zone: str) -> ops.Node:
@@ -153,16 +166,14 @@ def _over(value: ops.Value, fields: Mapping[ops.Node, ops.Node], zone: str) -> o
     return value.replace(replace)
 
 
-def _table_rows(
-    leaf: ManagedTable, names: set[str], context: LoweringContext, rows: Rows
-) -> ops.Relation:
+def _table_rows(leaf: ManagedTable, names: set[str], lowering: Lowering) -> ops.Relation:
     """Return the needed columns of a managed table as plain Ibis."""
-    layers, relation, columns = _unlayered_columns(leaf, names, context, rows)
-    rid = columns[RID]
+    layers, relation, columns = _unlayered_columns(leaf, names, lowering)
+    rid, zone = columns[RID], lowering.facts.zone
     for layer in layers:
         hidden = leaf.copy(hidden=True)
         fields = {ops.Field(hidden, name): value for name, value in columns.items()}
-        own_values = {name: _over(value, fields, context.zone) for name, value in layer.items()}
+        own_values = {name: _over(value, fields, zone) for name, value in layer.items()}
         if layer is not layers[-1]:
             relation = ops.Project(relation, {**columns, **own_values})
             columns = {name: ops.Field(relation, name) for name in relation.schema.names}
@@ -174,7 +185,7 @@ def _table_rows(
 
 
 def _unlayered_columns(
-    leaf: ManagedTable, names: set[str], context: LoweringContext, rows: Rows
+    leaf: ManagedTable, names: set[str], lowering: Lowering
 ) -> tuple[list[dict[str, ops.Value]], ops.Relation, dict[str, ops.Value]]:
     """Return the columns that the needed columns of a managed table are computed from.
 
@@ -184,10 +195,10 @@ def _unlayered_columns(
         The layers of virtual columns; a relation; and the columns that are stored or inherited
         from the base of a view, as values over the relation.
     """
-    record = context.record(leaf)
-    base_names = set(inherited_columns(record, leaf.commit, context).names)
+    record = lowering.facts.record(leaf)
+    base_names = set(inherited_columns(record, leaf.commit, lowering.facts).names)
     own_names = names - base_names
-    layers = virtual_layers(own_names, record, leaf, context)
+    layers = virtual_layers(own_names, record, leaf, lowering.facts)
     virtual = {name for layer in layers for name in layer}
     # The relation below must provide the columns that virtual columns read.
     read_names = own_names | {
@@ -196,19 +207,17 @@ def _unlayered_columns(
         for value in layer.values()
         for field in value.find(ops.Field, filter=ops.Value)
     }
-    stored = _stored_columns(leaf, record, read_names - virtual, context, rows)
+    stored = _stored_columns(leaf, record, read_names - virtual, lowering)
     inherited = (names | read_names) & base_names
     if not inherited and not leaf.hidden:
-        inherited = _multiplying_columns(leaf, record, context)
+        inherited = _multiplying_columns(leaf, record, lowering)
     if not inherited:  # in one projection: each additional one costs Ibis a millisecond to compile
         return layers, stored.parent, dict(stored.values)
-    relation = _join_base(stored, inherited, leaf, record, context, rows)
+    relation = _join_base(stored, inherited, leaf, record, lowering)
     return layers, relation, {name: ops.Field(relation, name) for name in relation.schema.names}
 
 
-def _multiplying_columns(
-    leaf: ManagedTable, record: TableRecord, context: LoweringContext
-) -> set[str]:
+def _multiplying_columns(leaf: ManagedTable, record: TableRecord, lowering: Lowering) -> set[str]:
     """Return columns without which a view would have too few rows.
 
     Columns that unnest are now stored with the rows. Views of databases of version 0.1.0 have one
@@ -216,8 +225,8 @@ def _multiplying_columns(
     """
     if record.view is None or record.view.bases or record.view.rows:
         return set()
-    query = context.expression(record.view.query, leaf.commit)
-    names = inherited_columns(record, leaf.commit, context).names
+    query = lowering.facts.expression(record.view.query, leaf.commit)
+    names = inherited_columns(record, leaf.commit, lowering.facts).names
     return {name for name in names if changes_row_count(trace(ops.Field(query, name)))}
 
 
@@ -225,15 +234,14 @@ def _stored_columns(
     leaf: ManagedTable,
     record: TableRecord,
     names: set[str],
-    context: LoweringContext,
-    rows: Rows,
+    lowering: Lowering,
 ) -> ops.Project:
     """Return stored columns by their names, the row id, and a view's base row id."""
-    physical = rows.get(leaf.table_id)
+    physical = lowering.rows.get(leaf.table_id)
     if physical is None:
         stored = [column.physical for column in record.columns if column.name in names]
         errors = [column.errors for column in record.columns if column.error_name in names]
-        physical = visible_rows(leaf, record, context, {RID, BASE, *stored, *errors})
+        physical = visible_rows(leaf, record, lowering.reads, {RID, BASE, *stored, *errors})
     columns: dict[str, ops.Value] = {RID: ops.Field(physical, RID)}
     if record.view:
         columns[BASE] = ops.Field(physical, BASE)
@@ -250,20 +258,19 @@ def _join_base(
     names: set[str],
     leaf: ManagedTable,
     record: TableRecord,
-    context: LoweringContext,
-    rows: Rows,
+    lowering: Lowering,
 ) -> ops.Relation:
     """Join the rows of a view with the columns of its base."""
     if record.view is None:
         return own_rows
     # The rows of a view have passed its filters: filters that call functions, or that other rows
     # pass each time, are not evaluated again.
-    query = context.expression(record.view.query, leaf.commit)
+    query = lowering.facts.expression(record.view.query, leaf.commit)
     query = with_rid(
         without_filters(query, lambda value: bool(calls_in(value)) or is_unsteady(value))
     )
     columns = {name: ops.Field(query, name) for name in (RID, *sorted(names))}
-    base = lower(ops.Project(query, columns), context, rows)
+    base = lower(ops.Project(query, columns), lowering)
     # Made of nodes: Ibis' own verb would look up each column in all relations below.
     left, right = ops.JoinReference(own_rows, 0), ops.JoinReference(base, 1)
     is_base_row = ops.Equals(ops.Field(left, BASE), ops.Field(right, RID))

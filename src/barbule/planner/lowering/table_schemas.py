@@ -1,12 +1,11 @@
 """The schemas of a managed table: physical, hidden and visible columns.
 
-Owns which columns a table has for users and for barbule, and the Protocol that lowering uses to
-read the catalog.
+Owns which columns a table has for users and for barbule.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 import ibis.expr.schema as sch
@@ -16,13 +15,10 @@ from barbule.nodes import CELL_ERROR_TYPE
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    import ibis.expr.operations as ops
-
     from barbule.catalog.records import TableRecord
-    from barbule.nodes import ManagedTable
+    from barbule.planner.facts import PlannerFacts
 
 __all__ = [
-    "LoweringContext",
     "hidden_columns",
     "inherited_columns",
     "physical_names",
@@ -30,36 +26,6 @@ __all__ = [
     "stored_view_columns",
     "visible_schema",
 ]
-
-
-class LoweringContext(Protocol):
-    """The interface of the catalog and the backend for lowering.
-
-    Attributes
-    ----------
-    zone
-        The zone of timestamps that have none.
-    """
-
-    zone: str
-
-    def record(self, leaf: ManagedTable) -> TableRecord:
-        """Return the structure of a table as a leaf sees it."""
-
-    def expression(self, text: str, commit: int | None) -> ops.Node:
-        """Read a stored expression, with its leaves at a commit."""
-
-    def stored(self, name: str, schema: sch.Schema) -> ops.DatabaseTable:
-        """Make the leaf of a table in the backend."""
-
-    def has_closed_rows(self, table_id: int) -> bool:
-        """Whether rows of a table have ever been updated or deleted."""
-
-    def head(self) -> int:
-        """Return the latest commit."""
-
-    def track_rows_read(self, table_id: int) -> None:
-        """Record that a lowered query reads the live rows of a table."""
 
 
 def physical_schema(record: TableRecord) -> sch.Schema:
@@ -91,42 +57,38 @@ def hidden_columns(record: TableRecord) -> dict[str, dt.DataType]:
     return {**keys, **embeddings, **errors}
 
 
-def inherited_columns(
-    record: TableRecord, commit: int | None, context: LoweringContext
-) -> sch.Schema:
+def inherited_columns(record: TableRecord, commit: int | None, facts: PlannerFacts) -> sch.Schema:
     """Return the columns that a view takes from its base."""
     if record.view is None or record.view.bases:
         return sch.Schema({})
     # Names of the view's own columns take precedence; there are none at its creation.
-    query_schema = context.expression(record.view.query, commit).schema
+    query_schema = facts.expression(record.view.query, commit).schema
     own_names = {column.name for column in record.columns}
     return sch.Schema({name: kind for name, kind in query_schema.items() if name not in own_names})
 
 
-def stored_view_columns(
-    record: TableRecord, commit: int | None, context: LoweringContext
-) -> list[str]:
+def stored_view_columns(record: TableRecord, commit: int | None, facts: PlannerFacts) -> list[str]:
     """Return the names of the columns that the query of a view's rows adds to those of its base.
 
     They were the first own columns of the view, in this order; the view may have renamed them.
     """
     if record.view is None or record.view.rows is None:
         return []
-    query_schema = context.expression(record.view.query, commit).schema
-    row_schema = context.expression(record.view.rows, commit).schema
+    query_schema = facts.expression(record.view.query, commit).schema
+    row_schema = facts.expression(record.view.rows, commit).schema
     return [name for name in row_schema.names if name not in query_schema]
 
 
-def visible_schema(record: TableRecord, commit: int | None, context: LoweringContext) -> sch.Schema:
+def visible_schema(record: TableRecord, commit: int | None, facts: PlannerFacts) -> sch.Schema:
     """Return the visible columns of a table, in their order."""
-    columns = dict(inherited_columns(record, commit, context).items())
+    columns = dict(inherited_columns(record, commit, facts).items())
     columns |= {column.name: column.dtype for column in record.columns if not column.hidden}
     if record.view is None or record.view.rows is None:
         return sch.Schema(columns)
     names_by_id = {column.id: column.name for column in record.columns}
-    stored_names = stored_view_columns(record, commit, context)
+    stored_names = stored_view_columns(record, commit, facts)
     new_names = {name: names_by_id.get(number) for number, name in enumerate(stored_names)}
-    row_names = context.expression(record.view.rows, commit).schema.names
+    row_names = facts.expression(record.view.rows, commit).schema.names
     ordered = [new_names.get(name, name) for name in row_names]
     first = [name for name in ordered if name in columns]
     return sch.Schema({name: columns[name] for name in dict.fromkeys((*first, *columns))})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from barbule.catalog.records import TableRecord
-    from barbule.planner.lowering.table_schemas import LoweringContext
+    from barbule.planner.facts import PlannerFacts
 
 __all__ = ["virtual_layers"]
 
@@ -33,7 +33,7 @@ _MAX_REPEATED_NODES = 32
 
 
 def virtual_layers(
-    names: Iterable[str], record: TableRecord, leaf: ManagedTable, context: LoweringContext
+    names: Iterable[str], record: TableRecord, leaf: ManagedTable, facts: PlannerFacts
 ) -> list[dict[str, ops.Value]]:
     """Express virtual columns over the columns that they read, layer by layer.
 
@@ -55,7 +55,7 @@ def virtual_layers(
         When the table has no column of a name.
     """
     names = set(names)
-    expressions = _expressions(names, record, leaf, context)
+    expressions = _expressions(names, record, leaf, facts)
     inlined: dict[str, ops.Value] = {}
     layer_of: dict[str, int] = {}
     for name, reads in _in_order(expressions, leaf):
@@ -79,7 +79,7 @@ def virtual_layers(
 
 
 def _expressions(
-    names: set[str], record: TableRecord, leaf: ManagedTable, context: LoweringContext
+    names: set[str], record: TableRecord, leaf: ManagedTable, facts: PlannerFacts
 ) -> dict[str, ops.Value]:
     """Read the expressions of virtual columns, and of those that they read."""
     expressions: dict[str, ops.Value] = {}
@@ -98,7 +98,7 @@ def _expressions(
             )
         if name in expressions or column is None or column.kind != "virtual":
             continue
-        expression = context.expression(str(column.expression), leaf.commit)
+        expression = facts.expression(str(column.expression), leaf.commit)
         value = as_declared(expression, column.dtype)
         expressions[name] = value
         remaining += _columns_read(value, leaf)

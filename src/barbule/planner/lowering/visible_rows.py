@@ -1,6 +1,7 @@
 """The rows of a managed table that are visible at a commit.
 
-Owns the conditions on the versions of rows, and how a branch reads those of its origin.
+Owns the conditions on the versions of rows, how a branch reads those of its origin, and the record
+of what a plan has read.
 """
 
 from __future__ import annotations
@@ -17,15 +18,45 @@ from barbule.planner.lowering.table_schemas import physical_schema
 if TYPE_CHECKING:
     from barbule.catalog.records import TableRecord
     from barbule.nodes import ManagedTable
-    from barbule.planner.lowering.table_schemas import LoweringContext
+    from barbule.planner.facts import PlannerFacts
 
-__all__ = ["visibility", "visible_rows"]
+__all__ = ["RowsRead", "visibility", "visible_rows"]
+
+
+class RowsRead:
+    """The rows of tables that the queries of one plan read.
+
+    Parameters
+    ----------
+    long_running
+        Whether the plan calls functions: rows may be closed meanwhile.
+
+    Attributes
+    ----------
+    tables
+        The tables whose live rows are read.
+    unclosed
+        The tables of which no row may have been closed, as their lives are not looked at.
+    """
+
+    def __init__(self, facts: PlannerFacts, *, long_running: bool = False) -> None:
+        self.facts = facts
+        self._long_running = long_running
+        self.tables: set[int] = set()
+        self.unclosed: set[int] = set()
+
+    def may_be_closed(self, table_id: int) -> bool:
+        """Whether rows of a table that is read may be closed while the plan is valid."""
+        if self._long_running or self.facts.has_closed_rows(table_id):
+            return True
+        self.unclosed.add(table_id)
+        return False
 
 
 def visible_rows(
     leaf: ManagedTable,
     record: TableRecord,
-    context: LoweringContext,
+    reads: RowsRead,
     names: set[str] | None = None,
 ) -> ops.Relation:
     """Read the physical rows that are live at the leaf's commit.
@@ -37,20 +68,18 @@ def visible_rows(
     names
         The physical columns to read; None for all.
     """
-    stored = context.stored(record.physical, physical_schema(record))
+    stored = reads.facts.stored(record.physical, physical_schema(record))
     if record.origin is not None:
-        return _branch_rows(stored, leaf, record, context, names)
-    predicates = visibility(stored, leaf, context)
+        return _branch_rows(stored, leaf, record, reads, names)
+    predicates = visibility(stored, leaf, reads)
     return ops.Filter(stored, predicates) if predicates else stored
 
 
-def visibility(
-    stored: ops.Relation, leaf: ManagedTable, context: LoweringContext
-) -> list[ops.Value]:
+def visibility(stored: ops.Relation, leaf: ManagedTable, reads: RowsRead) -> list[ops.Value]:
     """Return the predicates for the rows that are live at the leaf's commit."""
     if leaf.commit is None:
-        context.track_rows_read(leaf.table_id)
-    if leaf.commit is None and not context.has_closed_rows(leaf.table_id):
+        reads.tables.add(leaf.table_id)
+    if leaf.commit is None and not reads.may_be_closed(leaf.table_id):
         return []
     return _alive_at(stored, leaf.commit)
 
@@ -67,16 +96,16 @@ def _branch_rows(
     stored: ops.Relation,
     leaf: ManagedTable,
     record: TableRecord,
-    context: LoweringContext,
+    reads: RowsRead,
     names: set[str] | None,
 ) -> ops.Relation:
     """Read the rows of a branch: its own, and those of its origin without a state in the branch."""
     if record.origin is None:
         raise ValueError(f"{record.name} is not a branch")
     if leaf.commit is None:
-        context.track_rows_read(leaf.table_id)
-    origin = managed_table("origin", context, record.origin.table, commit=record.origin.commit)
-    origin_rows = visible_rows(origin, context.record(origin), context, names)
+        reads.tables.add(leaf.table_id)
+    origin = managed_table("origin", reads.facts, record.origin.table, commit=record.origin.commit)
+    origin_rows = visible_rows(origin, reads.facts.record(origin), reads, names)
     states: ops.Relation = stored
     if leaf.commit is not None:
         version = ops.Literal(leaf.commit, dt.int64)

@@ -28,7 +28,7 @@ from barbule.planner.lineage import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["COMPANION_VALUES", "join_companion_columns"]
 
@@ -38,7 +38,7 @@ _Companion: TypeAlias = CellError | Recorded
 _ColumnOrigin = tuple[ManagedTable, str]
 
 
-def join_companion_columns(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def join_companion_columns(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Rewrite reads of cell errors and recorded media content to companion columns."""
 
     def join(relation: ops.Relation) -> ops.Relation:
@@ -48,18 +48,18 @@ def join_companion_columns(root: ops.Relation, context: RewriteContext) -> ops.R
             for companion in calls_in(value, COMPANION_VALUES)
             if not isinstance(companion.arg, FunctionCall)
         )
-        return _with_companions(relation, list(companions), context) if companions else relation
+        return _with_companions(relation, list(companions), builder) if companions else relation
 
     return each_relation(root, join)
 
 
 def _with_companions(
-    relation: ops.Relation, companions: list[_Companion], context: RewriteContext
+    relation: ops.Relation, companions: list[_Companion], builder: PlanBuilder
 ) -> ops.Relation:
     parent: ops.Relation | None = getattr(relation, "parent", None)
     base_columns: dict[_Companion, dict[ops.Relation, str]] = {}
     if parent is not None:
-        joined_views, base_columns = _join_bases(parent, companions, context)
+        joined_views, base_columns = _join_bases(parent, companions, builder)
         parent = parent.replace(joined_views) if joined_views else parent
     replacements: dict[ops.Node, ops.Node] = {}
     names = {}
@@ -68,7 +68,7 @@ def _with_companions(
         in_base = base_columns.get(companion)
         own_column = None
         if column_origin and not in_base:
-            own_column = _companion_of(companion, context)(*column_origin)
+            own_column = _companion_of(companion, builder)(*column_origin)
         if own_column is None and not in_base:
             replacements[companion] = ops.Literal(None, companion.dtype)  # the column has none
             continue
@@ -89,13 +89,13 @@ def _with_companions(
 
 
 def _companion_of(
-    companion: _Companion, context: RewriteContext
+    companion: _Companion, builder: PlanBuilder
 ) -> Callable[[ManagedTable, str], str | None]:
-    return context.errors_of if isinstance(companion, CellError) else context.content_of
+    return builder.facts.errors_of if isinstance(companion, CellError) else builder.facts.content_of
 
 
 def _join_bases(
-    parent: ops.Relation, companions: Iterable[_Companion], context: RewriteContext
+    parent: ops.Relation, companions: Iterable[_Companion], builder: PlanBuilder
 ) -> tuple[dict[ops.Node, ops.Node], dict[_Companion, dict[ops.Relation, str]]]:
     """Join views with the companion columns of the columns that they take from their bases.
 
@@ -109,34 +109,34 @@ def _join_bases(
     joined_views: dict[ManagedTable, ops.Relation] = {}
     for companion in companions:
         column_origin = origin(companion.arg)
-        base_column = column_origin and _base_column(column_origin, companion, context)
+        base_column = column_origin and _base_column(column_origin, companion, builder)
         if not column_origin or not base_column:
             continue
         leaf = column_origin[0]
         if not parent.find(lambda node, leaf=leaf: node == leaf):
             continue
         view = joined_views.get(leaf, leaf.copy(hidden=True))
-        joined_views[leaf] = _join_base(view, companion, base_column, context)
+        joined_views[leaf] = _join_base(view, companion, base_column, builder)
         names[companion] = (leaf, joined_views[leaf].schema.names[-1])
     columns = {companion: {joined_views[leaf]: name} for companion, (leaf, name) in names.items()}
     return dict(joined_views), columns
 
 
 def _base_column(
-    column_origin: _ColumnOrigin, companion: _Companion, context: RewriteContext
+    column_origin: _ColumnOrigin, companion: _Companion, builder: PlanBuilder
 ) -> _ColumnOrigin | None:
     """Return the table and column that a view passes on, if that has a companion."""
-    companion_of = _companion_of(companion, context)
+    companion_of = _companion_of(companion, builder)
     if companion_of(*column_origin):
         return None
-    base_column = deeper_column = context.base_column(*column_origin)
+    base_column = deeper_column = builder.base_column(*column_origin)
     while deeper_column is not None and not companion_of(*deeper_column):
-        deeper_column = context.base_column(*deeper_column)
+        deeper_column = builder.base_column(*deeper_column)
     return None if deeper_column is None else base_column
 
 
 def _join_base(
-    view: ops.Relation, companion: _Companion, base_column: _ColumnOrigin, context: RewriteContext
+    view: ops.Relation, companion: _Companion, base_column: _ColumnOrigin, builder: PlanBuilder
 ) -> ops.Relation:
     """Return the rows of a view with the companion of a column of its base as the last column."""
     leaf, column = base_column[0].copy(hidden=True), base_column[1]
@@ -144,7 +144,7 @@ def _join_base(
         RID: ops.Field(leaf, RID),
         _COMPANION: type(companion)(ops.Field(leaf, column)),
     }
-    base = join_companion_columns(ops.Project(leaf, base_columns), context)
+    base = join_companion_columns(ops.Project(leaf, base_columns), builder)
     left, right = ir.Table(view), ir.Table(base)
     rows = left.left_join(right, left[BASE] == right[RID])
     columns = {name: left[name] for name in view.schema.names}

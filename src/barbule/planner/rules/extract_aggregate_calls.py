@@ -9,12 +9,12 @@ import ibis.expr.operations as ops
 from barbule.planner.lineage import calls_in, each_relation
 
 if TYPE_CHECKING:
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["extract_aggregate_calls"]
 
 
-def extract_aggregate_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def extract_aggregate_calls(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Aggregate first and call a function of an aggregate afterwards."""
 
     def extract(relation: ops.Relation) -> ops.Relation:

@@ -18,12 +18,12 @@ from barbule.planner.lineage import (
 if TYPE_CHECKING:
     from typing import Any
 
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["extract_join_calls"]
 
 
-def extract_join_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def extract_join_calls(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Compute calls in join predicates before the join, those in its columns after it."""
 
     def extract(relation: ops.Relation) -> ops.Relation:

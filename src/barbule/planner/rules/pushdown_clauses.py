@@ -12,7 +12,7 @@ from barbule.planner.lineage import calls_in, each_relation, is_expensive, rebui
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["pushdown_clauses"]
 
@@ -21,7 +21,7 @@ __all__ = ["pushdown_clauses"]
 _ROW_SENSITIVE = (ops.WindowFunction, ops.Analytic, ops.RowID, ops.Unnest, RerankedScore)
 
 
-def pushdown_clauses(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def pushdown_clauses(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Move filters, sorts and limits below a projection whose calls they do not need.
 
     Filters without calls also move below filters and sorts with calls, and limits below any

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["compute_table_scores", "join_keyword_scores"]
 
@@ -54,18 +54,18 @@ AddScore: TypeAlias = "Callable[[Any, ColumnOrigin, ops.Relation, str], WithScor
 ScoreColumns: TypeAlias = "dict[ops.Value, dict[ops.Relation, str]]"
 
 
-def join_keyword_scores(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def join_keyword_scores(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Join the scores of a keyword search to the relation that reads them."""
 
     def add_score(
         score: KeywordScore, column_origin: ColumnOrigin, parent: ops.Relation, rid: str
     ) -> WithScore:
-        return _join_scores(parent, rid, context.keyword_scores(*column_origin, score.query))
+        return _join_scores(parent, rid, builder.keyword_scores(*column_origin, score.query))
 
     return each_relation(root, lambda node: _with_scores(node, KeywordScore, add_score))
 
 
-def compute_table_scores(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def compute_table_scores(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Compute scores that depend on other rows.
 
     Scores of a table are computed over all of its rows and joined, whichever query reads them. A

@@ -25,12 +25,12 @@ from barbule.planner.stages import SCORE
 
 if TYPE_CHECKING:
     from barbule.nodes import ManagedTable
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["search_indexes"]
 
 
-def search_indexes(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def search_indexes(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Find the nearest rows first, by the index or in memory, if the latest rows are searched.
 
     Filters and joins without calls determine the qualifying rows. Everything else is scanned.
@@ -38,7 +38,7 @@ def search_indexes(root: ops.Relation, context: RewriteContext) -> ops.Relation:
 
     def search(relation: ops.Relation) -> ops.Relation:
         top_rows = _top_rows(relation)
-        return relation if top_rows is None else _by_index(top_rows, context)
+        return relation if top_rows is None else _by_index(top_rows, builder)
 
     return each_relation(root, search)
 
@@ -70,14 +70,14 @@ def _top_rows(relation: ops.Relation) -> _TopRows | None:
     return _TopRows(relation, relation.parent, similarity)
 
 
-def _by_index(top_rows: _TopRows, context: RewriteContext) -> ops.Relation:
+def _by_index(top_rows: _TopRows, builder: PlanBuilder) -> ops.Relation:
     """Read the nearest rows from the index; unchanged if it cannot be searched."""
     limit, sort, similarity = top_rows
     column_origin = origin(similarity.arg)
     if column_origin is None:
         return limit
     leaf, column = column_origin
-    index = context.index_of(leaf, column, similarity.index)
+    index = builder.index_of(leaf, column, similarity.index)
     if not index.ready:
         return limit
     identified = _with_identities(sort, leaf, similarity)
@@ -88,8 +88,8 @@ def _by_index(top_rows: _TopRows, context: RewriteContext) -> ops.Relation:
     if rows is not None and rows.find(EXPENSIVE_VALUES):
         return limit
     vector = vector_of(index, similarity.query)
-    candidates = context.candidates(index, vector, top_rows.row_count, rows)
-    scores = context.score_columns.setdefault((index.table_id, index.name, vector), {})
+    candidates = builder.candidates(index, vector, top_rows.row_count, rows)
+    scores = builder.score_columns.setdefault((index.table_id, index.name, vector), {})
     if exposed.find(ops.JoinChain):  # a table may be on both sides
         searched, score = _join_candidates(exposed, rid, candidates, sort.parent.schema.names)
         scores[searched] = score

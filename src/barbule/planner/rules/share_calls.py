@@ -14,7 +14,7 @@ from barbule.nodes import FunctionCall
 from barbule.planner.lineage import calls_in, fresh_name, hide, own_values, rebuild, repoint
 
 if TYPE_CHECKING:
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["share_calls"]
 
@@ -27,7 +27,7 @@ _SHARED = "bb_shared"
 _PathStep = tuple[ops.Relation, FunctionCall]
 
 
-def share_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def share_calls(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Compute a call of several clauses over the same rows once, below the lowest of them."""
     while (replacement := _next_replacement(root)) is not None:
         old, new = replacement

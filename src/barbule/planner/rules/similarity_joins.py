@@ -24,31 +24,31 @@ from barbule.planner.stages import HIT, QUERY_ROW, SCORE
 
 if TYPE_CHECKING:
     from barbule.nodes import ManagedTable
+    from barbule.planner.plan_builder import PlanBuilder
     from barbule.planner.query_vectors import IndexedColumn
-    from barbule.planner.rewrite_context import RewriteContext
 
 __all__ = ["batch_similarity_joins", "scan_similarity_joins"]
 
 _VECTOR = "bb_vector"
 
 
-def scan_similarity_joins(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def scan_similarity_joins(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Compare all pairs of rows if the searched ones are old or cannot be cached in memory."""
 
     def scan(relation: ops.Relation) -> ops.Relation:
-        if not isinstance(relation, NearestRows) or _search_side(relation, context) is not None:
+        if not isinstance(relation, NearestRows) or _search_side(relation, builder) is not None:
             return relation
         return _compare_all_pairs(relation)
 
     return each_relation(root, scan)
 
 
-def batch_similarity_joins(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def batch_similarity_joins(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Compute the query rows once, and find the nearest rows of all of them together."""
 
     def batch(relation: ops.Relation) -> ops.Relation:
         return (
-            _search_in_batches(relation, context) if isinstance(relation, NearestRows) else relation
+            _search_in_batches(relation, builder) if isinstance(relation, NearestRows) else relation
         )
 
     return each_relation(root, batch)
@@ -70,7 +70,7 @@ class _SearchSide:
     rid: str
 
 
-def _search_side(join: NearestRows, context: RewriteContext) -> _SearchSide | None:
+def _search_side(join: NearestRows, builder: PlanBuilder) -> _SearchSide | None:
     """Return the searched rows with their row ids; None if all pairs are compared."""
     column_origin = origin(join.arg)
     if column_origin is None:
@@ -79,7 +79,7 @@ def _search_side(join: NearestRows, context: RewriteContext) -> _SearchSide | No
             hint="Call it on a column with an embedding index: t.text.nearest(...).",
         )
     leaf, column = column_origin
-    index = context.index_of(leaf, column, join.index)
+    index = builder.index_of(leaf, column, join.index)
     exposed = expose(join.right, leaf, RID, join.arg) if index.in_memory else None
     return None if exposed is None else _SearchSide(leaf, index, *exposed)
 
@@ -111,15 +111,15 @@ def _best_of_each(scored: ir.Table, join: NearestRows) -> ops.Relation:
     return best.select(*join.schema.names).op()
 
 
-def _search_in_batches(join: NearestRows, context: RewriteContext) -> ops.Relation:
-    side = _search_side(join, context)
+def _search_in_batches(join: NearestRows, builder: PlanBuilder) -> ops.Relation:
+    side = _search_side(join, builder)
     if side is None:
         return _compare_all_pairs(join)
     vector = fresh_name(_VECTOR, join.left.schema)
-    queries = context.materialised(_numbered(join, {vector: vector_of(side.index, join.query)}))
+    queries = builder.materialised(_numbered(join, {vector: vector_of(side.index, join.query)}))
     all_rows = shows_all_rows(join.right, side.leaf)
     rows = None if all_rows else row_identities(side.rows, side.rid)
-    pairs = ir.Table(context.nearest_pairs(side.index, queries, vector, join.k, rows))
+    pairs = ir.Table(builder.nearest_pairs(side.index, queries, vector, join.k, rows))
     left = ir.Table(queries)
     right = ir.Table(side.rows)
     hits = left.inner_join(pairs, left[QUERY_ROW] == pairs[QUERY_ROW])

@@ -26,15 +26,15 @@ from barbule.planner.stages import SCORE
 
 if TYPE_CHECKING:
     from barbule.nodes import ManagedTable
+    from barbule.planner.plan_builder import PlanBuilder
     from barbule.planner.query_vectors import IndexedColumn
-    from barbule.planner.rewrite_context import RewriteContext
 
 __all__ = ["similarity_to_vectors"]
 
 IndexValue: TypeAlias = Similarity | StoredVector
 
 
-def similarity_to_vectors(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def similarity_to_vectors(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Replace similarity by arithmetic over the stored vectors and the embedded query."""
 
     def replace(relation: ops.Relation) -> ops.Relation:
@@ -43,13 +43,13 @@ def similarity_to_vectors(root: ops.Relation, context: RewriteContext) -> ops.Re
             for value in own_values(relation)
             for index_value in calls_in(value, (Similarity, StoredVector))
         )
-        return _with_vectors(relation, list(index_values), context) if index_values else relation
+        return _with_vectors(relation, list(index_values), builder) if index_values else relation
 
     return each_relation(root, replace)
 
 
 def _with_vectors(
-    relation: ops.Relation, index_values: list[IndexValue], context: RewriteContext
+    relation: ops.Relation, index_values: list[IndexValue], builder: PlanBuilder
 ) -> ops.Relation:
     if not hasattr(relation, "parent"):
         raise UnsupportedError(
@@ -61,8 +61,8 @@ def _with_vectors(
     scores: dict[IndexValue, str] = {}
     for index_value in index_values:
         leaf, column = _indexed_column(index_value)
-        index = context.index_of(leaf, column, index_value.index)
-        score = _searched_score(index_value, index, parent, context)
+        index = builder.index_of(leaf, column, index_value.index)
+        score = _searched_score(index_value, index, parent, builder)
         if score is not None:
             parent, scores[index_value] = score
             continue
@@ -81,9 +81,9 @@ def _with_vectors(
         if isinstance(index_value, Similarity):
             right = vector_of(index, repoint(index_value.query, relation.parent, parent))
             if not right.relations and not _holds_calls(right):
-                right = context.staged_constant(right, index)
-            replacements[index_value] = context.similarity(left, right, index.metric)
-            context.add_note(_scan_note(relation, index_value, index))
+                right = builder.staged_constant(right, index)
+            replacements[index_value] = builder.facts.similarity(left, right, index.metric)
+            builder.add_note(_scan_note(relation, index_value, index))
     rebuilt = rebuild(relation, parent, lambda value: value.replace(replacements, filter=ops.Value))
     return hide(rebuilt, relation.schema.names)
 
@@ -105,13 +105,13 @@ def _indexed_column(index_value: IndexValue) -> tuple[ManagedTable, str]:
 
 
 def _searched_score(
-    index_value: IndexValue, index: IndexedColumn, parent: ops.Relation, context: RewriteContext
+    index_value: IndexValue, index: IndexedColumn, parent: ops.Relation, builder: PlanBuilder
 ) -> tuple[ops.Relation, str] | None:
     """Return the score that the search for the nearest rows already returned, if any."""
     if not isinstance(index_value, Similarity):
         return None
     key = (index.table_id, index.name, vector_of(index, index_value.query))
-    score_columns = context.score_columns.get(key)
+    score_columns = builder.score_columns.get(key)
     leaf, _ = _indexed_column(index_value)
     return (score_columns and expose(parent, leaf, SCORE, index_value.arg, score_columns)) or None
 

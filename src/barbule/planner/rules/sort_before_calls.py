@@ -22,12 +22,12 @@ from barbule.planner.lineage import (
 if TYPE_CHECKING:
     from typing import Any
 
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["sort_before_calls"]
 
 
-def sort_before_calls(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def sort_before_calls(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Sort before a filter with calls, if a limit cuts the sorted rows."""
 
     def replace(node: ops.Node, kwargs: dict[str, Any] | None) -> ops.Node:

@@ -9,12 +9,12 @@ import ibis.expr.operations as ops
 from barbule.planner.lineage import calls_in, each_relation, is_expensive, repoint
 
 if TYPE_CHECKING:
-    from barbule.planner.rewrite_context import RewriteContext
+    from barbule.planner.plan_builder import PlanBuilder
 
 __all__ = ["split_filters"]
 
 
-def split_filters(root: ops.Relation, context: RewriteContext) -> ops.Relation:
+def split_filters(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
     """Apply predicates without calls first, and each call only to the remaining rows.
 
     Calls whose answers are in the call ledger, such as calls of models, come last.

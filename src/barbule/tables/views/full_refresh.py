@@ -15,7 +15,7 @@ import ibis.expr.schema as sch
 from barbule.backends.base import BASE, RID
 from barbule.errors import DataError, UnsupportedError
 from barbule.planner.lowering.table_schemas import physical_schema
-from barbule.planner.lowering.visible_rows import visible_rows
+from barbule.planner.lowering.visible_rows import RowsRead, visible_rows
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.compute.stored_rows import read_physical_rows
 from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
@@ -216,7 +216,9 @@ def _overlay(
     if not ended and not added:
         return None
     stored_names = set(physical_schema(transaction.without_new_columns(record)).names)
-    relation = visible_rows(engine.leaf(record.id), record, engine.facts, stored_names)
+    reads = RowsRead(engine.facts)
+    relation = visible_rows(engine.leaf(record.id), record, reads, stored_names)
+    engine.catalog.track_rows_read(*reads.tables)
     if ended:
         name = f"bb_ended_{record.id}"
         chunks = [chunk for chunked in ended for chunk in _chunks(chunked)]

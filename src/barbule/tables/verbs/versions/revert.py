@@ -11,7 +11,7 @@ import ibis.expr.operations as ops
 from barbule.backends.base import FROM, RID
 from barbule.errors import DependencyError, UnsupportedError, VersionError
 from barbule.planner.lowering.table_schemas import physical_schema
-from barbule.planner.lowering.visible_rows import visible_rows
+from barbule.planner.lowering.visible_rows import RowsRead, visible_rows
 from barbule.tables.commit import run_transaction
 from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.transaction.isolation import isolated
@@ -294,7 +294,9 @@ def _has_same_columns(engine: Engine, view: TableRecord, commit: int) -> bool:
 def _read_states(engine: Engine, record: TableRecord, commit: int | None) -> pa.Table:
     """Read the physical rows of a table at a commit, with the commit of each state."""
     leaf = engine.leaf(record.id, commit)
-    relation = visible_rows(leaf, record, engine.facts)
+    reads = RowsRead(engine.facts)
+    relation = visible_rows(leaf, record, reads)
+    engine.catalog.track_rows_read(*reads.tables)
     names = [name for name in physical_schema(record).names if name != "_to"]
     fields = {name: ops.Field(relation, name) for name in names}
     return engine.backend.arrow(ops.Project(relation, fields).to_expr(), {})
