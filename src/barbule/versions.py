@@ -136,11 +136,11 @@ class Diff(VerbResult):
         return f"Diff of {self.table!r}, version {self.old} to {self.new}: {rows}{columns}"
 
     def __repr__(self) -> str:
-        text: str = engine_of(self.added).diff_text(self)
+        text: str = engine_of(self.added).display.diff_text(self)
         return text
 
     def _repr_html_(self) -> str:
-        page: str = engine_of(self.added).diff_html(self)
+        page: str = engine_of(self.added).display.diff_html(self)
         return page
 
 

@@ -79,7 +79,9 @@ def test_database_is_migrated_to_current_format(former, former_url):
     former.close()
     again = bb.connect(former_url, vectors="exact:")
     assert again._engine.catalog.identity == identity
-    meta = {row["key"]: row["value"] for row in again._engine.catalog._read_rows("bb_meta")}
+    meta = {
+        row["key"]: row["value"] for row in again._engine.catalog.metadata._read_rows("bb_meta")
+    }
     assert meta["format"] == str(migrations.FORMAT)
 
 

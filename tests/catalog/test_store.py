@@ -49,11 +49,10 @@ def _put(catalog, backend, record, operation="create table"):
     pending.records[record.id] = record
     done = Version(record.id, 0, 0, "", 0, 0, False)
     number = catalog.next_version(record.id, catalog.head + 1, pending, done)
-    pending.versions[record.id] = number
+    pending.new_versions[record.id] = number
     with backend.transaction():
         commit = catalog.write(pending, seconds=0.5)
     catalog.publish(pending, commit)
-    catalog.end()
     return commit
 
 
@@ -96,11 +95,12 @@ def test_column_ids_are_not_reused():
     assert RECORD.column_by_id(4).physical == "c4"
 
 
-def test_pending_record_is_visible_until_transaction_ends(catalog):
+def test_pending_record_is_visible_to_its_transaction_only(catalog):
     pending = catalog.begin("create table")
-    pending.records[1] = RECORD
-    assert catalog.record(1) == RECORD
-    catalog.end()
+    pending.put(RECORD)
+    assert pending.record(1) == RECORD
+    assert pending.find("my.films") == RECORD
+    assert pending.next_table_id() == 2
     with pytest.raises(TableNotFoundError, match="with the number 1"):
         catalog.record(1)
     assert catalog.head == 0

@@ -204,5 +204,6 @@ def stored(session: Session) -> tuple[str, ...]:
     else:
         with backend.use():
             rows = backend.cursor.execute(query).fetchall()
-    known = (sorted(catalog._records.items()), sorted(catalog._versions.items()), catalog._labels)
+    loaded = catalog.metadata
+    known = (sorted(loaded.records.items()), sorted(loaded.versions.items()), loaded.labels)
     return (*sorted(row for (row,) in rows), str(known))

@@ -373,7 +373,7 @@ def test_clock_moved_back_does_not_change_version_at_timestamp(session, monkeypa
     clock = types.SimpleNamespace(datetime=Earlier, UTC=datetime.UTC, timedelta=datetime.timedelta)
     table = bb.create_table("t", {"a": bb.Int})
     table.insert(a=1)
-    moment = session._engine.catalog._commits[session._engine.catalog.head].at
+    moment = session._engine.catalog.commit(session._engine.catalog.head).at
     monkeypatch.setattr(store, "datetime", clock)
     table.insert(a=2)
     table.checkpoint("second")

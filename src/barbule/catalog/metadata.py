@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from barbule.backends.base import Backend
-    from barbule.catalog.pending import PendingCatalog
 
-__all__ = ["DELETE_MEDIA", "MetadataCache", "changes_to_json"]
+__all__ = ["DELETE_MEDIA", "Metadata", "changes_to_json"]
 
 _SCHEMAS = {
     "bb_meta": sch.Schema({"key": "string", "value": "string"}),
@@ -49,7 +48,7 @@ DELETE_MEDIA = "delete media"
 _COMMIT_FIELDS = {"commit", "operation"}  # of a version: they are columns of its commit's row
 
 
-class MetadataCache:
+class Metadata:
     """The metadata of one database, as this process last read it.
 
     Parameters
@@ -65,6 +64,12 @@ class MetadataCache:
     structure
         The number of the database, because another one may replace it, and the latest commit that
         changed the structure of a table.
+    records
+        The structures of each table, oldest first, with the commits that made them.
+    versions, labels
+        The versions of each table, oldest first, and its labels.
+    commits
+        The commits, by number.
     head
         The latest commit.
     media_deletion
@@ -75,26 +80,20 @@ class MetadataCache:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._guard = threading.RLock()
-        self._local = threading.local()
+        self.guard = threading.RLock()  # held while commits are added
         self._stamp: object = None
         self.structure = (0, 0)
         self._clear()
         self._open()
 
     def _clear(self) -> None:
-        self._records: dict[int, list[tuple[int, TableRecord]]] = {}
-        self._versions: dict[int, list[Version]] = {}
-        self._commits: dict[int, Commit] = {}
-        self._labels: dict[int, dict[str, int]] = {}
+        self.records: dict[int, list[tuple[int, TableRecord]]] = {}
+        self.versions: dict[int, list[Version]] = {}
+        self.commits: dict[int, Commit] = {}
+        self.labels: dict[int, dict[str, int]] = {}
         self.head = 0
         self.media_deletion = 0
         self.structure = (self.structure[0] + 1, 0)
-
-    @property
-    def pending(self) -> PendingCatalog | None:
-        """The commit that the calling thread prepares."""
-        return getattr(self._local, "pending", None)
 
     # Opening
 
@@ -121,7 +120,7 @@ class MetadataCache:
                     self._backend.insert("bb_meta", rows)
                     self.identity = migrations.Identity.of(meta)
             if new := missing == _SCHEMAS.keys():
-                self._save_stamp()
+                self.save_stamp()
             return new
 
     def _check_format(self) -> None:
@@ -162,12 +161,12 @@ class MetadataCache:
         """Load a commit that the calling thread can read already, before it is published."""
         if self.head >= commit:
             return
-        with self._guard:
+        with self.guard:
             if self.head < commit:
                 self._apply(self._read_rows("bb_commits", {"id": self.head}))
 
     def _load_changes(self, stamp: object) -> None:
-        with self._guard:
+        with self.guard:
             if stamp == self._stamp:  # another thread has loaded them
                 return
             rows = self._read_rows("bb_commits", {"id": self.head})
@@ -179,7 +178,7 @@ class MetadataCache:
             labels: dict[int, dict[str, int]] = {}
             for row in self._read_rows("bb_labels"):
                 labels.setdefault(row["table_id"], {})[row["label"]] = row["version"]
-            self._labels = labels
+            self.labels = labels
             self._stamp = stamp
 
     def _head_exists(self) -> bool:
@@ -195,20 +194,21 @@ class MetadataCache:
                 records, versions = _changes_from_json(row.pop("changes"))
                 commit = Commit(**row)
             for record in records:
-                self._add_record(commit.id, record)
+                self.add_record(commit.id, record)
             for fields in versions:
                 version = Version(**fields, commit=commit.id, operation=commit.operation)
-                self._versions.setdefault(version.table_id, []).append(version)
-            self._commits[commit.id] = commit
+                self.versions.setdefault(version.table_id, []).append(version)
+            self.commits[commit.id] = commit
             if commit.operation == DELETE_MEDIA:
                 self.media_deletion = commit.id
-        self.head = max(self._commits)
+        self.head = max(self.commits)
 
-    def _add_record(self, commit: int, record: TableRecord) -> None:
-        self._records.setdefault(record.id, []).append((commit, record))
+    def add_record(self, commit: int, record: TableRecord) -> None:
+        """Add the structure that a commit gave a table."""
+        self.records.setdefault(record.id, []).append((commit, record))
         self.structure = (self.structure[0], commit)
 
-    def _save_stamp(self) -> None:
+    def save_stamp(self) -> None:
         """Remember that this process knows the latest commit, which it has just made."""
         try:
             self._stamp = self._backend.stamp()

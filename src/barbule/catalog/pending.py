@@ -1,16 +1,18 @@
-"""What one commit is about to make visible, while a thread prepares it.
+"""The catalog as a transaction sees it: the committed state, with the changes of its own.
 
-Owns what the preparing thread sees before the commit, and what it has read: other commits that
-changed it meanwhile are conflicts.
+Owns these changes, which nobody else sees before the commit, and what the transaction has read:
+other commits that change it meanwhile are conflicts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barbule.catalog.version_lookup import CatalogReader
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from barbule.catalog.existing_tables import ExistingTables
     from barbule.catalog.records import Label, TableRecord, Version
@@ -37,9 +39,13 @@ class DerivedValue:
     structure: tuple[int, int]
 
 
-@dataclass
-class PendingCatalog:
-    """The changes of a commit that is being prepared; only the preparing thread sees them.
+class PendingCatalog(CatalogReader):
+    """The catalog with the changes of one commit that is being prepared.
+
+    Parameters
+    ----------
+    committed
+        The committed state.
 
     Attributes
     ----------
@@ -52,35 +58,63 @@ class PendingCatalog:
         it has read which versions labels and snapshots refer to.
     records
         The new structures of tables: read here, written by `put`.
-    versions
+    new_versions
         The new versions of tables, numbered when they are written.
-    labels
+    new_labels
         The labels that are set.
     readers
         The installed packages whose readers have read documents, by file extension.
     derived
-        Values that were derived from the structure as the preparing thread sees it.
-    existing
-        The tables that exist as the preparing thread sees them, and the structure of the database
-        for which that holds.
+        Values that were derived from new structures.
     """
 
-    operation: str
-    base_commit: int
-    structures_read: set[int] = field(default_factory=set)
-    rows_read: set[int] = field(default_factory=set)
-    labels_read: bool = False
-    records: dict[int, TableRecord] = field(default_factory=dict)
-    versions: dict[int, Version] = field(default_factory=dict)
-    labels: list[Label] = field(default_factory=list)
-    readers: dict[str, str] = field(default_factory=dict)
-    derived: dict[Hashable, DerivedValue] = field(default_factory=dict)
-    existing: tuple[tuple[int, int], ExistingTables] | None = None
+    is_pending = True
+
+    def __init__(self, committed: CatalogReader, operation: str) -> None:
+        super().__init__(committed.metadata)
+        self._committed = committed
+        self.operation = operation
+        self.base_commit = self.head
+        self.structures_read: set[int] = set()
+        self.rows_read: set[int] = set()
+        self.labels_read = False
+        self.records: dict[int, TableRecord] = {}
+        self.new_versions: dict[int, Version] = {}
+        self.new_labels: list[Label] = []
+        self.readers: dict[str, str] = {}
+        self.derived: dict[Hashable, DerivedValue] = {}
 
     def put(self, record: TableRecord) -> None:
         """Give a table a new structure, and drop what was derived from the previous one."""
         self.records[record.id] = record
-        self.existing = None
+        self._cached_tables = None
         self.derived = {
             key: derived for key, derived in self.derived.items() if record.id not in derived.tables
         }
+
+    @property
+    def _pending_records(self) -> Mapping[int, TableRecord]:
+        return self.records
+
+    def _track_structure_read(self, table_id: int) -> None:
+        self.structures_read.add(table_id)
+
+    def track_rows_read(self, *table_ids: int) -> None:
+        """Record that the transaction depends on the live rows of tables."""
+        self.rows_read.update(table_ids)
+
+    def _track_labels_read(self) -> None:
+        self.labels_read = True
+
+    def record(self, table_id: int, commit: int | None = None) -> TableRecord:
+        """Return the structure of a table at a commit (None: as the transaction sees it)."""
+        if commit is None:
+            self.structures_read.add(table_id)
+            if table_id in self.records:
+                return self.records[table_id]
+        return super().record(table_id, commit)
+
+    def _existing(self, commit: int | None = None) -> ExistingTables:
+        if not self.records:
+            return self._committed._existing(commit)
+        return super()._existing(commit)

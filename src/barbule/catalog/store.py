@@ -1,7 +1,7 @@
 """The catalog: tables, versions, labels and commits, stored in the backend.
 
 Owns how commits and labels are written, and how this process learns of its own commits. Reading
-is inherited: `metadata` loads, `structures` looks up tables, `version_lookup` versions.
+is inherited: `structures` looks up tables and `version_lookup` versions, in what `metadata` loads.
 """
 
 from __future__ import annotations
@@ -13,56 +13,67 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from barbule.catalog.metadata import DELETE_MEDIA, changes_to_json
+from barbule.catalog.metadata import DELETE_MEDIA, Metadata, changes_to_json
 from barbule.catalog.migrations import READER_PREFIX
 from barbule.catalog.pending import PendingCatalog
 from barbule.catalog.records import Commit, Label
-from barbule.catalog.version_lookup import LABEL, REMOVE_LABEL, VersionLookup
+from barbule.catalog.version_lookup import LABEL, REMOVE_LABEL, CatalogReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from barbule.backends.base import Backend
     from barbule.catalog.records import Version
 
 __all__ = ["Catalog"]
 
 
-class Catalog(VersionLookup):
-    """The tables of one database, and the commits that change them."""
+class Catalog(CatalogReader):
+    """The tables of one database, and the commits that change them.
+
+    Parameters
+    ----------
+    backend
+        Where the catalog is stored; it is created when it is missing.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(Metadata(backend))
+        self._backend = backend
+
+    @property
+    def media_deletion(self) -> int:
+        """The latest commit that announced deletions from the media store; 0 for none."""
+        return self.metadata.media_deletion
 
     def begin(self, operation: str) -> PendingCatalog:
-        """Start to prepare a commit on the calling thread, which sees its changes at once."""
-        pending = self._local.pending = PendingCatalog(operation, self.head)
-        return pending
-
-    def end(self) -> None:
-        """Drop the commit that the calling thread has prepared."""
-        self._local.pending = None
+        """Start to prepare a commit; return the catalog as its preparation sees it."""
+        return PendingCatalog(self, operation)
 
     def write(self, pending: PendingCatalog, seconds: float) -> Commit:
         """Write the changes of a commit, within the transaction that writes its rows."""
-        for label in pending.labels:
+        for label in pending.new_labels:
             self._write_label(label)
         self._write_readers(pending.readers)
-        changes = changes_to_json(pending.records.values(), pending.versions.values())
+        changes = changes_to_json(pending.records.values(), pending.new_versions.values())
         return self._write_commit(pending.operation, seconds, changes)
 
     def publish(self, pending: PendingCatalog, commit: Commit) -> None:
         """Make a commit that has succeeded visible to all threads of this process."""
-        with self._guard:
-            if commit.id not in self._commits:  # else a reading thread has loaded it
+        with self.metadata.guard:
+            if commit.id not in self.metadata.commits:  # else a reading thread has loaded it
                 for record in pending.records.values():
-                    self._add_record(commit.id, record)
-                for version in pending.versions.values():
-                    self._versions.setdefault(version.table_id, []).append(version)
-            for label in pending.labels:
-                self._labels.setdefault(label.table_id, {})[label.label] = label.version
-            self._commits[commit.id] = commit
-            self.head = commit.id
+                    self.metadata.add_record(commit.id, record)
+                for version in pending.new_versions.values():
+                    self.metadata.versions.setdefault(version.table_id, []).append(version)
+            for label in pending.new_labels:
+                self.metadata.labels.setdefault(label.table_id, {})[label.label] = label.version
+            self.metadata.commits[commit.id] = commit
+            self.metadata.head = commit.id
             if pending.readers:
                 readers = {**self.identity.readers, **pending.readers}
-                self.identity = replace(self.identity, readers=readers)
-            self._save_stamp()
+                self.metadata.identity = replace(self.identity, readers=readers)
+            self.metadata.save_stamp()
 
     def _write_readers(self, readers: Mapping[str, str]) -> None:
         """Record the packages whose readers have read documents, by file extension."""
@@ -82,7 +93,7 @@ class Catalog(VersionLookup):
         change
             What the commit does to the table; its `next_rid` counts the identities that it used.
         """
-        history = self._versions.get(table_id)
+        history = self.metadata.versions.get(table_id)
         last = history[-1] if history else None
         return replace(
             change,
@@ -98,7 +109,7 @@ class Catalog(VersionLookup):
     ) -> Commit:
         """Write the row of the next commit, from which other processes learn of it."""
         now = datetime.datetime.now(datetime.UTC)
-        if (last := self._commits.get(self.head)) is not None:
+        if (last := self.metadata.commits.get(self.head)) is not None:
             # A clock may jump back; a timestamp would then name rows that came after it.
             now = max(now, last.at + datetime.timedelta(microseconds=1))
         commit = Commit(self.head + 1, now, operation, _author(), seconds)
@@ -113,24 +124,24 @@ class Catalog(VersionLookup):
 
     def add_label(self, label: Label) -> None:
         """Give a version a name; the name no longer refers to another version of the table."""
-        with self._backend.write_lock(), self._guard:
+        with self._backend.write_lock(), self.metadata.guard:
             self.refresh()
             with self._backend.transaction():
                 self._write_label(label)
                 commit = self._write_commit(LABEL)
-            self._commits[commit.id], self.head = commit, commit.id
-            self._labels.setdefault(label.table_id, {})[label.label] = label.version
-            self._save_stamp()
+            self.metadata.commits[commit.id], self.metadata.head = commit, commit.id
+            self.metadata.labels.setdefault(label.table_id, {})[label.label] = label.version
+            self.metadata.save_stamp()
 
     def remove_label(self, table_id: int, label: str) -> None:
         """Remove a name; the version that it referred to stays."""
-        with self._backend.write_lock(), self._guard:
+        with self._backend.write_lock(), self.metadata.guard:
             with self._backend.transaction():
                 self._backend.delete_rows("bb_labels", {"table_id": table_id, "label": label})
                 commit = self._write_commit(REMOVE_LABEL)
-            self._commits[commit.id], self.head = commit, commit.id
-            self._labels.get(table_id, {}).pop(label, None)
-            self._save_stamp()
+            self.metadata.commits[commit.id], self.metadata.head = commit, commit.id
+            self.metadata.labels.get(table_id, {}).pop(label, None)
+            self.metadata.save_stamp()
 
     # Media
 
@@ -139,12 +150,12 @@ class Catalog(VersionLookup):
 
         Whoever deletes holds the write lock from before this until the files are deleted.
         """
-        with self._backend.write_lock(), self._guard:
+        with self._backend.write_lock(), self.metadata.guard:
             with self._backend.transaction():
                 commit = self._write_commit(DELETE_MEDIA)
-            self._commits[commit.id] = commit
-            self.head = self.media_deletion = commit.id
-            self._stamp = self._backend.stamp()
+            self.metadata.commits[commit.id] = commit
+            self.metadata.head = self.metadata.media_deletion = commit.id
+            self.metadata.save_stamp()
 
 
 def _author() -> str:

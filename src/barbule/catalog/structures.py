@@ -1,43 +1,84 @@
 """Lookups of the structure of tables: records, views, branches, and when they changed.
 
-Each lookup that depends on more than one table's own record is tracked in the pending commit of
-the calling thread, so that a concurrent change of it is a conflict.
+The lookups answer for the committed state; `pending.PendingCatalog` answers for the state that a
+transaction prepares, and records what it has read.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from barbule.catalog.existing_tables import ExistingTables
-from barbule.catalog.metadata import MetadataCache
 from barbule.errors import TableNotFoundError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from barbule.catalog.metadata import Metadata
+    from barbule.catalog.migrations import Identity
     from barbule.catalog.records import TableRecord
 
 __all__ = ["TableStructures", "compacted_error"]
 
+_NO_RECORDS: Mapping[int, TableRecord] = MappingProxyType({})
 
-class TableStructures(MetadataCache):
-    """The structures that tables have now, and have had before."""
 
-    _committed_tables: tuple[tuple[int, int], ExistingTables] | None = None
+class TableStructures:
+    """The structures that tables have now, and have had before.
+
+    Parameters
+    ----------
+    metadata
+        The metadata of the database, shared by all views of it.
+    """
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+        self._cached_tables: tuple[tuple[int, int], ExistingTables] | None = None
+
+    # The state of the database
+
+    @property
+    def identity(self) -> Identity:
+        """What the database says of itself."""
+        return self.metadata.identity
+
+    @property
+    def structure(self) -> tuple[int, int]:
+        """The number of the database, and the latest commit that changed a structure in it."""
+        return self.metadata.structure
+
+    @property
+    def head(self) -> int:
+        """The latest commit."""
+        return self.metadata.head
+
+    def refresh(self) -> int:
+        """Load what other processes have committed; return the latest commit."""
+        return self.metadata.refresh()
+
+    def load_until(self, commit: int) -> None:
+        """Load a commit that the calling thread can read already, before it is published."""
+        self.metadata.load_until(commit)
+
+    # What a transaction adds and records
+
+    is_pending = False
+    """Whether it contains changes that are not committed."""
 
     @property
     def _pending_records(self) -> Mapping[int, TableRecord]:
-        """The structures of the commit that the calling thread prepares."""
-        return self.pending.records if self.pending else {}
+        """The structures that are not committed yet."""
+        return _NO_RECORDS
 
     def _track_structure_read(self, table_id: int) -> None:
-        if self.pending:
-            self.pending.structures_read.add(table_id)
+        """Record that a transaction depends on the structure of a table."""
 
     def track_rows_read(self, *table_ids: int) -> None:
-        """Record that the pending commit of the calling thread depends on live rows of tables."""
-        if self.pending:
-            self.pending.rows_read.update(table_ids)
+        """Record that a transaction depends on the live rows of tables."""
+
+    # Tables
 
     def record(self, table_id: int, commit: int | None = None) -> TableRecord:
         """Return the structure of a table at a commit (None: the latest).
@@ -47,12 +88,7 @@ class TableStructures(MetadataCache):
         TableNotFoundError
             If it has been dropped, or did not exist yet.
         """
-        pending = self.pending
-        if commit is None and pending:
-            pending.structures_read.add(table_id)
-            if table_id in pending.records:
-                return pending.records[table_id]
-        history = self._records.get(table_id, [])
+        history = self.metadata.records.get(table_id, [])
         latest = history[-1][1] if history else None
         if commit is None and latest is not None and not latest.dropped:
             return latest
@@ -79,42 +115,40 @@ class TableStructures(MetadataCache):
         return list(self._existing(commit).tables)
 
     def _existing(self, commit: int | None = None) -> ExistingTables:
-        """Return the tables that exist at a commit, as the calling thread sees them."""
+        """Return the tables that exist at a commit (None: now)."""
         if commit is not None:
-            histories = list(self._records.values())
+            histories = list(self.metadata.records.values())
             records = [[record for at, record in history if at <= commit] for history in histories]
             return ExistingTables(known[-1] for known in records if known)
-        pending = self.pending if self._pending_records else None
-        cache = self._committed_tables if pending is None else pending.existing
-        if cache is not None and cache[0] == self.structure:
-            return cache[1]
-        with self._guard:  # all records of a commit are added under it
-            latest = {table_id: history[-1][1] for table_id, history in self._records.items()}
-            existing = ExistingTables({**latest, **self._pending_records}.values())
-            if pending is None:
-                self._committed_tables = self.structure, existing
-            else:
-                pending.existing = self.structure, existing
+        cached = self._cached_tables
+        if cached is not None and cached[0] == self.structure:
+            return cached[1]
+        with self.metadata.guard:  # all records of a commit are added under it
+            committed = {
+                table_id: history[-1][1] for table_id, history in self.metadata.records.items()
+            }
+            existing = ExistingTables({**committed, **self._pending_records}.values())
+            self._cached_tables = self.structure, existing
         return existing
 
     def table_ids(self) -> list[int]:
         """Return the ids of all tables that exist or have existed."""
-        return sorted(self._records)
+        return sorted(self.metadata.records)
 
     def history(self, table_id: int) -> list[tuple[int, TableRecord]]:
         """Return the structures that a table has had, each with the commit that made it."""
-        return self._records.get(table_id, [])
+        return self.metadata.records.get(table_id, [])
 
     def _latest_record(self, table_id: int) -> TableRecord:
-        return self._records[table_id][-1][1]
+        return self.metadata.records[table_id][-1][1]
 
     def is_new(self, table_id: int) -> bool:
         """Whether a table is not committed yet."""
-        return table_id not in self._records
+        return table_id not in self.metadata.records
 
     def next_table_id(self) -> int:
         """Return the id for a new table."""
-        return max([*self._records, *self._pending_records], default=0) + 1
+        return max([*self.metadata.records, *self._pending_records], default=0) + 1
 
     def stable_name(self, table_id: int) -> str:
         """Name a table for what is stored elsewhere; a table that replaces it has the same name."""
@@ -123,7 +157,7 @@ class TableStructures(MetadataCache):
 
     def dropped(self) -> list[TableRecord]:
         """Return the dropped tables whose rows a snapshot may refer to."""
-        latest = [history[-1][1] for history in self._records.values()]
+        latest = [history[-1][1] for history in self.metadata.records.values()]
         return [record for record in latest if record.dropped and record.retained_commits]
 
     # Dependencies between tables
@@ -137,7 +171,7 @@ class TableStructures(MetadataCache):
             if table_id in closure:
                 continue
             closure.add(table_id)
-            history = self._records.get(table_id)
+            history = self.metadata.records.get(table_id)
             record = self._pending_records.get(table_id) or (history[-1][1] if history else None)
             if record is not None and record.view and not record.view.bases:
                 queue.append(record.view.base)
@@ -164,7 +198,8 @@ class TableStructures(MetadataCache):
         """Whether the structure of any table, or of any of these, has changed after a commit."""
         if tables is None:
             return self.structure[1] > commit
-        histories = (self._records[table_id] for table_id in tables if table_id in self._records)
+        records = self.metadata.records
+        histories = (records[table_id] for table_id in tables if table_id in records)
         return any(history[-1][0] > commit for history in histories)
 
     def tables_restructured_since(self, commit: int) -> set[int]:
@@ -174,7 +209,7 @@ class TableStructures(MetadataCache):
         that it reads, too: what a change of their rows has to do depends on it.
         """
         changed: set[int] = set()
-        for table_id, history in list(self._records.items()):
+        for table_id, history in list(self.metadata.records.items()):
             for at, record in reversed(history):
                 if at <= commit:
                     break

@@ -17,7 +17,7 @@ from barbule.errors import VersionError
 if TYPE_CHECKING:
     from barbule.catalog.records import Commit, TableRecord, Version
 
-__all__ = ["LABEL", "REMOVE_LABEL", "VersionLookup"]
+__all__ = ["LABEL", "REMOVE_LABEL", "CatalogReader"]
 
 LABEL, REMOVE_LABEL = "label", "remove label"
 """The operations of commits that change labels or snapshots."""
@@ -26,30 +26,33 @@ VersionKey = int | str | datetime.datetime
 """What users name a version by: its number, a label or snapshot, or a timestamp."""
 
 
-class VersionLookup(TableStructures):
-    """The versions of tables, their labels and snapshots."""
+class CatalogReader(TableStructures):
+    """Tables, their versions, labels and snapshots, as one operation sees them.
+
+    `Catalog` is the committed state; `PendingCatalog` adds the changes of a transaction.
+    """
 
     def versions(self, table_id: int) -> list[Version]:
         """Return all versions of a table, oldest first."""
-        return self._versions.get(table_id, [])
+        return self.metadata.versions.get(table_id, [])
 
     def latest(self, table_id: int) -> Version:
         """Return the current version of a table."""
-        return self._versions[table_id][-1]
+        return self.metadata.versions[table_id][-1]
 
     def version_at(self, table_id: int, commit: int) -> Version:
         """Return the version of a table that was the current one at a commit."""
-        history = reversed(self._versions[table_id])
+        history = reversed(self.metadata.versions[table_id])
         return next(version for version in history if version.commit <= commit)
 
     def has_closed_rows(self, table_id: int) -> bool:
         """Whether rows of a table have ever been updated or deleted."""
-        return any(version.closed for version in self._versions.get(table_id, [])[-1:])
+        return any(version.closed for version in self.metadata.versions.get(table_id, [])[-1:])
 
     def rows_written_between(self, table_id: int, since: int, until: int) -> int:
         """Return how many rows were written or removed after a commit, until another one."""
         count = 0
-        for version in reversed(self._versions[table_id]):
+        for version in reversed(self.metadata.versions[table_id]):
             if version.commit <= since:
                 break
             if version.commit <= until:
@@ -60,13 +63,14 @@ class VersionLookup(TableStructures):
 
     def commit(self, commit_id: int) -> Commit:
         """Return a commit."""
-        return self._commits[commit_id]
+        return self.metadata.commits[commit_id]
 
     def commit_at(self, timestamp: datetime.datetime) -> int:
         """Return the latest commit at a timestamp that has a zone."""
-        earlier = [commit.id for commit in self._commits.values() if commit.at <= timestamp]
+        commits = self.metadata.commits.values()
+        earlier = [commit.id for commit in commits if commit.at <= timestamp]
         if not earlier:
-            first = min((commit.at for commit in self._commits.values()), default=None)
+            first = min((commit.at for commit in commits), default=None)
             raise VersionError(
                 f"the database had no commit at {timestamp.isoformat()}.",
                 hint=f"The first commit is of {first.isoformat()}." if first else "Create a table.",
@@ -75,7 +79,7 @@ class VersionLookup(TableStructures):
 
     def labels_changed_since(self, since: int) -> bool:
         """Whether a label or snapshot has been set or removed after a commit."""
-        later = (self._commits.get(number) for number in range(since + 1, self.head + 1))
+        later = (self.metadata.commits.get(number) for number in range(since + 1, self.head + 1))
         return any(commit and commit.operation in {LABEL, REMOVE_LABEL} for commit in later)
 
     def media_deleted_since(self, commit: int) -> bool:
@@ -84,13 +88,13 @@ class VersionLookup(TableStructures):
         A deletion is announced before it is done, and nobody commits meanwhile: one that is the
         commit itself may not have been over.
         """
-        return 0 < self.media_deletion >= commit
+        return 0 < self.metadata.media_deletion >= commit
 
     # Labels and snapshots
 
     def labels(self, table_id: int) -> dict[str, int]:
         """Return the labels of a table and the versions that they refer to."""
-        return self._labels.get(table_id, {})
+        return self.metadata.labels.get(table_id, {})
 
     def snapshot(self, label: str) -> int:
         """Return the commit of a snapshot of all tables.
@@ -109,14 +113,13 @@ class VersionLookup(TableStructures):
 
     def snapshots_of(self, table_id: int) -> set[int]:
         """Return the commits of the snapshots that contain a table."""
-        history = self._records.get(table_id, [])
+        history = self.metadata.records.get(table_id, [])
         first = history[0][0] if history else self.head + 1
         end = next((at for at, record in history if record.dropped), self.head + 1)
         return {commit for commit in self.labels(ALL_TABLES).values() if first <= commit < end}
 
     def _track_labels_read(self) -> None:
-        if self.pending:
-            self.pending.labels_read = True
+        """Record that a transaction depends on which versions labels and snapshots refer to."""
 
     def referenced_commits(self, table_id: int) -> set[int]:
         """Return the commits of a table that a label, a snapshot or a branch refers to."""
@@ -132,9 +135,8 @@ class VersionLookup(TableStructures):
         A dropped branch reads its origin as long as a snapshot contains the branch.
         """
         self._track_labels_read()
-        latest: dict[int, TableRecord] = {
-            key: history[-1][1] for key, history in list(self._records.items())
-        }
+        histories = list(self.metadata.records.items())
+        latest: dict[int, TableRecord] = {key: history[-1][1] for key, history in histories}
         latest |= self._pending_records
         return self.snapshots_of(table_id) | {
             record.origin.commit
@@ -189,7 +191,7 @@ class VersionLookup(TableStructures):
             first = max(commits[0], self.versions(table_id)[0].commit)
             reading = ""
             if first < end:  # otherwise the base had changed before the view was created
-                timestamp = self._commits[first].at.isoformat()
+                timestamp = self.metadata.commits[first].at.isoformat()
                 reading = (
                     f" t.at(datetime.datetime.fromisoformat({timestamp!r})) reads the view at that "
                     "version of the base table."
@@ -209,19 +211,20 @@ class VersionLookup(TableStructures):
             view = self._latest_record(queue.pop()).view
             if view is not None:
                 read = view.bases or (view.base,)
-                added = [base for base in read if base in self._records and base not in bases]
+                known = self.metadata.records
+                added = [base for base in read if base in known and base not in bases]
                 bases += added
                 queue += added
         return bases
 
     def _version_at_timestamp(self, table_id: int, timestamp: datetime.datetime) -> Version:
-        versions = self.versions(table_id)
-        earlier = [version for version in versions if self._commits[version.commit].at <= timestamp]
+        versions, commits = self.versions(table_id), self.metadata.commits
+        earlier = [version for version in versions if commits[version.commit].at <= timestamp]
         if not earlier:
             raise VersionError(
                 f"the table had no version at {timestamp.isoformat()}.",
                 table=self._latest_record(table_id).name,
-                hint=f"The first version is of {self._commits[versions[0].commit].at.isoformat()}.",
+                hint=f"The first version is of {commits[versions[0].commit].at.isoformat()}.",
             )
         return earlier[-1]
 

@@ -1,53 +1,37 @@
-"""The engine: the Ibis backend of managed tables, and the parts of one open database.
+"""The engine: the tables of one open database, and their queries, as one operation sees them.
 
-Owns those parts and the methods that Ibis calls on a backend. `plan_facts` answers the planner;
-`query_planner` plans queries and `query_runner` runs them; `results` creates results.
-`barbule.tables` changes rows.
+Owns which state of the tables is seen: the committed one, or that of a transaction. The parts of
+the database are in `database`, the methods that Ibis calls in `ibis_methods`; `plan_facts` answers
+the planner, `query_planner` plans queries and `query_runner` runs them. `barbule.tables` changes
+rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import ibis
 import ibis.expr.schema as sch
 
 from barbule.backends.base import RID
-from barbule.backends.routing import identity
-from barbule.catalog.derivations import Derivations
-from barbule.catalog.store import Catalog
-from barbule.errors import UnsupportedError, unpicklable
-from barbule.executor.budgets.budget import Budget
-from barbule.executor.calls.caller import Caller
-from barbule.executor.calls.operation import Operation
-from barbule.executor.calls.resources import CallResources
-from barbule.executor.concurrency.event_loop import LoopThread
-from barbule.executor.display.notebook import query_html
-from barbule.executor.display.preview import first_rows, missing_reasons
-from barbule.executor.display.terminal import print_rows
-from barbule.executor.display.version_diff import diff_html, diff_text
+from barbule.catalog.pending import PendingCatalog
+from barbule.errors import unpicklable
+from barbule.executor.database import Database
+from barbule.executor.display.display import Display
+from barbule.executor.display.preview import missing_reasons
 from barbule.executor.explain import explained
+from barbule.executor.ibis_methods import IbisMethods
 from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE, HIDDEN_COLUMNS
-from barbule.executor.ledger.call_ledger import CallLedger
-from barbule.executor.plan_facts import PlanFacts
+from barbule.executor.plan_facts import OperationFacts, PendingFacts, PlanFacts
 from barbule.executor.plan_runner import PlanRunner
 from barbule.executor.query_planner import QueryPlanner
 from barbule.executor.query_runner import QueryRunner
-from barbule.executor.results.exports import EXPORT_METHODS, Exports
 from barbule.executor.results.result_formats import MemoryRows, bind_params
 from barbule.executor.results.result_set import ResultSet
-from barbule.executor.search.filter_cache import FilterCache
-from barbule.executor.search.index_sync import IndexSync
-from barbule.executor.search.keyword_scores import KeywordScores
-from barbule.executor.search.nearest_rows import NearestRows
-from barbule.indexes.base import Graph
 from barbule.io.export_rows import ExportRows
 from barbule.io.formats.writers import write
-from barbule.locks import Claims
 from barbule.nodes import CachedRows, ManagedTable, SystemTable
 from barbule.relations import Query
 from barbule.tracing import operations
@@ -55,95 +39,127 @@ from barbule.types import storage_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from os import PathLike
 
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
-    import pandas as pd
     import pyarrow as pa
 
     from barbule.backends.base import Backend
     from barbule.catalog.records import TableRecord
+    from barbule.catalog.version_lookup import CatalogReader
     from barbule.config import Settings
+    from barbule.executor.budgets.dry_run import DryRun
+    from barbule.executor.calls.operation import Operation
+    from barbule.executor.calls.provenance import Provenance
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
     from barbule.planner.plan import Plan
     from barbule.planner.query_vectors import IndexedColumn
-    from barbule.versions import Diff
+    from barbule.planner.stages import KeywordStage
 
 __all__ = ["Engine"]
 
-_SQL_ROWS = "bb_sql_rows"
-
 
 @operations("collect", "execute", "hold", "write")
-class Engine:
-    """An open database with its catalog, ledger, media and indexes.
+class Engine(IbisMethods):
+    """The tables and queries of a database, as one operation sees them.
 
-    Parameters
-    ----------
-    table_class
-        Creates the table that users see from a leaf.
+    Leaves of expressions have an engine as their source. `open` creates that of the committed
+    state, which users' tables have; a verb runs on the engine that `during` returns, and a
+    transaction on that of `preparing`.
 
     Attributes
     ----------
-    zone
-        The time zone of timestamps that have none.
+    backend, ledger, indexing, caller
+        Parts of the database.
+    catalog
+        The tables as the operation sees them.
+    library
+        Opens and stores media for the operation.
     facts
         The planner's view of tables, indexes and the backend.
+    schema_of
+        Returns the columns of a managed table, as a leaf sees it.
     planner
         Plans queries, those of new rows once for the structure of their tables.
+    runner, queries
+        Run plans, and queries.
     """
-
-    name = "barbule"
 
     def __init__(
         self,
+        database: Database,
+        catalog: CatalogReader,
+        operation: Operation | None = None,
+        committed: Engine | None = None,
+    ) -> None:
+        self.database = database
+        self.backend: Backend = database.backend
+        self.ledger = database.ledger
+        self.indexing = database.indexing
+        self.caller = database.caller
+        self.zone = database.zone
+        self.catalog = catalog
+        self.operation = operation
+        self.library = database.library if operation is None else operation.library
+        self.committed = committed or self
+        self.facts = self._make_facts(database, catalog)
+        self.schema_of = self.facts.schema_of
+        plans = database.plans if committed is None else None
+        self.planner = QueryPlanner(catalog, self.facts, plans)
+        filters = None if catalog.is_pending else database.filters
+        self.runner = PlanRunner(
+            database.backend, catalog, database.caller, database.nearest, self._keywords, filters
+        )
+        self.queries = QueryRunner(
+            database.backend, self.facts, self.planner, self.runner, self.begin
+        )
+
+    def _make_facts(self, database: Database, catalog: CatalogReader) -> PlanFacts:
+        if self.committed is self:
+            facts = PlanFacts(self, database, catalog)
+            self._transaction_facts = facts.in_transactions()
+            return facts
+        if isinstance(catalog, PendingCatalog):
+            return PendingFacts(self.committed._transaction_facts, self, catalog)
+        return OperationFacts(self.committed.facts, self, catalog)
+
+    @classmethod
+    def open(
+        cls,
         backend: Backend,
         library: MediaLibrary,
         client: ModelClient,
-        vectors: str,
-        table_class: Callable[[ManagedTable], ir.Table],
         settings: Settings,
-    ) -> None:
-        self.backend = backend
-        self.zone = settings.timezone
-        self.catalog = Catalog(backend)
-        ledger_settings, search = settings.ledger, settings.search
-        self.ledger = CallLedger(
-            backend.separate(), ledger_settings.max_age, ledger_settings.max_bytes
-        )
-        self.library = library
-        library.deletions = lambda: self.catalog.media_deletion
-        library.isolation.former_readers = lambda: self.catalog.identity.readers
-        graph = Graph(search.m, search.ef_construction, search.ef_search)
-        self.indexing = IndexSync(vectors, backend, self.catalog, graph)
-        self.nearest = NearestRows(backend, self.catalog, self.indexing, search.max_matrix_bytes)
-        self._table_class = table_class
-        self._loop = LoopThread()
-        self.operation = Operation()
-        self.caller = Caller(
-            self.ledger,
-            CallResources(library, client, self._loop, self._run_queries),
-            self.operation,
-            Budget.of_session(settings.budget),
-            _call_claims(settings),
-            has_former_keys=self.catalog.identity.former_keys,
-        )
-        derivations = Derivations(self.catalog)
-        self.facts = PlanFacts(
-            self, backend, self.catalog, self.ledger, self.nearest, derivations, self.zone
-        )
-        self.planner = QueryPlanner(self.catalog, self.facts, derivations)
-        self.keywords = KeywordScores(backend, self.catalog, self._column_with_rids, self.arrow)
-        self._filters = FilterCache(
-            self.catalog, self._first_column, is_single_writer=not backend.many_writers
-        )
-        self.runner = PlanRunner(
-            backend, self.catalog, self.caller, self.nearest, self.keywords, self._filters
-        )
-        self._query_runner = QueryRunner(backend, self.facts, self.planner, self.runner)
-        self._exports = Exports(backend, self.planner, self.runner, self._query_runner)
+        table_class: Callable[[ManagedTable], ir.Table],
+    ) -> Self:
+        """Open a database; see `Database` for the parameters."""
+
+        def run_queries(queries: Sequence[ir.Expr], operation: Operation) -> list[object]:
+            return engine.queries.run_queries(queries, operation)
+
+        database = Database(backend, library, client, settings, table_class, run_queries)
+        engine = cls(database, database.catalog)
+        return engine
+
+    def during(self, operation: Operation) -> Engine:
+        """Return the engine on which an operation runs."""
+        return Engine(self.database, self.catalog, operation, self.committed)
+
+    def preparing(self, pending: PendingCatalog, operation: Operation) -> Engine:
+        """Return the engine of a transaction, which sees its own changes of tables."""
+        return Engine(self.database, pending, operation, self.committed)
+
+    @contextlib.contextmanager
+    def computing(self, target: Provenance) -> Iterator[Engine]:
+        """Yield the engine that computes these columns; their budget is released at the end."""
+        with self.begin().computing(target) as operation:
+            yield Engine(self.database, self.catalog, operation, self.committed)
+
+    def running_dry(self, dry_run: DryRun) -> Engine:
+        """Return an engine that makes no calls, but collects them."""
+        operation = self.begin().running_dry(dry_run)
+        return Engine(self.database, self.catalog, operation, self.committed)
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"
@@ -157,35 +173,30 @@ class Engine:
 
     def close(self) -> None:
         """Close indexes, loop and connections."""
-        self._loop.stop()
-        self.caller.close()
-        self.indexing.close()
-        self.nearest.clear()
-        self._filters.clear()
-        self.ledger.close()
-        self.backend.disconnect()
+        self.database.close()
 
-    def _column_with_rids(self, table_id: int, commit: int | None, column: str) -> ir.Table:
+    def begin(self) -> Operation:
+        """Begin the operation of a query, or return the one of which it is a part."""
+        return self.database.begin() if self.operation is None else self.operation
+
+    def _keywords(self, stage: KeywordStage) -> pa.Table:
+        """Score the rows of a column by keywords, as the operation sees them."""
+        return self.database.keywords.scores(stage, self.catalog, self._column_with_rids)
+
+    def _column_with_rids(self, table_id: int, commit: int | None, column: str) -> pa.Table:
         """Read a column with the row ids."""
-        return self.leaf(table_id, commit, hidden=True).to_expr().select(RID, column)
+        return self.arrow(self.leaf(table_id, commit, hidden=True).to_expr().select(RID, column))
 
-    def _run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
-        """Run the expressions that a query function returned."""
-        return self._query_runner.run_queries(queries)
-
-    def _first_column(self, rows: ops.Relation) -> pa.Array:
-        """Read the first column of stored rows."""
-        return self.backend.arrow(rows.to_expr(), {}).column(0).combine_chunks()
+    @functools.cached_property
+    def display(self) -> Display:
+        """Displays queries in terminals and notebooks."""
+        return Display(self, self.queries)
 
     # Tables and their structure
 
     def table_of(self, leaf: ops.Relation) -> ir.Table:
         """Create the table that users see from a leaf."""
-        return self._table_class(leaf) if isinstance(leaf, ManagedTable) else Query(leaf)
-
-    def schema_of(self, leaf: ManagedTable) -> sch.Schema:
-        """Return the columns of a managed table, as a leaf sees it."""
-        return self.facts.schema_of(leaf)
+        return self.database.table_class(leaf) if isinstance(leaf, ManagedTable) else Query(leaf)
 
     def leaf(self, table_id: int, commit: int | None = None, hidden: bool = False) -> ManagedTable:
         """Create the leaf of a table."""
@@ -207,6 +218,10 @@ class Engine:
         """Return the embedding index of a column."""
         return self.facts.index_of(leaf, column, name)
 
+    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
+        """Return the name of the hidden column with the errors of a column, if it has any."""
+        return self.facts.errors_of(leaf, column)
+
     def calls(self) -> Query:
         """Return the call ledger as a table, without the answers themselves."""
         columns = {
@@ -222,7 +237,8 @@ class Engine:
 
     def explain(self, expr: ir.Expr) -> Plan:
         """Return the plan of an expression; it prints as a tree."""
-        return explained(self.planner.plan(expr), self.runner, self.nearest)
+        plan, operation = self.planner.plan(expr), self.begin()
+        return explained(plan, self.runner, operation, self.database.nearest)
 
     def arrow(
         self,
@@ -231,7 +247,11 @@ class Engine:
         staged: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
         """Execute an expression and return its rows in storage form."""
-        return self._query_runner.arrow(expr, rows, staged)
+        return self.queries.arrow(expr, rows, staged)
+
+    def run_plan(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run a plan and return its rows in storage form."""
+        return self.runner.arrow(plan, self.begin(), staged)
 
     def failing_column(
         self,
@@ -240,13 +260,13 @@ class Engine:
         staged: Mapping[str, pa.Table] | None = None,
     ) -> str | None:
         """Find the column that cannot be computed, by computing each alone; no model is called."""
-        return self._query_runner.failing_column(expr, rows, staged)
+        return self.queries.failing_column(expr, rows, staged)
 
     def collect(self, expr: ir.Expr, params: Mapping[ir.Scalar, Any] | None = None) -> ResultSet:
         """Execute an expression and return its rows as a `ResultSet`."""
         query = bind_params(expr, params)
-        with self._query_runner.locating_errors(query):
-            plan, rows = self._query_runner.run(query)
+        with self.queries.locating_errors(query):
+            plan, rows = self.queries.run(query)
         reasons = functools.partial(missing_reasons, self, query.as_table())
         return ResultSet(rows, plan.schema, self.library, reasons)
 
@@ -263,132 +283,3 @@ class Engine:
             yield from self.to_pyarrow_batches(expr, chunk_size=size)
 
         return write(form, ExportRows(expr.schema(), batches, self.library), *arguments)
-
-    # Display
-
-    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
-        """Return the name of the hidden column with the errors of a column, if it has any."""
-        return self.facts.errors_of(leaf, column)
-
-    def show(self, expr: ir.Table, count: int) -> None:
-        """Print the first rows of an expression."""
-        with self._query_runner.locating_errors(expr):
-            rows = first_rows(self, expr, count)
-        print_rows(rows)
-
-    def html(self, expr: ir.Table) -> str:
-        """Render the first rows of an expression for a notebook; no function is called for it."""
-        return query_html(self, expr)
-
-    def diff_text(self, diff: Diff) -> str:
-        """Write the differences between two versions."""
-        return diff_text(self, diff)
-
-    def diff_html(self, diff: Diff) -> str:
-        """Render the differences between two versions, for a notebook."""
-        return diff_html(self, diff)
-
-    # The methods that Ibis calls on a backend. Ibis assumes that an expression has one backend: the
-    # database's own is equal to the engine.
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or getattr(other, "_adapter", None) is self.backend
-
-    def __hash__(self) -> int:
-        return hash(identity(self.backend))
-
-    def __getattr__(self, name: str) -> Any:
-        if name in EXPORT_METHODS:
-            return lambda expr, /, *args, **kwargs: self._exports.export(name, expr, args, kwargs)
-        if name.startswith("__") or "backend" not in self.__dict__:
-            raise AttributeError(name)
-        return getattr(self.backend.ibis, name)
-
-    def execute(
-        self,
-        expr: ir.Expr,
-        /,
-        *,
-        params: Mapping[ir.Scalar, Any] | None = None,
-        limit: int | str | None = None,
-        **_options: Any,
-    ) -> Any:
-        """Execute an expression and return it as Ibis does: a pandas frame, series or value."""
-        return self._exports.to_pandas(expr, params=params, limit=limit, nullable=False)
-
-    def to_pandas(
-        self,
-        expr: ir.Expr,
-        /,
-        *,
-        params: Mapping[ir.Scalar, Any] | None = None,
-        limit: int | str | None = None,
-        **_options: Any,
-    ) -> Any:
-        """Execute an expression and return it as a pandas frame, series or value.
-
-        Integers with missing values become pandas' `Int64`.
-        """
-        return self._exports.to_pandas(expr, params=params, limit=limit)
-
-    def to_pandas_batches(
-        self, expr: ir.Expr, /, **options: Any
-    ) -> Iterator[pd.DataFrame | pd.Series]:
-        """Execute an expression and return its rows as pandas frames or series, in batches."""
-        return self._exports.to_pandas_batches(expr, **options)
-
-    def to_pyarrow(
-        self, expr: ir.Expr, /, **options: Any
-    ) -> pa.Table | pa.ChunkedArray | pa.Scalar:
-        """Execute an expression and return it as an Arrow table, array or scalar."""
-        return self._exports.to_pyarrow(expr, **options)
-
-    def to_pyarrow_batches(
-        self,
-        expr: ir.Expr,
-        /,
-        *,
-        chunk_size: int = 1_000_000,
-        params: Mapping[ir.Scalar, Any] | None = None,
-        limit: int | str | None = None,
-        **_options: Any,
-    ) -> pa.RecordBatchReader:
-        """Execute an expression and return its rows as a stream of record batches."""
-        return self._exports.to_pyarrow_batches(
-            expr, chunk_size=chunk_size, params=params, limit=limit
-        )
-
-    def to_polars(self, expr: ir.Expr, /, **options: Any) -> Any:
-        """Execute an expression and return it as a polars frame, series or value."""
-        return self._exports.to_polars(expr, **options)
-
-    def to_xlsx(self, expr: ir.Table, /, path: str | PathLike[str], **options: Any) -> None:
-        """Execute an expression and write its rows as an Excel file."""
-        self._exports.to_xlsx(expr, path, **options)
-
-    def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
-        """Return the SQL of an expression that calls no function."""
-        plan = self.planner.plan(expr)
-        if plan.stages:
-            raise UnsupportedError(
-                "an expression that calls functions does not compile to a single SQL statement.",
-                hint="Use explain() to see how it runs.",
-            )
-        return self.backend.ibis.compile(plan.final.to_expr(), **kwargs)
-
-    def _get_sql_string_view_schema(self, *, name: str, table: ir.Table, query: str) -> sch.Schema:
-        """Tell Ibis the columns of a SQL query over an expression; nothing is executed."""
-        schema = storage_schema(table.schema())
-        leaf = self.stored(_SQL_ROWS, schema).to_expr()
-        with self.backend.staging({_SQL_ROWS: schema.to_pyarrow().empty_table()}) as backend:
-            return backend._get_sql_string_view_schema(name=name, table=leaf, query=query)
-
-
-def _call_claims(settings: Settings) -> Claims | None:
-    """Return the claims for calls of processes that share a database."""
-    url = urlsplit(settings.backend)
-    if url.scheme == "duckdb":
-        file = Path(url.path)
-        return Claims(file.with_name(f"{file.name}.asking")) if file.name else None
-    name = hashlib.sha256(settings.backend.encode()).hexdigest()[:16]
-    return Claims(settings.home / "asking" / name)

@@ -12,6 +12,7 @@ from barbule.executor.budgets.forecast import forecast
 from barbule.planner.stages import CandidateStage, NearestStage
 
 if TYPE_CHECKING:
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.plan_runner import PlanRunner
     from barbule.executor.search.nearest_rows import NearestRows
     from barbule.planner.plan import Plan
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["explained"]
 
 
-def explained(plan: Plan, plan_runner: PlanRunner, nearest: NearestRows) -> Plan:
+def explained(
+    plan: Plan, plan_runner: PlanRunner, operation: Operation, nearest: NearestRows
+) -> Plan:
     """Return a plan with forecasts and access paths, for the rows that qualify now."""
 
     def explained_stage(stage: Stage) -> Stage:
@@ -32,5 +35,5 @@ def explained(plan: Plan, plan_runner: PlanRunner, nearest: NearestRows) -> Plan
         path = nearest.access_path(stage, None if rows is None else len(rows))
         return replace(stage, strategy=str(path))
 
-    plan = forecast(plan, plan_runner)
+    plan = forecast(plan, plan_runner, operation)
     return replace(plan, stages=tuple(map(explained_stage, plan.stages)))

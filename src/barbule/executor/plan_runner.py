@@ -28,18 +28,18 @@ from barbule.planner.stages import (
 from barbule.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
     from barbule.backends.base import Backend
-    from barbule.catalog.store import Catalog
+    from barbule.catalog.version_lookup import CatalogReader
     from barbule.executor.calls.caller import Caller
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.display.progress import Meter
     from barbule.executor.search.filter_cache import FilterCache
-    from barbule.executor.search.keyword_scores import KeywordScores
     from barbule.executor.search.nearest_rows import NearestRows
     from barbule.planner.plan import Plan
     from barbule.planner.stages import EarlyStop, Stage
@@ -56,17 +56,20 @@ class PlanRunner:
     Parameters
     ----------
     filters
-        Reads the rows that qualify for a search, if only a commit can change them.
+        Reads the rows that qualify for a search, if only a commit can change them; None for a
+        transaction, whose rows are its own.
+    keywords
+        Scores the rows of a stage by keywords.
     """
 
     def __init__(
         self,
         backend: Backend,
-        catalog: Catalog,
+        catalog: CatalogReader,
         caller: Caller,
         nearest: NearestRows,
-        keywords: KeywordScores,
-        filters: FilterCache,
+        keywords: Callable[[KeywordStage], pa.Table],
+        filters: FilterCache | None,
     ) -> None:
         self.backend = backend
         self.caller = caller
@@ -76,22 +79,27 @@ class PlanRunner:
         self._filters = filters
         self._stage_calls = StageCalls(backend, caller)
 
-    def arrow(self, plan: Plan, staged: Mapping[str, pa.Table] | None = None) -> pa.Table:
+    def arrow(
+        self, plan: Plan, operation: Operation, staged: Mapping[str, pa.Table] | None = None
+    ) -> pa.Table:
         """Run a plan and return its rows.
 
         Parameters
         ----------
+        operation
+            The operation for which it is run.
         staged
             Arrow tables that the plan reads by name.
         """
         with contextlib.ExitStack() as snapshot:
-            stage_tables = self.stages(plan, staged, snapshot)
+            stage_tables = self.stages(plan, operation, staged, snapshot)
             rows = staged_rows(plan.final, stage_tables)
             return self.backend.arrow(plan.final.to_expr(), stage_tables) if rows is None else rows
 
     def stages(
         self,
         plan: Plan,
+        operation: Operation,
         staged: Mapping[str, pa.Table] | None = None,
         snapshot: contextlib.ExitStack | None = None,
     ) -> dict[str, pa.Table]:
@@ -104,10 +112,12 @@ class PlanRunner:
             the nearest rows are searched, if no function has to be called after that.
         """
         stage_tables = dict(staged or {})
-        targets = CallTargets(plan, self.caller.operation.provenance)
+        if plan.reads_calls:
+            self.caller.ledger.flush()
+        targets = CallTargets(plan, operation)
         with contextlib.ExitStack() as progress:
             if any(map(calls_for_rows, plan.stages)):
-                progress.enter_context(self.caller.operation.show_progress())
+                progress.enter_context(operation.progress.shown())
             self._run_stages(plan, stage_tables, targets, snapshot)
         return stage_tables
 
@@ -144,9 +154,11 @@ class PlanRunner:
             self._catalog.load_until(commit)
             yield commit
 
-    def stage(self, plan: Plan, stage: Stage, stage_tables: Mapping[str, pa.Table]) -> pa.Table:
+    def stage(
+        self, plan: Plan, operation: Operation, stage: Stage, stage_tables: Mapping[str, pa.Table]
+    ) -> pa.Table:
         """Run a stage; those before it have been run."""
-        targets = CallTargets(plan, self.caller.operation.provenance)
+        targets = CallTargets(plan, operation)
         return self._run_stage(stage, stage_tables, targets)
 
     def _run_stage(
@@ -167,7 +179,7 @@ class PlanRunner:
             )
         if isinstance(stage, KeywordStage):
             with span("search", "keywords", path="postings") as traced:
-                scores = self._keywords.scores(stage)
+                scores = self._keywords(stage)
                 traced.set(rows=scores.num_rows)
             return scores
         rows = self._call(stage, stage_tables, targets)
@@ -193,7 +205,7 @@ class PlanRunner:
         """
         if stage.rows is None:
             return None
-        if stage.stable:
+        if stage.stable and self._filters is not None:
             return self._filters.rows(stage.rows, self._catalog.head if commit is None else commit)
         return self.backend.arrow(stage.rows.to_expr(), stage_tables).column(0).combine_chunks()
 
@@ -225,9 +237,9 @@ class PlanRunner:
     def _call(
         self, stage: CallStage, stage_tables: Mapping[str, pa.Table], targets: CallTargets
     ) -> pa.Table:
-        meters = self._stage_calls.meters(stage)
+        meters = self._stage_calls.meters(stage, targets.operation)
         source = self.batches(stage, stage_tables, MAX_BATCH_ROWS)
-        if meters and self.caller.operation.is_visible:
+        if meters and targets.operation.progress.is_visible:
             source = self._with_totals(stage, stage_tables, source, meters)
         return self._stage_calls.rows(stage, source, targets, meters)
 
@@ -259,7 +271,7 @@ class PlanRunner:
         import pyarrow as pa
 
         first, last = chain[0], chain[-1]
-        meters = {stage.name: self._stage_calls.meters(stage) for stage in chain}
+        meters = {stage.name: self._stage_calls.meters(stage, targets.operation) for stage in chain}
         source = Slices(self.batches(first, stage_tables, MAX_BATCH_ROWS))
         parts: list[pa.Table] = []
         read = qualified = 0
@@ -292,7 +304,7 @@ class PlanRunner:
 
     # Calls of query functions
 
-    def prefetch(self, plans: list[Plan]) -> None:
+    def prefetch(self, plans: list[Plan], operation: Operation) -> None:
         """Make the calls for constants of several plans at once, into the ledger."""
         calls: _CallColumns = {}
         for plan in plans:
@@ -301,7 +313,7 @@ class PlanRunner:
                     _add_constant_calls(stage, calls)
         for call, columns in calls.values():
             if columns and len(columns[0]) > 1:
-                self.caller.call(call, columns, len(columns[0]))
+                self.caller.call(operation, call, columns, len(columns[0]))
 
 
 def _add_constant_calls(stage: CallStage, calls: _CallColumns) -> None:

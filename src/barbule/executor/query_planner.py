@@ -6,12 +6,11 @@ Owns which plans are reused. `barbule.planner` makes plans.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from barbule.fast_paths import fast_paths_enabled
 from barbule.functions.registry import registrations
 from barbule.nodes import ManagedTable
-from barbule.planner.plan_cache import PlanCache
 from barbule.planner.planner import make_plan
 from barbule.tracing import span
 
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-    from barbule.catalog.derivations import Derivations
-    from barbule.catalog.store import Catalog
+    from barbule.catalog.version_lookup import CatalogReader
     from barbule.executor.plan_facts import PlanFacts
     from barbule.planner.plan import Plan
+    from barbule.planner.plan_cache import PlanCache
 
 __all__ = ["QueryPlanner"]
 
@@ -37,23 +36,29 @@ class _CachedPlan:
     ----------
     functions
         The number of function registrations when it was made.
-    tables
-        The tables whose structure it depends on.
     """
 
     plan: Plan
     functions: int
-    tables: tuple[int, ...]
 
 
 class QueryPlanner:
-    """Plans the queries of one open database."""
+    """Plans the queries of one operation.
 
-    def __init__(self, catalog: Catalog, facts: PlanFacts, derivations: Derivations) -> None:
+    Parameters
+    ----------
+    catalog, facts
+        The tables as the operation sees them.
+    plans
+        The plans of former searches; None if there are none.
+    """
+
+    def __init__(
+        self, catalog: CatalogReader, facts: PlanFacts, plans: PlanCache | None = None
+    ) -> None:
         self._catalog = catalog
         self._facts = facts
-        self._derivations = derivations
-        self._search_plans = PlanCache()
+        self._plans = plans
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
         """Plan how an expression is executed.
@@ -67,7 +72,7 @@ class QueryPlanner:
 
     def _plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None) -> Plan:
         root = expr.as_table().op()
-        if self._catalog.pending:  # its reads are compared when the transaction commits
+        if self._catalog.is_pending:  # its reads are compared when the transaction commits
             plan = make_plan(root, self._facts, rows)
             self._catalog.track_rows_read(*plan.rows_read)
             return plan
@@ -84,16 +89,16 @@ class QueryPlanner:
                 return plan
 
     def _make(self, root: ops.Relation, rows: Mapping[int, ops.Relation] | None) -> Plan:
-        if rows is not None:
+        if rows is not None or self._plans is None:
             return make_plan(root, self._facts, rows)
         version = self._catalog.structure, registrations()
-        return self._search_plans.plan(root, version, lambda: make_plan(root, self._facts))
+        return self._plans.plan(root, version, lambda: make_plan(root, self._facts))
 
     def plan_once(
         self,
         key: Hashable,
-        query: Callable[[], ir.Table],
-        rows: Callable[[], Mapping[int, ops.Relation]],
+        query: Callable[[Any], ir.Table],
+        rows: Callable[[Any], Mapping[int, ops.Relation]],
         tables: Iterable[int] = (),
     ) -> Plan:
         """Plan a query of new rows, once for the structure of the tables that it reads.
@@ -102,8 +107,11 @@ class QueryPlanner:
         ----------
         key
             Identifies the query and the relations, as long as that structure is the same.
+        query
+            Builds the query with the leaves of the given engine: that of the operation, or the one
+            of the committed state if the plan may be kept.
         rows
-            Makes the relations of new rows, by table id.
+            Makes the relations of new rows in the same way, by table id.
         tables
             Further tables on whose structure the query depends.
         """
@@ -112,28 +120,27 @@ class QueryPlanner:
     def _plan_once(
         self,
         key: Hashable,
-        query: Callable[[], ir.Table],
-        rows: Callable[[], Mapping[int, ops.Relation]],
+        query: Callable[[Any], ir.Table],
+        rows: Callable[[Any], Mapping[int, ops.Relation]],
         tables: Iterable[int] = (),
     ) -> Plan:
         functions = registrations()
 
-        def derive() -> _CachedPlan:
-            root, relations = query().op(), rows()
-            plan = make_plan(root, self._facts, relations)
+        def derive(facts: PlanFacts) -> tuple[_CachedPlan, tuple[int, ...]]:
+            root, relations = query(facts.source).op(), rows(facts.source)
+            plan = make_plan(root, facts, relations)
             read = (leaf.table_id for leaf in root.find(ManagedTable))
-            return _CachedPlan(plan, functions, (*relations, *read, *tables))
+            return _CachedPlan(plan, functions), (*relations, *read, *tables)
 
         if not fast_paths_enabled():
-            plan = derive().plan
+            plan = derive(self._facts)[0].plan
             self._catalog.track_rows_read(*plan.rows_read)
             return plan
-        plan_key = ("plan", key)
-        cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
+        cached = self._facts.plan_once(key, derive)
         unclosed = cached.plan.unclosed
         if cached.functions != functions or any(map(self._facts.has_closed_rows, unclosed)):
-            self._derivations.forget(plan_key)
-            cached = self._derivations.get(plan_key, derive, lambda cached: cached.tables)
+            self._facts.forget_plan(key)
+            cached = self._facts.plan_once(key, derive)
         self._catalog.track_rows_read(*cached.plan.rows_read)
         return cached.plan
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Connection
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.plan_facts import PlanFacts
     from barbule.executor.plan_runner import PlanRunner
     from barbule.executor.query_planner import QueryPlanner
@@ -36,7 +37,13 @@ __all__ = ["QueryRunner"]
 
 
 class QueryRunner:
-    """Runs the queries of one open database."""
+    """Runs queries as one operation sees the database.
+
+    Parameters
+    ----------
+    begin
+        Begins the operation of a query, or returns the one of which it is a part.
+    """
 
     def __init__(
         self,
@@ -44,11 +51,13 @@ class QueryRunner:
         facts: PlanFacts,
         planner: QueryPlanner,
         plan_runner: PlanRunner,
+        begin: Callable[[], Operation],
     ) -> None:
         self._connection = connection
         self._facts = facts
         self._planner = planner
         self._plan_runner = plan_runner
+        self.begin = begin
 
     def arrow(
         self, expr: ir.Expr, rows: RowRelations | None = None, staged: Staged | None = None
@@ -68,13 +77,14 @@ class QueryRunner:
         self, expr: ir.Expr, rows: RowRelations | None = None, staged: Staged | None = None
     ) -> tuple[Plan, pa.Table]:
         """Plan an expression and execute it."""
+        operation = self.begin()
 
         def plan_and_run() -> tuple[Plan, pa.Table]:
             with self._connection.use():
                 plan = self._planner.plan(expr, rows)
                 if not plan.stages:
-                    return plan, self._plan_runner.arrow(plan, staged)
-            return plan, self._plan_runner.arrow(plan, staged)
+                    return plan, self._plan_runner.arrow(plan, operation, staged)
+            return plan, self._plan_runner.arrow(plan, operation, staged)
 
         return self._consistent(plan_and_run)
 
@@ -100,13 +110,13 @@ class QueryRunner:
             if is_valid:
                 return plan, rows
 
-    def run_queries(self, queries: Sequence[ir.Expr]) -> list[Any]:
+    def run_queries(self, queries: Sequence[ir.Expr], operation: Operation) -> list[Any]:
         """Run the expressions that a query function returned, and return plain values."""
         plans = [self._planner.plan(query) for query in queries]
-        self._plan_runner.prefetch(plans)
+        self._plan_runner.prefetch(plans, operation)
         results: list[Any] = []
         for query, plan in zip(queries, plans, strict=True):
-            rows = self._plan_runner.arrow(plan)
+            rows = self._plan_runner.arrow(plan, operation)
             if isinstance(query, ir.Table):
                 results.append(rows.to_pylist())
             else:

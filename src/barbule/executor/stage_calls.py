@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from barbule.backends.base import Backend
     from barbule.executor.calls.caller import Caller
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.calls.provenance import CallTarget
     from barbule.planner.plan import Plan
     from barbule.planner.stages import Call, Stage
@@ -47,11 +48,12 @@ def calls_for_rows(stage: Stage) -> bool:
 
 
 class CallTargets:
-    """The cells for which the calls of a plan are made, computed when calls are made."""
+    """The cells for which an operation makes the calls of a plan, computed when calls are made."""
 
-    def __init__(self, plan: Plan, provenance: Provenance | None) -> None:
+    def __init__(self, plan: Plan, operation: Operation) -> None:
         self._plan = plan
-        self._provenance = provenance
+        self._provenance = operation.target
+        self.operation = operation
 
     def column(self, stage: CallStage, call: Call) -> str | None:
         """Return the column of a table for which a call is made, if there is one."""
@@ -79,11 +81,11 @@ class StageCalls:
         self._backend = backend
         self._caller = caller
 
-    def meters(self, stage: CallStage) -> list[Meter]:
+    def meters(self, stage: CallStage, operation: Operation) -> list[Meter]:
         """Return a meter for each call of a stage; they are shown if it calls for rows."""
         if not calls_for_rows(stage):
             return [Meter() for _ in stage.calls]
-        with self._caller.operation.show_progress() as progress:
+        with operation.progress.shown() as progress:
             return [progress.meter(call.function.rpartition(".")[2]) for call in stage.calls]
 
     def rows(
@@ -114,7 +116,7 @@ class StageCalls:
                 for call, meter in zip(stage.calls, meters, strict=True):
                     try:
                         target = functools.partial(targets.target, stage, call, batch)
-                        columns |= self._columns(call, batch, target, meter)
+                        columns |= self._columns(targets.operation, call, batch, target, meter)
                     except BarbuleError as error:
                         if error.row is not None:
                             error.row += offset
@@ -124,33 +126,41 @@ class StageCalls:
         return rows.table()
 
     def _columns(
-        self, call: Call, batch: pa.RecordBatch, target: Callable[[], CallTarget], meter: Meter
+        self,
+        operation: Operation,
+        call: Call,
+        batch: pa.RecordBatch,
+        target: Callable[[], CallTarget],
+        meter: Meter,
     ) -> dict[str, pa.Array]:
         """Return the columns of results and of errors."""
         arguments = [batch.column(name).to_pylist() for name in call.arguments]
-        values = self._caller.call(call, arguments, batch.num_rows, target, meter)
+        values = self._caller.call(operation, call, arguments, batch.num_rows, target, meter)
         failures: list[Failure | None] = [None] * len(values)
         if {Failure, Deferred} & set(map(type, values)):
             failures = [value if isinstance(value, Failure) else None for value in values]
             values = [None if isinstance(value, Failure) else value for value in values]
-        columns = {call.output: self._result_column(call, values, failures)}
+        columns = {call.output: self._result_column(operation, call, values, failures)}
         if call.errors:
             columns[call.errors] = _error_column(failures)
         return columns
 
     def _result_column(
-        self, call: Call, values: list[Any], failures: list[Failure | None]
+        self,
+        operation: Operation,
+        call: Call,
+        values: list[Any],
+        failures: list[Failure | None],
     ) -> pa.Array:
         """Return the column of results; a value with a wrong type is a failure, if allowed."""
         while True:
             try:
-                library = self._caller.resources.library
-                return self._storable(to_array(values, call.dtype, library), call.dtype)
+                column = to_array(values, call.dtype, operation.library)
+                return self._storable(column, call.dtype)
             except BarbuleError as error:
                 error.message = f"{call.function} returned an invalid value: {error.message}"
                 function = lookup(call.function, call.version)
                 declared = call.on_error is None and function.on_error == "null"
-                operation = self._caller.operation
                 may_fail = declared or operation.leaves_failures_empty(call)
                 if error.row is None or not may_fail:
                     raise

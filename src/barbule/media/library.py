@@ -7,6 +7,7 @@ fetcher provide the bytes.
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import io
@@ -31,7 +32,7 @@ from barbule.media.isolation import Isolation
 from barbule.media.storage.file_cache import FileCache
 from barbule.media.storage.media_store import MediaStore
 from barbule.media.storage.references import display_name, references_within, stored_references
-from barbule.media.storage.undo_log import UndoLog
+from barbule.media.storage.undo_log import OperationObjects, UndoLog
 from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.media.validation import validate_file
 from barbule.threads import in_threads
@@ -94,6 +95,8 @@ class MediaLibrary:
         self.user = user
         self.zone = zone
         self.undo = UndoLog()
+        self._origin: MediaLibrary | None = None
+        self._objects: OperationObjects | None = None
         self.isolation = Isolation(options, cache / "fetched")
         self.deletions: Callable[[], int] = lambda: 0
         self._image_format = options.image_format
@@ -121,9 +124,23 @@ class MediaLibrary:
             self.options,
         )
 
+    def during(self, objects: OperationObjects) -> MediaLibrary:
+        """Return the same library for one operation: it records what the operation stores."""
+        library = copy.copy(self)
+        library.__dict__.pop("store", None)
+        library._origin, library._objects = self._origin or self, objects
+        return library
+
+    @property
+    def objects(self) -> OperationObjects | None:
+        """What the operation has stored, or relies on; None outside of one."""
+        return self._objects
+
     @functools.cached_property
     def store(self) -> MediaStore:
         """The store, opened on first use."""
+        if self._origin is not None and self._objects is not None:
+            return self._origin.store.during(self._objects)
         return MediaStore(
             self._root,
             user=self.user,
@@ -136,6 +153,8 @@ class MediaLibrary:
     @functools.cached_property
     def frames(self) -> FrameReader:
         """Decodes frames of videos by their references."""
+        if self._origin is not None:
+            return self._origin.frames
         from barbule.media.streams.frames import FrameReader
 
         return FrameReader(self.path)

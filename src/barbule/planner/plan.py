@@ -37,6 +37,8 @@ class Plan(VerbResult):
         The tables whose live rows it depends on.
     unclosed
         The tables of which no row may have been closed, as it does not look at their lives.
+    reads_calls
+        Whether it reads the call ledger, whose latest answers are then written first.
     """
 
     stages: tuple[Stage, ...]
@@ -46,6 +48,7 @@ class Plan(VerbResult):
     notes: tuple[str, ...] = ()
     rows_read: frozenset[int] = field(default=frozenset(), repr=False)
     unclosed: frozenset[int] = field(default=frozenset(), repr=False)
+    reads_calls: bool = False
 
     def __str__(self) -> str:
         lines = [str(stage) for stage in self.stages]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis.expr.operations as ops
 
 from barbule.errors import ColumnNotFoundError, ExpressionError
-from barbule.nodes import FunctionCall, ManagedTable
+from barbule.nodes import FunctionCall, ManagedTable, SystemTable
 from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.lineage import prune
 from barbule.planner.lowering.lower import Lowering, Rows, lower
@@ -81,6 +81,7 @@ def make_plan(root: ops.Relation, facts: PlannerFacts, rows: Rows | None = None)
         tuple(builder.notes),
         frozenset(reads.tables),
         frozenset(reads.unclosed),
+        reads_calls=bool(find_nodes(root, SystemTable)),
     )
 
 

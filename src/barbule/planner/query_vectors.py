@@ -31,7 +31,7 @@ class IndexedColumn:
         The types of values that it accepts in addition to vectors, and the calls that embed them;
         that of the column comes first.
     ready
-        Whether the nearest live rows can be found faster than by a scan in the database.
+        Whether the latest rows are read, which may be in memory or in an index.
     in_memory
         Whether the vectors of the live rows may be cached in memory.
     scan_reason

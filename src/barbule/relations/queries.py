@@ -314,7 +314,7 @@ class QueryVerbs(UnassignableQuery, Formatted):
         n
             The number of rows; functions in the query are called for them.
         """
-        engine_of(self).show(self, check_count(n, "show()", self))
+        engine_of(self).display.show(self, check_count(n, "show()", self))
 
     def __repr__(self) -> str:
         # Ibis' interactive mode runs what it shows; this must not call models that cost money.
@@ -329,14 +329,14 @@ class QueryVerbs(UnassignableQuery, Formatted):
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
         bundle = {"text/plain": repr(self)}
         try:
-            bundle["text/html"] = engine_of(self).html(self)
+            bundle["text/html"] = engine_of(self).display.html(self)
         except Exception:  # noqa: BLE001 - a notebook shows the text then
             return bundle
         return bundle
 
     def _repr_html_(self) -> str:
         """Render the first rows, for callers that request only HTML."""
-        return engine_of(self).html(self)
+        return engine_of(self).display.html(self)
 
     def describe(self, quantile: Sequence[float] = (0.25, 0.5, 0.75)) -> Query:
         """Compute statistics of each column, as `ibis.Table.describe`; also of media and nested.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["QueryEngine", "QueryPlan", "QueryRows", "find_engine", "sources"]
+__all__ = ["QueryDisplay", "QueryEngine", "QueryPlan", "QueryRows", "find_engine", "sources"]
 
 _LEAVES = (ops.UnboundTable, ops.DatabaseTable, ops.SQLQueryResult)
 
@@ -68,6 +68,22 @@ class QueryPlan(Protocol):
         """The lowest, the expected and the highest cost, as far as prices are known."""
 
 
+class QueryDisplay(Protocol):
+    """Displays queries in terminals and notebooks."""
+
+    def show(self, expr: ir.Table, count: int) -> None:
+        """Print the first rows of an expression."""
+
+    def html(self, expr: ir.Table) -> str:
+        """Render the first rows of an expression."""
+
+    def diff_text(self, diff: Any) -> str:
+        """Format the difference of two versions."""
+
+    def diff_html(self, diff: Any) -> str:
+        """Render the difference of two versions."""
+
+
 class QueryEngine(Protocol):
     """The engine that runs queries over managed tables."""
 
@@ -82,17 +98,9 @@ class QueryEngine(Protocol):
     def hold(self, expr: ir.Table) -> ops.Relation:
         """Execute an expression and keep its rows in memory; return the leaf that reads them."""
 
-    def show(self, expr: ir.Table, n: int) -> None:
-        """Print the first rows of an expression."""
-
-    def html(self, expr: ir.Table) -> str:
-        """Render the first rows of an expression."""
-
-    def diff_text(self, diff: Any) -> str:
-        """Format the difference of two versions."""
-
-    def diff_html(self, diff: Any) -> str:
-        """Render the difference of two versions."""
+    @property
+    def display(self) -> QueryDisplay:
+        """Displays queries."""
 
     def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
         """Write the rows of an expression as a data set."""
@@ -100,10 +108,8 @@ class QueryEngine(Protocol):
 
 def find_engine(node: ops.Node) -> QueryEngine | None:
     """Return the engine behind the managed tables of a tree; None if there is none, or two."""
-    engines = {
-        id(leaf.source): leaf.source for leaf in find_nodes(node, (ManagedTable, SystemTable))
-    }
-    return next(iter(engines.values())) if len(engines) == 1 else None
+    engines = {leaf.source for leaf in find_nodes(node, (ManagedTable, SystemTable))}
+    return engines.pop() if len(engines) == 1 else None
 
 
 def sources(node: ops.Node) -> tuple[list[Any], bool]:
@@ -117,5 +123,8 @@ def sources(node: ops.Node) -> tuple[list[Any], bool]:
     engine = find_engine(node)
     if engine is not None:
         own_backend = engine.backend.ibis
-        backends = [engine if backend is own_backend else backend for backend in backends]
+        backends = [
+            engine if backend is own_backend or backend == engine else backend
+            for backend in backends
+        ]
     return list({id(backend): backend for backend in backends}.values()), has_unbound

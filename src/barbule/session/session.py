@@ -85,7 +85,7 @@ class Session(DataSetReaders, Maintenance):
         backend = open_backend(settings.backend, settings.lock_timeout, settings.home)
         client = LiteLLMClient(endpoints)
         try:
-            self._engine = Engine(backend, library, client, settings.vectors, Table, settings)
+            self._engine = Engine.open(backend, library, client, settings, Table)
         except BaseException:
             backend.disconnect()  # another attempt reopens the database
             raise

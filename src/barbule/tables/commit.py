@@ -12,15 +12,15 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from barbule.tables.transaction.isolation import MAX_UNLOCKED_ATTEMPTS
-from barbule.tables.transaction.media_references import undo_on_failure
+from barbule.tables.transaction.media_references import operating
 from barbule.tables.transaction.transaction import Transaction
 from barbule.tables.views.full_refresh import refresh_scheduled
 from barbule.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from barbule.executor.calls.operation import Tally
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.engine import Engine
 
 __all__ = ["run_transaction", "run_transaction_in_parts"]
@@ -67,32 +67,38 @@ def run_transaction(
         `isolated`.
     """
     started = time.perf_counter()
-    with undo_on_failure(engine), engine.operation.tallying() as tally:
+    with operating(engine) as (own_engine, _):
+        counted = _counted(own_engine)
         if slow:
             engine.backend.check_writable()  # before functions are called
         for attempt in range(MAX_UNLOCKED_ATTEMPTS + 1):
             unlocked = slow and attempt < MAX_UNLOCKED_ATTEMPTS
             lock = contextlib.nullcontext() if unlocked else engine.backend.write_lock()
-            with lock, _begun(engine, operation, tally, since) as transaction:
+            with lock:
+                transaction = _begin(own_engine, operation, counted, since)
                 try:
                     outcome = _prepare(transaction, prepare, unlocked=unlocked)
                     _publish(transaction, started, unlocked=unlocked)
                 except _Conflict:
                     continue
-            if tally.calls:
+            if counted.tally.calls:
                 engine.ledger.wait()
             transaction.finish()
             return transaction, outcome
     raise AssertionError("a transaction under the write lock cannot have a conflict")
 
 
-@contextlib.contextmanager
-def _begun(engine: Engine, operation: str, tally: Tally, since: int) -> Iterator[Transaction]:
-    engine.catalog.refresh()
-    try:
-        yield Transaction(engine, engine.catalog.begin(operation), tally, since)
-    finally:
-        engine.catalog.end()
+def _counted(engine: Engine) -> Operation:
+    """Return the operation of an engine, with counts for one transaction."""
+    assert engine.operation is not None
+    return engine.operation.counting_anew()
+
+
+def _begin(engine: Engine, verb: str, operation: Operation, since: int) -> Transaction:
+    catalog = engine.database.catalog
+    catalog.refresh()
+    pending = catalog.begin(verb)
+    return Transaction(engine.preparing(pending, operation), pending, operation.tally, since)
 
 
 def _prepare(
@@ -135,14 +141,16 @@ def run_transaction_in_parts(
     Other writers wait meanwhile; `prepare` calls `flush` between its parts. See `run_transaction`.
     """
     started = time.perf_counter()
-    with undo_on_failure(engine), engine.operation.tallying() as tally:
-        with engine.backend.write_lock(), _begun(engine, operation, tally, since) as transaction:
+    with operating(engine) as (own_engine, _):
+        counted = _counted(own_engine)
+        with engine.backend.write_lock():
+            transaction = _begin(own_engine, operation, counted, since)
             with engine.backend.transaction(large=True, invalidates_plans=True):
                 outcome = _prepare(transaction, prepare, unlocked=False)
                 transaction.check_structures()
                 with span("commit", operation):
                     commit = transaction.write_commit(started)
-            engine.catalog.publish(transaction.pending, commit)
+            engine.database.catalog.publish(transaction.pending, commit)
         engine.ledger.flush()
         transaction.finish()
     return transaction, outcome

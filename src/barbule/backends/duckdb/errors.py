@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "first_line",
+    "is_interruption",
     "raise_keyboard_interrupt",
     "read_only_error",
     "translate_damage",
@@ -105,17 +106,22 @@ def translate_errors() -> Iterator[None]:
         ) from error
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether an error is the one that DuckDB's driver raises for Ctrl-C."""
+    if isinstance(error, duckdb.InterruptException):
+        return True
+    return isinstance(error, RuntimeError) and str(error) == "Query interrupted"
+
+
 @contextmanager
 def raise_keyboard_interrupt() -> Iterator[None]:
     """Raise KeyboardInterrupt if DuckDB's driver raises its own error for Ctrl-C."""
     try:
         yield
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":
+    except (RuntimeError, duckdb.InterruptException) as error:
+        if is_interruption(error):
             raise KeyboardInterrupt from error
         raise
-    except duckdb.InterruptException as error:
-        raise KeyboardInterrupt from error
 
 
 @contextmanager

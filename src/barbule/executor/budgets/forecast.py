@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.executor.calls.batch_call import Row
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.plan_runner import PlanRunner
     from barbule.models.base import Endpoint
     from barbule.planner.plan import Plan
@@ -40,9 +41,9 @@ _MAX_SAMPLE = 1000  # requests whose tokens are counted; the others are assumed 
 _MAX_COMPARED = 100  # answered calls whose tokens are compared with the provider's count
 
 
-def forecast(plan: Plan, runner: PlanRunner) -> Plan:
+def forecast(plan: Plan, runner: PlanRunner, operation: Operation) -> Plan:
     """Return a plan whose stages have forecasts of their calls."""
-    forecaster = _PlanForecaster(plan, runner)
+    forecaster = _PlanForecaster(plan, runner, operation)
     return replace(plan, stages=tuple(map(forecaster.stage, plan.stages)))
 
 
@@ -57,9 +58,10 @@ class _PlanForecaster:
         The maximum number of rows of the other stages.
     """
 
-    def __init__(self, plan: Plan, runner: PlanRunner) -> None:
+    def __init__(self, plan: Plan, runner: PlanRunner, operation: Operation) -> None:
         self._plan = plan
         self._runner = runner
+        self._operation = operation
         self.stage_tables: dict[str, pa.Table] = {}
         self.bounds: dict[str, int] = {}
 
@@ -70,9 +72,7 @@ class _PlanForecaster:
             if not self._is_called_for(stage):
                 return stage
             if bound is None:
-                self.stage_tables[stage.name] = self._runner.stage(
-                    self._plan, stage, self.stage_tables
-                )
+                self.stage_tables[stage.name] = self._rows(stage)
             else:
                 self.bounds[stage.name] = bound
             return stage
@@ -85,10 +85,14 @@ class _PlanForecaster:
         if stage.early_stop and any(count.missing for count in counts):
             forecasts = [replace(forecast, exact=False) for forecast in forecasts]
         if all(count.call.cached and not count.missing for count in counts):
-            self.stage_tables[stage.name] = self._runner.stage(self._plan, stage, self.stage_tables)
+            self.stage_tables[stage.name] = self._rows(stage)
         else:
             self.bounds[stage.name] = counts[0].rows
         return replace(stage, forecasts=tuple(forecasts))
+
+    def _rows(self, stage: Stage) -> pa.Table:
+        """Run a stage whose calls all have answers."""
+        return self._runner.stage(self._plan, self._operation, stage, self.stage_tables)
 
     def _bound(self, stage: Stage) -> int | None:
         """Return the maximum number of rows of a stage that reads bounded ones; None for others."""
@@ -112,7 +116,7 @@ class _PlanForecaster:
         return any(isinstance(later, CallStage) and later.calls for later in later_stages)
 
     def _counts(self, stage: CallStage) -> list[_CallCount]:
-        counts = [_CallCount(call, self._runner) for call in stage.calls]
+        counts = [_CallCount(call, self._runner, self._operation) for call in stage.calls]
         for batch in self._runner.batches(stage, self.stage_tables, _BATCH_ROWS) if counts else ():
             for count in counts:
                 count.add(batch)
@@ -128,7 +132,7 @@ class _CallCount:
         The rows of calls without an answer in the ledger, by their key.
     """
 
-    def __init__(self, call: Call, runner: PlanRunner) -> None:
+    def __init__(self, call: Call, runner: PlanRunner, operation: Operation) -> None:
         self.call = call
         self.rows = 0
         self.distinct = 0
@@ -138,7 +142,7 @@ class _CallCount:
         self._resources = runner.caller.resources
         self._answered_keys: set[str] = set()
         self._compared: dict[str, Row] = {}
-        self._batch_call = runner.caller.batch_call(call)
+        self._batch_call = runner.caller.batch_call(operation, call)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the rows of a batch."""

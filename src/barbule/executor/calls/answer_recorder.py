@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from barbule.executor.calls.batch_call import BatchCall, Row
     from barbule.executor.ledger.call_ledger import CallLedger
-    from barbule.executor.ledger.recording import Recording
     from barbule.media.library import MediaLibrary
 
 __all__ = ["AnswerRecorder"]
@@ -38,10 +37,6 @@ class AnswerRecorder:
     ----------
     keys
         The keys of the calls, by the position of their row.
-    recording
-        The recording in use; None if there is none.
-    holder
-        The holder of the budget reservation of the table; see `budgets.reservations`.
     """
 
     def __init__(
@@ -50,16 +45,16 @@ class AnswerRecorder:
         batch_call: BatchCall,
         keys: Sequence[str],
         rows_by_key: Mapping[str, Row],
-        recording: Recording | None,
-        holder: str | None,
     ) -> None:
-        call = batch_call.call
+        call, operation = batch_call.call, batch_call.operation
+        budget = operation.target.budget if operation.target is not None else None
         self._ledger = ledger
         self._batch_call = batch_call
         self._keys = keys
         self._rows_by_key = rows_by_key
-        self._recording = recording
-        self._holder = holder
+        self._recording = operation.recording
+        # The holder of the budget reservation of the table; see `budgets.reservations`.
+        self._holder = budget.holder if budget is not None else None
         self._target = batch_call.target()
         self._template_hash = template_hash(call.function, batch_call.version, call.template)
         self._writer = AnswerWriter(self._write, ledger.writer)
@@ -134,7 +129,7 @@ class AnswerRecorder:
         self._ledger.write_behind(self._storable(answers), self._batch_call.call.dtype, written)
 
     def _storable(self, answers: list[Answer]) -> list[Answer]:
-        return _storable(answers, self._batch_call.call.dtype, self._batch_call.resources.library)
+        return _storable(answers, self._batch_call.call.dtype, self._batch_call.operation.library)
 
 
 def _storable(answers: list[Answer], dtype: dt.DataType, library: MediaLibrary) -> list[Answer]:

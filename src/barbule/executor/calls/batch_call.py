@@ -23,7 +23,7 @@ from barbule.errors import (
     message_of,
 )
 from barbule.executor.budgets.accounts import Account
-from barbule.executor.budgets.budget import Budget, spending
+from barbule.executor.budgets.budget import spending
 from barbule.executor.budgets.metering import Metering
 from barbule.executor.calls.arguments import Arguments, argument_spreader, required_slots
 from barbule.executor.calls.call_errors import Deferred, Failure, InnerFailure
@@ -123,17 +123,18 @@ class BatchCall:
         self, resources: CallResources, operation: Operation, function: Function, call: Call
     ) -> None:
         self.resources = resources
-        self.tally = operation.tally  # of the calling thread; other threads make the calls
+        self.operation = operation
+        self.tally = operation.tally
         self.function = function
         self.call = call
         template = json.loads(call.template)
-        picture = resources.library.picture
+        picture = operation.library.picture
         self.arguments = Arguments(function, template, self._slot_reader, picture)
         model_of = function.model_of if function.kind == "batch" else None
         self.local_model = model_of(template) if model_of else None  # the same for all rows
         self.row_numbers: Sequence[int] = ()
         self.target: Callable[[], CallTarget] = CallTarget
-        self.budgets: tuple[Budget, ...] = ()
+        self.budgets = operation.call_budgets
         self.record: RecordAnswer | None = None
         self.check_writable: Callable[[], None] = lambda: None
         self.meter = Meter()
@@ -142,7 +143,7 @@ class BatchCall:
         self.rows: Sequence[Row] = ()
         self._required_slots = required_slots(function, template, len(call.kinds))
         self._has_media = any(isinstance(dtype, Media) for dtype in call.kinds)
-        self._store_media = media_writer(call.dtype, resources.library)
+        self._store_media = media_writer(call.dtype, operation.library)
         self._leaves_failures_empty = operation.leaves_failures_empty(call)
 
     @functools.cached_property
@@ -155,7 +156,7 @@ class BatchCall:
 
     def _slot_reader(self, function: Function, slot: int) -> Callable[[Any], Any] | None:
         """Return the conversion from the cells of a slot to arguments; None if none is needed."""
-        dtype, library = self.call.kinds[slot], self.resources.library
+        dtype, library = self.call.kinds[slot], self.operation.library
         if isinstance(dtype, Media) and function.images == "current":
             return library.current
         if isinstance(dtype, Media) and function.images == "file":
@@ -256,7 +257,7 @@ class BatchCall:
         if not self._has_media:
             return row
         return [
-            f"sha256:{self.resources.library.sha256(value)}"
+            f"sha256:{self.operation.library.sha256(value)}"
             if isinstance(dtype, Media) and value is not None
             else value
             for value, dtype in zip(row, self.call.kinds, strict=True)

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barbule.executor.budgets.budget import Budget, active_budgets
-from barbule.executor.budgets.dry_run import DryRun
 from barbule.executor.calls.batch_call import BatchCall
 from barbule.executor.calls.call_errors import Deferred, Failure
 from barbule.executor.calls.ledger_calls import LedgerCalls
 from barbule.executor.calls.provenance import CallTarget
 from barbule.executor.calls.runners.dispatch import run_batch_call
 from barbule.executor.display.progress import Meter
-from barbule.executor.ledger.recording import current_recording
 from barbule.functions.registry import lookup
 from barbule.tracing import add, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from typing import Any
 
     from barbule.executor.calls.batch_call import Row
-    from barbule.executor.calls.operation import Operation
+    from barbule.executor.calls.operation import Operation, Tally
     from barbule.executor.calls.resources import CallResources
     from barbule.executor.ledger.call_ledger import CallLedger
     from barbule.locks import Claims
@@ -40,8 +36,6 @@ class Caller:
 
     Parameters
     ----------
-    budget
-        The budget of the session.
     claims
         The calls in flight in all processes that share the ledger; None if there is only one
         process.
@@ -53,23 +47,18 @@ class Caller:
         self,
         ledger: CallLedger,
         resources: CallResources,
-        operation: Operation,
-        budget: Budget | None = None,
         claims: Claims | None = None,
         *,
         has_former_keys: bool = False,
     ) -> None:
         self.ledger = ledger
         self.resources = resources
-        self.operation = operation
-        self._budget = budget
         self._claims = claims
-        self._ledger_calls = LedgerCalls(
-            ledger, resources.library, operation, claims, has_former_keys=has_former_keys
-        )
+        self._ledger_calls = LedgerCalls(ledger, claims, has_former_keys=has_former_keys)
 
     def call(
         self,
+        operation: Operation,
         call: Call,
         columns: Sequence[Sequence[Any]],
         row_count: int,
@@ -80,6 +69,8 @@ class Caller:
 
         Parameters
         ----------
+        operation
+            The operation for which the calls are made.
         columns
             The values for each slot of the call's template, as Arrow returns them to Python.
         target
@@ -92,9 +83,9 @@ class Caller:
         FunctionError
             If the function failed and its errors end the operation.
         """
-        if (dry_run := self.operation.dry_run) is not None:
-            return dry_run.answers(call, columns, row_count)
-        batch_call = self.batch_call(call)
+        if operation.dry_run is not None:
+            return operation.dry_run.answers(call, columns, row_count)
+        batch_call = self.batch_call(operation, call)
         function = batch_call.function
         rows = list(zip(*columns, strict=True)) if columns else [()] * row_count
         row_numbers = batch_call.callable_rows(rows, columns)
@@ -104,15 +95,14 @@ class Caller:
         batch_call.target = target
         batch_call.meter = meter or Meter()
         batch_call.meter.rows += row_count - len(callable_rows)
-        batch_call.budgets = self._budgets()
-        recording = current_recording()
+        recording = operation.recording
         with span("calls", call.function, rows=row_count, calls=0):
             if call.cached or (recording is not None and function.kind == "model"):
-                answers = self._ledger_calls.results(batch_call, callable_rows, recording)
+                answers = self._ledger_calls.results(batch_call, callable_rows)
             else:
                 answers = run_batch_call(batch_call, callable_rows)
             if {Failure, Deferred} & set(map(type, answers)):
-                self._count_failures(answers, function.kind)
+                _count_failures(operation.tally, answers, function.kind)
         if all_callable:
             return answers
         results: list[Any] = [None] * len(rows)
@@ -120,37 +110,10 @@ class Caller:
             results[row] = answer
         return results
 
-    def batch_call(self, call: Call) -> BatchCall:
+    def batch_call(self, operation: Operation, call: Call) -> BatchCall:
         """Create the object that calls a function over the rows of a batch."""
         function = lookup(call.function, call.version)
-        return BatchCall(self.resources, self.operation, function, call)
-
-    def _budgets(self) -> tuple[Budget, ...]:
-        provenance = self.operation.provenance
-        table_budget = provenance.budget if provenance else None
-        session_budgets = (self._budget, table_budget)
-        return (*active_budgets(), *(budget for budget in session_budgets if budget is not None))
-
-    def _count_failures(self, answers: list[Any], kind: str) -> None:
-        tally, types = self.operation.tally, list(map(type, answers))
-        if Failure in types and kind == "model":
-            tally.model_error = tally.model_error or answers[types.index(Failure)].message
-        tally.errors += types.count(Failure)
-        tally.deferred += types.count(Deferred)
-        add(errors=types.count(Failure), deferred=types.count(Deferred))
-
-    def dry_run(self, keys: set[str], functions: set[str] | None) -> AbstractContextManager[DryRun]:
-        """Make no calls within the block, and add the keys of those that would be made.
-
-        Parameters
-        ----------
-        keys
-            Takes the keys of the calls.
-        functions
-            The functions whose calls matter; None for all.
-        """
-        dry_run = DryRun(self.ledger, self.resources.library, keys, functions)
-        return self.operation.running_dry(dry_run)
+        return BatchCall(self.resources, operation, function, call)
 
     def answered_keys(self, batch_call: BatchCall, rows_by_key: Mapping[str, Row]) -> set[str]:
         """Return the keys of those calls that have an answer in the ledger."""
@@ -161,3 +124,12 @@ class Caller:
         self.resources.close()
         if self._claims is not None:
             self._claims.close()
+
+
+def _count_failures(tally: Tally, answers: list[Any], kind: str) -> None:
+    types = list(map(type, answers))
+    if Failure in types and kind == "model":
+        tally.model_error = tally.model_error or answers[types.index(Failure)].message
+    tally.errors += types.count(Failure)
+    tally.deferred += types.count(Deferred)
+    add(errors=types.count(Failure), deferred=types.count(Deferred))

@@ -7,6 +7,7 @@ same call at the same time. `runners` decides how a call is made.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,9 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import ibis.expr.datatypes as dt
-
     from barbule.executor.calls.batch_call import BatchCall, Row
-    from barbule.executor.calls.operation import Operation
     from barbule.executor.ledger.call_ledger import CallLedger
-    from barbule.executor.ledger.recording import Recording
     from barbule.locks import Claims
-    from barbule.media.library import MediaLibrary
 
 __all__ = ["LedgerCalls"]
 
@@ -54,22 +50,16 @@ class LedgerCalls:
     def __init__(
         self,
         ledger: CallLedger,
-        library: MediaLibrary,
-        operation: Operation,
         claims: Claims | None,
         *,
         has_former_keys: bool,
     ) -> None:
         self._ledger = ledger
-        self._library = library
-        self._operation = operation
         self._claims = claims
         self._has_former_keys = has_former_keys
         self.in_flight = InFlight()
 
-    def results(
-        self, batch_call: BatchCall, rows: list[Row], recording: Recording | None
-    ) -> list[object]:
+    def results(self, batch_call: BatchCall, rows: list[Row]) -> list[object]:
         """Return the results for all rows; each distinct call is made at most once."""
         keys = batch_call.keys(rows)
         rows_by_key = dict(zip(reversed(keys), reversed(rows), strict=True))
@@ -79,10 +69,10 @@ class LedgerCalls:
             if not new_keys:
                 return {}
             batch_call.row_numbers = [row_numbers[key] for key in new_keys]
-            return self._call(batch_call, new_keys, rows_by_key, recording)
+            return self._call(batch_call, new_keys, rows_by_key)
 
         version = self._answers_version(batch_call)
-        answers = self._existing_answers(batch_call, rows_by_key, recording)
+        answers = self._existing_answers(batch_call, rows_by_key)
         missing = [key for key in dict.fromkeys(keys) if key not in answers]
         self._count_hits(batch_call, len(answers), rows=len(rows) - len(missing))
         if not batch_call.call.cached:
@@ -90,7 +80,7 @@ class LedgerCalls:
         while missing := [key for key in missing if key not in answers]:
             with self._claimed(batch_call, missing) as (claimed, other_claims):
                 if self._may_have_answers(batch_call, claimed, version):
-                    answers |= self._new_answers(batch_call, claimed, recording)
+                    answers |= self._new_answers(batch_call, claimed)
                 answers |= call([key for key in claimed if key not in answers])
             for claim in other_claims:
                 claim.wait()
@@ -98,33 +88,20 @@ class LedgerCalls:
                 time.sleep(_POLL_SECONDS)  # other processes make all remaining calls
             version = self._answers_version(batch_call)
             remaining = [key for key in missing if key not in answers]
-            answers |= self._new_answers(batch_call, remaining, recording)
+            answers |= self._new_answers(batch_call, remaining)
         return [answers[key] for key in keys]
 
     def _call(
-        self,
-        batch_call: BatchCall,
-        keys: list[str],
-        rows_by_key: Mapping[str, Row],
-        recording: Recording | None,
+        self, batch_call: BatchCall, keys: list[str], rows_by_key: Mapping[str, Row]
     ) -> Answers:
-        provenance = self._operation.provenance
-        budget = provenance.budget if provenance else None
-        recorder = AnswerRecorder(
-            self._ledger,
-            batch_call,
-            keys,
-            rows_by_key,
-            recording,
-            budget.holder if budget else None,
-        )
+        recorder = AnswerRecorder(self._ledger, batch_call, keys, rows_by_key)
         with recorder.recording():
             results = run_batch_call(
                 batch_call, [rows_by_key[key] for key in keys], recorder.record
             )
         if batch_call.function.kind != "model":  # these count their calls themselves
             deferred = list(map(type, results)).count(Deferred)
-            self._operation.tally.calls += len(keys) - deferred
+            batch_call.tally.calls += len(keys) - deferred
         return dict(zip(keys, results, strict=True))
 
     # Calls of other threads and processes
@@ -157,51 +134,55 @@ class LedgerCalls:
                 claimed = [key for key in claimed if slots[key] in free_slots]
             yield claimed, other_claims
 
-    def _new_answers(
-        self, batch_call: BatchCall, keys: list[str], recording: Recording | None
-    ) -> Answers:
+    def _new_answers(self, batch_call: BatchCall, keys: list[str]) -> Answers:
         """Return the answers that others have received since the ledger was read."""
-        answers = self._look_up(keys, batch_call.call.dtype) if keys else {}
+        recording = batch_call.operation.recording
+        answers = self._look_up(batch_call, keys) if keys else {}
         self._count_hits(batch_call, len(answers), rows=len(answers))
         if recording is not None and answers:
             recording.add(self._ledger, list(answers))
         return answers
 
     def _count_hits(self, batch_call: BatchCall, hits: int, *, rows: int) -> None:
-        self._operation.tally.hits += hits
+        batch_call.tally.hits += hits
         batch_call.meter.hits += hits
         add(hits=hits)
         batch_call.meter.rows += rows
 
     # Existing answers
 
-    def _existing_answers(
-        self, batch_call: BatchCall, rows_by_key: Mapping[str, Row], recording: Recording | None
-    ) -> Answers:
+    def _existing_answers(self, batch_call: BatchCall, rows_by_key: Mapping[str, Row]) -> Answers:
         """Return the existing answers; in a replay these must be all."""
-        dtype = batch_call.call.dtype
+        recording = batch_call.operation.recording
         if recording is not None and recording.replays:
+            dtype = batch_call.call.dtype
             answers = recording.look_up(rows_by_key, dtype)
-            answers |= self._former_answers(batch_call, rows_by_key, answers, recording.look_up)
+
+            def recorded(former_keys: Sequence[str]) -> Answers:
+                return recording.look_up(former_keys, dtype)
+
+            answers |= self._former_answers(batch_call, rows_by_key, answers, recorded)
             for key, row in rows_by_key.items():
                 if key not in answers:
                     raise batch_call.unrecorded_error(row, recording)
             return answers
         if not batch_call.call.cached:
             return {}
-        answers = self._look_up(list(rows_by_key), dtype)
+        look_up = functools.partial(self._look_up, batch_call)
+        answers = look_up(list(rows_by_key))
         if self._may_have_former_keys(batch_call):
-            answers |= self._former_answers(batch_call, rows_by_key, answers, self._look_up)
+            answers |= self._former_answers(batch_call, rows_by_key, answers, look_up)
         if recording is not None:
             recording.add(self._ledger, list(rows_by_key))
         return answers
 
-    def _look_up(self, keys: Sequence[str], dtype: dt.DataType) -> Answers:
+    def _look_up(self, batch_call: BatchCall, keys: Sequence[str]) -> Answers:
         """Return the ledger's answers, without those whose media file is not in the store."""
+        dtype = batch_call.call.dtype
         answers = self._ledger.look_up(keys, dtype)
         if not answers or not holds_media(dtype):
             return answers
-        are_stored = self._library.are_stored(list(answers.values()))
+        are_stored = batch_call.operation.library.are_stored(list(answers.values()))
         lost = {key for key, is_stored in zip(answers, are_stored, strict=True) if not is_stored}
         self._ledger.forget(sorted(lost))
         return {key: value for key, value in answers.items() if key not in lost}
@@ -216,14 +197,14 @@ class LedgerCalls:
         batch_call: BatchCall,
         rows_by_key: Mapping[str, Row],
         answers: Mapping[str, Any],
-        look_up: Callable[[Sequence[str], dt.DataType], Answers],
+        look_up: Callable[[Sequence[str]], Answers],
     ) -> Answers:
         """Return the answers that are under the keys of former versions."""
         missing = {key: row for key, row in rows_by_key.items() if key not in answers}
         if not missing:
             return {}
         former_keys = batch_call.former_keys(list(missing.values()))
-        former_answers = look_up(former_keys, batch_call.call.dtype) if former_keys else {}
+        former_answers = look_up(former_keys) if former_keys else {}
         return {
             key: former_answers[former_key]
             for key, former_key in zip(missing, former_keys, strict=False)
@@ -236,7 +217,7 @@ class LedgerCalls:
         if not self._may_have_former_keys(batch_call):
             return keys
 
-        def look_up(former_keys: Sequence[str], _kind: dt.DataType) -> Answers:
+        def look_up(former_keys: Sequence[str]) -> Answers:
             return dict.fromkeys(self._ledger.answered_keys(former_keys))
 
         former = self._former_answers(batch_call, rows_by_key, dict.fromkeys(keys), look_up)

@@ -1,23 +1,28 @@
-"""The operation of a thread: its counts, its target, and its progress display.
+"""What one operation knows: its counts, its budgets, its recording, its media and its target.
 
-Owns the per-thread state of one running operation. Nothing is called here.
+Owns this record. It is created at the entrance of a query or a verb, which reads the `with` blocks
+of the user once, and handed down to everything that calls functions for it. Nothing is called here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
-from barbule.executor.display.progress import Progress, screen
+from barbule.executor.budgets.budget import active_budgets
+from barbule.executor.display.progress import ProgressDisplay
+from barbule.executor.ledger.recording import current_recording
 from barbule.functions.registry import lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from barbule.executor.budgets.budget import Budget
     from barbule.executor.budgets.dry_run import DryRun
     from barbule.executor.calls.provenance import Provenance
+    from barbule.executor.ledger.recording import Recording
+    from barbule.media.library import MediaLibrary
     from barbule.planner.stages import Call
 
 __all__ = ["Operation", "Tally"]
@@ -39,60 +44,65 @@ class Tally:
     deferred: int = 0
     model_error: str = ""
 
-    def add(self, other: Tally) -> None:
-        """Add the counts of another tally."""
-        self.calls += other.calls
-        self.hits += other.hits
-        self.errors += other.errors
-        self.deferred += other.deferred
-        self.model_error = self.model_error or other.model_error
 
-
-class _ThreadState(threading.local):
-    def __init__(self) -> None:
-        self.tally = Tally()
-        self.provenance: Provenance | None = None
-        self.progress: Progress | None = None
-        self.dry_run: DryRun | None = None
-
-
+@dataclass(frozen=True)
 class Operation:
-    """The operation of the calling thread; each thread of a session has its own."""
+    """One query, or one verb with everything that it runs.
 
-    def __init__(self) -> None:
-        self._thread = _ThreadState()
+    Attributes
+    ----------
+    library
+        Opens and stores media; it records what the operation stores.
+    budgets
+        The budgets of the session and of the user's `with` blocks.
+    recording
+        The recording of the user's `with` block.
+    tally
+        The calls so far.
+    progress
+        The display of the progress.
+    target
+        The table and columns that are computed, if the operation is more than a query.
+    dry_run
+        The replacement of calls in a dry run; None if calls are made.
+    """
 
-    @property
-    def tally(self) -> Tally:
-        """The counts of the operation so far."""
-        return self._thread.tally
+    library: MediaLibrary
+    budgets: tuple[Budget, ...] = ()
+    recording: Recording | None = None
+    tally: Tally = field(default_factory=Tally)
+    progress: ProgressDisplay = field(default_factory=ProgressDisplay)
+    target: Provenance | None = None
+    dry_run: DryRun | None = None
+
+    @classmethod
+    def begin(cls, library: MediaLibrary, session_budget: Budget | None = None) -> Self:
+        """Begin an operation within the budgets and the recording of the calling code."""
+        own = () if session_budget is None else (session_budget,)
+        return cls(library, (*active_budgets(), *own), current_recording())
+
+    def counting_anew(self) -> Self:
+        """Return the operation with counts of its own, for one of its transactions."""
+        return replace(self, tally=Tally())
 
     @contextlib.contextmanager
-    def tallying(self) -> Iterator[Tally]:
-        """Count the calls of the block; they are added to those around it."""
-        outer = self._thread.tally
-        self._thread.tally = tally = Tally()
+    def computing(self, target: Provenance) -> Iterator[Self]:
+        """Yield the operation that computes these columns; their budget is released at the end."""
         try:
-            yield tally
+            yield replace(self, target=target)
         finally:
-            self._thread.tally = outer
-            outer.add(tally)
+            if target.budget is not None:
+                target.budget.release()
+
+    def running_dry(self, dry_run: DryRun) -> Self:
+        """Return the operation with calls that are not made, but collected."""
+        return replace(self, dry_run=dry_run)
 
     @property
-    def provenance(self) -> Provenance | None:
-        """The table and columns that the operation computes, if it is more than a query."""
-        return self._thread.provenance
-
-    @contextlib.contextmanager
-    def computing(self, provenance: Provenance) -> Iterator[None]:
-        """Assign the calls of the block to these columns; their budget is released at its end."""
-        outer, self._thread.provenance = self._thread.provenance, provenance
-        try:
-            yield
-        finally:
-            self._thread.provenance = outer
-            if provenance.budget is not None:
-                provenance.budget.release()
+    def call_budgets(self) -> tuple[Budget, ...]:
+        """The budgets that need room for each call: those of the operation and of its table."""
+        table_budget = self.target.budget if self.target is not None else None
+        return self.budgets if table_budget is None else (*self.budgets, table_budget)
 
     def leaves_failures_empty(self, call: Call) -> bool:
         """Whether a call may fail for single rows, regardless of its function's declaration.
@@ -104,38 +114,5 @@ class Operation:
             return call.on_error == "null"
         if call.errors is None:
             return False
-        lenient = self.provenance is not None and self.provenance.lenient
+        lenient = self.target is not None and self.target.lenient
         return lenient or lookup(call.function, call.version).kind == "model"
-
-    @contextlib.contextmanager
-    def show_progress(self) -> Iterator[Progress]:
-        """Show the progress of the block, on a terminal or in a notebook."""
-        if self._thread.progress is not None:
-            yield self._thread.progress
-            return
-        self._thread.progress = Progress(screen())
-        try:
-            with self._thread.progress.running() as progress:
-                yield progress
-        finally:
-            self._thread.progress = None
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether the progress is shown, so that it is worth counting rows in advance."""
-        progress = self._thread.progress
-        return progress is not None and progress.visible
-
-    @property
-    def dry_run(self) -> DryRun | None:
-        """The replacement of calls in a dry run; None if calls are made."""
-        return self._thread.dry_run
-
-    @contextlib.contextmanager
-    def running_dry(self, dry_run: DryRun) -> Iterator[DryRun]:
-        """Make no calls within the block; collect the keys of those that would be made."""
-        self._thread.dry_run = dry_run
-        try:
-            yield dry_run
-        finally:
-            self._thread.dry_run = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.concurrency.event_loop import LoopThread
     from barbule.media.library import MediaLibrary
     from barbule.models.base import ModelClient
@@ -35,14 +36,14 @@ class CallResources:
     Parameters
     ----------
     run_queries
-        Runs the expressions that query functions return and returns their rows; all of a batch at
-        once, so that their search queries are embedded together.
+        Runs the expressions that query functions return, for an operation, and returns their rows;
+        all of a batch at once, so that their search queries are embedded together.
     """
 
     library: MediaLibrary
     client: ModelClient
     loop: LoopThread
-    run_queries: Callable[[Sequence[ir.Expr]], list[object]]
+    run_queries: Callable[[Sequence[ir.Expr], Operation], list[object]]
     gpus: Gpus = field(default_factory=Gpus)
     processes: Processes = field(default_factory=Processes)
     _gates: dict[str, Gate] = field(default_factory=dict)

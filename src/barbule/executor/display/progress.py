@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import rich.progress as bars
 
-__all__ = ["Meter", "Progress", "screen"]
+__all__ = ["Meter", "Progress", "ProgressDisplay", "screen"]
 
 _DELAY_SECONDS = 0.5  # before the first display
 _REFRESH_SECONDS = 0.2  # between two displays
@@ -137,6 +137,31 @@ class Progress:
                     return
         finally:
             screen.clear()
+
+
+class ProgressDisplay:
+    """The progress display of one operation, whose parts are shown together."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[Progress]:
+        """Show the progress of the block, on a terminal or in a notebook."""
+        if self._progress is not None:
+            yield self._progress
+            return
+        self._progress = Progress(screen())
+        try:
+            with self._progress.running() as progress:
+                yield progress
+        finally:
+            self._progress = None
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the progress is shown, so that it is worth counting rows in advance."""
+        return self._progress is not None and self._progress.visible
 
 
 def screen() -> Screen | None:

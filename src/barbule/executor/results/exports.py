@@ -23,7 +23,8 @@ from barbule.executor.results.result_formats import (
 )
 from barbule.io.output_files import target_file
 from barbule.nodes.tree_walk import find_nodes
-from barbule.tracing import operation, operations
+from barbule.tracing import operation as traced_operation
+from barbule.tracing import operations
 from barbule.types import storage_schema
 from barbule.types.json_marks import mark_json, mark_json_schema
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
 
     from barbule.backends.base import Backend
+    from barbule.executor.calls.operation import Operation
     from barbule.executor.plan_runner import PlanRunner
     from barbule.executor.query_planner import QueryPlanner
     from barbule.executor.query_runner import QueryRunner
@@ -77,7 +79,7 @@ class Exports:
         self, method: str, expr: ir.Expr, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Execute an expression and export it with a method of the database's Ibis backend."""
-        with operation(method, (expr,)):
+        with traced_operation(method, (expr,)):
             return self._export(method, expr, args, kwargs)
 
     def _export(
@@ -100,12 +102,13 @@ class Exports:
     @contextlib.contextmanager
     def _lowered(self, expr: ir.Expr) -> Iterator[tuple[Any, ir.Expr]]:
         """Run the stages of an expression; yield the Ibis backend and the final query."""
+        operation = self._query_runner.begin()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._backend.use())
             plan = self._planner.plan(expr)
             if plan.stages:
                 stack.close()
-            stage_tables = self._plan_runner.stages(plan)
+            stage_tables = self._plan_runner.stages(plan, operation)
             stack.enter_context(self._backend.use())
             backend = stack.enter_context(self._backend.staging(stage_tables))
             final = _with_source(plan.final, backend).to_expr()
@@ -147,10 +150,11 @@ class Exports:
         import pyarrow as pa
 
         expr = limited(bind_params(expr, params), limit)
+        operation = self._query_runner.begin()
 
         def batches() -> Iterator[pa.RecordBatch]:
             with self._query_runner.locating_errors(expr):
-                yield from self._batches(expr, chunk_size)
+                yield from self._batches(expr, chunk_size, operation)
 
         # Nullability is not part of the batches, so not of their stream either.
         columns = self._planner.plan(expr).final.schema.to_pyarrow()
@@ -158,14 +162,17 @@ class Exports:
         schema = mark_json_schema(schema, expr.as_table().schema())
         return pa.RecordBatchReader.from_batches(schema, batches())
 
-    def _batches(self, expr: ir.Expr, chunk_size: int) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, expr: ir.Expr, chunk_size: int, operation: Operation
+    ) -> Iterator[pa.RecordBatch]:
         with self._backend.use():
             plan = self._planner.plan(expr)
             if not plan.stages:
-                stream = self._backend.batches(plan.final.to_expr(), {}, chunk_size)
+                stage_tables = self._plan_runner.stages(plan, operation)
+                stream = self._backend.batches(plan.final.to_expr(), stage_tables, chunk_size)
                 first = next(stream, None)  # from here on the stream keeps the database open
         if plan.stages:
-            stage_tables = self._plan_runner.stages(plan)
+            stage_tables = self._plan_runner.stages(plan, operation)
             stream = self._backend.batches(plan.final.to_expr(), stage_tables, chunk_size)
             first = next(stream, None)
         if first is not None:

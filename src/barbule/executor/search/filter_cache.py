@@ -55,8 +55,7 @@ class FilterCache:
         head
             The commit at which the calling thread reads.
         """
-        is_stable = self._is_single_writer and self._catalog.pending is None and head
-        if not is_stable or not fast_paths_enabled():
+        if not (self._is_single_writer and head and fast_paths_enabled()):
             return self._read(relation)
         # An older copy of the database may have reached the same number with other commits.
         version = head, self._catalog.commit(head).at

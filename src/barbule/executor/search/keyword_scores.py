@@ -20,12 +20,13 @@ from barbule.planner.stages import HIT, SCORE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.catalog.records import Column, TableRecord
-    from barbule.catalog.store import Catalog
+    from barbule.catalog.version_lookup import CatalogReader
     from barbule.planner.stages import KeywordStage
+
+    ReadColumn = Callable[[int, int | None, str], pa.Table]
 
 __all__ = ["KeywordScores"]
 
@@ -46,42 +47,33 @@ class _Corpus:
 
 
 class KeywordScores:
-    """The corpora of one session.
+    """The corpora of one session."""
 
-    Parameters
-    ----------
-    read
-        Returns a query for a column of a table with its row ids, at a commit: for columns that are
-        not stored with the rows of the table itself.
-    arrow
-        Runs that query.
-    """
-
-    def __init__(
-        self,
-        reader: Reader,
-        catalog: Catalog,
-        read: Callable[[int, int | None, str], ir.Table],
-        arrow: Callable[[ir.Table], pa.Table],
-    ) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._catalog = catalog
-        self._read = read
-        self._arrow = arrow
         self._open: OrderedDict[_Key, _Corpus] = OrderedDict()
         self._lock = threading.RLock()
 
-    def scores(self, stage: KeywordStage) -> pa.Table:
-        """Return the rows in which terms of the query occur, and their scores."""
+    def scores(self, stage: KeywordStage, catalog: CatalogReader, read: ReadColumn) -> pa.Table:
+        """Return the rows in which terms of the query occur, and their scores.
+
+        Parameters
+        ----------
+        catalog
+            The tables as the operation sees them.
+        read
+            Reads a column of a table with its row ids, at a commit, as the operation sees it: for
+            columns that are not stored with the rows of the table itself.
+        """
         import pyarrow as pa
 
-        record = self._catalog.record(stage.table_id, stage.commit)
+        record = catalog.record(stage.table_id, stage.commit)
         column = record.column(stage.column)
         with self._lock:
             if column is not None and column.kind != "virtual" and record.origin is None:
-                postings, commit = self._stored_postings(record, column, stage.commit)
+                postings, commit = self._stored_postings(record, column, stage.commit, catalog)
             else:
-                postings, commit = self._visible_postings(stage), 0
+                postings, commit = self._visible_postings(stage, catalog, read), 0
             rids, scores = postings.scores(stage.query, commit)
         return pa.table({HIT: rids, SCORE: scores})
 
@@ -93,14 +85,14 @@ class KeywordScores:
         return corpus
 
     def _stored_postings(
-        self, record: TableRecord, column: Column, commit: int | None
+        self, record: TableRecord, column: Column, commit: int | None, catalog: CatalogReader
     ) -> tuple[Postings, int]:
         """Update the postings of a column to the latest commit; they cover all versions."""
         key = (record.id, column.id)
         corpus = self._corpus(key)
         # Also of a dropped table, which a snapshot may still have.
-        latest = self._catalog.history(record.id)[-1][1].compacted
-        head = self._catalog.latest(record.id).commit
+        latest = catalog.history(record.id)[-1][1].compacted
+        head = catalog.latest(record.id).commit
         # An older copy of the database replaced it, or rows have been removed permanently.
         if corpus.watermark > head or corpus.compacted != latest:
             del self._open[key]
@@ -127,23 +119,24 @@ class KeywordScores:
                 corpus.postings.add(rids, starts, ends, _texts(batch.column(name)))
         corpus.watermark = head
 
-    def _visible_postings(self, stage: KeywordStage) -> Postings:
+    def _visible_postings(
+        self, stage: KeywordStage, catalog: CatalogReader, read: ReadColumn
+    ) -> Postings:
         """Return the postings of a column as queries read it: for a branch, or from its base."""
         import numpy as np
 
-        commit = self._catalog.head if stage.commit is None else stage.commit
-        pending = self._catalog.pending is not None
+        commit = catalog.head if stage.commit is None else stage.commit
         key = (stage.table_id, stage.column, stage.commit is None, commit)
-        if key in self._open and not pending:
+        if key in self._open and not catalog.is_pending:
             self._open.move_to_end(key)
             return self._open[key].postings
-        rows = self._arrow(self._read(stage.table_id, stage.commit, stage.column))
+        rows = read(stage.table_id, stage.commit, stage.column)
         postings = Postings()
         for batch in rows.filter(rows[stage.column].is_valid()).to_batches(_BATCH_ROWS):
             start = np.zeros(batch.num_rows, np.int64)
             rids = batch.column(RID).to_numpy()
             postings.add(rids, start, start + FOREVER, _texts(batch.column(stage.column)))
-        if not pending:
+        if not catalog.is_pending:
             self._corpus(key).postings = postings
         return postings
 

@@ -96,11 +96,12 @@ class NearestRows:
 
     # Choosing the access path
 
-    def is_ready(self, record: TableRecord, index: Index) -> bool:
-        """Whether there is another access path than a scan by the database."""
-        if self.fits_in_memory(record, index):
-            return True
-        return self._index_sync.usable(record, index) is not None
+    def may_fit_in_memory(self, record: TableRecord, index: Index) -> bool:
+        """Whether the vectors of the live rows may be in memory, by what is known of their number.
+
+        Nothing is read: plans ask.
+        """
+        return self._cache.fits(record, index, self._cache.maximum_rows(record))
 
     def fits_in_memory(self, record: TableRecord, index: Index) -> bool:
         """Whether the vectors of the live rows may be in memory."""

@@ -87,6 +87,15 @@ class VectorCache:
             last_count = self._counts[record.id] = (head, rows.column(0)[0].as_py())
         return last_count[1]
 
+    def maximum_rows(self, record: TableRecord) -> int:
+        """Return how many rows a table may have at most, without counting them."""
+        latest = self._catalog.latest(record.id)
+        if (last_count := self._counts.get(record.id)) is None:
+            return latest.next_rid
+        commit, rows = last_count
+        written = self._catalog.rows_written_between(record.id, commit, latest.commit)
+        return min(latest.next_rid, rows + written)
+
     def fits(self, record: TableRecord, index: Index, row_count: int) -> bool:
         """Whether the vectors of this number of rows may be in memory."""
         return row_count * vector_length(record, index) * 4 <= self._max_bytes

@@ -6,6 +6,7 @@ the web (`fetching` does) and must not know what the bytes mean, nor which rows 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from contextlib import suppress
@@ -24,7 +25,7 @@ from barbule.media.storage.references import (
     normalized_suffix,
     object_name,
 )
-from barbule.media.storage.undo_log import UndoLog
+from barbule.media.storage.undo_log import OperationObjects, UndoLog
 
 if TYPE_CHECKING:
     import datetime
@@ -87,12 +88,20 @@ class MediaStore:
         self._copies = cache or FileCache(cache_dir or default_cache_folder(root))
         self._copies_folder = "stored/" if cache else ""
         self._user = user
-        self._undo = undo or UndoLog()
+        self._undo: UndoLog | OperationObjects = undo or UndoLog()
+        self._is_registered = user is None
+        self._origin = self
         self._recent = RecentObjects(deletions)
         self._hashes = FileHashes()
 
     def __repr__(self) -> str:
         return f"MediaStore({self._files.name!r})"
+
+    def during(self, objects: OperationObjects) -> MediaStore:
+        """Return the same store for one operation: it records what the operation puts."""
+        store = copy.copy(self)
+        store._undo = objects
+        return store
 
     @property
     def is_local(self) -> bool:
@@ -373,13 +382,13 @@ class MediaStore:
 
     def _register_user(self) -> None:
         """Record once in the store that the database uses it."""
-        user = self._user
-        if user is None:
+        origin, user = self._origin, self._user
+        if origin._is_registered or user is None:
             return
         path = f"{_USERS_FOLDER}/{hashlib.sha256(user.encode()).hexdigest()[:16]}"
         if self._files.size(path) is None:
             self._files.write(path, user.encode())
-        self._user = None
+        origin._is_registered = True
 
     def _missing(self, ref: str) -> MediaError:
         error = MediaError(

@@ -115,7 +115,7 @@ def compute_all_rows(engine: Engine, record: TableRecord, columns: list[Column])
     pyarrow.Table
         The row ids and the columns, by their physical names.
     """
-    with engine.operation.show_progress():
+    with engine.begin().progress.shown():
         return concatenate_tables(_computed_ranges(engine, record, columns))
 
 
@@ -220,19 +220,20 @@ def _compute_values(
     *,
     lenient: bool = False,
 ) -> pa.Table:
-    def query() -> ir.Table:
+    def query(engine: Engine) -> ir.Table:
         return _values_query(engine, record, columns).to_expr()
 
     try:
-        with engine.operation.computing(_provenance(engine, record, columns, lenient=lenient)):
+        target = _provenance(engine, record, columns, lenient=lenient)
+        with engine.computing(target) as computing:
             if new_rows.tables:
                 key = (record.id, tuple(column.id for column in columns), new_rows.key)
-                plan = engine.planner.plan_once(key, query, lambda: new_rows.relations(engine))
-                return engine.runner.arrow(plan, new_rows.staged)
-            rows = query()
+                plan = computing.planner.plan_once(key, query, new_rows.relations)
+                return computing.run_plan(plan, new_rows.staged)
+            rows = query(computing)
             if rids is not None:
                 rows = rows.filter(rows[RID] >= rids[0], rows[RID] < rids[1])
-            return engine.arrow(rows)
+            return computing.arrow(rows)
     except BarbuleError as error:
         column = columns[0] if len(columns) == 1 else None
         if error.column is not None:

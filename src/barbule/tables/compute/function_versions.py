@@ -198,10 +198,10 @@ def warn_of_mixed_versions(
     columns
         The columns to compute; None stands for the rows of a view, which an iterator returns.
     """
-    catalog, pending = transaction.engine.catalog, transaction.engine.catalog.pending
+    catalog = transaction.engine.catalog
     if not any(version.next_rid for version in catalog.versions(record.id)):
         return  # there are no others
-    if pending is not None and pending.operation == "recompute":
+    if transaction.pending.operation == "recompute":
         return  # which have that purpose
     latest = catalog.record(record.id)
     versions = _CurrentVersions()

@@ -17,7 +17,8 @@ import ibis.expr.types as ir
 
 from barbule.errors import BarbuleError, ConflictError
 from barbule.executor.engine import Engine
-from barbule.tables.transaction.media_references import find_deleted_media, undo_on_failure
+from barbule.nodes import ManagedTable
+from barbule.tables.transaction.media_references import find_deleted_media, operating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,22 +69,24 @@ def isolated(operation: Callable[ArgumentsP, ResultT]) -> Callable[ArgumentsP, R
     """Let an operation run again if other transactions have changed what it has read.
 
     After several attempts it holds the write lock from beginning to end. If it fails, files that it
-    has put into the media store are removed. The first argument of the operation is an engine, or
-    has one.
+    has put into the media store are removed. The first argument of the operation is an engine, or a
+    leaf or table that has one; the operation receives it with the engine of its own.
     """
+    verb: Callable[..., ResultT] = operation
 
     @functools.wraps(operation)
     def run(*args: ArgumentsP.args, **kwargs: ArgumentsP.kwargs) -> ResultT:
         engine = engine_of(args[0])
-        since, undo = engine.catalog.head, engine.library.undo
-        with undo_on_failure(engine):
-            before = undo.required_objects()
+        since = engine.catalog.head
+        with operating(engine) as (own_engine, objects):
+            own_args = (_on_engine(args[0], own_engine), *args[1:])
+            before = objects.required()
             for _ in range(MAX_UNLOCKED_ATTEMPTS):
-                with contextlib.suppress(StaleRead), detecting_deleted_media(engine, since):
-                    return operation(*args, **kwargs)
-                undo.restart(before)
-            with engine.backend.write_lock(), undo.exclusive():
-                return operation(*args, **kwargs)
+                with contextlib.suppress(StaleRead), detecting_deleted_media(own_engine, since):
+                    return verb(*own_args, **kwargs)
+                objects.restart(before)
+            with engine.backend.write_lock(), objects.exclusive():
+                return verb(*own_args, **kwargs)
 
     return run
 
@@ -96,6 +99,15 @@ def engine_of(subject: Any) -> Engine:
     leaf = subject.op() if isinstance(subject, ir.Expr) else subject
     engine: Engine = leaf.source
     return engine
+
+
+def _on_engine(subject: Any, engine: Engine) -> Any:
+    """Return the same engine, leaf or table for the operation of an engine."""
+    if isinstance(subject, Engine):
+        return engine
+    if isinstance(subject, ManagedTable):
+        return subject.copy(source=engine)
+    return engine.table_of(subject.op().copy(source=engine))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.executor.engine import Engine
+    from barbule.media.storage.undo_log import OperationObjects
 
 __all__ = [
     "DEFAULT_GRACE_PERIOD",
@@ -50,9 +51,9 @@ __all__ = [
     "delete_unreferenced",
     "find_deleted_media",
     "missing_media",
+    "operating",
     "referenced_media",
     "references_in_rows",
-    "undo_on_failure",
 ]
 
 _LOG = logging.getLogger("barbule")
@@ -251,7 +252,7 @@ def _delete(
                 queue = deque(name for name in queue if f"{_MEDIA_PREFIX}{name}" not in referenced)
             if not queue:
                 break
-            catalog.commit_media_deletion()
+            engine.database.catalog.commit_media_deletion()
             since = head = catalog.head
             deadline = time.monotonic() + _MAX_LOCK_SECONDS
             while queue:
@@ -265,11 +266,15 @@ def _delete(
 
 
 @contextmanager
-def undo_on_failure(engine: Engine) -> Iterator[None]:
-    """Delete the objects that an operation has stored, if it fails.
+def operating(engine: Engine) -> Iterator[tuple[Engine, OperationObjects]]:
+    """Begin an operation; yield its engine, and what it puts into the media store.
 
-    Existing objects, and those that another operation relies on, remain.
+    If it fails, the objects that it has stored are deleted. Existing objects, and those that
+    another operation relies on, remain. An engine that has an operation is yielded as it is.
     """
+    if engine.operation is not None and engine.library.objects is not None:
+        yield engine, engine.library.objects
+        return
     first_commit = engine.catalog.head
 
     def take_back(names: list[str]) -> None:
@@ -284,8 +289,9 @@ def undo_on_failure(engine: Engine) -> Iterator[None]:
                 "media files of a failed change remain until collect_media()", exc_info=True
             )
 
-    with engine.library.undo.rollback_on_error(take_back):
-        yield
+    with engine.library.undo.rollback_on_error(take_back) as objects:
+        operation = replace(engine.database.begin(), library=engine.library.during(objects))
+        yield engine.during(operation), objects
 
 
 def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
@@ -300,9 +306,11 @@ def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> 
     since
         The latest commit when the operation began.
     """
-    if not engine.catalog.media_deleted_since(since) or engine.library.undo.is_exclusive:
+    objects = engine.library.objects
+    if not engine.catalog.media_deleted_since(since) or (objects and objects.is_exclusive):
         return []
-    referenced = {f"{_MEDIA_PREFIX}{name}" for name in engine.library.undo.required_objects()}
+    required = objects.required() if objects is not None else set()
+    referenced = {f"{_MEDIA_PREFIX}{name}" for name in required}
     referenced.update(*map(references_in_rows, rows))
     missing = _missing_references(engine, referenced)
     # Missing files of committed rows, for example deleted by hand, are not this transaction's to

@@ -165,7 +165,7 @@ def column_name(table: ir.Table, column: ColumnLike) -> str:
         value = None
     source = origin(value.op()) if isinstance(value, ir.Value) else None
     leaf = table.op()
-    if source is None or source[0].table_id != leaf.table_id or source[0].source is not leaf.source:
+    if source is None or source[0].table_id != leaf.table_id or source[0].source != leaf.source:
         label = repr(value.get_name()) if isinstance(value, ir.Value) else "this"
         raise ExpressionError(
             f"{label} is not a column of the table.",

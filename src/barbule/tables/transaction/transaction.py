@@ -13,15 +13,18 @@ from barbule.tables.transaction.isolation import MediaDeleted, StructureChanged
 from barbule.tables.transaction.media_references import find_deleted_media
 from barbule.tables.transaction.results import warn_of_empty_cells
 from barbule.tables.transaction.write_set import WriteSet
+from barbule.tables.transaction.writes import RemoveHistory
 from barbule.tracing import active, annotate, span
 from barbule.types import holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.catalog.records import Commit
+    from barbule.nodes import ManagedTable
     from barbule.tables.transaction.results import ResultT
 
 __all__ = ["Transaction"]
@@ -33,6 +36,14 @@ _LARGE_BYTES = 256 << 20
 class Transaction(WriteSet):
     """A commit under construction: it reads a consistent state and collects its writes."""
 
+    def leaf(self, leaf: ManagedTable) -> ManagedTable:
+        """Return a leaf as the transaction sees its table."""
+        return leaf.copy(source=self.engine)
+
+    def table(self, table: ir.Table) -> ir.Table:
+        """Return a table as the transaction sees it."""
+        return self.engine.table_of(self.leaf(table.op()))
+
     def check_structures(self) -> None:
         """Check that the structures that the operation has read are unchanged.
 
@@ -42,7 +53,7 @@ class Transaction(WriteSet):
             If another transaction has changed one, or has created tables while this transaction
             creates one: names and ids of tables must not be used twice.
         """
-        catalog, pending = self.engine.catalog, self.pending
+        catalog, pending = self.engine.database.catalog, self.pending
         if catalog.head == self.since:
             return
         changed = catalog.tables_restructured_since(self.since)
@@ -55,7 +66,7 @@ class Transaction(WriteSet):
 
     def reads_are_current(self) -> bool:
         """Whether the rows that were read are still live, and labels are unchanged."""
-        catalog, pending = self.engine.catalog, self.pending
+        catalog, pending = self.engine.database.catalog, self.pending
         if catalog.head == pending.base_commit:
             return True
         if pending.labels_read and catalog.labels_changed_since(pending.base_commit):
@@ -90,17 +101,20 @@ class Transaction(WriteSet):
         catalog, commit = self.engine.catalog, self.engine.catalog.head + 1
         first_rids = {
             table_id: versions[-1].next_rid if (versions := catalog.versions(table_id)) else 0
-            for table_id in self.pending.versions
+            for table_id in self.pending.new_versions
         }
-        for change_storage in self._storage_changes:
-            change_storage()
+        for storage_write in self._storage_writes:
+            storage_write.apply(self.engine.backend)
         for name, dtypes in self._new_columns.items():
             values = self._new_column_values.get(name, {})
             self.engine.backend.add_columns(name, dtypes, values)
         for write in self._writes:
-            if rows := write.apply(self.engine.backend, commit, first_rids):
+            rows = write.apply(self.engine.backend, commit, first_rids)
+            if isinstance(write, RemoveHistory):
+                self.removed_states += rows
+            elif rows:
                 self.touch(write.record.id, rows=rows)
-        self._storage_changes.clear()
+        self._storage_writes.clear()
         self._new_columns.clear()
         self._new_column_values.clear()
         self._writes.clear()
@@ -122,41 +136,41 @@ class Transaction(WriteSet):
         ):
             commit = self.write_commit(started)
             write_answers()
-        self.engine.catalog.publish(self.pending, commit)
+        self.engine.database.catalog.publish(self.pending, commit)
 
     def _invalidates_plans(self) -> bool:
         """Whether existing plans may be wrong afterwards.
 
         They depend on the structure of tables, and on whether rows of them have ever ended.
         """
-        catalog, pending = self.engine.catalog, self.pending
+        catalog, pending = self.engine.database.catalog, self.pending
         return bool(pending.records) or any(
             version.closed and not catalog.has_closed_rows(table_id)
-            for table_id, version in pending.versions.items()
+            for table_id, version in pending.new_versions.items()
         )
 
     def write_commit(self, started: float) -> Commit:
         """Write the rest and the commit itself, within a transaction of the backend."""
         self.flush()
-        catalog, pending = self.engine.catalog, self.pending
+        catalog, pending = self.engine.database.catalog, self.pending
         pending.readers = dict(self.engine.library.isolation.readers_used)
-        for table_id, version in pending.versions.items():
-            pending.versions[table_id] = catalog.next_version(
+        for table_id, version in pending.new_versions.items():
+            pending.new_versions[table_id] = catalog.next_version(
                 table_id, catalog.head + 1, pending, version
             )
         commit = catalog.write(pending, time.perf_counter() - started)
         if active():
-            changed = pending.versions.items()
-            rows = {catalog.record(table_id).name: version.rows for table_id, version in changed}
+            changed = pending.new_versions.items()
+            rows = {pending.record(table_id).name: version.rows for table_id, version in changed}
             annotate(commit=commit.id, rows=rows)
         return commit
 
     def finish(self) -> None:
-        """Call the hooks and update the indexes, after the transaction is visible."""
-        for hook in self._commit_hooks:
-            hook()
-        live = {record.id for record in self.engine.catalog.tables()}
-        self.engine.indexing.schedule(live & self.pending.versions.keys())
+        """Update the indexes, after the transaction is visible."""
+        for record, index in self._dropped_indexes:
+            self.engine.indexing.drop(record, index)
+        live = {record.id for record in self.engine.database.catalog.tables()}
+        self.engine.indexing.schedule(live & self.pending.new_versions.keys())
 
     def result(
         self, result_type: type[ResultT], table_id: int, rows: int, **counts: int
@@ -167,7 +181,7 @@ class Transaction(WriteSet):
         return result_type(
             rows=rows,
             errors=tally.errors,
-            version=self.pending.versions[table_id].version,
+            version=self.pending.new_versions[table_id].version,
             calls=tally.calls,
             hits=tally.hits,
             deferred=tally.deferred,

@@ -14,29 +14,31 @@ from barbule.catalog.records import TableRecord, Version
 from barbule.executor.calls.provenance import PROVISIONAL
 from barbule.executor.results.spilling import table_bytes
 from barbule.nodes import CELL_ERROR_TYPE
-from barbule.planner.lowering.table_schemas import physical_schema
+from barbule.tables.transaction.storage_writes import CreateStorage, DropColumn, DropStorage
 from barbule.tables.transaction.writes import (
     AppendRows,
-    CustomWrite,
     EndFromQuery,
     EndRows,
     FillColumn,
     FillFromQuery,
+    RemoveHistory,
+    RemoveStates,
     ReplaceFromQuery,
 )
 from barbule.types import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     import pyarrow as pa
 
     from barbule.catalog.pending import PendingCatalog
-    from barbule.catalog.records import Column
+    from barbule.catalog.records import Column, Index
     from barbule.executor.calls.operation import Tally
     from barbule.executor.engine import Engine
+    from barbule.tables.transaction.storage_writes import StorageWrite
     from barbule.tables.transaction.writes import Write
 
 __all__ = ["WriteSet"]
@@ -61,6 +63,8 @@ class WriteSet:
         Rows, by table id, that queries with a full refresh read instead of the entire table.
     rebuilt_views
         The views with a full refresh whose rows are all rewritten.
+    removed_states
+        The number of states of rows that were removed permanently from the history.
     lenient
         Whether a function that fails leaves the cell of its computed column empty, although it
         would end the operation by itself.
@@ -77,14 +81,20 @@ class WriteSet:
         self.changed_columns: dict[int, set[str]] = {}
         self.overlays: dict[int, pa.Table] = {}
         self.rebuilt_views: set[int] = set()
+        self.removed_states = 0
         self.lenient = False
         self._refresh_queue: set[int] = set()
-        self._storage_changes: list[Callable[[], None]] = []
+        self._storage_writes: list[StorageWrite] = []
         self._new_columns: dict[str, dict[str, dt.DataType]] = {}
         self._new_column_values: dict[str, dict[str, pa.Table]] = {}
         self._bytes = 0
         self._writes: list[Write] = []
-        self._commit_hooks: list[Callable[[], None]] = []
+        self._dropped_indexes: list[tuple[TableRecord, Index]] = []
+
+    @property
+    def writes(self) -> list[StorageWrite | Write]:
+        """The writes that are collected so far, in the order in which they are applied."""
+        return [*self._storage_writes, *self._writes]
 
     # Structures and versions
 
@@ -109,8 +119,9 @@ class WriteSet:
         closed
             Whether rows ended.
         """
-        version = self.pending.versions.get(table_id) or Version(table_id, 0, 0, "", 0, 0, False)
-        self.pending.versions[table_id] = replace(
+        versions = self.pending.new_versions
+        version = versions.get(table_id) or Version(table_id, 0, 0, "", 0, 0, False)
+        versions[table_id] = replace(
             version,
             rows=version.rows + rows,
             next_rid=version.next_rid + rids,
@@ -119,7 +130,7 @@ class WriteSet:
 
     def row_count(self, table_id: int) -> int:
         """Return the number of rows of a table that were written or removed."""
-        return self.pending.versions[table_id].rows
+        return self.pending.new_versions[table_id].rows
 
     def allocate_rids(self, table_id: int, count: int) -> pa.Array:
         """Return provisional ids for new rows, which become final when they are published."""
@@ -127,7 +138,7 @@ class WriteSet:
         import pyarrow as pa
 
         self.touch(table_id)
-        first = PROVISIONAL + self.pending.versions[table_id].next_rid
+        first = PROVISIONAL + self.pending.new_versions[table_id].next_rid
         self.touch(table_id, rids=count)
         return pa.array(np.arange(first, first + count, dtype=np.int64))
 
@@ -135,14 +146,11 @@ class WriteSet:
 
     def create_storage(self, record: TableRecord) -> None:
         """Create the backend's table for the rows of a table."""
-        backend = self.engine.backend
-        self._storage_changes.append(
-            lambda: backend.create_table(record.physical, physical_schema(record))
-        )
+        self._storage_writes.append(CreateStorage(record))
 
     def drop_storage(self, record: TableRecord) -> None:
         """Drop the rows of a table, and those of all its versions."""
-        self._storage_changes.append(lambda: self.engine.backend.drop_table(record.physical))
+        self._storage_writes.append(DropStorage(record))
 
     def add_column(self, record: TableRecord, column: Column) -> None:
         """Add the backend's columns for the values of a column, and for its errors."""
@@ -153,8 +161,7 @@ class WriteSet:
 
     def drop_column(self, record: TableRecord, name: str) -> None:
         """Drop a column of the backend that no version uses any more."""
-        backend = self.engine.backend
-        self._storage_changes.append(lambda: backend.drop_column(record.physical, name))
+        self._storage_writes.append(DropColumn(record, name))
 
     def without_new_columns(self, record: TableRecord) -> TableRecord:
         """Return the record without the columns that are not in the backend yet."""
@@ -221,9 +228,21 @@ class WriteSet:
         """
         self._writes.append(FillFromQuery(record, query, column))
 
-    def add_write(self, record: TableRecord, write: Callable[[int], None]) -> None:
-        """Schedule another write to the rows of a table, given the commit."""
-        self._writes.append(CustomWrite(record, write))
+    def remove_states(
+        self, record: TableRecord, rids: Sequence[int], hiding_states: pa.Table
+    ) -> None:
+        """Remove all states of rows permanently; see `RemoveStates`."""
+        self._writes.append(RemoveStates(record, rids, hiding_states))
+
+    def remove_history(
+        self,
+        record: TableRecord,
+        before: int,
+        retained: Sequence[int] = (),
+        hiding_states: pa.Table | None = None,
+    ) -> None:
+        """Remove states that ended by a commit permanently; see `RemoveHistory`."""
+        self._writes.append(RemoveHistory(record, before, retained, hiding_states))
 
     # Views
 
@@ -254,6 +273,6 @@ class WriteSet:
 
     # After the commit
 
-    def on_commit(self, hook: Callable[[], None]) -> None:
-        """Call a function once the transaction is visible."""
-        self._commit_hooks.append(hook)
+    def drop_index(self, record: TableRecord, index: Index) -> None:
+        """Drop the vectors of an index, once the transaction is visible."""
+        self._dropped_indexes.append((record, index))

@@ -1,6 +1,7 @@
 """The writes of a transaction as records: collected during preparation, applied at publication.
 
-Owns how each of them changes the backend, and the table and column that its errors name.
+Owns how each of them changes the rows of a table in the backend, and the table and column that its
+errors name. `storage_writes` has those that create and drop tables and columns.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from barbule.executor.calls.provenance import PROVISIONAL
 from barbule.tables.transaction.isolation import NothingToDo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import ibis.expr.types as ir
     import pyarrow as pa
@@ -26,18 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppendRows",
-    "CustomWrite",
     "EndFromQuery",
     "EndRows",
     "FillColumn",
     "FillFromQuery",
+    "RemoveHistory",
+    "RemoveStates",
     "ReplaceFromQuery",
     "Write",
     "located",
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Write(abc.ABC):
     """A write to the rows of a table.
 
@@ -48,6 +50,9 @@ class Write(abc.ABC):
     """
 
     record: TableRecord
+
+    def __repr__(self) -> str:
+        return f"<{self}: {self.record.name}>"
 
     @abc.abstractmethod
     def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
@@ -65,7 +70,7 @@ class Write(abc.ABC):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AppendRows(Write):
     """New rows, or new states of rows, by their physical columns."""
 
@@ -90,8 +95,11 @@ class AppendRows(Write):
             raise error from error.__cause__
         return 0
 
+    def __str__(self) -> str:
+        return f"append {self.rows.num_rows} rows"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class EndRows(Write):
     """The end of rows, by row id."""
 
@@ -107,8 +115,11 @@ class EndRows(Write):
             store.append(self.record.physical, pa.table({RID: self.rids, FROM: bounds, TO: bounds}))
         return 0
 
+    def __str__(self) -> str:
+        return f"end {len(self.rids)} rows"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class FillColumn(Write):
     """A column of live rows, by its physical name: their row ids and its values."""
 
@@ -120,8 +131,11 @@ class FillColumn(Write):
         store.fill_column(self.record.physical, self.column, self.values)
         return 0
 
+    def __str__(self) -> str:
+        return f"fill {self.column} of {self.values.num_rows} rows"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ReplaceFromQuery(Write):
     """New states of rows, with the values that a query of the backend returns.
 
@@ -144,8 +158,11 @@ class ReplaceFromQuery(Write):
             rows = store.replace_rows(self.record.physical, self.query, commit, self.carried)
         return _at_least_one(rows)
 
+    def __str__(self) -> str:
+        return "replace the rows of a query"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class EndFromQuery(Write):
     """The end of the rows whose ids a query of the backend returns."""
 
@@ -157,8 +174,11 @@ class EndFromQuery(Write):
             rows = store.end_query_rows(self.record.physical, self.query, commit, {})
         return _at_least_one(rows)
 
+    def __str__(self) -> str:
+        return "end the rows of a query"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class FillFromQuery(Write):
     """Columns of live rows, with the values that a query of the backend returns.
 
@@ -176,17 +196,60 @@ class FillFromQuery(Write):
         with located(self.record, self.column):
             return store.fill_columns(self.record.physical, self.query)
 
+    def __str__(self) -> str:
+        return f"fill {self.column or 'columns'} from a query"
 
-@dataclass(frozen=True)
-class CustomWrite(Write):
-    """A write by a function, given the commit."""
 
-    function: Callable[[int], None]
+@dataclass(frozen=True, repr=False)
+class RemoveStates(Write):
+    """The removal of all states of rows, by row id.
+
+    Attributes
+    ----------
+    hiding_states
+        States of a branch that hide those of its origin, which must not become visible again.
+    """
+
+    rids: Sequence[int]
+    hiding_states: pa.Table
 
     def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
-        """Call it."""
-        self.function(commit)
+        """Remove them permanently, at all versions."""
+        store.delete_with_values(self.record.physical, RID, self.rids)
+        if self.hiding_states.num_rows:
+            store.append(self.record.physical, self.hiding_states)
         return 0
+
+    def __str__(self) -> str:
+        return f"remove {len(self.rids)} rows"
+
+
+@dataclass(frozen=True, repr=False)
+class RemoveHistory(Write):
+    """The removal of states that ended by a commit.
+
+    Attributes
+    ----------
+    retained
+        Commits: states that were live at one of them remain.
+    hiding_states
+        States of a branch that hide those of its origin, which must not become visible again.
+    """
+
+    before: int
+    retained: Sequence[int] = ()
+    hiding_states: pa.Table | None = None
+
+    def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:
+        """Remove them permanently; return their number."""
+        removed = store.purge_rows(self.record.physical, self.before, self.retained)
+        if self.hiding_states is None or not self.hiding_states.num_rows:
+            return removed
+        store.append(self.record.physical, self.hiding_states)
+        return removed - self.hiding_states.num_rows
+
+    def __str__(self) -> str:
+        return f"remove states up to commit {self.before}"
 
 
 @contextlib.contextmanager

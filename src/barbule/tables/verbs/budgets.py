@@ -42,7 +42,7 @@ def set_budget(
     caps = Caps(now, usd, calls, tokens) if limited else None
 
     def prepare(transaction: Transaction) -> None:
-        transaction.put_record(replace(current_record(leaf), budget=caps))
+        transaction.put_record(replace(current_record(transaction.leaf(leaf)), budget=caps))
 
     transaction, _ = run_transaction(engine, "set budget", prepare, since=since)
     return transaction.result(UpdateResult, record.id, 0)

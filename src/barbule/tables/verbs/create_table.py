@@ -71,10 +71,13 @@ def create_table(
     def prepare(transaction: Transaction) -> TableRecord:
         replace_existing(transaction, name, if_exists)
         record = TableRecord(
-            engine.catalog.next_table_id(), name, created_columns, next_column=len(created_columns)
+            transaction.engine.catalog.next_table_id(),
+            name,
+            created_columns,
+            next_column=len(created_columns),
         )
         transaction.put_record(record)
-        record = with_content_columns(engine, record, schema.names)
+        record = with_content_columns(transaction.engine, record, schema.names)
         transaction.put_record(record)
         transaction.create_storage(record)
         return record
@@ -88,7 +91,7 @@ def create_table(
             _, record, _ = insert_batches(engine, "create table", batches, prepare, since=since)
     else:
         _, record = run_transaction(engine, "create table", prepare, since=since)
-    return engine.leaf(record.id)
+    return engine.committed.leaf(record.id)
 
 
 def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:
@@ -99,7 +102,7 @@ def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:
             table=existing.name,
             hint="Choose another name, or get the view with get_table().",
         )
-    return engine.leaf(existing.id)
+    return engine.committed.leaf(existing.id)
 
 
 def _materialized_rows(columns: SchemaLike | RowSource, name: str) -> SchemaLike | RowSource:

@@ -65,7 +65,7 @@ def create_view(
     base_id, bases = view_query.base, view_query.bases
     if existing is not None:
         _check_same_view(engine, existing, base_id, bases)
-        return engine.leaf(existing.id)
+        return engine.committed.leaf(existing.id)
     items = None
     if iterator is not None:
         _check_iterated(view_query, name)
@@ -83,7 +83,7 @@ def create_view(
         dropped_ids = {table.id for table in replace_existing(transaction, name, if_exists)}
         _check_base_stays(dropped_ids, view_query, name)
         record = TableRecord(
-            engine.catalog.next_table_id(),
+            transaction.engine.catalog.next_table_id(),
             name,
             tuple(own_columns),
             view=view,
@@ -91,14 +91,14 @@ def create_view(
         )
         transaction.put_record(record)
         for column in view_query.calls:
-            value = view_query.bind_call(column, engine.leaf(record.id), name)
+            value = view_query.bind_call(column, transaction.engine.leaf(record.id), name)
             record = _with_column(transaction, record, column, value)
         record = _with_computed_columns(transaction, record, computed_columns or {}, query)
         _write_rows(transaction, record, view_query)
         return record.id
 
     _, table_id = run_transaction(engine, "create view", prepare, since=since, slow=True)
-    return engine.leaf(table_id)
+    return engine.committed.leaf(table_id)
 
 
 def _check_base_stays(dropped_ids: set[int], view_query: ViewQuery, view: str) -> None:

@@ -55,14 +55,18 @@ def drop_table(
 
     def prepare(transaction: Transaction) -> None:
         try:
-            record = _find_record(engine, str(table)) if leaf is None else current_record(leaf)
+            record = (
+                _find_record(transaction.engine, str(table))
+                if leaf is None
+                else current_record(transaction.leaf(leaf))
+            )
         except TableNotFoundError:
             if if_not_exists == "ignore":
                 raise NothingToDo from None
             raise
-        dropped = tables_dropped_with(engine, record, cascade=cascade)
+        dropped = tables_dropped_with(transaction.engine, record, cascade=cascade)
         if not cascade:
-            check_query_functions(engine, dropped, "cascade=True")
+            check_query_functions(transaction.engine, dropped, "cascade=True")
         remove_tables(transaction, dropped)
 
     with contextlib.suppress(NothingToDo):
@@ -81,7 +85,7 @@ def _managed_leaf(engine: Engine, table: object) -> ManagedTable | None:
             hint="Pass the name of a table or view, or the table that create_table() or "
             "get_table() returned.",
         )
-    if leaf.source is not engine:
+    if leaf.source != engine:
         raise ExpressionError(
             "the table belongs to another session.",
             table=leaf.name,
@@ -126,7 +130,9 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
 
     def prepare(transaction: Transaction) -> None:
         records = [
-            record for record in engine.catalog.tables() if record.name.startswith(f"{name}.")
+            record
+            for record in transaction.engine.catalog.tables()
+            if record.name.startswith(f"{name}.")
         ]
         if not cascade:
             names = [repr(record.name) for record in records]
@@ -138,7 +144,8 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
         dropped: dict[int, TableRecord] = {}
         for record in records:
             dropped |= {
-                record.id: record for record in tables_dropped_with(engine, record, cascade=True)
+                record.id: record
+                for record in tables_dropped_with(transaction.engine, record, cascade=True)
             }
         outside_names = [
             repr(record.name)
@@ -151,7 +158,9 @@ def drop_folder(engine: Engine, name: str, *, cascade: bool, if_not_exists: IfNo
                 table=name,
                 hint=f"Drop {drop_subject(outside_names)} first.",
             )
-        check_query_functions(engine, list(dropped.values()), "drop_table(..., cascade=True)")
+        check_query_functions(
+            transaction.engine, list(dropped.values()), "drop_table(..., cascade=True)"
+        )
         remove_tables(transaction, dropped.values())
 
     run_transaction(engine, "drop folder", prepare, since=since)

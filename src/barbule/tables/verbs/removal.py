@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from barbule.backends.base import FOREVER
@@ -99,4 +98,4 @@ def remove_tables(transaction: Transaction, dropped: Iterable[TableRecord]) -> N
         if not referenced_commits:
             transaction.drop_storage(record)
         for index in record.indexes:
-            transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))
+            transaction.drop_index(record, index)

@@ -50,9 +50,9 @@ def derived_identities(
     engine = transaction.engine
     view_ids = tuple(view.id for view in views)
     plan = engine.planner.plan_once(
-        ("derived", view_ids), lambda: _derived_query(engine, view_ids), dict
+        ("derived", view_ids), lambda engine: _derived_query(engine, view_ids), lambda _engine: {}
     )
-    rows = engine.runner.arrow(plan, staged_rids(transaction, base_rids)[0])
+    rows = engine.run_plan(plan, staged_rids(transaction, base_rids)[0])
     identities = rows.select([RID, BASE])
     if len(views) == 1:
         return {view_ids[0]: identities}

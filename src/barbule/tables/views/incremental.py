@@ -277,8 +277,10 @@ def _compute_view_rows(
     relations, staged = new_rows.relations(engine), new_rows.staged
     provenance = Provenance(base.name, lenient=ITEMS_ERROR in query.schema)
     try:
-        with engine.operation.computing(provenance) if provenance.lenient else nullcontext():
-            rows = engine.arrow(query.to_expr(), relations, staged)
+        with (
+            engine.computing(provenance) if provenance.lenient else nullcontext(engine) as computing
+        ):
+            rows = computing.arrow(query.to_expr(), relations, staged)
     except BarbuleError as error:
         name_filter_column(engine, error, query, relations, staged)
         raise error.at(table=record.name) from error.__cause__

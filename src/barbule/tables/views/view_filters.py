@@ -108,8 +108,8 @@ def evaluate_view_filters(transaction: Transaction, record: TableRecord) -> Pass
     new_rows = staged_new_rows(transaction, record)
     plan = engine.planner.plan_once(
         ("view filters", record.id, tuple(view.id for view in views), new_rows.key),
-        lambda: _conditions_query(engine, record, views),
-        lambda: new_rows.relations(engine),
+        lambda engine: _conditions_query(engine, record, views),
+        new_rows.relations,
         [view.id for view in views],
     )
     decided = [view for view in views if _column(view) in plan.schema]
@@ -119,7 +119,7 @@ def evaluate_view_filters(transaction: Transaction, record: TableRecord) -> Pass
         nothing = np.empty(0, bool)
         return PassingRows(record.id, np.empty(0, np.int64), {view.id: nothing for view in decided})
     try:
-        rows = engine.runner.arrow(plan, new_rows.staged)
+        rows = engine.run_plan(plan, new_rows.staged)
     except BarbuleError:
         return None
     rids = rows.column(RID).to_numpy()

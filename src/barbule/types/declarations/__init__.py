@@ -10,9 +10,9 @@ import functools
 
 import ibis.expr.datatypes as dt
 
-from barbule.types.declarations.type_declaration import TypeDeclaration
 from barbule.types.declarations.entries import DECLARATIONS
 from barbule.types.declarations.nested import NESTED, leaves
+from barbule.types.declarations.type_declaration import TypeDeclaration
 
 __all__ = ["TypeDeclaration", "declaration", "holds", "holds_json", "holds_media", "is_vector"]
 

@@ -23,13 +23,14 @@ from barbule.backends.duckdb.connections.connection import (
     connect,
     connect_in_memory,
 )
-from barbule.backends.duckdb.errors import raise_keyboard_interrupt
+from barbule.backends.duckdb.errors import is_interruption
 from barbule.errors import ConfigurationError, DiskError
 from barbule.locks import Lease, check_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import TracebackType
 
 __all__ = ["DuckDBFile"]
 
@@ -40,6 +41,38 @@ _FORK_TIMEOUT_SECONDS = 1.0  # for which a fork waits for threads that open or c
 _MIN_TURN_SECONDS = 0.05
 _MAX_TURN_SECONDS = 0.5
 _TURN_TO_SWITCH_RATIO = 3.0
+
+
+class _ThreadUse(threading.local):
+    """How many uses a thread is in, and how often it has acquired the database for them."""
+
+    depth = 0
+    acquired = 0
+
+
+class _Use:
+    """A use of a database as a context.
+
+    Written out, and not as a generator: each statement begins one.
+    """
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: DuckDBFile) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.begin_use()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._database.end_use()
+        if error is not None and is_interruption(error):
+            raise KeyboardInterrupt from error
 
 
 class DuckDBFile:
@@ -72,7 +105,7 @@ class DuckDBFile:
             else Lease(path.with_name(f"{path.name}.lock"), timeout)
         )
         self._condition = threading.Condition(threading.RLock())
-        self._thread = threading.local()
+        self._thread = _ThreadUse()
         self._users = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._cursors: list[duckdb.DuckDBPyConnection] = []
@@ -161,8 +194,7 @@ class DuckDBFile:
             "to_parquet().",
         )
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[None]:
+    def use(self) -> _Use:
         """Keep the database open in this context, after waiting for another process if necessary.
 
         Raises
@@ -170,26 +202,31 @@ class DuckDBFile:
         LockedError
             If another process holds it for longer than the timeout.
         """
-        self.acquire()
-        self._thread.depth = self._depth + 1
-        try:
-            with raise_keyboard_interrupt():
-                yield
-        finally:
-            self._thread.depth -= 1
-            self.release()
+        return _Use(self)
 
-    @property
-    def _depth(self) -> int:
-        """How many uses the calling thread is in."""
-        return getattr(self._thread, "depth", 0)
+    def begin_use(self) -> None:
+        """Begin a use by the calling thread; one within another one costs nothing."""
+        thread = self._thread
+        if thread.depth == 0 or self._connection is None:
+            self.acquire()
+            thread.acquired += 1
+        thread.depth += 1
+
+    def end_use(self) -> None:
+        """End the latest use by the calling thread."""
+        thread = self._thread
+        thread.depth -= 1
+        if thread.depth == 0:
+            for _ in range(thread.acquired):
+                self.release()
+            thread.acquired = 0
 
     def acquire(self) -> None:
         """Keep the database open until `release`, which another thread may call."""
         check_process(self._opened_by)  # before the lock, which a thread of the parent may hold
         with self._condition:
             # A thread that uses it may not wait for itself.
-            while self._is_handing_over and self._depth == 0 and self._users:
+            while self._is_handing_over and self._thread.depth == 0 and self._users:
                 self._condition.wait(_MIN_TURN_SECONDS)
                 self._is_handing_over = self._is_handing_over and self._has_waiters()
             self._open()

@@ -31,7 +31,7 @@ def run_batch_call(
         return []
     batch_call.rows = rows
     add(calls=len(rows))
-    with batch_call.resources.library.isolation.entered():
+    with batch_call.operation.library.isolation.entered():
         function = batch_call.function
         if function.kind == "query":
             return _run_queries(batch_call, rows)
@@ -48,4 +48,4 @@ def _run_queries(batch_call: BatchCall, rows: list[Row]) -> list[object]:
     for row in rows:
         args, kwargs = batch_call.spread(batch_call.outer_arguments(row))
         queries.append(batch_call.function.body(*args, **kwargs))
-    return batch_call.resources.run_queries(queries)
+    return batch_call.resources.run_queries(queries, batch_call.operation)

@@ -73,8 +73,10 @@ def add_columns(
     validated = check_validation(engine, schema, None, record.name)
 
     def prepare(transaction: Transaction) -> int:
-        record = current_record(leaf)
-        rids = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID))
+        record = current_record(transaction.leaf(leaf))
+        rids = transaction.engine.arrow(
+            transaction.engine.leaf(record.id, hidden=True).to_expr().select(RID)
+        )
         for name, dtype in new_columns.items():
             if not dtype.nullable and name not in stored and rids.num_rows:
                 raise SchemaError(
@@ -89,11 +91,11 @@ def add_columns(
             if column.default is not None and rids.num_rows:
                 _fill_with_default(transaction, record, column, rids)
         transaction.put_record(record)
-        record = with_content_columns(engine, data_record := record, new_columns)
+        record = with_content_columns(transaction.engine, data_record := record, new_columns)
         for column in record.columns[len(data_record.columns) :]:
             transaction.add_column(record, column)
         transaction.put_record(record)
-        check_names_in_views(engine, record, new_columns)
+        check_names_in_views(transaction.engine, record, new_columns)
         return rids.num_rows if stored else 0
 
     if not new_columns:

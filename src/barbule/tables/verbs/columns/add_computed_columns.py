@@ -84,8 +84,10 @@ def add_computed_columns(
     engine.caller.resources.prepare_models(call.function for call in calls)
 
     def prepare(transaction: Transaction) -> None:
-        record = put_computed_columns(transaction, current_record(leaf), values, stored=stored)
-        check_names_in_views(engine, record, values)
+        record = put_computed_columns(
+            transaction, current_record(transaction.leaf(leaf)), values, stored=stored
+        )
+        check_names_in_views(transaction.engine, record, values)
 
     transaction, _ = run_transaction(
         engine, "add computed column", prepare, since=since, slow=bool(calls)

@@ -66,22 +66,22 @@ def change_type(table: ir.Table, name: str, requested: DtypeLike) -> UpdateResul
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
 
     def prepare(transaction: Transaction) -> int:
-        record = current_record(leaf)
+        record = current_record(transaction.leaf(leaf))
         old = own_column(record, name)
         new = replace(old, id=record.next_column, dtype=dtype, choices=choices)
-        source = engine.leaf(record.id, hidden=True)
+        source = transaction.engine.leaf(record.id, hidden=True)
         values = {
             RID: ops.Field(source, RID),
             new.physical: ops.Cast(ops.Field(source, name), types.storage(dtype)),
         }
-        rows = engine.arrow(ops.Project(source, values).to_expr())
-        downstream = dependent_columns(engine, record, {name})
+        rows = transaction.engine.arrow(ops.Project(source, values).to_expr())
+        downstream = dependent_columns(transaction.engine, record, {name})
         record = record.replace_column(old, new).with_columns(without=(old.content_name,))
         transaction.put_record(record)
         transaction.add_column(record, new)
         write_new_column(transaction, record, new, rows)
         record, recreated = recreate_columns(transaction, record, downstream)
-        views = dependent_views(engine, record)
+        views = dependent_views(transaction.engine, record)
         if recreated or views:
             transaction.new_rows.clear()
             all_rows = _compute_from_cast(transaction, record, recreated, rows, new)

@@ -7,7 +7,6 @@ before `compact`.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from barbule.backends.base import RID
@@ -120,7 +119,7 @@ def recreate_columns(
             recreated.append(new_column)
             for index in record.indexes:
                 if index.embedding == column.id:
-                    transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))
+                    transaction.drop_index(record, index)
         record = record.replace_column(column, new_column)
         transaction.put_record(record)
     return record, recreated

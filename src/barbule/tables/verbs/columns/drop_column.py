@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from barbule.errors import (
@@ -49,9 +48,9 @@ def drop_column(
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
 
     def prepare(transaction: Transaction) -> None:
-        record = current_record(leaf)
+        record = current_record(transaction.leaf(leaf))
         column = own_column(record, name, table.columns)
-        dropped_names = _names_dropped_with(engine, record, column, cascade=cascade)
+        dropped_names = _names_dropped_with(transaction.engine, record, column, cascade=cascade)
         remaining = [column for column in record.columns if column.name not in dropped_names]
         if not any(not column.hidden for column in remaining) and record.view is None:
             raise SchemaError(
@@ -68,7 +67,7 @@ def _without_columns(transaction: Transaction, record: TableRecord, names: set[s
     engine = transaction.engine
     dropped_indexes = [index for index in record.indexes if _searches_any(record, index, names)]
     for index in dropped_indexes:
-        transaction.on_commit(partial(engine.indexing.drop, record, index))
+        transaction.drop_index(record, index)
     hidden = {record.column_by_id(index.embedding).name for index in dropped_indexes}
     hidden |= {column.content_name for column in record.columns if column.name in names}
     dropped_views = [

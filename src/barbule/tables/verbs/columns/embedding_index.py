@@ -6,7 +6,6 @@ Owns the hidden columns that hold the vectors; the executor fills and searches t
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from barbule.catalog.records import INHERITED, Index, TableRecord
@@ -75,7 +74,7 @@ def add_embedding_index(
             )
 
     def prepare(transaction: Transaction) -> None:
-        record = current_record(leaf)
+        record = current_record(transaction.leaf(leaf))
         if any(index.name == index_name for index in record.indexes):
             record = _without_index(transaction, record, index_name)
         searched_column = record.column(column)
@@ -122,10 +121,10 @@ def drop_embedding_index(
     since = engine.catalog.refresh()
 
     def prepare(transaction: Transaction) -> None:
-        record = current_record(leaf)
+        record = current_record(transaction.leaf(leaf))
         if column is not None:
             matching = indexes_over(
-                record, column, name, lambda text: engine.expression(text, None)
+                record, column, name, lambda text: transaction.engine.expression(text, None)
             )
         else:
             matching = [index for index in record.indexes if name in {None, index.name}]
@@ -150,7 +149,7 @@ def drop_embedding_index(
 
 def _without_index(transaction: Transaction, record: TableRecord, name: str) -> TableRecord:
     index = next(index for index in record.indexes if index.name == name)
-    transaction.on_commit(partial(transaction.engine.indexing.drop, record, index))
+    transaction.drop_index(record, index)
     vector = record.column_by_id(index.embedding)
     is_separate = index.embedding != index.column
     return replace(

@@ -71,7 +71,7 @@ def recompute(
         return _recompute_stored(table, names, where, since=since, errors_only=errors_only)
 
     def prepare(transaction: Transaction) -> int:
-        return retry_failed_rows(transaction, current_record(leaf))
+        return retry_failed_rows(transaction, current_record(transaction.leaf(leaf)))
 
     retried = run_unless_empty(leaf, UpdateResult, "recompute", prepare, since=since, slow=True)
     others = tuple(name for name in names if name != iterator_column) or _stored_names(record)
@@ -109,15 +109,16 @@ def _recompute_stored(
     errors_only: bool,
 ) -> UpdateResult:
     leaf: ManagedTable = table.op()
-    engine: Engine = leaf.source
     record = current_record(leaf)
     names = names or _stored_names(record)
     _check_stored(record, names, table.columns)
     condition = _row_condition(table, names, where, errors_only=errors_only)
 
     def prepare(transaction: Transaction) -> int:
-        record = current_record(leaf)
-        rows = read_physical_rows(engine, record, selected_rows(table, condition))
+        record = current_record(transaction.leaf(leaf))
+        rows = read_physical_rows(
+            transaction.engine, record, selected_rows(transaction.table(table), condition)
+        )
         columns = [own_column(record, name) for name in names]
         return _recompute_columns(transaction, record, rows, columns, is_complete=condition is None)
 
@@ -188,20 +189,23 @@ def _recompute_stale(
     leaf: ManagedTable, names: tuple[str, ...], visible: Iterable[str], *, since: int
 ) -> UpdateResult:
     """Recompute the values that an older version of a function computed."""
-    engine: Engine = leaf.source
     _check_stored(current_record(leaf), names, visible)
 
     def prepare(transaction: Transaction) -> int:
-        record = current_record(leaf)
-        if not names and has_stale_rows(engine, record):
+        record = current_record(transaction.leaf(leaf))
+        if not names and has_stale_rows(transaction.engine, record):
             return _recompute_iterator_rows(transaction, record)
-        stale = [values.column for values in stale_columns(engine, record) if values.column]
+        stale = [
+            values.column for values in stale_columns(transaction.engine, record) if values.column
+        ]
         columns = list(
             dict.fromkeys(column for column in stale if not names or column.name in names)
         )
         if not columns:
             return 0
-        rows = read_physical_rows(engine, record, leaf.copy(hidden=True).to_expr())
+        rows = read_physical_rows(
+            transaction.engine, record, transaction.leaf(leaf).copy(hidden=True).to_expr()
+        )
         if not rows.num_rows:  # no older values remain
             _put_current_versions(transaction, record, {column.id for column in columns})
         return _recompute_columns(transaction, record, rows, columns, is_complete=True)

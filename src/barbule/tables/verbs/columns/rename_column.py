@@ -47,7 +47,7 @@ def rename_column(table: ir.Table, old: str, new: str) -> UpdateResult:
         )
 
     def prepare(transaction: Transaction) -> None:
-        rename_in_expressions(transaction, current_record(leaf), {old: new}, {})
+        rename_in_expressions(transaction, current_record(transaction.leaf(leaf)), {old: new}, {})
 
     transaction, _ = run_transaction(engine, "rename column", prepare, since=since)
     return transaction.result(UpdateResult, record.id, 0)

@@ -39,14 +39,18 @@ def delete(table: ir.Table, where: Condition | None) -> DeleteResult:
     since = engine.catalog.refresh()
 
     def prepare(transaction: Transaction) -> int | None:
-        record = writable_record(leaf)
-        if can_write_in_place(engine, record):
-            selected = lower_to_backend(engine, row_identities(selected_rows(table, where)))
+        record = writable_record(transaction.leaf(leaf))
+        if can_write_in_place(transaction.engine, record):
+            selected = lower_to_backend(
+                transaction.engine, row_identities(selected_rows(transaction.table(table), where))
+            )
             if selected is not None:
                 transaction.end_from_query(record, selected)
                 return None
         with located(record):
-            rids = engine.arrow(row_identities(selected_rows(table, where))).column(RID)
+            rids = transaction.engine.arrow(
+                row_identities(selected_rows(transaction.table(table), where))
+            ).column(RID)
         delete_rows(transaction, record, rids)
         return len(rids)
 

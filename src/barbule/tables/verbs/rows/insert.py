@@ -49,7 +49,7 @@ def insert(leaf: ManagedTable, source: RowSource, on_error: OnCellError = "abort
 
     def begin_insert(transaction: Transaction) -> TableRecord:
         transaction.lenient = on_error == "null"
-        return writable_record(leaf)
+        return writable_record(transaction.leaf(leaf))
 
     with single_pass_source(engine, source, record.name, since):
         batches = read_batches(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
@@ -17,6 +16,7 @@ import ibis.expr.schema as sch
 
 from barbule.backends.base import BASE, FROM, RID, TO
 from barbule.errors import StoreError
+from barbule.executor.budgets.dry_run import DryRun
 from barbule.planner.hidden_columns import with_rid
 from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.tables.commit import run_transaction
@@ -289,9 +289,9 @@ def _stored_call_keys(
     if record.view and record.view.items:
         queries.append(with_rid(engine.expression(record.view.items, None)))
     for query in queries:
-        with engine.caller.dry_run(keys, functions) as dry_run:
-            if query is not None and dry_run.makes_calls(query):
-                engine.arrow(query.to_expr(), relations, staged)
+        dry_run = DryRun(engine.ledger, engine.library, keys, functions)
+        if query is not None and dry_run.makes_calls(query):
+            engine.running_dry(dry_run).arrow(query.to_expr(), relations, staged)
     return keys
 
 
@@ -302,12 +302,16 @@ def _end_live_rows(engine: Engine, record: TableRecord, rids: pa.Array) -> None:
     """Delete the live ones of the rows, as `delete` does, including views and indexes."""
 
     def prepare(transaction: Transaction) -> None:
-        live = engine.leaf(record.id, hidden=True).to_expr()
-        base_rows = engine.stored(_STAGED_RIDS, _RID_SCHEMA).to_expr()
-        live_rids = engine.arrow(live.semi_join(base_rows, RID).select(RID), staged=_staged(rids))
+        live = transaction.engine.leaf(record.id, hidden=True).to_expr()
+        base_rows = transaction.engine.stored(_STAGED_RIDS, _RID_SCHEMA).to_expr()
+        live_rids = transaction.engine.arrow(
+            live.semi_join(base_rows, RID).select(RID), staged=_staged(rids)
+        )
         if not live_rids.num_rows:
             raise NothingToDo
-        delete_rows(transaction, writable_record(engine.leaf(record.id)), live_rids.column(RID))
+        delete_rows(
+            transaction, writable_record(transaction.engine.leaf(record.id)), live_rids.column(RID)
+        )
 
     with contextlib.suppress(NothingToDo):
         run_transaction(engine, "delete", prepare, since=engine.catalog.head)
@@ -342,12 +346,8 @@ def _remove_states(transaction: Transaction, purged: list[_PurgedRows]) -> int:
         count += _delete_states(transaction, record, member.rids.to_pylist())
     for view in full_refresh_views(engine, [purged_rows.record for purged_rows in purged]):
         transaction.put_record(replace(view, compacted=head, retained_commits=()))
-        transaction.add_write(view, partial(_drop_history, engine, view.physical, head))
+        transaction.remove_history(view, head)
     return count
-
-
-def _drop_history(engine: Engine, name: str, before: int, _commit: int) -> None:
-    engine.backend.purge_rows(name, before, ())
 
 
 def _delete_states(transaction: Transaction, record: TableRecord, rids: list[int]) -> int:
@@ -361,15 +361,8 @@ def _delete_states(transaction: Transaction, record: TableRecord, rids: list[int
     first = engine.catalog.versions(record.id)[0]
     origin_rids = [rid for rid in rids if record.origin is not None and rid < first.next_rid]
 
-    def write(_commit: int) -> None:
-        engine.backend.delete_with_values(record.physical, RID, rids)
-        if origin_rids:  # the origin's states of these rows must not become visible again
-            bounds = pa.repeat(pa.scalar(first.commit, pa.int64()), len(origin_rids))
-            hiding_states = pa.table(
-                {RID: pa.array(origin_rids, pa.int64()), FROM: bounds, TO: bounds}
-            )
-            engine.backend.append(record.physical, hiding_states)
-
     if rids:
-        transaction.add_write(record, write)
+        bounds = pa.repeat(pa.scalar(first.commit, pa.int64()), len(origin_rids))
+        hiding_states = pa.table({RID: pa.array(origin_rids, pa.int64()), FROM: bounds, TO: bounds})
+        transaction.remove_states(record, rids, hiding_states)
     return count

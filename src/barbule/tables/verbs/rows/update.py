@@ -77,15 +77,15 @@ def update(table: ir.Table, values: Mapping[str, Any], where: Condition | None) 
         )
 
     def prepare(transaction: Transaction) -> int | None:
-        record = writable_record(leaf)
-        selected = selected_rows(table, where)
-        if can_write_in_place(engine, record):
-            query = _update_query(engine, table, record, selected, assigned)
+        record = writable_record(transaction.leaf(leaf))
+        selected = selected_rows(transaction.table(table), where)
+        if can_write_in_place(transaction.engine, record):
+            query = _update_query(transaction.engine, table, record, selected, assigned)
             if query is not None:
                 carried = stored_fields(record, selected.op()).keys() - set(query.columns)
                 transaction.replace_from_query(record, query, sorted(carried))
                 return None
-        rows, old = _read_new_states(engine, table, record, selected, assigned)
+        rows, old = _read_new_states(transaction.engine, table, record, selected, assigned)
         check_new_values(record, rows, set(values))
         return write_differing_rows(transaction, record, rows, old, values)
 

@@ -105,7 +105,7 @@ def _write_source(
         return UpsertResult(0, 0, engine.catalog.latest(record.id).version)
 
     def prepare(transaction: Transaction) -> tuple[int, int]:
-        record = writable_record(leaf)
+        record = writable_record(transaction.leaf(leaf))
         counts = [_write_group(transaction, record, rows, keys, if_missing) for rows in groups]
         inserted, updated = (
             sum(inserted for inserted, _ in counts),

@@ -44,7 +44,7 @@ def branch(leaf: ManagedTable, name: str, if_exists: IfExists) -> int:
         )
 
     def prepare(transaction: Transaction) -> int:
-        catalog = engine.catalog
+        catalog = transaction.engine.catalog
         if leaf.table_id in {table.id for table in replace_existing(transaction, name, if_exists)}:
             raise TableExistsError(
                 "a branch cannot replace the table that it is made from.",

@@ -42,27 +42,26 @@ def compact(leaf: ManagedTable, before: VersionLike | None) -> int:
         )
     catalog = engine.catalog
     target = catalog.latest(record.id) if before is None else catalog.resolve(record.id, before)
-    removed: list[int] = []
 
     def prepare(transaction: Transaction) -> None:
-        tables = with_row_views(engine, current_record(leaf))
+        tables = with_row_views(transaction.engine, current_record(transaction.leaf(leaf)))
         referenced = sorted(
             {
                 commit
                 for table in tables
-                for commit in catalog.referenced_commits(table.id)
+                for commit in transaction.engine.catalog.referenced_commits(table.id)
                 if commit < target.commit
             }
         )
         for table in tables:
-            _compact_table(transaction, table, target.commit, referenced, removed)
+            _compact_table(transaction, table, target.commit, referenced)
 
-    run_transaction(engine, "compact", prepare, since=since)
-    return sum(removed)
+    transaction, _ = run_transaction(engine, "compact", prepare, since=since)
+    return transaction.removed_states
 
 
 def _compact_table(
-    transaction: Transaction, record: TableRecord, commit: int, held: list[int], removed: list[int]
+    transaction: Transaction, record: TableRecord, commit: int, held: list[int]
 ) -> None:
     engine = transaction.engine
     history = engine.catalog.history(record.id)
@@ -78,16 +77,8 @@ def _compact_table(
         transaction.drop_column(record, name)
     limit = max(commit, record.compacted)
     transaction.put_record(replace(record, compacted=limit, retained_commits=kept_commits))
-    backend = engine.backend
     hiding_states = _hiding_states(engine, record, limit)
-
-    def purge(_commit: int) -> None:
-        count = backend.purge_rows(record.physical, limit, kept_commits)
-        if hiding_states.num_rows:
-            backend.append(record.physical, hiding_states)
-        removed.append(count - hiding_states.num_rows)
-
-    transaction.add_write(record, purge)
+    transaction.remove_history(record, limit, kept_commits, hiding_states)
 
 
 def _hiding_states(engine: Engine, record: TableRecord, commit: int) -> pa.Table:

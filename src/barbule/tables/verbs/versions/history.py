@@ -81,7 +81,7 @@ def checkpoint(leaf: ManagedTable, label: str, if_exists: IfExists) -> Checkpoin
         if labelled is not None and if_exists == "ignore":
             return Checkpoint(labelled, label)
         if labelled != version:
-            engine.catalog.add_label(Label(leaf.table_id, label, version))
+            engine.database.catalog.add_label(Label(leaf.table_id, label, version))
     return Checkpoint(version, label)
 
 
@@ -94,7 +94,7 @@ def drop_checkpoint(leaf: ManagedTable, label: str, if_not_exists: IfNotExists) 
         engine.catalog.record(leaf.table_id)
         labels = engine.catalog.labels(leaf.table_id)
         if label in labels:
-            engine.catalog.remove_label(leaf.table_id, label)
+            engine.database.catalog.remove_label(leaf.table_id, label)
         elif if_not_exists == "error":
             raise VersionError(
                 "there is no such label.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import ibis.expr.operations as ops
@@ -51,24 +50,26 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
         )
 
     def prepare(transaction: Transaction) -> int:
-        version = _previous_version(engine, record) if to is None else to
-        target = engine.catalog.resolve(record.id, version)
+        version = _previous_version(transaction.engine, record) if to is None else to
+        target = transaction.engine.catalog.resolve(record.id, version)
         transaction.set_operation(f"{_REVERT_PREFIX}{target.version}")
-        resolved = engine.catalog.resolve_commit(record.id, version)
+        resolved = transaction.engine.catalog.resolve_commit(record.id, version)
         # The last commit of that version: views may have been created while it was the latest.
-        later = (version.commit for version in engine.catalog.versions(leaf.table_id))
+        later = (version.commit for version in transaction.engine.catalog.versions(leaf.table_id))
         last = (
             min(
                 (commit for commit in later if commit > target.commit),
-                default=engine.catalog.head + 1,
+                default=transaction.engine.catalog.head + 1,
             )
             - 1
         )
         commit = last if record.holds(last) else resolved
-        renamed = _with_old_names(transaction, current_record(leaf), commit)
-        old_names = {column.name for column in engine.catalog.record(record.id, commit).columns}
+        renamed = _with_old_names(transaction, current_record(transaction.leaf(leaf)), commit)
+        old_names = {
+            column.name for column in transaction.engine.catalog.record(record.id, commit).columns
+        }
         visible_names = {column.name for column in renamed.columns if not column.hidden}
-        _check_views_readable(engine, renamed, visible_names - old_names, commit)
+        _check_views_readable(transaction.engine, renamed, visible_names - old_names, commit)
         return _restore(transaction, renamed, commit)
 
     transaction, count = run_transaction(engine, "revert", prepare, since=since, slow=True)
@@ -158,7 +159,7 @@ def _restore(
         transaction.put_record(old)
         for index in record.indexes:
             if index not in old.indexes:
-                transaction.on_commit(partial(engine.indexing.drop, record, index))
+                transaction.drop_index(record, index)
     transaction.touch(record.id, rows=ended_rows.num_rows + restored.num_rows)
     transaction.end_rows(record, ended_rows.column(RID))
     restored_rows = restored.drop_columns([FROM])

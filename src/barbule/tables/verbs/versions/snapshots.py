@@ -83,7 +83,7 @@ def create_snapshot(engine: Engine, name: str, if_exists: IfExists) -> Snapshot:
                 hint='Choose another name, or pass if_exists="replace".',
             )
         if name not in commits or if_exists == "replace":
-            engine.catalog.add_label(Label(ALL_TABLES, name, engine.catalog.head))
+            engine.database.catalog.add_label(Label(ALL_TABLES, name, engine.catalog.head))
             _drop_unreferenced(engine)
     return get_snapshot(engine, name)
 
@@ -119,7 +119,7 @@ def drop_snapshot(engine: Engine, name: str, if_not_exists: IfNotExists) -> None
         if name not in engine.catalog.labels(ALL_TABLES) and if_not_exists == "ignore":
             return
         engine.catalog.snapshot(name)
-        engine.catalog.remove_label(ALL_TABLES, name)
+        engine.database.catalog.remove_label(ALL_TABLES, name)
         _drop_unreferenced(engine)
 
 
@@ -128,8 +128,9 @@ def _drop_unreferenced(engine: Engine) -> None:
     catalog = engine.catalog
 
     def prepare(transaction: Transaction) -> None:
-        for record in catalog.dropped():
-            referenced = catalog.externally_referenced_commits(record.id)
+        seen = transaction.engine.catalog
+        for record in seen.dropped():
+            referenced = seen.externally_referenced_commits(record.id)
             if released := [
                 commit for commit in record.retained_commits if commit not in referenced
             ]:
