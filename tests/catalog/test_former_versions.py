@@ -74,11 +74,11 @@ def test_database_of_version_0_1_0_has_no_stale_cells(former):
 
 
 def test_database_is_migrated_to_current_format(former, former_url):
-    identity = former._engine.catalog.identity
+    identity = former._engine.catalog.metadata.identity
     assert identity.former_keys
     former.close()
     again = bb.connect(former_url, vectors="exact:")
-    assert again._engine.catalog.identity == identity
+    assert again._engine.catalog.metadata.identity == identity
     meta = {
         row["key"]: row["value"] for row in again._engine.catalog.metadata._read_rows("bb_meta")
     }

@@ -177,11 +177,11 @@ def test_database_of_older_format_is_migrated(catalog, backend):
     meta = dict(backend.ibis.con.execute("SELECT key, value FROM bb_meta").fetchall())
     assert meta["format"] == str(migrations.FORMAT)
     assert migrated.identity == migrations.Identity(meta["database"], former_keys=True)
-    assert Catalog(backend).identity == migrated.identity
+    assert Catalog(backend).metadata.identity == migrated.identity
 
 
 def test_databases_have_distinct_identities(catalog, backend):
     other = open_backend("duckdb://")
-    assert Catalog(other).identity != catalog.identity == Catalog(backend).identity
-    assert not catalog.identity.former_keys
+    assert Catalog(other).identity != catalog.metadata.identity == Catalog(backend).metadata.identity
+    assert not catalog.metadata.identity.former_keys
     other.disconnect()

@@ -71,14 +71,14 @@ class Catalog(CatalogReader):
             self.metadata.commits[commit.id] = commit
             self.metadata.head = commit.id
             if pending.readers:
-                readers = {**self.identity.readers, **pending.readers}
-                self.metadata.identity = replace(self.identity, readers=readers)
+                readers = {**self.metadata.identity.readers, **pending.readers}
+                self.metadata.identity = replace(self.metadata.identity, readers=readers)
             self.metadata.save_stamp()
 
     def _write_readers(self, readers: Mapping[str, str]) -> None:
         """Record the packages whose readers have read documents, by file extension."""
         for extension, package in readers.items():
-            if self.identity.readers.get(extension) != package:
+            if self.metadata.identity.readers.get(extension) != package:
                 key = f"{READER_PREFIX}{extension}"
                 self._backend.delete_rows("bb_meta", {"key": key})
                 self._backend.insert("bb_meta", [{"key": key, "value": package}])

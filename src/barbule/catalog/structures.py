@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from barbule.catalog.metadata import Metadata
-    from barbule.catalog.migrations import Identity
     from barbule.catalog.records import TableRecord
 
 __all__ = ["TableStructures", "compacted_error"]
@@ -40,11 +39,6 @@ class TableStructures:
     # The state of the database
 
     @property
-    def identity(self) -> Identity:
-        """What the database says of itself."""
-        return self.metadata.identity
-
-    @property
     def structure(self) -> tuple[int, int]:
         """The number of the database, and the latest commit that changed a structure in it."""
         return self.metadata.structure
@@ -57,10 +51,6 @@ class TableStructures:
     def refresh(self) -> int:
         """Load what other processes have committed; return the latest commit."""
         return self.metadata.refresh()
-
-    def load_until(self, commit: int) -> None:
-        """Load a commit that the calling thread can read already, before it is published."""
-        self.metadata.load_until(commit)
 
     # What a transaction adds and records
 

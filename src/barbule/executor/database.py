@@ -90,7 +90,7 @@ class Database:
             backend.separate(), settings.ledger.max_age, settings.ledger.max_bytes
         )
         library.deletions = lambda: self.catalog.media_deletion
-        library.isolation.former_readers = lambda: self.catalog.identity.readers
+        library.isolation.former_readers = lambda: self.catalog.metadata.identity.readers
         search = settings.search
         graph = Graph(search.m, search.ef_construction, search.ef_search)
         self.indexing = IndexSync(settings.vectors, backend, self.catalog, graph)
@@ -105,7 +105,7 @@ class Database:
             self.ledger,
             CallResources(library, client, self._loop, run_queries),
             _call_claims(settings),
-            has_former_keys=self.catalog.identity.former_keys,
+            has_former_keys=self.catalog.metadata.identity.former_keys,
         )
 
     def begin(self) -> Operation:

@@ -169,7 +169,7 @@ class Engine(IbisMethods):
 
     def __barbule_identity__(self) -> str:
         """Identify the database, for functions that close over it."""
-        return self.catalog.identity.database
+        return self.catalog.metadata.identity.database
 
     def close(self) -> None:
         """Close indexes, loop and connections."""

@@ -151,7 +151,7 @@ class PlanRunner:
     def _snapshot(self) -> Iterator[int]:
         """Let the calling thread read at one commit, and yield it."""
         with self.backend.snapshot() as commit:
-            self._catalog.load_until(commit)
+            self._catalog.metadata.load_until(commit)
             yield commit
 
     def stage(

@@ -98,10 +98,6 @@ class WriteSet:
 
     # Structures and versions
 
-    def set_operation(self, operation: str) -> None:
-        """Give the transaction another name in the history."""
-        self.pending.operation = operation
-
     def put_record(self, record: TableRecord) -> None:
         """Set the structure of a table."""
         self.pending.put(record)
@@ -266,10 +262,6 @@ class WriteSet:
         view_id = min(self._refresh_queue)  # the tables that it reads were created before it
         self._refresh_queue.remove(view_id)
         return view_id
-
-    def overlay(self, table_id: int, rows: pa.Table) -> None:
-        """Let queries with a full refresh read these rows instead of the entire table."""
-        self.overlays[table_id] = rows
 
     # After the commit
 

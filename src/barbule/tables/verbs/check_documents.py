@@ -61,7 +61,7 @@ class DocumentCheck:
 
 def documents_without_reader(engine: Engine) -> tuple[DocumentCheck, ...]:
     """Find the documents whose reader is not installed, by table, column and file extension."""
-    former = engine.catalog.identity.readers
+    former = engine.catalog.metadata.identity.readers
     return tuple(
         DocumentCheck(record.name, column.name, extension, files, former.get(extension))
         for record in engine.catalog.tables()
@@ -75,7 +75,7 @@ def _extensions(engine: Engine, record: TableRecord, column: Column) -> Counter[
     """Count the files of a column by their extension, if it has no reader."""
     from barbule.media.documents import is_open_extension
 
-    former = engine.catalog.identity.readers.keys() - set(extension_names(READERS))
+    former = engine.catalog.metadata.identity.readers.keys() - set(extension_names(READERS))
     missing = {extension for extension in former if is_open_extension(f".{extension}")}
     return Counter(
         extension

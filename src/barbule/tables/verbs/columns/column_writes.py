@@ -98,7 +98,7 @@ def update_views(transaction: Transaction, record: TableRecord, changed: set[str
     if rows is None:  # none of their values is stored
         rows = read_physical_rows(engine, record, engine.leaf(record.id, hidden=True).to_expr())
         transaction.new_rows[record.id] = rows
-    transaction.overlay(record.id, rows)
+    transaction.overlays[record.id] = rows
     schedule_readers_of(transaction, record, changed)
     propagate_update(transaction, record, rows, changed)
 

@@ -52,7 +52,7 @@ def revert(leaf: ManagedTable, to: VersionLike | None) -> UpdateResult:
     def prepare(transaction: Transaction) -> int:
         version = _previous_version(transaction.engine, record) if to is None else to
         target = transaction.engine.catalog.resolve(record.id, version)
-        transaction.set_operation(f"{_REVERT_PREFIX}{target.version}")
+        transaction.pending.operation = f"{_REVERT_PREFIX}{target.version}"
         resolved = transaction.engine.catalog.resolve_commit(record.id, version)
         # The last commit of that version: views may have been created while it was the latest.
         later = (version.commit for version in transaction.engine.catalog.versions(leaf.table_id))
