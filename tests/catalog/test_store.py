@@ -176,12 +176,16 @@ def test_database_of_older_format_is_migrated(catalog, backend):
     migrated = Catalog(backend)
     meta = dict(backend.ibis.con.execute("SELECT key, value FROM bb_meta").fetchall())
     assert meta["format"] == str(migrations.FORMAT)
-    assert migrated.identity == migrations.Identity(meta["database"], former_keys=True)
-    assert Catalog(backend).metadata.identity == migrated.identity
+    assert migrated.metadata.identity == migrations.Identity(meta["database"], former_keys=True)
+    assert Catalog(backend).metadata.identity == migrated.metadata.identity
 
 
 def test_databases_have_distinct_identities(catalog, backend):
     other = open_backend("duckdb://")
-    assert Catalog(other).identity != catalog.metadata.identity == Catalog(backend).metadata.identity
+    assert (
+        Catalog(other).metadata.identity
+        != catalog.metadata.identity
+        == Catalog(backend).metadata.identity
+    )
     assert not catalog.metadata.identity.former_keys
     other.disconnect()
