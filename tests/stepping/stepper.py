@@ -13,12 +13,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from barbule.media.storage.undo_log import OperationObjects
 from patience import PATIENCE
+from stepping.replaced import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from barbule.session import Session
+    from stepping.reads import Reads
 
 _OVERTAKING = 2.0  # seconds for which the second runs alone; it may wait for the first
 
@@ -35,7 +38,21 @@ class _Stepped:
     points: int = 0
     writing: int = 0
     trace: list[str] = field(default_factory=list)
+    reads: Reads | None = None
+    called: set[str] = field(default_factory=set)
+    """The keys of the calls of the second."""
+    ends_on_restart: bool = False
+    second_ended: bool = False
+    restarted: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+RESTARTED = "restarted"
+"""The outcome of an operation that was ended when it began anew."""
+
+
+class _Restarted(BaseException):
+    """Ends an operation that begins anew."""
 
 
 _local = threading.local()
@@ -60,6 +77,9 @@ def point(name: str) -> None:
         mine.points += 1
         mine.trace.append(name)
         stops = mine.points == mine.stop
+        if mine.reads is not None:
+            mine.reads.step = mine.points
+            mine.reads.recording = not stops
     if stops:
         mine.reached.set()
         assert mine.goes_on.wait(PATIENCE), "the operation was not resumed"
@@ -76,70 +96,152 @@ def stopping(session: Session, *, apart: bool = False) -> Iterator[None]:
         open, so there is no point then.
     """
     engine = session._engine
-    backend, asked = engine.backend, engine.caller._ledger_calls.in_flight
-    kind, flights = type(backend), type(asked)
-    write_lock, arrow, claimed = kind.write_lock, kind.arrow, flights.claimed
+    backend, flights = engine.backend, engine.caller._ledger_calls.in_flight
     file = getattr(backend, "_database", None) if apart else None
 
     def reach(name: str) -> None:
         if file is None or not file._users:
             point(name)
 
-    @contextlib.contextmanager
-    def stepped_write_lock(self: Any) -> Iterator[None]:
-        mine = getattr(_local, "stepped", None) if self is backend else None
-        if mine is not None:
-            reach("writing")
-            mine.writing += 1
-        try:
-            with write_lock(self):
-                yield
-        finally:
-            if mine is not None:
-                mine.writing -= 1
-
-    @functools.wraps(arrow)
-    def stepped_arrow(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self is backend:
-            reach("read")
-        return arrow(self, *args, **kwargs)
-
-    @contextlib.contextmanager
-    def watched_claimed(self: Any, keys: Any) -> Iterator[Any]:
-        with claimed(self, keys) as (mine, others):
-            if others and self is asked and (second := getattr(_local, "overtaking", None)):
-                second.overtaken.set()
-            yield mine, others
-
-    kind.write_lock, kind.arrow, flights.claimed = (
-        stepped_write_lock,
-        stepped_arrow,
-        watched_claimed,
-    )
-    try:
+    with (
+        replaced(type(backend), "write_lock", _stepped_write_lock(backend, reach)),
+        replaced(type(backend), "arrow", _stepped_arrow(backend, reach)),
+        replaced(type(flights), "claimed", _watched_claimed(flights)),
+        replaced(OperationObjects, "restart", _watched_restart),
+    ):
         yield
-    finally:
-        kind.write_lock, kind.arrow, flights.claimed = write_lock, arrow, claimed
+
+
+def _stepped_write_lock(backend: Any, reach: Callable[[str], None]) -> Callable[[Any], Any]:
+    def wrap(write_lock: Any) -> Any:
+        @contextlib.contextmanager
+        def stepped(self: Any) -> Iterator[None]:
+            mine = getattr(_local, "stepped", None) if self is backend else None
+            if mine is not None:
+                reach("writing")
+                if mine.reads is not None:
+                    mine.reads.write()
+                mine.writing += 1
+            try:
+                with write_lock(self):
+                    yield
+            finally:
+                if mine is not None:
+                    mine.writing -= 1
+
+        return stepped
+
+    return wrap
+
+
+def _stepped_arrow(backend: Any, reach: Callable[[str], None]) -> Callable[[Any], Any]:
+    def wrap(arrow: Any) -> Any:
+        @functools.wraps(arrow)
+        def stepped(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if self is backend:
+                reach("read")
+            return arrow(self, *args, **kwargs)
+
+        return stepped
+
+    return wrap
+
+
+def _watched_claimed(flights: Any) -> Callable[[Any], Any]:
+    """Note which calls the two ask for, and when the second waits for one of the first."""
+
+    def wrap(claimed: Any) -> Any:
+        @contextlib.contextmanager
+        def watched(self: Any, keys: Any) -> Iterator[Any]:
+            keys = list(keys)
+            first = getattr(_local, "stepped", None) if self is flights else None
+            second = getattr(_local, "overtaking", None) if self is flights else None
+            reads = first.reads if first is not None else None
+            if second is not None:
+                second.called.update(keys)
+            with (
+                reads.calling(keys) if reads is not None else contextlib.nullcontext(),
+                claimed(self, keys) as (mine, others),
+            ):
+                if others and second is not None:
+                    second.overtaken.set()
+                yield mine, others
+
+        return watched
+
+    return wrap
+
+
+def _watched_restart(restart: Any) -> Any:
+    """Note when the first begins anew after the second has ended, or end it then."""
+
+    @functools.wraps(restart)
+    def watched(self: Any, *args: Any) -> None:
+        mine = getattr(_local, "stepped", None)
+        if mine is not None and mine.second_ended:
+            mine.restarted = True
+            if mine.ends_on_restart:
+                raise _Restarted
+        restart(self, *args)
+
+    return watched
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """What became of two operations.
+
+    Attributes
+    ----------
+    outcomes
+        The outcomes of both.
+    where
+        Where the first stopped.
+    affected
+        The steps of the first that depend on whether the second runs before them; None if the
+        second waited for the first.
+    restarted
+        Whether the first began anew after the second had ended.
+    """
+
+    outcomes: tuple[str, str]
+    where: str
+    affected: set[int] | None
+    restarted: bool
 
 
 def interleave(
-    first: Callable[[], str], second: Callable[[], str], stop: int
-) -> tuple[str, str, str] | None:
+    first: Callable[[], str],
+    second: Callable[[], str],
+    stop: int,
+    *,
+    reads: Reads | None = None,
+    ends_on_restart: bool = False,
+) -> Interleaved | None:
     """Run the first up to a point, then the second, then the rest of the first.
+
+    Parameters
+    ----------
+    reads
+        Records what the first reads until it stops.
+    ends_on_restart
+        Whether the first ends when it begins anew after the second has ended.
 
     Returns
     -------
-    tuple or None
-        The outcomes of both, and where the first stopped; None where it has fewer points.
+    Interleaved or None
+        None where the first has fewer points.
     """
     global _stepped  # noqa: PLW0603 - threads of calls find it here
-    stepped = _Stepped(stop)
+    stepped = _Stepped(stop, reads=reads, ends_on_restart=ends_on_restart)
     outcomes: dict[str, str] = {}
 
     def run_first() -> None:
         _local.stepped = stepped
         try:
             outcomes["first"] = first()
+        except _Restarted:
+            outcomes["first"] = RESTARTED
         finally:
             stepped.reached.set()
 
@@ -147,6 +249,7 @@ def interleave(
         _local.overtaking = stepped
         try:
             outcomes["second"] = second()
+            stepped.second_ended = True
         finally:
             stepped.overtaken.set()
 
@@ -161,12 +264,16 @@ def interleave(
         return None
     two.start()
     stepped.overtaken.wait(_OVERTAKING)
+    affected = None
+    if reads is not None and stepped.second_ended:
+        affected = reads.affected(stepped.called)
     stepped.goes_on.set()
     for thread in (one, two):
         thread.join(PATIENCE)
         assert not thread.is_alive(), f"stuck after {stepped.trace}"
     where = f"before {stepped.trace[-1]} {stop} of {stepped.trace}"
-    return outcomes["first"], outcomes["second"], where
+    both = outcomes["first"], outcomes["second"]
+    return Interleaved(both, where, affected, stepped.restarted)
 
 
 def number_of_points(operation: Callable[[], str]) -> int:

@@ -205,5 +205,6 @@ def stored(session: Session) -> tuple[str, ...]:
         with backend.use():
             rows = backend.cursor.execute(query).fetchall()
     loaded = catalog.metadata
-    known = (sorted(loaded.records.items()), sorted(loaded.versions.items()), loaded.labels)
+    labels = sorted((table, sorted(labels.items())) for table, labels in loaded.labels.items())
+    known = (sorted(loaded.records.items()), sorted(loaded.versions.items()), labels)
     return (*sorted(row for (row,) in rows), str(known))
