@@ -16,7 +16,7 @@ import ibis.expr.schema as sch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import Backend, Connection
 
 __all__ = ["LEASE", "Others", "Reservations"]
 
@@ -58,7 +58,7 @@ class Reservations:
         self._spent = spent
         self._exists = False
 
-    def prepare(self, writer: Backend) -> None:
+    def prepare(self, writer: Connection) -> None:
         """Create the table if it is missing, with the write lock of the calling thread."""
         if self._exists:
             return

@@ -20,7 +20,7 @@ from barbule.executor.budgets.budget import CAPS, Budget, Cost
 from barbule.executor.budgets.reservations import LEASE
 
 if TYPE_CHECKING:
-    from barbule.backends.base import Backend
+    from barbule.backends.base import Connection
     from barbule.catalog.records import Caps, TableRecord
     from barbule.executor.ledger.call_ledger import CallLedger
 
@@ -67,7 +67,7 @@ class TableBudget(Budget):
         self._released = threading.Event()
 
     @classmethod
-    def of(cls, record: TableRecord, ledger: CallLedger, writer: Backend) -> Self | None:
+    def of(cls, record: TableRecord, ledger: CallLedger, writer: Connection) -> Self | None:
         """Return the budget of a table; None if it has none."""
         if record.budget is None:
             return None

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from barbule.backends.base import Backend
+    from barbule.backends.base import Backend, RowStore
     from barbule.executor.ledger.answers import Answer
 
 __all__ = ["CallLedger"]
@@ -209,7 +209,7 @@ class CallLedger:
         self._behind.flush()
 
     @contextmanager
-    def joining(self, backend: Backend) -> Iterator[Callable[[], None]]:
+    def joining(self, store: RowStore) -> Iterator[Callable[[], None]]:
         """Yield a function that writes the pending answers in a transaction of another connection.
 
         They are written with it, or stay pending if it fails.
@@ -220,7 +220,7 @@ class CallLedger:
                 rows = stack.enter_context(self._behind.taking())
                 if rows:
                     with span("ledger", "write", rows=len(rows)):
-                        backend.append(CALLS_TABLE, arrow_rows(rows))
+                        store.append(CALLS_TABLE, arrow_rows(rows))
 
             yield write
 
