@@ -19,7 +19,7 @@ from barbule.functions.function import Function
 from barbule.functions.registry import register
 from barbule.functions.udf import udf
 from barbule.relations.methods.streams import AudioValue, DocumentValue, VideoValue
-from barbule.types import Audio, Media, Video
+from barbule.types import Audio, Media, Video, declaration
 
 __all__ = ["Clip", "Track", "source_of", "stream_function", "uri_of"]
 
@@ -102,7 +102,7 @@ def source_of(
     """
     if isinstance(media, ir.Value):
         dtype = media.type()
-        return media.cast(kind()) if dtype.is_string() and not isinstance(dtype, Media) else media
+        return media.cast(kind()) if declaration(dtype).modality == "text" else media
     if isinstance(media, str | os.PathLike | Deferred):
         return media
     raise ExpressionError(

@@ -17,7 +17,7 @@ from barbule.io.output_files import check_folder
 from barbule.io.text_cells import json_writer
 from barbule.locations import expand_user
 from barbule.media.archives import check_member
-from barbule.types import Media
+from barbule.types import declaration
 from barbule.values.cells import reader
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ExportRows:
 
 def media_columns(rows: ExportRows) -> list[str]:
     """Return the names of the columns that hold media."""
-    return [name for name, kind in rows.schema.items() if isinstance(kind, Media)]
+    return [name for name, kind in rows.schema.items() if declaration(kind).is_media]
 
 
 def media_column(rows: ExportRows, column: str | None) -> str:

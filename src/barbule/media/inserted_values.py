@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from barbule.errors import MediaError
-from barbule.types import Audio, Image, Video
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +48,12 @@ def struct_content(value: Mapping[str, object], kind: dt.DataType) -> object:
 
 def content_suffix(data: bytes, kind: dt.DataType) -> str:
     """Return the suffix of content that is inserted into a media column."""
-    if isinstance(kind, Image):
+    modality = declaration(kind).modality
+    if modality == "image":
         from barbule.media.images.image_files import image_bytes_suffix
 
         return image_bytes_suffix(data)
-    if isinstance(kind, Audio | Video):
+    if modality in {"audio", "video"}:
         from barbule.media.streams.opening import suffix_of
 
         return suffix_of(data)

@@ -36,7 +36,7 @@ from barbule.media.storage.undo_log import OperationObjects, UndoLog
 from barbule.media.streams.temporary_files import TemporaryFile
 from barbule.media.validation import validate_file
 from barbule.threads import in_threads
-from barbule.types import Document, Image
+from barbule.types import Image, declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -300,12 +300,12 @@ class MediaLibrary:
             return self._store_file(value)
         if isinstance(value, Mapping):
             content = struct_content(value, kind)
-            if isinstance(kind, Document) and isinstance(content, bytes):
+            if declaration(kind).modality == "document" and isinstance(content, bytes):
                 return self.store.put(content, document_suffix(content, value.get("path")))
             return self.refer(content, kind, computed=computed)
         if isinstance(value, bytes | bytearray | memoryview):
             return self.store.put(bytes(value), content_suffix(bytes(value), kind))
-        if isinstance(kind, Image):
+        if declaration(kind).modality == "image":
             return self._store_image(value, computed=computed)
         raise MediaError(
             f"a value of type {type(value).__name__} cannot be used as {kind}.",
@@ -372,7 +372,8 @@ class MediaLibrary:
         MediaError
             The first that `check` raises; it names the row.
         """
-        if isinstance(kind, Image):
+        is_image = declaration(kind).modality == "image"
+        if is_image:
             import PIL.Image
 
             PIL.Image.preinit()  # here, and not by several threads at once
@@ -389,7 +390,7 @@ class MediaLibrary:
                 failures[row] = error
 
         self._fetch_all(references, failures)
-        in_threads(check, len(references), _CHECK_THREADS if isinstance(kind, Image) else 1)
+        in_threads(check, len(references), _CHECK_THREADS if is_image else 1)
 
     def _fetch_all(
         self, references: Sequence[str | None], failures: dict[int, BarbuleError] | None

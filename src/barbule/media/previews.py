@@ -12,7 +12,7 @@ import mimetypes
 from typing import TYPE_CHECKING
 
 from barbule.errors import BarbuleError
-from barbule.types import Audio, Document, Image, Video
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,14 +80,15 @@ def media_html(
     """
     max_bytes = min(max_bytes, _MAX_EMBEDDED_BYTES)
     try:
-        if isinstance(kind, Image):
+        modality = declaration(kind).modality
+        if modality == "image":
             return _image_html(reference, library)
         path = library.path(reference)
-        if isinstance(kind, Video):
+        if modality == "video":
             return _video_html(path, reference, max_bytes)
-        if isinstance(kind, Audio):
+        if modality == "audio":
             return _audio_html(path, reference, max_bytes)
-        if isinstance(kind, Document):
+        if modality == "document":
             with library.isolation.entered():
                 return _document_html(path, reference)
     except (BarbuleError, OSError, ValueError) as error:

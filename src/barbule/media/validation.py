@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barbule.types import Audio, Document, Image, Video
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,19 +25,20 @@ def validate_file(path: Path, kind: dt.DataType) -> None:
     MediaError
         If it cannot.
     """
-    if isinstance(kind, Image):
+    modality = declaration(kind).modality
+    if modality == "image":
         from barbule.media.images.image_files import validate_image
 
         validate_image(path)
-    elif isinstance(kind, Document):
+    elif modality == "document":
         from barbule.media.documents import validate_document
 
         validate_document(path)
-    elif isinstance(kind, Video):
+    elif modality == "video":
         from barbule.media.streams.opening import validate_video
 
         validate_video(path)
-    elif isinstance(kind, Audio):
+    elif modality == "audio":
         from barbule.media.streams.opening import validate_audio
 
         validate_audio(path)

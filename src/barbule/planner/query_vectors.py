@@ -14,7 +14,7 @@ from barbule.errors import ExpressionError, with_article
 from barbule.functions.registry import lookup
 from barbule.nodes import FunctionCall, VectorLiteral
 from barbule.planner.stages import SearchedIndex
-from barbule.types import Media
+from barbule.types import declaration
 
 __all__ = ["IndexedColumn", "vector_of"]
 
@@ -75,9 +75,7 @@ def vector_of(index: IndexedColumn, query: ops.Value) -> ops.Value:
 
 
 def _same_modality(kind: dt.DataType, other: dt.DataType) -> bool:
-    if isinstance(kind, Media) or isinstance(other, Media):
-        return type(kind) is type(other)
-    return kind.is_string() == other.is_string()
+    return declaration(kind).modality == declaration(other).modality
 
 
 def _takes_any_type(call: FunctionCall) -> bool:
@@ -112,15 +110,10 @@ def _type_error(index: IndexedColumn, kind: dt.DataType) -> ExpressionError:
 
 
 def _modality(kind: dt.DataType) -> str:
-    nouns = {
-        "Image": "an image",
-        "Audio": "an audio file",
-        "Video": "a video",
-        "Document": "a document",
-    }
-    if isinstance(kind, Media):
-        return nouns.get(type(kind).__name__, "a file")
-    return "a string" if kind.is_string() else with_article(str(kind))
+    declared = declaration(kind)
+    if declared.modality == "text":
+        return "a string"
+    return declared.noun or with_article(str(kind))
 
 
 def _checked_vector(index: IndexedColumn, query: ops.Value) -> ops.Value:

@@ -16,6 +16,8 @@ from ibis.backends.duckdb import Backend
 from barbule.backends.duckdb.sql.compiler import COMPILER
 from barbule.backends.routing import route_to_engine
 from barbule.tracing import statement
+from barbule.types.declarations import holds
+from barbule.types.declarations.nested import rebuild
 
 if TYPE_CHECKING:
     import os
@@ -114,7 +116,7 @@ class SharedIbis(Backend):
     ) -> Any:
         """Return a data frame, a series or a value of pandas."""
         table = expr.as_table()
-        if params is None and any(map(_contains_durations, table.schema().types)):
+        if params is None and any(holds(kind, dt.Interval) for kind in table.schema().types):
             if limit is not None:
                 table = table.limit(ibis.options.sql.default_limit if limit == "default" else limit)
             return expr.__pandas_result__(self._adapter.arrow(table, {}).to_pandas())
@@ -127,13 +129,13 @@ class SharedIbis(Backend):
         understands.
         """
         table = expr.as_table()
-        if any(map(_contains_durations, table.schema().types)):
+        if any(holds(kind, dt.Interval) for kind in table.schema().types):
             self._write_durations(table, path, **options)
             return
         lists = {
             name: with_lists
             for name, dtype in table.schema().items()
-            if (with_lists := _with_lists(dtype)) != dtype
+            if (with_lists := rebuild(dtype, _of_any_length)) != dtype
         }
         super().to_parquet(table.cast(lists) if lists else table, path, **options)
 
@@ -151,24 +153,8 @@ class SharedIbis(Backend):
                 writer.write_batch(batch)
 
 
-def _contains_durations(dtype: dt.DataType) -> bool:
-    if isinstance(dtype, dt.Struct):
-        return any(map(_contains_durations, dtype.fields.values()))
-    if isinstance(dtype, dt.Array | dt.Map):
-        return _contains_durations(dtype.value_type)
-    return isinstance(dtype, dt.Interval)
-
-
-def _with_lists(dtype: dt.DataType) -> dt.DataType:
-    """Return a type whose arrays have any length."""
-    if isinstance(dtype, dt.Array):
-        return dtype.copy(value_type=_with_lists(dtype.value_type), length=None)
-    if isinstance(dtype, dt.Struct):
-        fields = {name: _with_lists(field) for name, field in dtype.fields.items()}
-        return dtype.copy(fields=fields)
-    if isinstance(dtype, dt.Map):
-        return dtype.copy(value_type=_with_lists(dtype.value_type))
-    return dtype
+def _of_any_length(dtype: dt.DataType) -> dt.DataType:
+    return dtype.copy(length=None) if isinstance(dtype, dt.Array) else dtype
 
 
 def _with_open_database(

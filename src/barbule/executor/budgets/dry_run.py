@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from barbule.errors import BarbuleError
 from barbule.executor.ledger.call_keys import call_key_builder
 from barbule.nodes import FunctionCall
-from barbule.types import Media
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ class DryRun:
         try:
             return [
                 f"sha256:{self._library.sha256(value)}"
-                if isinstance(dtype, Media) and value is not None
+                if declaration(dtype).is_media and value is not None
                 else value
                 for value, dtype in zip(row, call.kinds, strict=True)
             ]

@@ -33,7 +33,7 @@ from barbule.executor.ledger.call_keys import call_key_builder
 from barbule.functions.identity.versions import join_version
 from barbule.nodes import INNER_CALL, fill_template
 from barbule.tracing import add
-from barbule.types import Image, Media
+from barbule.types import declaration
 from barbule.values.cells import media_writer, reader
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class BatchCall:
         self.template = template
         self.rows: Sequence[Row] = ()
         self._required_slots = required_slots(function, template, len(call.kinds))
-        self._has_media = any(isinstance(dtype, Media) for dtype in call.kinds)
+        self._has_media = any(declaration(dtype).is_media for dtype in call.kinds)
         self._store_media = media_writer(call.dtype, operation.library)
         self._leaves_failures_empty = operation.leaves_failures_empty(call)
 
@@ -157,11 +157,12 @@ class BatchCall:
     def _slot_reader(self, function: Function, slot: int) -> Callable[[Any], Any] | None:
         """Return the conversion from the cells of a slot to arguments; None if none is needed."""
         dtype, library = self.call.kinds[slot], self.operation.library
-        if isinstance(dtype, Media) and function.images == "current":
+        declared = declaration(dtype)
+        if declared.is_media and function.images == "current":
             return library.current
-        if isinstance(dtype, Media) and function.images == "file":
+        if declared.is_media and function.images == "file":
             return library.path
-        if isinstance(dtype, Image):
+        if declared.modality == "image":
             if function.images == "header":
                 return library.image_header
             return library.content if function.kind == "model" else library.image
@@ -258,7 +259,7 @@ class BatchCall:
             return row
         return [
             f"sha256:{self.operation.library.sha256(value)}"
-            if isinstance(dtype, Media) and value is not None
+            if declaration(dtype).is_media and value is not None
             else value
             for value, dtype in zip(row, self.call.kinds, strict=True)
         ]

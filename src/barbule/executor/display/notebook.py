@@ -15,7 +15,7 @@ import ibis.expr.datatypes as dt
 from barbule.executor.display.preview import Preview, cell_text, first_rows
 from barbule.media.previews import STYLE, error_html, media_html
 from barbule.nodes import CALLING_NODES
-from barbule.types import Media, holds_media
+from barbule.types import Media, declaration, holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ def rows_html(preview: Preview, library: MediaLibrary) -> str:
     draw = functools.partial(media_html, library=library, max_bytes=max_bytes)
     columns = []
     for _, dtype, cells in preview.columns():
-        tag = '<td class="number">' if dtype.is_numeric() else "<td>"
+        tag = '<td class="number">' if declaration(dtype).display == "number" else "<td>"
         columns.append(
             [f"{tag}{_cell(value, reason, dtype, draw)}</td>" for value, reason in cells]
         )
@@ -107,7 +107,7 @@ def _head(schema: sch.Schema, types: Mapping[str, str] | None = None) -> str:
 
 
 def _class(dtype: dt.DataType) -> str:
-    return ' class="number"' if dtype.is_numeric() else ""
+    return ' class="number"' if declaration(dtype).display == "number" else ""
 
 
 def _cell(
@@ -140,8 +140,9 @@ def _items(values: list[Any], dtype: dt.Array, draw: Callable[[str, Media], str]
 
 
 def _text(text: str, dtype: dt.DataType) -> str:
-    if dtype.is_numeric() or dtype.is_boolean():
+    display = declaration(dtype).display
+    if display in {"number", "boolean"}:
         return html.escape(text)
     shortened = text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"
-    code = " code" if dtype.is_json() or dtype.is_nested() else ""
+    code = " code" if display == "code" else ""
     return f'<div class="text{code}">{html.escape(shortened)}</div>'

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from barbule.errors import printable
 from barbule.executor.display.preview import cell_text
 from barbule.media.previews import media_name
-from barbule.types import Media
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -55,8 +55,11 @@ def rows_table(preview: Preview, width: int) -> Group:
     table = Table(box=box.ROUNDED)
     for name, dtype, _ in columns[:count]:
         type_text = types.get(name, printable(str(dtype)))
+        justify: Literal["right", "left"] = (
+            "right" if declaration(dtype).display == "number" else "left"
+        )
         head = Text(f"{name}\n", "bold").append(type_text, "dim not bold")
-        table.add_column(head, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        table.add_column(head, justify=justify, overflow="fold")
     for row in zip(*(cells for _, _, cells in columns[:count]), strict=True):
         table.add_row(*row)
     # Outside the table, where they are not broken at its width.
@@ -113,7 +116,7 @@ def _cell(value: Any, reason: Reason | None, dtype: dt.DataType) -> Text:
         if reason is not None:
             return Text(_cut(f"⚠ {reason['type']}: {reason['message']}"), "red")
         return Text("NULL", "dim italic")
-    if isinstance(dtype, Media):
+    if declaration(dtype).is_media:
         return Text(_cut(media_name(value)), "cyan")
     return Text(_cut(cell_text(value, dtype)))
 

@@ -16,7 +16,7 @@ from barbule.executor.display.notebook import rows_html
 from barbule.executor.display.preview import PREVIEW_ROWS, Preview, cell_text
 from barbule.executor.display.terminal import rows_text
 from barbule.media.previews import media_name
-from barbule.types import Media, holds_media
+from barbule.types import declaration
 from barbule.versions import DIFFERS
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _changes(source: QuerySource, marked: ir.Table, count: int) -> Preview:
 
 def _is_identifying(dtype: dt.DataType) -> bool:
     """Whether people can identify a row by the values of a type."""
-    return not (holds_media(dtype) or dtype.is_nested() or dtype.is_json() or dtype.is_binary())
+    return declaration(dtype).display in {"text", "number", "boolean"}
 
 
 def _types(old: dt.DataType, new: dt.DataType) -> str:
@@ -126,4 +126,4 @@ def _cells(rows: pa.Table, name: str) -> list[Any]:
 def _text(value: Any, dtype: dt.DataType) -> str:
     if value is None:
         return "NULL"
-    return media_name(value) if isinstance(dtype, Media) else cell_text(value, dtype)
+    return media_name(value) if declaration(dtype).is_media else cell_text(value, dtype)

@@ -15,17 +15,17 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
-
 from barbule.errors import ConfigurationError, DataError
 from barbule.io.text_cells import json_writer
 from barbule.json_codec import to_readable
+from barbule.types import declaration
 from barbule.types.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
     import pyarrow as pa
     from openpyxl.worksheet._write_only import WriteOnlyWorksheet as Worksheet
@@ -137,10 +137,11 @@ def _raising_os_errors() -> Iterator[None]:
 
 
 def _cell_writer(dtype: dt.DataType) -> Callable[[Any], Any]:
-    if isinstance(dtype, dt.Array | dt.Struct | dt.Map):
+    declared = declaration(dtype)
+    if declared.is_nested:
         write = json_writer(dtype)
         return lambda value: to_readable(value if write is None else write(value))
-    if isinstance(dtype, dt.Binary):
+    if declared.display == "bytes":
         return json_writer(dtype) or str
     return _plain_cell
 

@@ -18,7 +18,7 @@ from barbule.functions.function import Function
 from barbule.functions.parameters.parameter import Parameter
 from barbule.functions.registry import register
 from barbule.models.huggingface.hub import ModelSource, ledger_name, model_source
-from barbule.types import Audio, Image, Media, Video
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,11 +125,10 @@ _FITS_VALUE: dict[str, Callable[[Any], bool]] = {
 
 def _fits_column(kind: dt.DataType, takes: str) -> bool:
     """Whether the type of a column matches the modality of a function."""
-    if isinstance(kind, Image):
-        return "image" in takes
-    if isinstance(kind, Media):
-        return takes == "audio" and isinstance(kind, Audio | Video)
-    return kind.is_string() and "text" in takes
+    modality = declaration(kind).modality
+    if takes == "audio":
+        return modality in {"audio", "video"}
+    return modality in {"image", "text"} and modality in takes.split()
 
 
 _PLURALS = {"text": "texts", "image": "images", "audio": "sounds"}

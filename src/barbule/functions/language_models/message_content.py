@@ -20,7 +20,7 @@ import ibis.expr.types as ir
 
 from barbule.errors import ExpressionError, MediaError, UnsupportedError
 from barbule.json_codec import to_shown
-from barbule.types import Audio, Document, Image, Media, Video
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from barbule.models.base import ModelClient
@@ -47,14 +47,6 @@ _ACCEPTED_FORMATS = {
     "webp": "image/webp",
     "gif": "image/gif",
 }
-
-_MEDIA_TYPES: dict[type[Media], str] = {
-    Image: "image",
-    Audio: "audio",
-    Video: "video",
-    Document: "document",
-}
-
 
 # -- Marking, when a call is written --------------------------------------------------------------
 
@@ -131,12 +123,13 @@ def _media_type(value: Any) -> str | None:
     if not isinstance(value, ir.Expr) or isinstance(value, ir.Table):
         return None
     dtype = value.type()
-    if isinstance(dtype, dt.Array) and isinstance(dtype.value_type, Media):
+    if isinstance(dtype, dt.Array) and declaration(dtype.value_type).is_media:
         raise ExpressionError(
             "a list of media cannot be sent to a model.",
             hint="Unnest the column, or pass its items one by one.",
         )
-    return next((name for kind, name in _MEDIA_TYPES.items() if isinstance(dtype, kind)), None)
+    modality = declaration(dtype).modality
+    return None if modality in {"text", "file"} else modality
 
 
 # -- Filling, when it runs ------------------------------------------------------------------------

@@ -8,7 +8,6 @@ be defined in this process.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
 import hashlib
 import inspect
@@ -43,18 +42,6 @@ __all__ = [
     "load_schema",
     "store_schema",
 ]
-
-_PYTHON_TYPES: tuple[tuple[type[dt.DataType], Any], ...] = (
-    (dt.Boolean, bool),
-    (dt.Integer, int),
-    (dt.Floating, float),
-    (dt.Decimal, float),
-    (dt.String, str),
-    (dt.Timestamp, datetime.datetime),
-    (dt.Date, datetime.date),
-    (dt.Time, datetime.time),
-    (dt.JSON, Any),
-)
 
 
 @dataclass(frozen=True)
@@ -304,9 +291,8 @@ def _python_type(kind: dt.DataType, name: str) -> Any:
     if isinstance(kind, dt.Array):
         item: Any = _python_type(kind.value_type, name)
         return list[item]
-    for dtype, python_type in _PYTHON_TYPES:
-        if isinstance(kind, dtype) and not isinstance(kind, types.Media):
-            return python_type
+    if (answer := types.declaration(kind).answer) is not None:
+        return answer
     raise ExpressionError(
         f"a model cannot return {with_article(str(kind))}.",
         hint="Use strings, numbers, bools, dates and lists.",

@@ -21,6 +21,7 @@ from barbule.functions.function import Function
 from barbule.functions.parameters.docstrings import parse_docstring
 from barbule.functions.udf import udf
 from barbule.suggestions import check_arguments
+from barbule.types.declarations import by_class
 
 if TYPE_CHECKING:
     import pydantic
@@ -266,13 +267,12 @@ def _python_type(function: Function, name: str, hint: Any) -> Any:
         dtype = types.dtype(hint)
     else:
         return hint
-    if isinstance(dtype, types.Media):
+    if types.declaration(dtype).is_media:
         raise _parameter_error(function, name, f"takes {dtype}, which no model returns")
     if isinstance(dtype, dt.Array):
         item: Any = _python_type(function, name, dtype.value_type)
         return list[item]
-    python_types = (python for kind, python in _PYTHON_TYPES.items() if isinstance(dtype, kind))
-    return next(python_types, hint)
+    return by_class(_PYTHON_TYPES, dtype) or hint
 
 
 def _parameter_error(function: Function, name: str, reason: str) -> ExpressionError:

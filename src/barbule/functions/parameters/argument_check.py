@@ -24,7 +24,8 @@ import ibis.expr.types as ir
 from barbule.errors import ExpressionError
 from barbule.functions.parameters.parameter import Parameter
 from barbule.nodes import ManagedTable, media_literal
-from barbule.types import Document, Duration, Image, Json, Media
+from barbule.types import Document, Duration, Media, declaration
+from barbule.types.declarations import by_class
 
 __all__ = ["distance", "fit_arguments"]
 
@@ -136,9 +137,9 @@ def _fit_expression(
             value,
             hint=f"Convert it, or change the annotation of {parameter.name!r}.",
         )
-    if type(target) is dt.String and isinstance(source, Image):
+    if type(target) is dt.String and declaration(source).modality == "image":
         return ops.Cast(value.op(), Document()).to_expr(), cost  # which is passed as a local path
-    if isinstance(target, Media) and not isinstance(source, Media):
+    if declaration(target).is_media and not declaration(source).is_media:
         return ops.Cast(value.op(), target).to_expr(), cost
     if isinstance(target, dt.Floating) and isinstance(source, dt.Integer | dt.Decimal):
         return value.cast(target), cost
@@ -158,8 +159,8 @@ def distance(source: dt.DataType, target: dt.DataType) -> int | None:
         return _SAME
     if isinstance(source, dt.Null | dt.JSON):
         return _ANY
-    if isinstance(target, Json | dt.JSON):
-        return _WIDER if isinstance(source, dt.Struct | dt.Array | dt.Map) else _ANY
+    if isinstance(target, dt.JSON):
+        return _WIDER if declaration(source).is_nested else _ANY
     if isinstance(source, dt.Array) and isinstance(target, dt.Array):
         if None not in {source.length, target.length} and source.length != target.length:
             return None
@@ -182,23 +183,22 @@ def _struct_distance(source: dt.Struct, target: dt.Struct) -> int | None:
 
 
 def _scalar_distance(source: dt.DataType, target: dt.DataType) -> int | None:
-    if isinstance(target, Media):
+    if declaration(target).is_media:
         return _WIDER if type(source) is dt.String else None
     if type(target) is dt.String:
         return _WIDER if isinstance(source, dt.String) else None
-    if isinstance(target, dt.Floating):
-        if isinstance(source, dt.Floating):
-            return _SAME
-        return _WIDER if isinstance(source, dt.Integer | dt.Decimal) else None
-    if isinstance(target, dt.Integer):
-        if isinstance(source, dt.Integer):
-            return _SAME
-        return _WIDER if isinstance(source, dt.Boolean) else None
-    if isinstance(target, dt.Decimal):
-        return _WIDER if isinstance(source, dt.Integer | dt.Decimal) else None
-    return _SAME if type(source) is type(target) and not target.is_nested() else None
+    if (sources := by_class(_NUMBERS, target)) is not None:
+        return by_class(sources, source)
+    same = type(source) is type(target) and not declaration(target).is_nested
+    return _SAME if same else None
 
 
+# The types of numbers whose values are taken as numbers of another type, and their distances.
+_NUMBERS: dict[type[dt.DataType], dict[type[dt.DataType], int]] = {
+    dt.Floating: {dt.Floating: _SAME, dt.Integer: _WIDER, dt.Decimal: _WIDER},
+    dt.Integer: {dt.Integer: _SAME, dt.Boolean: _WIDER},
+    dt.Decimal: {dt.Integer: _WIDER, dt.Decimal: _WIDER},
+}
 # The types of Python's constants, for the parameters that take single values; bool before int.
 _CONSTANTS: tuple[tuple[type | tuple[type, ...], dt.DataType], ...] = (
     (bool, dt.boolean),

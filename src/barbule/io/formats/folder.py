@@ -27,7 +27,7 @@ from barbule.io.input_files import remote_files
 from barbule.io.lazy_rows import Rows
 from barbule.json_codec import to_readable
 from barbule.locations import expand_user
-from barbule.types import Media, Timestamp, dtype
+from barbule.types import Media, Timestamp, declaration, dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ def _media_kind(
     """Return the type of the media column: the requested one, or that of all files."""
     if kind is not None:
         media_kind = dtype(kind)
-        if not isinstance(media_kind, Media):
+        if not declaration(media_kind).is_media:
             raise SchemaError(
                 "files must be images, audio, videos or documents.",
                 value=kind,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 
 from barbule.errors import UnsupportedError
-from barbule.types import Image, Media
+from barbule.types import declaration
 from barbule.values.cells import arrow_type, reader
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ class _StagedRows:
         read: Callable[[Any], Any] | None
         if self.transform is None and (read := _tensor_reader(kind)) is not None:
             return read
-        if isinstance(kind, Image):
+        declared = declaration(kind)
+        if declared.modality == "image":
             read = self._pixels
-        elif isinstance(kind, Media):
+        elif declared.is_media:
             read = self._path
         else:
             read = reader(kind)

@@ -30,7 +30,9 @@ from barbule.io.text_cells import json_writer
 from barbule.json_codec import to_readable
 from barbule.locations import expand_user, write_atomically
 from barbule.media.archives import check_member
-from barbule.types import Document, Json, Media, infer
+from barbule.types import Document, Json, Media, declaration, infer
+from barbule.types.declarations import by_class
+from barbule.types.declarations.nested import optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -275,7 +277,7 @@ def _member_writers(
 def _writer(
     column: str, kind: dt.DataType, library: MediaLibrary
 ) -> Callable[[Any], _MemberContent]:
-    if isinstance(kind, Media):
+    if declaration(kind).is_media:
 
         def media(reference: str) -> _MemberContent:
             path = library.path(reference)
@@ -283,17 +285,22 @@ def _writer(
             return _member(column, suffix, suffix if ENDINGS.get(suffix) else column), path
 
         return media
-    if isinstance(kind, dt.String):
-        return lambda text: (_member(column, "txt", column), text.encode())
-    if isinstance(kind, dt.Integer):
-        return lambda number: (_member(column, "cls", column), str(number).encode())
-    if isinstance(kind, dt.Binary):
-        return lambda data: (_member(column, "bin", column), data)
+    suffix, encode = by_class(_MEMBERS, kind) or ("json", _json_encoder(kind))
+    name = _member(column, suffix, column)
+    return lambda value: (name, encode(value))
+
+
+_MEMBERS: dict[type[dt.DataType], tuple[str, Callable[[Any], bytes]]] = {
+    dt.String: ("txt", str.encode),
+    dt.Integer: ("cls", lambda number: str(number).encode()),
+    dt.Binary: ("bin", bytes),
+}
+"""The suffix and the content of the members for values of a type; others are JSON."""
+
+
+def _json_encoder(kind: dt.DataType) -> Callable[[Any], bytes]:
     write = json_writer(kind)
-    return lambda value: (
-        _member(column, "json", column),
-        to_readable(value if write is None else write(value)).encode(),
-    )
+    return lambda value: to_readable(optional(write, value)).encode()
 
 
 def _member(column: str, suffix: str, plain: str) -> str:

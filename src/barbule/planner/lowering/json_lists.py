@@ -14,6 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from barbule.types import declaration
 from barbule.values.json_values import as_json
 
 if TYPE_CHECKING:
@@ -43,16 +44,8 @@ def _is_json_list(value: ops.Value) -> bool:
 
 def _unwrapped_items(items: ops.Value, kind: dt.DataType) -> ir.ArrayValue | None:
     """Convert the items of a list to values of a type; items of another type become missing."""
-    unwrap: Callable[[ir.Value], ops.Value]
-    if kind.is_boolean():
-        unwrap = ops.UnwrapJSONBoolean
-    elif kind.is_integer():
-        unwrap = _whole_number
-    elif kind.is_numeric():
-        unwrap = ops.UnwrapJSONFloat64
-    elif kind.is_string():
-        unwrap = ops.UnwrapJSONString
-    else:
+    unwrap = _UNWRAPPERS.get(declaration(kind).json or "")
+    if unwrap is None:
         return None
     return items.to_expr().map(lambda item: unwrap(item).to_expr())
 
@@ -62,6 +55,14 @@ def _whole_number(item: ir.Value) -> ops.Value:
     exact = ops.UnwrapJSONInt64(item).to_expr()
     real = ops.UnwrapJSONFloat64(item).to_expr()
     return (real == real.floor()).ifelse(exact, None).op()
+
+
+_UNWRAPPERS: Mapping[str, Callable[[ir.Value], ops.Value]] = {
+    "boolean": ops.UnwrapJSONBoolean,
+    "integer": _whole_number,
+    "number": ops.UnwrapJSONFloat64,
+    "string": ops.UnwrapJSONString,
+}
 
 
 def _list_search(node: ListSearch) -> ops.Node:

@@ -39,7 +39,7 @@ from barbule.planner.python_code.operation_names import (
     snake,
 )
 from barbule.planner.python_code.relation_code import is_table, link, query
-from barbule.types import Media
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +124,7 @@ def _literal(node: ops.Literal, _fragments: Mapping[str, Any]) -> Code:
     value, kind = node.value, node.dtype
     if value is None:
         return Code("None")
-    if isinstance(kind, Media):
+    if declaration(kind).is_media:
         return Code(repr(shortened(str(value))))
     for abstract, name in ((dt.Timestamp, "timestamp"), (dt.Date, "date"), (dt.Time, "time")):
         if isinstance(kind, abstract):

@@ -16,6 +16,7 @@ from barbule.relations.columns.numeric_column import NumericColumn
 from barbule.relations.columns.temporal_column import TemporalColumn
 from barbule.relations.columns.vector_column import VectorColumn
 from barbule.relations.errors.checked_values import add_checks, checked_class
+from barbule.types.declarations import by_class
 
 __all__ = ["ManagedColumn", "as_managed_column"]
 
@@ -43,6 +44,13 @@ def _column_class(ibis_class: type[ir.Column], mixin: type[ManagedColumn]) -> ty
 def _mixin(kind: dt.DataType) -> type[ManagedColumn]:
     if isinstance(kind, dt.Array) and kind.length is not None:
         return VectorColumn
-    if isinstance(kind, dt.Timestamp | dt.Date | dt.Time):
-        return TemporalColumn
-    return NumericColumn if isinstance(kind, dt.Integer | dt.Decimal) else ManagedColumn
+    return by_class(_MIXINS, kind) or ManagedColumn
+
+
+_MIXINS: dict[type[dt.DataType], type[ManagedColumn]] = {
+    dt.Timestamp: TemporalColumn,
+    dt.Date: TemporalColumn,
+    dt.Time: TemporalColumn,
+    dt.Integer: NumericColumn,
+    dt.Decimal: NumericColumn,
+}

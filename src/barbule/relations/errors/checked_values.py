@@ -40,6 +40,7 @@ from barbule.relations.methods.temporal import (
 )
 from barbule.relations.methods.text import TextMethods, made_strings, unwrapped
 from barbule.relations.promotion import with_sign
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,12 +92,11 @@ class CheckedValue(UnassignableValue, Unconvertible, Formatted):
     def __contains__(self, item: object) -> bool:
         """Refuse: there is one answer for each row."""
         kind = self.type()
-        holds = kind.is_string() or kind.is_array() or kind.is_map() or kind.is_json()
         raise ExpressionError(
             "`in` returns a single value, but this expression has one value for each row.",
             **location(self),
             hint="Write t.a.contains(x) to test whether the value of a row contains x."
-            if holds
+            if declaration(kind).sized
             else "Write t.a.isin([1, 2]) to test whether the value of a row is one of several, "
             "and (t.a == x).any() to test whether any row has x.",
         )

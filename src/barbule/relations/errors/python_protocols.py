@@ -14,6 +14,7 @@ import ibis.expr.types as ir
 from barbule.errors import BarbuleError, ExpressionError
 from barbule.relations.errors.invalid_queries import both_classes, table_name
 from barbule.relations.errors.value_errors import location
+from barbule.types import declaration
 
 __all__ = ["ConversionError", "UnassignableQuery", "UnassignableValue", "Unconvertible"]
 
@@ -155,5 +156,4 @@ def _conversion_error(value: Any, function: str, method: str) -> ConversionError
 
 
 def _has_length(value: ir.Value) -> bool:
-    kind = value.type()
-    return kind.is_string() or kind.is_array() or kind.is_map() or kind.is_json()
+    return declaration(value.type()).sized

@@ -28,6 +28,7 @@ from barbule.relations.methods.json_unwrapping import (
 )
 from barbule.relations.methods.slices import stepped
 from barbule.relations.methods.text import unwrapped
+from barbule.types import declaration
 from barbule.values.json_numbers import (
     compare_integer,
     is_integer,
@@ -110,11 +111,12 @@ class JsonValue(ir.JSONValue):
         def converted(value: ir.Value) -> ir.Value:
             return value.cast(kind) if strict else value.try_cast(kind)
 
-        if isinstance(kind, dt.Boolean):
+        form = declaration(kind).json
+        if form == "boolean":
             return ops.UnwrapJSONBoolean(self).to_expr()
         if isinstance(kind, dt.Integer | dt.Floating):
             return self._as_number(kind, strict=strict)
-        if isinstance(kind, dt.String | dt.Decimal | dt.Temporal | dt.UUID):
+        if form in {"number", "string", "text"}:  # decimals too: floats lack their digits
             return converted(json_text(self))
         plain_cast = ir.JSONValue.cast if strict else ir.JSONValue.try_cast
         return plain_cast(self, kind)

@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 
 from barbule import types
 from barbule.errors import ExpressionError, with_article
+from barbule.types import declaration
 from barbule.values.json_numbers import is_integer, to_integer
 from barbule.values.json_values import as_json, json_constant
 
@@ -73,15 +74,16 @@ def unwrapped_like(value: ir.JSONValue, other: object) -> ir.Value:
             hint="Compare its items: t.meta.tags[0] == 'a'.",
         )
     kind = other.type() if isinstance(other, ir.Value) else dt.infer(other)
-    if kind.is_boolean():
+    form = declaration(kind).json
+    if form == "boolean":
         return ops.UnwrapJSONBoolean(value).to_expr()
     if isinstance(other, int) and abs(other) > _MAX_EXACT_FLOAT:
         return ops.UnwrapJSONInt64(value).to_expr()
-    if kind.is_numeric():
+    if form in {"integer", "number"}:
         return ops.UnwrapJSONFloat64(value).to_expr()
-    if kind.is_string():
+    if form == "string":
         return ops.UnwrapJSONString(value).to_expr()
-    if kind.is_temporal() or kind.is_uuid():
+    if form == "text":
         return ops.UnwrapJSONString(value).to_expr().cast(kind)
     return ir.JSONValue(value.op())
 
@@ -91,7 +93,6 @@ def json_of(value: object) -> ir.Value | None:
     if not isinstance(value, ir.Value):
         is_json_type = isinstance(value, str | bool | int | float | list | tuple | dict)
         return json_constant(value, types.Json()).to_expr() if is_json_type else None
-    kind = value.type()
-    if kind.is_temporal() or kind.is_uuid():
+    if declaration(value.type()).json == "text":
         return None
     return as_json(value.op(), types.Json()).to_expr()

@@ -83,7 +83,7 @@ def _is_vector(query: Any) -> bool:
 
 def _as_image(query: Any, kind: dt.DataType) -> object:
     """Convert the pixels of an image to a PIL image, if files are searched."""
-    may_be_pixels = isinstance(kind, types.Media) and type(query).__module__ == "numpy"
+    may_be_pixels = types.declaration(kind).is_media and type(query).__module__ == "numpy"
     if not may_be_pixels or query.ndim not in _PIXEL_DIMENSIONS:
         return query
     from PIL import Image
@@ -99,7 +99,7 @@ def _as_image(query: Any, kind: dt.DataType) -> object:
 
 def _type_of_file(ending: str, kind: dt.DataType) -> dt.DataType:
     """Return the type of a file by its suffix; with another suffix it has the column's type."""
-    column_type = type(kind)() if isinstance(kind, types.Media) else types.Document()
+    column_type = type(kind)() if types.declaration(kind).is_media else types.Document()
     if _accepts(column_type, ending):
         return column_type
     media_types = (
@@ -117,7 +117,7 @@ def _accepts(kind: dt.DataType, ending: str) -> bool:
 
 def _type_of_text(text: str, kind: dt.DataType) -> dt.DataType:
     """Return whether a string is a query text or the path or URL of a file."""
-    if not isinstance(kind, types.Media) or "\n" in text:
+    if not types.declaration(kind).is_media or "\n" in text:
         return dt.string
     if text.startswith("data:"):
         mime = text.removeprefix("data:").partition("/")[0]
@@ -139,7 +139,7 @@ def _type_of_text(text: str, kind: dt.DataType) -> dt.DataType:
 def _type_of_bytes(data: bytes, kind: dt.DataType) -> dt.DataType:
     """Return the type of a file by its content: an image by its header, otherwise the column's."""
     is_image = data.startswith(_IMAGE_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-    return types.Image() if is_image or not isinstance(kind, types.Media) else type(kind)()
+    return types.Image() if is_image or not types.declaration(kind).is_media else type(kind)()
 
 
 def _vector_literal(numbers: Any) -> VectorLiteral:

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 from barbule import nodes
 from barbule.errors import ExpressionError, with_article
 from barbule.relations.errors.refused_arguments import refuse_formatted
-from barbule.types.data_types import Media
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def search(
 
 def _keyword_score(column: ir.Column, query: object) -> ir.FloatingValue:
     kind = column.type()
-    if not kind.is_string() or isinstance(kind, Media):
+    if declaration(kind).modality != "text":
         raise ExpressionError(
             f"a column of type {kind} cannot be searched by words.",
             column=column.get_name(),

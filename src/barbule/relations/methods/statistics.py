@@ -11,6 +11,8 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
+from barbule.types import declaration
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,12 +33,11 @@ def summary(table: ir.Table, quantile: Sequence[float]) -> ir.Table:
         _statistics(table, name, position, sorted(quantile))
         for position, name in enumerate(schema.names)
     ]
-    has_strings = any(kind.is_string() for kind in schema.types)
-    has_numbers = any(kind.is_numeric() or kind.is_boolean() for kind in schema.types)
+    families = {declaration(kind).family for kind in schema.types}
     statistics = ibis.union(*rows) if len(rows) > 1 else rows[0]
-    if not has_strings:
+    if "text" not in families:
         statistics = statistics.drop("mode")
-    if not has_numbers:
+    if not families & {"number", "boolean"}:
         statistics = statistics.drop(*_NUMERIC_STATISTICS, *map(_percentile_name, quantile))
     return statistics
 
@@ -52,7 +53,8 @@ def _statistics(table: ir.Table, name: str, position: int, quantile: Sequence[fl
     numbers = dict.fromkeys(_NUMERIC_STATISTICS, missing)
     percentiles = {_percentile_name(fraction): missing for fraction in quantile}
     mode = ibis.null(dt.string)
-    if kind.is_numeric():
+    family = declaration(kind).family
+    if family == "number":
         numbers = {
             statistic: getattr(column, statistic)().cast("float64")
             for statistic in _NUMERIC_STATISTICS
@@ -61,9 +63,9 @@ def _statistics(table: ir.Table, name: str, position: int, quantile: Sequence[fl
             _percentile_name(fraction): column.quantile(fraction).cast("float64")
             for fraction in quantile
         }
-    elif kind.is_boolean():
+    elif family == "boolean":
         numbers["mean"] = column.mean()
-    elif kind.is_string():
+    elif family == "text":
         mode = _text(column).mode()
     maximum = numbers.pop("max")
     return table.agg(
@@ -88,8 +90,9 @@ def _text(column: ir.StringColumn) -> ir.StringColumn:
 def _distinct_count(column: ir.Column) -> ir.IntegerScalar:
     """Count the distinct values, except for types whose equality databases do not support."""
     kind = column.type()
-    if kind.is_json():
+    declared = declaration(kind)
+    if declared.json == "json":
         return ops.Cast(column, dt.string).to_expr().nunique()
-    if kind.is_nested() or kind.is_geospatial():
+    if declared.is_nested or kind.is_geospatial():
         return ibis.null(dt.int64)
-    return (_text(column) if kind.is_string() else column).nunique()
+    return (_text(column) if declared.family == "text" else column).nunique()

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 from ibis import Deferred
 
 from barbule.relations.methods.slices import TextSlices
-from barbule.types.data_types import Media
+from barbule.types import declaration
 
 __all__ = ["TextMethods", "made_strings", "unwrapped"]
 
@@ -42,7 +42,7 @@ def _are_strings(*values: object) -> bool:
 def _is_string(value: object) -> bool:
     if isinstance(value, ir.Value):
         kind = value.type()
-        return isinstance(kind, dt.String | dt.Null) and not isinstance(kind, Media)
+        return declaration(kind).modality == "text" or isinstance(kind, dt.Null)
     return value is None or isinstance(value, str)
 
 

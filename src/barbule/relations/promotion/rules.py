@@ -21,6 +21,7 @@ from barbule.relations.promotion.decimals import (
 from barbule.relations.promotion.number_types import all_of, any_of, cast, same_type
 from barbule.relations.promotion.whole_numbers import promote_shift, promote_sign, promote_whole
 from barbule.types.data_types import Duration
+from barbule.types.declarations import holds
 from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
@@ -135,26 +136,17 @@ def _difference(node: ops.Value) -> ops.Value:
 
 def _cast_once(node: ops.Cast) -> ops.Value:
     """Cast to a type that databases have; remove a cast to a type that the value already has."""
-    not_canonical = isinstance(node.to, dt.Decimal) or _has_float16(node.to)
+    not_canonical = isinstance(node.to, dt.Decimal) or holds(node.to, dt.Float16)
     if not_canonical and not same_type(canonical(node.to), node.to):
         node = node.copy(to=canonical(node.to))
     inner = node.arg
     return inner if isinstance(inner, ops.Cast) and same_type(inner.to, node.to) else node
 
 
-def _has_float16(kind: dt.DataType) -> bool:
-    """Whether a type contains 16-bit floats, which databases do not have."""
-    if isinstance(kind, dt.Struct):
-        return any(map(_has_float16, kind.types))
-    if isinstance(kind, dt.Array | dt.Map):
-        return _has_float16(kind.value_type)
-    return isinstance(kind, dt.Float16)
-
-
 def _literal(node: ops.Literal) -> ops.Value:
     """Give a decimal constant its own digits, and a 16-bit number 32 bits."""
     kind = node.dtype
-    if _has_float16(kind):
+    if holds(kind, dt.Float16):
         return ops.Literal(node.value, canonical(kind))
     if not isinstance(kind, dt.Decimal) or node.value is None or kind.precision is not None:
         return node

@@ -23,7 +23,7 @@ from barbule.nodes import (
 )
 from barbule.planner.lineage import LOOKS_AROUND, calls_in, changes_row_count
 from barbule.tables.compute.function_expressions import resolve_expression
-from barbule.types import Document, Media, unsupported_reason
+from barbule.types import Document, declaration, unsupported_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,7 +127,7 @@ def with_content_columns(engine: Engine, record: TableRecord, names: Iterable[st
     """
     for name in names:
         column = record.column(name)
-        if column is None or not isinstance(column.dtype, Media) or not column.validated:
+        if column is None or not declaration(column.dtype).is_media or not column.validated:
             continue
         # As documents: functions of documents receive the path of the file and open nothing.
         file = ops.Field(engine.leaf(record.id), name).to_expr().cast(Document())

@@ -31,7 +31,7 @@ from barbule.tables.compute.stored_rows import (
     sorted_by_rid,
     staged_new_rows,
 )
-from barbule.types import Media, storage
+from barbule.types import declaration, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -176,9 +176,6 @@ def _value_bytes(dtype: dt.DataType) -> int:
         return _UNSIZED_VALUE_BYTES
 
 
-_EXACT_DTYPES = (dt.Boolean, dt.Date, dt.Floating, dt.Integer, dt.String)
-
-
 def all_rows_query(engine: Engine, record: TableRecord, columns: list[Column]) -> ir.Table | None:
     """Return the query with which the backend alone computes columns for all rows of a table.
 
@@ -194,7 +191,7 @@ def all_rows_query(engine: Engine, record: TableRecord, columns: list[Column]) -
 
 def _is_assigned_exactly(value: ops.Value) -> bool:
     """Whether SQL assigns a value to a column exactly as Arrow transfers it."""
-    return isinstance(value.dtype, _EXACT_DTYPES) and not isinstance(value.dtype, Media)
+    return declaration(value.dtype).sql_is_exact
 
 
 def _values_query(engine: Engine, record: TableRecord, columns: list[Column]) -> ops.Project:

@@ -18,6 +18,7 @@ from barbule.errors import ExpressionError
 from barbule.functions.function import Function
 from barbule.functions.parameters.stateful import Stateful
 from barbule.nodes import FunctionCall
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ def resolve_embedding(table: ir.Table, column: str, functions: Mapping[str, Func
     dtype = table[column].type()
     location: dict[str, Any] = {"table": table.get_name(), "column": column}
     vectors = _is_vector(dtype) or _is_float64_vector(dtype)
-    if not (dtype.is_string() or vectors):
+    if not (declaration(dtype).modality or vectors):
         raise ExpressionError(
             f"a column of type {dtype} cannot be indexed.",
             **location,
@@ -111,9 +112,8 @@ def _argument(table: ir.Table, column: str, role: str, own: list[str]) -> ir.Val
 
 
 def _is_same_type(dtype: dt.DataType, other: dt.DataType) -> bool:
-    if isinstance(dtype, types.Media) or isinstance(other, types.Media):
-        return type(dtype) is type(other)
-    return dtype.is_string() and other.is_string()
+    modality = declaration(dtype).modality
+    return modality is not None and modality == declaration(other).modality
 
 
 def _is_vector(dtype: dt.DataType) -> bool:
@@ -138,14 +138,15 @@ def _vector_length(dtype: dt.DataType) -> int | None:
 
 
 def _hint(dtype: dt.DataType) -> str:
-    if isinstance(dtype, types.Image):
+    declared = declaration(dtype)
+    if declared.modality == "image":
         return "Pass embedding= or image_embed=; string_embed= embeds queries only."
-    if isinstance(dtype, types.Document):
+    if declared.modality == "document":
         return (
             "Pass embedding= a function that takes a document; or split the documents into texts "
             "with bb.functions.DocumentSplitter and index those."
         )
-    if isinstance(dtype, types.Media):
+    if declared.is_media:
         return "Pass embedding= a function that takes such a file."
     return "Pass embedding= or string_embed=; image_embed= embeds queries only."
 
@@ -180,7 +181,7 @@ def _accepts(parameter_dtype: dt.DataType, dtype: dt.DataType) -> bool:
     if parameter_dtype.is_json():  # annotated as Any
         return True
     if _is_same_type(parameter_dtype, dtype) or (
-        type(parameter_dtype) is types.Media and isinstance(dtype, types.Media)
+        type(parameter_dtype) is types.Media and declaration(dtype).is_media
     ):
         return True
     return isinstance(parameter_dtype, dt.Array) and isinstance(dtype, dt.Array)

@@ -13,8 +13,9 @@ import ibis.expr.operations as ops
 
 from barbule.errors import BarbuleError, DataError
 from barbule.tables.sources.conversion import cast_column
-from barbule.types import storage
+from barbule.types import declaration, storage
 from barbule.types.data_types import MAX_DIGITS
+from barbule.types.declarations import holds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["as_local_time", "cast_without_loss", "holds_decimals", "is_lossy_cast", "may_overflow"]
 
 _MICROSECOND_DIGITS = 6  # digits of seconds
-_DTYPE_FAMILIES: tuple[tuple[type[dt.DataType], ...], ...] = (
-    (dt.Boolean,),
-    (dt.Numeric,),
-    (dt.String,),
-    (dt.Date, dt.Timestamp),
-    (dt.Time,),
-)
 
 
 def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
@@ -49,8 +43,8 @@ def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
     """
     if isinstance(source, dt.Array) and isinstance(target, dt.Array):
         return is_lossy_cast(source.value_type, target.value_type)
-    families = _dtype_family(source), _dtype_family(target)
-    if None not in families and families[0] is not families[1]:
+    families = declaration(source).family, declaration(target).family
+    if None not in families and families[0] != families[1]:
         return True
     if isinstance(target, dt.Integer):
         return isinstance(source, dt.Floating | dt.Decimal)
@@ -66,20 +60,13 @@ def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
 
 def holds_decimals(dtype: dt.DataType) -> bool:
     """Whether values of a type are decimals, or lists of them."""
-    return isinstance(dtype, dt.Decimal) or (
-        isinstance(dtype, dt.Array) and holds_decimals(dtype.value_type)
-    )
+    return holds(dtype, dt.Decimal, into=(dt.Array,))
 
 
 def may_overflow(source: dt.DataType, target: dt.DataType) -> bool:
     """Whether a decimal may overflow another, which backends report with different errors."""
     decimals = isinstance(source, dt.Decimal) and isinstance(target, dt.Decimal)
     return decimals and storage(source) != storage(target)
-
-
-def _dtype_family(dtype: dt.DataType) -> tuple[type[dt.DataType], ...] | None:
-    """Return the family of types within which casts keep the meaning of values."""
-    return next((family for family in _DTYPE_FAMILIES if isinstance(dtype, family)), None)
 
 
 def _decimal_scale(dtype: dt.Decimal) -> int:

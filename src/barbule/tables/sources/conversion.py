@@ -13,8 +13,9 @@ import ibis.expr.datatypes as dt
 from barbule.errors import DataError
 from barbule.tables.sources.json_texts import checked_json, holds_json_texts, json_texts
 from barbule.tables.sources.text_values import read_value, text_reader
-from barbule.types import Media
+from barbule.types import declaration
 from barbule.types.declarations import is_vector
+from barbule.types.declarations.nested import leaves
 from barbule.values.cells import arrow_type, to_array
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def cast_column(
         return pa.nulls(len(column), arrow_dtype)
     if column.type == pa.time64("ns"):
         _refuse_nanoseconds(column)
-    if isinstance(dtype, dt.JSON) and _is_string(column.type):
+    if declaration(dtype).json == "json" and _is_string(column.type):
         return checked_json(column.cast(arrow_dtype))
     if holds_json_texts(column.type, dtype):
         return json_texts(column, arrow_dtype, _python_values(column))
@@ -126,11 +127,7 @@ def _is_string(arrow_dtype: pa.DataType) -> bool:
 
 def _has_arrow_values(dtype: dt.DataType) -> bool:
     """Whether every Arrow value of the storage form is a value of `dtype`."""
-    if isinstance(dtype, dt.Array):
-        return _has_arrow_values(dtype.value_type)
-    if isinstance(dtype, dt.Struct):
-        return all(map(_has_arrow_values, dtype.fields.values()))
-    return not isinstance(dtype, Media | dt.UUID | dt.JSON)
+    return not any(declaration(leaf).checked for leaf in leaves(dtype, into=(dt.Array, dt.Struct)))
 
 
 def _can_cast(source: pa.DataType, target: dt.DataType) -> bool:
@@ -142,24 +139,7 @@ def _can_cast(source: pa.DataType, target: dt.DataType) -> bool:
         if not (lists or pa.types.is_fixed_size_list(source)):
             return False
         return _can_cast(source.value_type, target.value_type)
-    if isinstance(target, dt.Timestamp):
-        return pa.types.is_timestamp(source) or pa.types.is_date(source)
-    if isinstance(target, dt.Time):
-        return pa.types.is_time(source)
-    if isinstance(target, dt.Date):
-        return pa.types.is_date(source)
-    if isinstance(target, dt.Interval):
-        return pa.types.is_duration(source)
-    if isinstance(target, dt.String):
-        return _is_string(source) and not isinstance(target, Media)
-    if isinstance(target, dt.Boolean):
-        return pa.types.is_boolean(source)
-    if isinstance(target, dt.Binary):
-        return pa.types.is_large_binary(source) or pa.types.is_fixed_size_binary(source)
-    numbers = pa.types.is_integer(source) or pa.types.is_floating(source)
-    return (numbers or pa.types.is_decimal(source)) and isinstance(
-        target, dt.Integer | dt.Floating | dt.Decimal
-    )
+    return declaration(target).takes_arrow(source)
 
 
 def _may_round(source: pa.DataType, target: dt.DataType) -> bool:
@@ -313,11 +293,12 @@ def read_texts(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(dtype, Media) or not isinstance(dtype, dt.String | dt.Binary):  # "" means missing
+    declared = declaration(dtype)
+    if not declared.empty_text:  # "" means missing
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    if isinstance(dtype, dt.String | dt.UUID | dt.JSON):  # including media
+    if declared.text_cast == "text":
         return cast_column(column, dtype, library)
-    if isinstance(dtype, dt.Numeric | dt.Boolean | dt.Timestamp | dt.Date):
+    if declared.text_cast == "arrow":
         try:
             return column.cast(arrow_type(dtype))
         except pa.ArrowException:

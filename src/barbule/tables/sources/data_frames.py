@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
-
 from barbule.errors import DataError
 from barbule.tables.sources.target import Chunk
+from barbule.types import declaration
 from barbule.types.inference.frame_schemas import with_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import ibis.expr.datatypes as dt
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
@@ -110,7 +110,7 @@ def _object_values(series: pd.Series, dtype: dt.DataType) -> pa.Array | list[Any
     if series.dtype != object:
         return None
     values = _present_values(series)
-    if isinstance(dtype, dt.JSON) and set(map(type, values)) <= {str, type(None)}:
+    if declaration(dtype).json == "json" and set(map(type, values)) <= {str, type(None)}:
         return pa.array(values, pa.string())  # only strings are already JSON
     return values
 

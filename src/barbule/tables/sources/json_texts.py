@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import ibis.expr.datatypes as dt
 
 from barbule.errors import DataError
-from barbule.types import Media
+from barbule.types import declaration
 from barbule.types.json_marks import is_marked_json
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ def _json_marks(arrow_dtype: pa.DataType, dtype: dt.DataType) -> Iterator[bool]:
 
 
 def _json_marks_of_field(field: pa.Field, dtype: dt.DataType) -> Iterator[bool]:
-    if isinstance(dtype, dt.JSON):
+    declared = declaration(dtype)
+    if declared.json == "json":
         yield is_marked_json(field)
-    elif isinstance(dtype, Media | dt.UUID | dt.Map):
+    elif declared.checked or isinstance(dtype, dt.Map):
         yield False
     else:
         yield from _json_marks(field.type, dtype)

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
+from barbule.types import declaration
+from barbule.types.declarations.nested import parts
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -45,15 +48,9 @@ def has_required_values(dtype: dt.DataType) -> bool:
 
 
 def _has_required_parts(dtype: dt.DataType) -> bool:
-    if not isinstance(dtype, dt.Struct | dt.Array | dt.Map):  # as most columns, which are many
+    if not declaration(dtype).is_nested:  # as most columns, which are many
         return False
-    return any(map(has_required_values, _part_dtypes(dtype).values()))
-
-
-def _part_dtypes(dtype: dt.DataType) -> dict[str, dt.DataType]:
-    if isinstance(dtype, dt.Struct):
-        return dict(dtype.fields)
-    return {"": dtype.value_type} if isinstance(dtype, dt.Array | dt.Map) else {}
+    return any(map(has_required_values, parts(dtype, keys=False).values()))
 
 
 def _first_missing_part(cells: pa.Array, dtype: dt.DataType) -> tuple[int, tuple[str, ...]] | None:
@@ -61,7 +58,7 @@ def _first_missing_part(cells: pa.Array, dtype: dt.DataType) -> tuple[int, tuple
 
     present_rows = pc.indices_nonzero(cells.is_valid())
     present = cells.take(present_rows)
-    for name, part_dtype in _part_dtypes(dtype).items():
+    for name, part_dtype in parts(dtype, keys=False).items():
         rows, values = present_rows, present
         if isinstance(dtype, dt.Struct):
             values = present.field(name)

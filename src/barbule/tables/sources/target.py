@@ -17,7 +17,7 @@ from barbule.tables.sources.conversion import cast_column, read_texts
 from barbule.tables.sources.records import as_mappings
 from barbule.tables.sources.required_values import first_missing_value
 from barbule.tables.sources.text_values import read_column
-from barbule.types import Media, holds_media
+from barbule.types import Media, declaration, holds_media
 from barbule.values.cells import arrow_type, cell_media, to_array
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class CellRules:
 
     def may_leave_empty(self, dtype: dt.DataType) -> bool:
         """Whether a cell of a column may be left empty by an error."""
-        return self.on_error == "null" and isinstance(dtype, Media) and dtype.nullable
+        return self.on_error == "null" and declaration(dtype).is_media and dtype.nullable
 
 
 _Failures = dict[str, dict[int, BarbuleError]]
@@ -318,7 +318,7 @@ class Target:
                 continue
             cells = rows.column(name).to_pylist()
             try:
-                if isinstance(dtype, Media):
+                if declaration(dtype).is_media:
                     self.library.check_all(cells, dtype, failures.get(name))
                 else:
                     self._check_nested_media(cells, dtype)

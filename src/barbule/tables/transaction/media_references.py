@@ -34,6 +34,7 @@ from barbule.planner.lowering.table_schemas import physical_schema
 from barbule.suggestions import VerbResult
 from barbule.threads import in_threads
 from barbule.types import holds_media
+from barbule.types.declarations import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,18 +133,8 @@ def _references_in_table(engine: Engine, name: str, since: int | None) -> Iterat
     rows = backend.table(name, sch.Schema(dtypes)).to_expr()
     query = rows if since is None else rows.filter(rows[FROM] > since)
     for column, dtype in dtypes.items():
-        if _holds_strings(dtype):
+        if holds(dtype, dt.String, dt.JSON):
             yield from _references_in_column(engine, query, column, dtype)
-
-
-def _holds_strings(dtype: dt.DataType) -> bool:
-    if isinstance(dtype, dt.Array):
-        return _holds_strings(dtype.value_type)
-    if isinstance(dtype, dt.Struct):
-        return any(map(_holds_strings, dtype.fields.values()))
-    if isinstance(dtype, dt.Map):
-        return _holds_strings(dtype.key_type) or _holds_strings(dtype.value_type)
-    return isinstance(dtype, dt.String | dt.JSON)
 
 
 def _references_in_column(

@@ -7,6 +7,7 @@ parts.
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, TypeVar
 
 import ibis.expr.datatypes as dt
 
@@ -14,8 +15,20 @@ from barbule.types.declarations.entries import DECLARATIONS
 from barbule.types.declarations.nested import NESTED, leaves
 from barbule.types.declarations.type_declaration import TypeDeclaration
 
-__all__ = ["TypeDeclaration", "declaration", "holds", "holds_json", "holds_media", "is_vector"]
+__all__ = [
+    "TypeDeclaration",
+    "by_class",
+    "declaration",
+    "holds",
+    "holds_json",
+    "holds_media",
+    "is_vector",
+]
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
 _BY_CLASS: dict[type[dt.DataType], TypeDeclaration] = {entry.dtype: entry for entry in DECLARATIONS}
 
 
@@ -33,6 +46,17 @@ def declaration(kind: dt.DataType) -> TypeDeclaration:
         declared = next(_BY_CLASS[base] for base in cls.__mro__ if base in _BY_CLASS)
         _BY_CLASS[cls] = declared
     return declared
+
+
+def by_class(table: Mapping[type[dt.DataType], T], kind: dt.DataType) -> T | None:
+    """Return the entry for a type in a table by class, or that of the class it extends.
+
+    Examples
+    --------
+    >>> by_class({dt.Integer: "whole", dt.Numeric: "any"}, dt.int8), by_class({}, dt.int8)
+    ('whole', None)
+    """
+    return next((table[cls] for cls in type(kind).__mro__ if cls in table), None)
 
 
 def holds(

@@ -75,6 +75,7 @@ _STRING = TypeDeclaration(
     family="text",
     json="string",
     answer=str,
+    sized=True,
 )
 
 
@@ -122,6 +123,7 @@ _JSON = TypeDeclaration(
     text_cast="text",
     json="json",
     answer=Any,
+    sized=True,
     display="code",
 )
 
@@ -289,7 +291,9 @@ def _refuse_null(kind: dt.DataType) -> tuple[str, str]:
     )
 
 
-_ARRAY = TypeDeclaration(dtype=dt.Array, is_nested=True, parse=json.loads, display="code")
+_ARRAY = TypeDeclaration(
+    dtype=dt.Array, is_nested=True, parse=json.loads, sized=True, display="code"
+)
 
 DECLARATIONS: tuple[TypeDeclaration, ...] = (
     TypeDeclaration(dtype=dt.DataType),
@@ -345,7 +349,7 @@ DECLARATIONS: tuple[TypeDeclaration, ...] = (
         display="bytes",
     ),
     _ARRAY,
-    dataclasses.replace(_ARRAY, dtype=dt.Struct),
+    dataclasses.replace(_ARRAY, dtype=dt.Struct, sized=False),
     dataclasses.replace(_ARRAY, dtype=dt.Map),
     *(
         TypeDeclaration(dtype=refused, refusal=_refuse)

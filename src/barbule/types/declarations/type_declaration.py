@@ -91,6 +91,8 @@ class TypeDeclaration:
         What a value is in JSON; "text" for a string with another meaning; None if JSON lacks it.
     answer
         The Python type as which a model returns values; None if models cannot.
+    sized
+        Whether a value has a length, and may contain another.
     display
         How cells are shown.
     """
@@ -119,4 +121,5 @@ class TypeDeclaration:
     family: Literal["boolean", "number", "text", "day", "time"] | None = None
     json: Literal["boolean", "integer", "number", "string", "text", "json"] | None = None
     answer: Any = None
+    sized: bool = False
     display: Literal["text", "number", "boolean", "code", "bytes", "media"] = "text"

@@ -6,11 +6,17 @@ import ibis.expr.datatypes as dt
 import sqlglot.expressions as sge
 from ibis.backends.sql.datatypes import PostgresType
 
+from barbule.types.declarations import by_class
+
 __all__ = ["PostgresTypes", "column_type"]
 
 _CODE = sge.DataType.Type
 _JSONB = sge.DataType(this=_CODE.JSONB)
-_INTEGERS: dict[type[dt.DataType], sge.DataType.Type] = {
+_TYPES: dict[type[dt.DataType], sge.DataType.Type] = {
+    dt.String: _CODE.TEXT,
+    dt.JSON: _CODE.JSONB,
+    dt.Struct: _CODE.JSONB,
+    dt.Interval: _CODE.INTERVAL,  # of any unit
     dt.Int8: _CODE.SMALLINT,
     dt.UInt8: _CODE.SMALLINT,
     dt.UInt16: _CODE.INT,
@@ -25,16 +31,10 @@ class PostgresTypes(PostgresType):
     @classmethod
     def from_ibis(cls, dtype: dt.DataType) -> sge.DataType:
         """Return the column type for an Ibis type."""
-        if isinstance(dtype, dt.String):
-            return sge.DataType(this=_CODE.TEXT)
-        if isinstance(dtype, dt.JSON | dt.Struct):
-            return _JSONB.copy()
-        if isinstance(dtype, dt.Interval):  # of any unit
-            return sge.DataType(this=_CODE.INTERVAL)
+        if (code := by_class(_TYPES, dtype)) is not None:
+            return sge.DataType(this=code)
         if isinstance(dtype, dt.UInt64):
             return super().from_ibis(dt.Decimal(20, 0))
-        if type(dtype) in _INTEGERS:
-            return sge.DataType(this=_INTEGERS[type(dtype)])
         if isinstance(dtype, dt.Timestamp) and (dtype.scale or 0) > _MAX_TIMESTAMP_SCALE:
             return super().from_ibis(dtype.copy(scale=None))
         if isinstance(dtype, dt.Array):

@@ -17,7 +17,7 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL
 
-from barbule.backends.postgres.sql.literals import array_text, to_json_value, value_text
+from barbule.backends.postgres.sql.literals import array_text, is_jsonb, to_json_value, value_text
 from barbule.backends.postgres.sql.operations import PlainOperations
 from barbule.backends.postgres.sql.templates import fill_template
 
@@ -50,14 +50,14 @@ class JsonbOperations(PlainOperations):
 
     def _to_jsonb(self, dtype: dt.DataType, value: sge.Expression) -> sge.Expression:
         """Convert a value to `jsonb`."""
-        if isinstance(dtype, dt.JSON | dt.Struct | dt.Map):
+        if is_jsonb(dtype):
             return value
         # A string literal has no type yet.
         return self.f.to_jsonb(self.cast(value, dtype) if dtype.is_string() else value)
 
     def _from_jsonb(self, dtype: dt.DataType, value: sge.Expression) -> sge.Expression:
         """Convert a `jsonb` to a value of a type."""
-        if isinstance(dtype, dt.JSON | dt.Struct | dt.Map):
+        if is_jsonb(dtype):
             return self.f.nullif(value, sge.Cast(this=sge.convert("null"), to=_JSONB.copy()))
         if not isinstance(dtype, dt.Array):
             text = fill_template(
@@ -100,8 +100,8 @@ class JsonbOperations(PlainOperations):
     def visit_Cast(self, op: ops.Cast, *, arg: sge.Expression, to: dt.DataType) -> sge.Expression:
         """Cast a value."""
         source = op.arg.dtype
-        from_json = isinstance(source, dt.JSON | dt.Struct | dt.Map)
-        to_json = isinstance(to, dt.JSON | dt.Struct | dt.Map)
+        from_json = is_jsonb(source)
+        to_json = is_jsonb(to)
         if from_json and to_json:
             return arg
         if from_json and isinstance(to, dt.Array):
@@ -141,7 +141,7 @@ class JsonbOperations(PlainOperations):
     ) -> sge.Expression:
         """Return a field of a struct."""
         name = sge.convert(field)
-        if isinstance(op.dtype, dt.JSON | dt.Struct | dt.Map | dt.Array):
+        if is_jsonb(op.dtype) or isinstance(op.dtype, dt.Array):
             return self._from_jsonb(op.dtype, self.f.jsonb_extract_path(arg, name))
         return self.cast(self.f.jsonb_extract_path_text(arg, name), op.dtype)
 

@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 
+from barbule.types import declaration
+from barbule.types.declarations import by_class
+from barbule.types.declarations.nested import CellForm, Convert, optional
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,12 +29,18 @@ JSONPaths: TypeAlias = "dict[str, JSONPaths] | list[JSONPaths] | bool | None"
 __all__ = [
     "JSONPaths",
     "array_text",
+    "is_jsonb",
     "json_paths",
     "json_reader",
     "restore_json",
     "to_json_value",
     "value_text",
 ]
+
+
+def is_jsonb(dtype: dt.DataType) -> bool:
+    """Whether values of a type are stored as `jsonb`."""
+    return isinstance(dtype, dt.JSON | dt.Struct | dt.Map)
 
 
 # As JSON, in the form of `to_jsonb`, so that SQL reads it too
@@ -44,56 +54,28 @@ def to_json_value(value: Any, dtype: dt.DataType) -> Any:
     >>> to_json_value({"b": b"a"}, dt.Struct({"b": dt.binary}))
     {'b': '\\x61'}
     """
-    convert = _to_json(dtype)
-    return convert(value) if value is not None and convert else value
+    return optional(_WRITTEN.converter(dtype), value)
 
 
-def _to_json(dtype: dt.DataType) -> Callable[[Any], Any] | None:
-    """Return the function that converts a value to JSON; None if no conversion is necessary."""
-    if isinstance(dtype, dt.Struct):
-        fields = {name: _to_json(kind) for name, kind in dtype.fields.items()}
-        return lambda value: {name: _apply(fields[name], value.get(name)) for name in fields}
-    if isinstance(dtype, dt.Map):
-        inner = _to_json(dtype.value_type)
-        return lambda value: {key: _apply(inner, mapped) for key, mapped in _entries(value)}
-    if isinstance(dtype, dt.Array):
-        inner = _to_json(dtype.value_type)
-        return lambda value: [_apply(inner, element) for element in value]
-    if isinstance(dtype, dt.JSON):
-        return lambda value: json.loads(value) if isinstance(value, str) else value
+def _leaf_writer(dtype: dt.DataType) -> Convert | None:
     if isinstance(dtype, dt.Floating):
         return lambda value: value if math.isfinite(value) else value_text(value, dtype)
-    if isinstance(dtype, dt.Boolean | dt.Integer | dt.String):
-        return None
-    return lambda value: value_text(value, dtype)
+    form = declaration(dtype).json
+    if form == "json":
+        return lambda value: json.loads(value) if isinstance(value, str) else value
+    return None if form in {"boolean", "integer", "string"} else value_text
 
 
-def _apply(convert: Callable[[Any], Any] | None, value: Any) -> Any:
-    return value if value is None or convert is None else convert(value)
+def _unchanged(_: dt.DataType) -> None:
+    """Leave the keys of maps as they are."""
 
 
-def _entries(value: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
-    """Return the entries of a map; Arrow has them as a list of pairs."""
-    return value.items() if isinstance(value, Mapping) else value
+_WRITTEN = CellForm(_leaf_writer, key=_unchanged, complete=True)
 
 
 def json_reader(dtype: dt.DataType) -> Callable[[Any], Any] | None:
     """Return the function that converts parsed JSON to what Arrow accepts for a type, if needed."""
-    if isinstance(dtype, dt.Struct):
-        fields = {name: json_reader(kind) for name, kind in dtype.fields.items()}
-        return lambda value: {name: _apply(fields[name], value.get(name)) for name in fields}
-    if isinstance(dtype, dt.Map):
-        inner = json_reader(dtype.value_type)
-        return lambda value: [(key, _apply(inner, mapped)) for key, mapped in value.items()]
-    if isinstance(dtype, dt.Array):
-        inner = json_reader(dtype.value_type)
-        return lambda value: [_apply(inner, element) for element in value]
-    if isinstance(dtype, dt.JSON):
-        return json.dumps
-    for dtype_class, convert in _PARSERS.items():
-        if isinstance(dtype, dtype_class):
-            return convert
-    return None
+    return _READ.converter(dtype)
 
 
 _INTERVAL = re.compile(
@@ -135,7 +117,9 @@ _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     dt.Interval: _parse_interval,
     dt.Binary: lambda value: bytes.fromhex(value.removeprefix("\\x")),
     dt.String: lambda value: value if isinstance(value, str) else json.dumps(value),
+    dt.JSON: json.dumps,
 }
+_READ = CellForm(lambda leaf: by_class(_PARSERS, leaf), key=_unchanged, maps=list, complete=True)
 
 
 # Paths of JSON in a type: an Arrow type does not distinguish it from strings

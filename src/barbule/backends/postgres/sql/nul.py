@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 
+from barbule.types.declarations import holds
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -28,24 +30,18 @@ def first_nul(values: pa.Array, dtype: dt.DataType) -> int | None:
     """
     import pyarrow.compute as pc
 
+    if not holds(dtype, dt.String, dt.JSON, into=(dt.Array, dt.Struct)):
+        return None
     if isinstance(dtype, dt.Array):
-        if not dtype.value_type.is_nested() and not _is_string(dtype.value_type):
-            return None
         index = first_nul(values.flatten(), dtype.value_type)
         return None if index is None else int(pc.list_parent_indices(values)[index].as_py())
     if isinstance(dtype, dt.Struct):
         fields = zip(values.flatten(), dtype.types, strict=True)
         indices = (first_nul(field, field_type) for field, field_type in fields)
         return min((index for index in indices if index is not None), default=None)
-    if not _is_string(dtype):
-        return None
     in_json = isinstance(dtype, dt.JSON)
     matches = pc.match_substring(values, "\\u0000" if in_json else "\0")
     if in_json and pc.any(matches).as_py():
         matches = pc.match_substring_regex(values, _NUL_IN_JSON)
     index = int(pc.index(matches, True).as_py())
     return None if index < 0 else index
-
-
-def _is_string(dtype: dt.DataType) -> bool:
-    return isinstance(dtype, dt.String | dt.JSON)

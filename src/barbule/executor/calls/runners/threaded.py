@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from barbule.errors import BarbuleError, BudgetError, FunctionError, message_of
 from barbule.executor.calls.call_errors import Deferred, Failure, InnerFailure
 from barbule.threads import TimedCalls, cores, in_threads
-from barbule.types import Image
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ class ThreadedRunner:
 
     @property
     def _takes_images(self) -> bool:
-        return any(isinstance(dtype, Image) for dtype in self._batch_call.call.kinds)
+        return any(declaration(dtype).modality == "image" for dtype in self._batch_call.call.kinds)
 
     def _run_in_threads(self, work: Callable[[int], None], count: int) -> None:
         try:

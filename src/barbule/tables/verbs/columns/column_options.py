@@ -86,7 +86,7 @@ def data_column(
         name=name,
         dtype=dtype,
         default=defaults.get(name),
-        fallible=isinstance(dtype, types.Media),
+        fallible=types.declaration(dtype).is_media,
         validated=name in validated,
         choices=choices.get(name, ()),
     )

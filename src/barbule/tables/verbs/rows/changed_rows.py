@@ -11,7 +11,7 @@ from barbule.backends.base import RID
 from barbule.tables.compute.computed_columns import compute_columns
 from barbule.tables.transaction.row_differences import cells_differ, group_rows_by_changes
 from barbule.tables.views.propagation import write_changed_rows
-from barbule.types import Media, holds_media
+from barbule.types import declaration, holds_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +91,7 @@ def _cells_changed(
     changed = cells_differ(old.column(column.physical), cells)
     if column.fallible:  # a cell that was missing because of an error no longer is
         changed |= old.column(column.errors).is_valid().to_numpy()
-    if isinstance(column.dtype, Media):
+    if declaration(column.dtype).is_media:
         changed |= _files_changed(transaction, record, rows, column, changed)
     elif holds_media(column.dtype):
         changed |= cells.is_valid().to_numpy()

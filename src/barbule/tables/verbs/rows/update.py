@@ -44,7 +44,7 @@ from barbule.tables.verbs.rows.row_writes import (
     run_unless_empty,
     writable_record,
 )
-from barbule.types import Media, holds_media, storage
+from barbule.types import declaration, holds_media, storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -233,7 +233,7 @@ def _difference_conditions(column: Column, new: ops.Value, parent: ops.Relation)
     conditions: list[ops.Value] = [ops.Not(ops.IdenticalTo(stored_old, new))]
     if column.fallible:
         conditions.append(ops.NotNull(ops.Field(parent, column.error_name)))
-    if isinstance(column.dtype, Media):
+    if declaration(column.dtype).is_media:
         conditions.append(ops.Not(ops.StartsWith(stored_old, "media:")))
     elif holds_media(column.dtype):
         conditions.append(ops.NotNull(old))
