@@ -16,7 +16,7 @@ import ibis.expr.datatypes as dt
 from barbule.backends.base import RID
 from barbule.relations.exports import engine_of
 from barbule.suggestions import VerbResult
-from barbule.types import storage
+from barbule.types import declaration, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -250,13 +250,14 @@ def _common_dtype(old: dt.DataType, new: dt.DataType) -> dt.DataType | None:
     old, new = old.copy(nullable=True), new.copy(nullable=True)
     if old == new:
         return new
-    if old.is_numeric() and new.is_numeric():
+    families = [declaration(dtype).family for dtype in (old, new)]
+    if families == ["number", "number"]:
         return _common_number_dtype(old, new)
-    if old.is_string() or new.is_string():
-        other = new if old.is_string() else old
+    if "text" in families:
+        other = new if families[0] == "text" else old
         plain = other.is_primitive() or other.is_temporal() or other.is_uuid()
         return dt.string if plain else None
-    if {type(old), type(new)} <= {dt.Date, dt.Timestamp}:
+    if families == ["day", "day"]:
         return new if new.is_timestamp() else old
     if isinstance(old, dt.Array) and isinstance(new, dt.Array):
         inner = _common_dtype(old.value_type, new.value_type)

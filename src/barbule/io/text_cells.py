@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import ibis.expr.datatypes as dt
-
 from barbule.json_codec import to_readable
 from barbule.types import declaration
-from barbule.types.declarations.file_values import is_wide
 from barbule.types.declarations.nested import CellForm, leaves, optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
     import pyarrow as pa
 
@@ -73,15 +71,16 @@ def file_columns(form: str, schema: sch.Schema) -> dict[str, Writer | None]:
     """
     writers: dict[str, Writer | None] = {}
     for name, kind in schema.items():
-        if declaration(kind).is_nested:
+        declared = declaration(kind)
+        if declared.is_nested:
             native = _is_written_by_duckdb(kind)
             if form == "csv" and native:
                 writers[name] = None
             elif not native:
                 writers[name] = _json_cell(json_writer(kind))
-        elif isinstance(kind, dt.Binary | dt.Interval) or (
-            form == "json" and isinstance(kind, dt.Decimal) and is_wide(kind)
-        ):
+        elif declared.by_duckdb(kind) or declared.json == "json":
+            continue
+        elif form == "json" or declared.family != "number":  # a decimal is a string in CSV
             writers[name] = json_writer(kind)
     return writers
 

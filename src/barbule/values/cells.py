@@ -110,9 +110,8 @@ def _convert_by_value(values: Sequence[Any], kind: dt.DataType, library: MediaAc
         except _CONVERSION_ERRORS as error:
             raise _type_error(kind, str(error), row, value) from error
     target_type = arrow_type(kind)
-    keep_nan = isinstance(kind, dt.Floating)
     try:
-        return arrow_array(plain, target_type, nan_is_missing=not keep_nan)
+        return arrow_array(plain, target_type, nan_is_missing=declared.nan_is_missing)
     except _CONVERSION_ERRORS as error:
         raise _first_misfit(plain, values, target_type, kind, error) from error
 
@@ -229,13 +228,11 @@ def _stack_vectors(
     import numpy as np
     import pyarrow as pa
 
-    floats = isinstance(kind.value_type, dt.Float32 | dt.Float64)
-    if not floats or kind.length is None or any(value is None for value in values):
+    if not is_vector(kind) or any(value is None for value in values):
         return None
     if any(value.shape != (kind.length,) or value.dtype.kind not in "fiu" for value in values):
         return None
-    number = np.float32 if isinstance(kind.value_type, dt.Float32) else np.float64
-    flat = np.concatenate(values, dtype=number, casting="unsafe")
+    flat = np.concatenate(values, dtype=kind.value_type.to_numpy(), casting="unsafe")
     inner = pa.Array.from_buffers(target_type.value_type, flat.size, [None, pa.py_buffer(flat)])
     return pa.FixedSizeListArray.from_arrays(inner, type=target_type)
 

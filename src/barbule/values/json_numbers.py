@@ -16,6 +16,8 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
+from barbule.types import declaration
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -116,7 +118,7 @@ def is_one_of(
 
 def _kind(value: object) -> str:
     kind = value.type() if isinstance(value, ir.Value) else dt.infer(value)
-    return "number" if kind.is_numeric() and not kind.is_boolean() else str(kind)
+    return "number" if declaration(kind).family == "number" else str(kind)
 
 
 def _is_in_group(

@@ -25,7 +25,7 @@ from barbule.errors import ExpressionError
 from barbule.functions.parameters.parameter import Parameter
 from barbule.nodes import ManagedTable, media_literal
 from barbule.types import Document, Duration, Media, declaration
-from barbule.types.declarations import by_class
+from barbule.types.declarations import by_pair
 
 __all__ = ["distance", "fit_arguments"]
 
@@ -159,7 +159,7 @@ def distance(source: dt.DataType, target: dt.DataType) -> int | None:
         return _SAME
     if isinstance(source, dt.Null | dt.JSON):
         return _ANY
-    if isinstance(target, dt.JSON):
+    if declaration(target).json == "json":
         return _WIDER if declaration(source).is_nested else _ANY
     if isinstance(source, dt.Array) and isinstance(target, dt.Array):
         if None not in {source.length, target.length} and source.length != target.length:
@@ -187,8 +187,8 @@ def _scalar_distance(source: dt.DataType, target: dt.DataType) -> int | None:
         return _WIDER if type(source) is dt.String else None
     if type(target) is dt.String:
         return _WIDER if isinstance(source, dt.String) else None
-    if (sources := by_class(_NUMBERS, target)) is not None:
-        return by_class(sources, source)
+    if declaration(target).family == "number":
+        return by_pair(_NUMBERS, target, source)
     same = type(source) is type(target) and not declaration(target).is_nested
     return _SAME if same else None
 
@@ -225,7 +225,7 @@ def _fit_constant(
         raise _misfit(function, parameter, f"{target}, but this is None", value, hint=hint)
     if isinstance(target, Media):
         return _media_constant(target, value), _WIDER
-    if isinstance(target, dt.JSON):
+    if declaration(target).json == "json":
         return value, _ANY
     cost = _constant_distance(value, target)
     if cost is None:

@@ -20,6 +20,7 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import UnsupportedError
 from barbule.types import declaration
+from barbule.types.declarations.nested import leaves
 from barbule.values.cells import arrow_type, reader
 
 if TYPE_CHECKING:
@@ -106,9 +107,7 @@ def _tensor_reader(kind: dt.DataType) -> Callable[[Any], Any] | None:
         return lambda value: math.nan if value is None else value
     if not isinstance(kind, dt.Array):
         return None
-    item: dt.DataType = kind.value_type
-    while isinstance(item, dt.Array):
-        item = item.value_type
+    item = next(leaves(kind, into=(dt.Array,)))
     if not isinstance(item, dt.Integer | dt.Floating | dt.Boolean):
         return None
     name = "bool" if isinstance(item, dt.Boolean) else type(item).__name__.lower()

@@ -39,7 +39,8 @@ from barbule.planner.python_code.operation_names import (
     snake,
 )
 from barbule.planner.python_code.relation_code import is_table, link, query
-from barbule.types import declaration
+from barbule.types import Media
+from barbule.types.declarations import by_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,19 +125,22 @@ def _literal(node: ops.Literal, _fragments: Mapping[str, Any]) -> Code:
     value, kind = node.value, node.dtype
     if value is None:
         return Code("None")
-    if declaration(kind).is_media:
-        return Code(repr(shortened(str(value))))
-    for abstract, name in ((dt.Timestamp, "timestamp"), (dt.Date, "date"), (dt.Time, "time")):
-        if isinstance(kind, abstract):
-            return Code(f"ibis.{name}({str(value)!r})")
-    if isinstance(kind, dt.Interval):
-        return Code(f"ibis.interval({value}, unit={kind.unit.short!r})")
-    if isinstance(kind, dt.UUID):
-        return Code(repr(str(value)))
+    if (write := by_class(_LITERALS, kind)) is not None:
+        return Code(write(value, kind))
     if isinstance(kind, dt.Array) and not isinstance(value, str):
         value = list(value)
     text = shortened(repr(value))
     return Code(text, UNARY if text.startswith("-") else ATOM)
+
+
+_LITERALS: Mapping[type[dt.DataType], Callable[[Any, Any], str]] = {
+    Media: lambda value, _: repr(shortened(str(value))),
+    dt.Timestamp: lambda value, _: f"ibis.timestamp({str(value)!r})",
+    dt.Date: lambda value, _: f"ibis.date({str(value)!r})",
+    dt.Time: lambda value, _: f"ibis.time({str(value)!r})",
+    dt.Interval: lambda value, kind: f"ibis.interval({value}, unit={kind.unit.short!r})",
+    dt.UUID: lambda value, _: repr(str(value)),
+}
 
 
 def _cast(node: ops.Cast | ops.TryCast, fragments: Mapping[str, Any]) -> Code:

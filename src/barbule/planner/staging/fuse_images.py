@@ -16,7 +16,7 @@ from barbule.errors import UnknownFunctionError
 from barbule.functions.registry import lookup
 from barbule.json_codec import to_compact
 from barbule.nodes import CELL_ERROR_TYPE, INNER_CALL, CellError, FunctionCall
-from barbule.types import Image
+from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,9 @@ def _can_be_outer(call: FunctionCall) -> bool:
 
 
 def _can_be_inner(value: ops.Value) -> bool:
-    if not isinstance(value, FunctionCall) or not isinstance(value.dtype, Image) or value.cached:
+    if not isinstance(value, FunctionCall) or value.cached:
+        return False
+    if declaration(value.dtype).modality != "image":
         return False
     try:
         function = lookup(value.function, value.version)

@@ -19,6 +19,7 @@ from barbule.functions.function import Function
 from barbule.functions.parameters.stateful import Stateful
 from barbule.nodes import FunctionCall
 from barbule.types import declaration
+from barbule.types.declarations import is_vector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,20 +118,12 @@ def _is_same_type(dtype: dt.DataType, other: dt.DataType) -> bool:
 
 
 def _is_vector(dtype: dt.DataType) -> bool:
-    return (
-        isinstance(dtype, dt.Array)
-        and dtype.value_type.is_float32()
-        and bool(_vector_length(dtype))
-    )
+    return is_vector(dtype) and dtype.value_type.is_float32() and dtype.length > 0
 
 
 def _is_float64_vector(dtype: dt.DataType) -> bool:
     """Whether values are vectors of float64, as NumPy creates them."""
-    return (
-        isinstance(dtype, dt.Array)
-        and dtype.value_type.is_float64()
-        and bool(_vector_length(dtype))
-    )
+    return is_vector(dtype) and dtype.value_type.is_float64() and dtype.length > 0
 
 
 def _vector_length(dtype: dt.DataType) -> int | None:

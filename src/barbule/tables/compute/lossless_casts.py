@@ -6,7 +6,7 @@ instead. Constants are checked in the same way when they are read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -15,9 +15,11 @@ from barbule.errors import BarbuleError, DataError
 from barbule.tables.sources.conversion import cast_column
 from barbule.types import declaration, storage
 from barbule.types.data_types import MAX_DIGITS
-from barbule.types.declarations import holds
+from barbule.types.declarations import by_pair, holds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from barbule.catalog.records import Column
@@ -41,21 +43,11 @@ def is_lossy_cast(source: dt.DataType, target: dt.DataType) -> bool:
     >>> is_lossy_cast(dt.string, dt.int64)
     True
     """
-    if isinstance(source, dt.Array) and isinstance(target, dt.Array):
-        return is_lossy_cast(source.value_type, target.value_type)
     families = declaration(source).family, declaration(target).family
     if None not in families and families[0] != families[1]:
         return True
-    if isinstance(target, dt.Integer):
-        return isinstance(source, dt.Floating | dt.Decimal)
-    if isinstance(target, dt.Decimal):
-        finer = isinstance(source, dt.Decimal) and _decimal_scale(source) > _decimal_scale(target)
-        return finer or isinstance(source, dt.Floating)
-    if isinstance(source, dt.Timestamp):
-        if isinstance(target, dt.Timestamp):
-            return _second_digits(source) > _second_digits(target) == _MICROSECOND_DIGITS
-        return isinstance(target, dt.Date)
-    return False
+    loses = by_pair(_LOSSES, source, target)
+    return loses is not None and loses(source, target)
 
 
 def holds_decimals(dtype: dt.DataType) -> bool:
@@ -76,6 +68,29 @@ def _decimal_scale(dtype: dt.Decimal) -> int:
 
 def _second_digits(dtype: dt.Timestamp) -> int:
     return _MICROSECOND_DIGITS if dtype.scale is None else dtype.scale
+
+
+def _always(_source: dt.DataType, _target: dt.DataType) -> bool:
+    return True
+
+
+# Whether a cast may lose something: by the class of the source, then of the target.
+_LOSSES: dict[type[dt.DataType], dict[type[dt.DataType], Callable[[Any, Any], bool]]] = {
+    dt.Array: {
+        dt.Array: lambda source, target: is_lossy_cast(source.value_type, target.value_type)
+    },
+    dt.Floating: {dt.Integer: _always, dt.Decimal: _always},
+    dt.Decimal: {
+        dt.Integer: _always,
+        dt.Decimal: lambda source, target: _decimal_scale(source) > _decimal_scale(target),
+    },
+    dt.Timestamp: {
+        dt.Timestamp: lambda source, target: (
+            _second_digits(source) > _second_digits(target) == _MICROSECOND_DIGITS
+        ),
+        dt.Date: _always,
+    },
+}
 
 
 def as_local_time(value: ops.Value) -> ops.Value:

@@ -16,7 +16,7 @@ from barbule.backends.base import FOREVER, TO
 from barbule.errors import MediaError, StoreError
 from barbule.executor.search.row_states import row_states
 from barbule.extensions import READERS, extension_names
-from barbule.types import Document, holds_media
+from barbule.types import declaration, holds_media
 from barbule.values.cells import cell_media
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _documents(engine: Engine, record: TableRecord, column: Column) -> Iterator[
     for batch in engine.backend.batches(cells.select(column.physical), {}, _BATCH_ROWS):
         for cell in batch.column(0).to_pylist():
             for kind, reference in cell_media(cell, column.dtype):
-                if isinstance(kind, Document):
+                if declaration(kind).modality == "document":
                     yield reference
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -19,6 +19,7 @@ from barbule.relations.errors.invalid_queries import REFUSALS
 from barbule.tables.compute.dependencies import dependent_columns
 from barbule.tables.views.base_columns import derived_columns
 from barbule.tables.views.incremental import materialized_columns
+from barbule.types.declarations import by_pair
 from barbule.types.declarations.storage_forms import canonical
 
 if TYPE_CHECKING:
@@ -230,19 +231,12 @@ def is_wider(old: dt.DataType, new: dt.DataType) -> bool:
         return False
     if types.storage(old).copy(nullable=True) == types.storage(new).copy(nullable=True):
         return True
-    if isinstance(old, dt.Integer) and isinstance(new, dt.Integer):
-        return new.bounds.lower <= old.bounds.lower and old.bounds.upper <= new.bounds.upper
-    if isinstance(old, dt.Integer) and isinstance(new, dt.Floating | dt.Decimal):
-        return True
-    if isinstance(old, dt.Decimal) and isinstance(new, dt.Decimal):
-        return _has_digits_of(old, new)
-    if isinstance(old, dt.Floating) and isinstance(new, dt.Floating):
-        return new.nbytes >= old.nbytes
-    if isinstance(old, dt.Date) and isinstance(new, dt.Timestamp):
-        return True
-    if isinstance(old, dt.Array) and isinstance(new, dt.Array):
-        return old.length == new.length and is_wider(old.value_type, new.value_type)
-    return isinstance(new, dt.String) and isinstance(old, dt.Primitive | dt.UUID | dt.Date)
+    takes_all = by_pair(_WIDENINGS, old, new)
+    return takes_all is not None and takes_all(old, new)
+
+
+def _has_range_of(old: dt.Integer, new: dt.Integer) -> bool:
+    return new.bounds.lower <= old.bounds.lower and old.bounds.upper <= new.bounds.upper
 
 
 def _has_digits_of(old: dt.Decimal, new: dt.Decimal) -> bool:
@@ -253,3 +247,29 @@ def _has_digits_of(old: dt.Decimal, new: dt.Decimal) -> bool:
         integer_digits[1] >= integer_digits[0]
         and canonical_dtypes[1].scale >= canonical_dtypes[0].scale
     )
+
+
+def _is_always_wider(_old: dt.DataType, _new: dt.DataType) -> bool:
+    return True
+
+
+_TEXT: dict[Any, Callable[[Any, Any], bool]] = {dt.String: _is_always_wider}
+# Whether a type takes all values of another: by the class of the other, then its own.
+_WIDENINGS: dict[Any, dict[Any, Callable[[Any, Any], bool]]] = {
+    dt.Integer: {
+        dt.Integer: _has_range_of,
+        dt.Floating: _is_always_wider,
+        dt.Decimal: _is_always_wider,
+        **_TEXT,
+    },
+    dt.Decimal: {dt.Decimal: _has_digits_of},
+    dt.Floating: {dt.Floating: lambda old, new: new.nbytes >= old.nbytes, **_TEXT},
+    dt.Date: {dt.Timestamp: _is_always_wider, **_TEXT},
+    dt.Array: {
+        dt.Array: lambda old, new: (
+            old.length == new.length and is_wider(old.value_type, new.value_type)
+        )
+    },
+    dt.Primitive: _TEXT,
+    dt.UUID: _TEXT,
+}

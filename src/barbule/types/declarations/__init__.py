@@ -18,6 +18,7 @@ from barbule.types.declarations.type_declaration import TypeDeclaration
 __all__ = [
     "TypeDeclaration",
     "by_class",
+    "by_pair",
     "declaration",
     "holds",
     "holds_json",
@@ -57,6 +58,16 @@ def by_class(table: Mapping[type[dt.DataType], T], kind: dt.DataType) -> T | Non
     ('whole', None)
     """
     return next((table[cls] for cls in type(kind).__mro__ if cls in table), None)
+
+
+def by_pair(
+    table: Mapping[type[dt.DataType], Mapping[type[dt.DataType], T]],
+    first: dt.DataType,
+    second: dt.DataType,
+) -> T | None:
+    """Return the entry for two types in a table by the class of the one, then of the other."""
+    row = by_class(table, first)
+    return None if row is None else by_class(row, second)
 
 
 def holds(

@@ -8,7 +8,6 @@ of arrays is a `jsonb[]`. Owns the conversions between values and `jsonb`.
 from __future__ import annotations
 
 import functools
-import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ibis.common.exceptions as com
@@ -17,7 +16,7 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.base import NULL
 
-from barbule.backends.postgres.sql.literals import array_text, is_jsonb, to_json_value, value_text
+from barbule.backends.postgres.sql.literals import is_jsonb, value_text
 from barbule.backends.postgres.sql.operations import PlainOperations
 from barbule.backends.postgres.sql.templates import fill_template
 
@@ -87,14 +86,8 @@ class JsonbOperations(PlainOperations):
         self, op: ops.Literal, *, value: Any, dtype: dt.DataType
     ) -> sge.Expression:
         """Write a constant."""
-        if isinstance(dtype, dt.Struct | dt.Map):
-            return self.cast(json.dumps(to_json_value(value, dtype)), dtype)
-        if isinstance(dtype, dt.JSON):
+        if is_jsonb(dtype) or isinstance(dtype, dt.Array | dt.Date | dt.Time | dt.Binary):
             return self.cast(value_text(value, dtype), dtype)
-        if isinstance(dtype, dt.Array):
-            return self.cast(array_text(value, dtype), dtype)
-        if isinstance(dtype, dt.Date | dt.Time | dt.Binary):
-            return self.cast(value_text(value), dtype)
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_Cast(self, op: ops.Cast, *, arg: sge.Expression, to: dt.DataType) -> sge.Expression:

@@ -171,10 +171,8 @@ def value_text(value: object, dtype: dt.DataType | None = None) -> str:
     """
     if isinstance(dtype, dt.Array) and isinstance(value, Iterable):
         return array_text(value, dtype)
-    if isinstance(dtype, dt.Struct | dt.Map):
-        return json.dumps(to_json_value(value, dtype))
-    if isinstance(dtype, dt.JSON):
-        return value if isinstance(value, str) else json.dumps(value)
+    if dtype is not None and is_jsonb(dtype):
+        return value if isinstance(value, str) else json.dumps(to_json_value(value, dtype))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes | bytearray | memoryview):
