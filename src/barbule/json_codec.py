@@ -6,6 +6,7 @@ Owns the forms of a value without a data type, most of which databases hold:
   keys
 - *named*, `{"$": "bytes", "v": "YQ=="}`: values in stored expressions
 - *plain*, as text: cells of Json columns; a type that JSON lacks is lost
+- *pydantic's*: answers that it has validated
 - *shown*: for people, and in prompts; any object is its `str`
 
 Stored forms never change: `tests/test_stored_forms.py` holds them. Cells of a data type have their
@@ -40,6 +41,7 @@ __all__ = [
     "iso_text",
     "json_cell",
     "plain_values",
+    "pydantic_values",
     "to_compact",
     "to_named",
     "to_readable",
@@ -202,6 +204,21 @@ def json_cell(value: object) -> str:
     if not isinstance(value, str | int):
         check_keys(value)  # afterwards: a value that contains itself has been refused by then
     return text
+
+
+def pydantic_values(value: object, *, nan_is_null: bool = False) -> object:
+    """Convert a value to JSON values as pydantic does, such as an answer that it has validated.
+
+    The ledger holds such answers, in which a datetime in UTC ends with "Z".
+
+    Parameters
+    ----------
+    nan_is_null
+        Whether NaN and infinity become None.
+    """
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, inf_nan_mode="null" if nan_is_null else "constants")
 
 
 _SCALAR_TYPES = {str, int, float, bool, type(None)}

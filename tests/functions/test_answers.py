@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal  # noqa: TC003 - pydantic evaluates annotations
 import enum
 import json
+import uuid  # noqa: TC003 - as above
 from typing import Any
 
 import pydantic
@@ -13,6 +15,8 @@ import pytest
 
 import barbule as bb
 from barbule.errors import DataError, ModelError
+from barbule.executor.ledger.answers import encode_answer
+from barbule.functions.language_models.structured_output import class_schema
 
 RECORD = json.dumps({"name": "x"})
 
@@ -217,3 +221,24 @@ def test_missing_vector_is_an_error_of_its_row(openai, models, session):
     assert "it returned no vector for this text" in error["message"]
     with pytest.raises(ModelError, match="no vector"):
         table.select(v=openai.embeddings(table.s + "", model="gaps", length=8)).collect()
+
+
+@dataclasses.dataclass
+class Receipt:
+    at: datetime.datetime
+    took: datetime.timedelta
+    price: decimal.Decimal
+    id: uuid.UUID
+    grade: Grade
+    tags: set[str]
+    days: dict[int, datetime.date]
+
+
+def test_validated_answers_have_the_form_that_ledgers_hold():
+    answer = (
+        '{"at":"2024-02-29T13:05:06.000789Z","took":"P1DT2S","price":"1.50",'
+        '"id":"12345678-1234-5678-1234-567812345678","grade":1,"tags":["a"],'
+        '"days":{"1":"2024-02-29"}}'
+    )
+    value = class_schema(Receipt).read(answer)
+    assert encode_answer(value, bb.Json()).decode() == answer

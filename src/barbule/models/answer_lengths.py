@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barbule.json_codec import to_compact, to_readable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -68,10 +70,8 @@ def answer_length(schema: Mapping[str, Any]) -> AnswerLength:
     AnswerLength(usual='"some words that fit"', longest=None)
     """
     examples = _examples_of(schema, schema, _MAX_DEPTH)
-    usual = json.dumps(examples.usual, ensure_ascii=False, separators=(",", ":"))
-    return AnswerLength(
-        usual, json.dumps(examples.longest, ensure_ascii=False) if examples.bounded else None
-    )
+    usual = to_compact(examples.usual)
+    return AnswerLength(usual, to_readable(examples.longest) if examples.bounded else None)
 
 
 def _examples_of(schema: object, root: Mapping[str, Any], depth: int) -> _Examples:

@@ -9,6 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from barbule.json_codec import to_readable
 from barbule.models.litellm.responses import replace_surrogates
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _fenced(text: str) -> Iterator[str]:
 
 def _encode(value: object) -> str:
     """Write a value as JSON; half of a surrogate pair, which nothing accepts, is marked."""
-    return replace_surrogates(json.dumps(value, ensure_ascii=False))
+    return replace_surrogates(to_readable(value))
 
 
 def _decode(text: str) -> Iterator[Any]:

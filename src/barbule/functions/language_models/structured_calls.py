@@ -6,13 +6,13 @@ Owns the prompt with the schema for models that do not take schemas, and which a
 
 from __future__ import annotations
 
-import json
 import re
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from barbule.errors import BudgetError, ModelError
 from barbule.functions.language_models.structured_output import is_strict
+from barbule.json_codec import to_readable
 from barbule.models.base import Reply, Usage
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ async def _chat(
     instruction = {
         "role": "system",
         "content": "Answer with one JSON value that fits this JSON schema, and with nothing "
-        f"else:\n{json.dumps(schema.schema, ensure_ascii=False)}",
+        f"else:\n{to_readable(schema.schema)}",
     }
     return await client.chat(model, [instruction, *messages], **params)
 

@@ -26,6 +26,7 @@ from barbule import types
 from barbule.errors import ExpressionError, UnknownFunctionError, with_article
 from barbule.functions.identity.code import MAIN
 from barbule.functions.language_models.json_in_text import candidates
+from barbule.json_codec import pydantic_values
 
 if TYPE_CHECKING:
     import pydantic
@@ -256,8 +257,6 @@ def class_schema(cls: type) -> OutputSchema:
 
 def _plain(value: Any) -> object:
     """Convert objects validated by pydantic to plain Python: only the fields."""
-    import pydantic_core
-
     if isinstance(value, str | bytes | int | float | None) and not isinstance(value, Enum):
         return value
     if getattr(type(value), "__pydantic_root_model__", False):
@@ -269,7 +268,7 @@ def _plain(value: Any) -> object:
         return {str(_plain(name)): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
-    return pydantic_core.to_jsonable_python(value)
+    return pydantic_values(value)
 
 
 @functools.lru_cache(maxsize=256)

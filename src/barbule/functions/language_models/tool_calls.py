@@ -20,6 +20,7 @@ from barbule.functions.function import Function
 from barbule.functions.language_models.tools import Tools, arguments_model
 from barbule.functions.parameters.parameter import Parameter
 from barbule.functions.registry import lookup, register
+from barbule.json_codec import pydantic_values
 
 __all__ = ["invoke_tools"]
 
@@ -169,10 +170,10 @@ def _rows(query: ir.Expr) -> object:
 
 def _as_json(name: str, result: object) -> object:
     """Convert a result to JSON values."""
-    from pydantic_core import PydanticSerializationError, to_jsonable_python
+    from pydantic_core import PydanticSerializationError
 
     try:
-        return to_jsonable_python(result, inf_nan_mode="null")
+        return pydantic_values(result, nan_is_null=True)
     except PydanticSerializationError as error:
         raise FunctionError(
             f"the result of the tool {name!r} cannot be written as JSON: {error}.",

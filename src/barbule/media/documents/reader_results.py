@@ -11,6 +11,7 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from barbule.json_codec import to_readable
 from barbule.media.documents.blocks import Block, DocumentText
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _metadata(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _WrongValueError(f"metadata is {_name(value)}, not a mapping")
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(value), ensure_ascii=False))
+        plain: dict[str, Any] = json.loads(to_readable(dict(value)))
     except (TypeError, ValueError) as error:
         raise _WrongValueError(f"metadata is not valid JSON ({error})") from None
     return plain

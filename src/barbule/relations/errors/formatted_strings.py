@@ -7,10 +7,10 @@ them was built by an f-string or `str.format`, with any other content.
 from __future__ import annotations
 
 import collections
-import json
 from typing import TYPE_CHECKING
 
 from barbule.errors import ExpressionError
+from barbule.json_codec import to_readable
 from barbule.relations.errors.invalid_queries import both_classes
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _contains_formatted(text: str) -> bool:
 
 
 def _in_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    return to_readable(text)[1:-1]
