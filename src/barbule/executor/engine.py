@@ -1,46 +1,34 @@
 """The engine: the tables of one open database, and their queries, as one operation sees them.
 
 Owns which state of the tables is seen: the committed one, or that of a transaction. The parts of
-the database are in `database`, the methods that Ibis calls in `ibis_methods`; `plan_facts` answers
-the planner, `query_planner` plans queries and `query_runner` runs them. `barbule.tables` changes
-rows.
+the database are in `database`, what Ibis calls in `ibis_methods`, and what queries call beside that
+in `query_methods`. `plan_facts` answers the planner, `query_planner` plans queries and
+`query_runner` runs them. `barbule.tables` changes rows.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-
-import ibis
-import ibis.expr.schema as sch
 
 from barbule.backends.base import RID
 from barbule.catalog.pending import PendingCatalog
 from barbule.errors import unpicklable
 from barbule.executor.database import Database
-from barbule.executor.display.display import Display
-from barbule.executor.display.preview import missing_reasons
-from barbule.executor.explain import explained
-from barbule.executor.ibis_methods import IbisMethods
-from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE, HIDDEN_COLUMNS
 from barbule.executor.plan_facts import OperationFacts, PendingFacts, PlanFacts
 from barbule.executor.plan_runner import PlanRunner
+from barbule.executor.query_methods import QueryMethods
 from barbule.executor.query_planner import QueryPlanner
 from barbule.executor.query_runner import QueryRunner
-from barbule.executor.results.result_formats import MemoryRows, bind_params
-from barbule.executor.results.result_set import ResultSet
-from barbule.io.export_rows import ExportRows
-from barbule.io.formats.writers import write
-from barbule.nodes import CachedRows, ManagedTable, SystemTable
+from barbule.nodes import ManagedTable
 from barbule.relations import Query
 from barbule.tracing import operations
-from barbule.types import storage_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import ibis.expr.operations as ops
+    import ibis.expr.schema as sch
     import ibis.expr.types as ir
     import pyarrow as pa
 
@@ -61,7 +49,7 @@ __all__ = ["Engine"]
 
 
 @operations("collect", "execute", "hold", "write")
-class Engine(IbisMethods):
+class Engine(QueryMethods):
     """The tables and queries of a database, as one operation sees them.
 
     Leaves of expressions have an engine as their source. `open` creates that of the committed
@@ -187,11 +175,6 @@ class Engine(IbisMethods):
         """Read a column with the row ids."""
         return self.arrow(self.leaf(table_id, commit, hidden=True).to_expr().select(RID, column))
 
-    @functools.cached_property
-    def display(self) -> Display:
-        """Displays queries in terminals and notebooks."""
-        return Display(self, self.queries)
-
     # Tables and their structure
 
     def table_of(self, leaf: ops.Relation) -> ir.Table:
@@ -218,27 +201,11 @@ class Engine(IbisMethods):
         """Return the embedding index of a column."""
         return self.facts.index_of(leaf, column, name)
 
-    def errors_of(self, leaf: ManagedTable, column: str) -> str | None:
-        """Return the name of the hidden column with the errors of a column, if it has any."""
-        return self.facts.errors_of(leaf, column)
-
-    def calls(self) -> Query:
-        """Return the call ledger as a table, without the answers themselves."""
-        columns = {
-            name: dtype for name, dtype in CALLS_SCHEMA.items() if name not in HIDDEN_COLUMNS
-        }
-        return Query(SystemTable(name=CALLS_TABLE, schema=sch.Schema(columns), source=self))
-
     # Queries
 
     def plan(self, expr: ir.Expr, rows: Mapping[int, ops.Relation] | None = None) -> Plan:
         """Plan how an expression is executed."""
         return self.planner.plan(expr, rows)
-
-    def explain(self, expr: ir.Expr) -> Plan:
-        """Return the plan of an expression; it prints as a tree."""
-        plan, operation = self.planner.plan(expr), self.begin()
-        return explained(plan, self.runner, operation, self.database.nearest)
 
     def arrow(
         self,
@@ -261,25 +228,3 @@ class Engine(IbisMethods):
     ) -> str | None:
         """Find the column that cannot be computed, by computing each alone; no model is called."""
         return self.queries.failing_column(expr, rows, staged)
-
-    def collect(self, expr: ir.Expr, params: Mapping[ir.Scalar, Any] | None = None) -> ResultSet:
-        """Execute an expression and return its rows as a `ResultSet`."""
-        query = bind_params(expr, params)
-        with self.queries.locating_errors(query):
-            plan, rows = self.queries.run(query)
-        reasons = functools.partial(missing_reasons, self, query.as_table())
-        return ResultSet(rows, plan.schema, self.library, reasons)
-
-    def hold(self, expr: ir.Table) -> CachedRows:
-        """Execute an expression and keep its rows in memory; return the leaf that reads them."""
-        schema = expr.schema()
-        rows = MemoryRows(ibis.memtable(self.arrow(expr), schema=storage_schema(schema)).op())
-        return CachedRows(name=rows.rows.name, schema=schema, source=self, cache=rows)
-
-    def write(self, form: str, expr: ir.Table, *arguments: Any) -> Any:
-        """Write the rows of an expression as a data set in the given format."""
-
-        def batches(size: int) -> Iterator[pa.RecordBatch]:
-            yield from self.to_pyarrow_batches(expr, chunk_size=size)
-
-        return write(form, ExportRows(expr.schema(), batches, self.library), *arguments)

@@ -12,8 +12,6 @@ import functools
 import hashlib
 import io
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,7 @@ from barbule.config import TIMEZONE, MediaSettings
 from barbule.errors import BarbuleError, MediaError, StoreError
 from barbule.locations import reference_to
 from barbule.media.fetching.fetcher import Fetcher
+from barbule.media.images.header_cache import HeaderCache
 from barbule.media.inserted_values import (
     content_suffix,
     document_suffix,
@@ -51,7 +50,6 @@ __all__ = ["MediaLibrary"]
 
 _STORED_PREFIX = "media:"
 _FRAME_PREFIX = "frame:"  # of a video; see `streams.choosing`
-_MAX_HEADERS = 65_536
 _FETCH_THREADS = 16  # threads that wait for responses
 _CHECK_THREADS = 2  # threads; more would not help because reading the header holds the GIL
 
@@ -76,6 +74,8 @@ class MediaLibrary:
     ----------
     deletions
         Returns a number that changes once other processes have deleted stored objects.
+    objects
+        What the operation has stored, or relies on; None outside of one.
     """
 
     def __init__(
@@ -96,12 +96,11 @@ class MediaLibrary:
         self.zone = zone
         self.undo = UndoLog()
         self._origin: MediaLibrary | None = None
-        self._objects: OperationObjects | None = None
+        self.objects: OperationObjects | None = None
         self.isolation = Isolation(options, cache / "fetched")
         self.deletions: Callable[[], int] = lambda: 0
         self._image_format = options.image_format
-        self._headers: OrderedDict[tuple[str, int, int], ImageHeader] = OrderedDict()
-        self._headers_lock = threading.Lock()
+        self._headers = HeaderCache()
         self._root = root
         self._cache = FileCache(cache, options.cache_bytes)
         self._fetcher = Fetcher(
@@ -113,34 +112,22 @@ class MediaLibrary:
             cache=self._cache,
         )
 
-    def __reduce__(
-        self,
-    ) -> tuple[
-        Callable[..., MediaLibrary], tuple[object, ...]
-    ]:  # for other processes: cached values stay here
-        return functools.partial(MediaLibrary, zone=self.zone), (
-            self._root,
-            self._folder,
-            self.options,
-        )
+    def __reduce__(self) -> tuple[Callable[..., MediaLibrary], tuple[object, ...]]:
+        make = functools.partial(MediaLibrary, zone=self.zone)  # cached values stay here
+        return make, (self._root, self._folder, self.options)
 
     def during(self, objects: OperationObjects) -> MediaLibrary:
         """Return the same library for one operation: it records what the operation stores."""
         library = copy.copy(self)
         library.__dict__.pop("store", None)
-        library._origin, library._objects = self._origin or self, objects
+        library._origin, library.objects = self._origin or self, objects
         return library
-
-    @property
-    def objects(self) -> OperationObjects | None:
-        """What the operation has stored, or relies on; None outside of one."""
-        return self._objects
 
     @functools.cached_property
     def store(self) -> MediaStore:
         """The store, opened on first use."""
-        if self._origin is not None and self._objects is not None:
-            return self._origin.store.during(self._objects)
+        if self._origin is not None and self.objects is not None:
+            return self._origin.store.during(self.objects)
         return MediaStore(
             self._root,
             user=self.user,
@@ -180,8 +167,7 @@ class MediaLibrary:
             if error.gone:
                 return ""
             raise
-        with self._headers_lock:
-            self._headers.pop((reference, 0, 0), None)
+        self._headers.forget((reference, 0, 0))
         return str(path)
 
     def _stored_path(self, reference: str) -> Path:
@@ -216,14 +202,9 @@ class MediaLibrary:
         if reference.startswith(_FRAME_PREFIX):
             return self.frames.image(reference)
         key = (reference, *self._file_state(reference))
-        header = self._headers.get(key)
-        if header is None:
-            header = read_header(self.path(reference), display_name(reference))
-            with self._headers_lock:
-                if len(self._headers) >= _MAX_HEADERS:
-                    self._headers.popitem(last=False)
-                self._headers[key] = header
-        return header
+        return self._headers.get(
+            key, lambda: read_header(self.path(reference), display_name(reference))
+        )
 
     def _file_state(self, reference: str) -> tuple[int, int]:
         """Return modification time and size of a file; stored and downloaded ones never change."""

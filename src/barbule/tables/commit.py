@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from barbule.tables.transaction.isolation import MAX_UNLOCKED_ATTEMPTS
-from barbule.tables.transaction.media_references import operating
+from barbule.tables.transaction.operations import operating
 from barbule.tables.transaction.transaction import Transaction
 from barbule.tables.views.full_refresh import refresh_scheduled
 from barbule.tracing import span

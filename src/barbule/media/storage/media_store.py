@@ -43,11 +43,9 @@ class MediaStore:
     Parameters
     ----------
     root
-        The folder: a path or a URL that fsspec reads (`file:///data/media`,
-        `s3://bucket/prefix`, `memory://media`).
+        The folder: a path or a URL that fsspec reads (`s3://bucket/prefix`, `memory://media`).
     cache_dir
-        The folder for local copies of files in a remote store; by default below the user's cache
-        directory.
+        The folder for local copies of remote files; by default in the user's cache directory.
     user
         The URL of the database that owns the media, without secrets: the store records its users,
         so that none treats another's media as garbage.
@@ -68,9 +66,8 @@ class MediaStore:
     Examples
     --------
     >>> store = MediaStore("memory://docs-example")
-    >>> reference = store.put(b"barbs", "txt")
-    >>> reference[:12], store.open(reference)
-    ('media:92db0c', b'barbs')
+    >>> store.open(store.put(b"barbs", "txt"))
+    b'barbs'
     """
 
     def __init__(
@@ -382,8 +379,7 @@ class MediaStore:
 
     def _register_user(self) -> None:
         """Record once in the store that the database uses it."""
-        origin, user = self._origin, self._user
-        if origin._is_registered or user is None:
+        if (origin := self._origin)._is_registered or (user := self._user) is None:
             return
         path = f"{_USERS_FOLDER}/{hashlib.sha256(user.encode()).hexdigest()[:16]}"
         if self._files.size(path) is None:

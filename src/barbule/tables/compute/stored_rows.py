@@ -28,6 +28,7 @@ __all__ = [
     "NewRows",
     "lower_to_backend",
     "read_physical_rows",
+    "read_rids",
     "sorted_by_rid",
     "staged_new_rows",
     "stored_fields",
@@ -110,6 +111,11 @@ def read_physical_rows(
     return engine.arrow(
         ops.Project(relation, stored_fields(record, relation)).to_expr(), staged=staged
     )
+
+
+def read_rids(engine: Engine, record: TableRecord) -> pa.Table:
+    """Read the row ids of a table."""
+    return engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID))
 
 
 def stored_fields(record: TableRecord, relation: ops.Relation) -> dict[str, ops.Value]:

@@ -18,7 +18,8 @@ import ibis.expr.types as ir
 from barbule.errors import BarbuleError, ConflictError
 from barbule.executor.engine import Engine
 from barbule.nodes import ManagedTable
-from barbule.tables.transaction.media_references import find_deleted_media, operating
+from barbule.tables.transaction.media_references import find_deleted_media
+from barbule.tables.transaction.operations import operating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

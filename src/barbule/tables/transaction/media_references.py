@@ -8,11 +8,9 @@ call ledger.
 from __future__ import annotations
 
 import datetime
-import logging
 import time
 from collections import deque
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -20,10 +18,7 @@ import ibis.expr.schema as sch
 
 from barbule.backends.base import FROM
 from barbule.errors import (
-    ConfigurationError,
-    DiskError,
     MediaError,
-    StoreError,
     UnknownFunctionError,
     UnsupportedError,
 )
@@ -43,24 +38,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.executor.engine import Engine
-    from barbule.media.storage.undo_log import OperationObjects
 
 __all__ = [
     "DEFAULT_GRACE_PERIOD",
+    "MEDIA_PREFIX",
     "CollectedMedia",
     "collect_unused",
     "delete_unreferenced",
     "find_deleted_media",
     "missing_media",
-    "operating",
     "referenced_media",
     "references_in_rows",
 ]
 
-_LOG = logging.getLogger("barbule")
 DEFAULT_GRACE_PERIOD = datetime.timedelta(days=1)
 _ROWS_TABLE_PREFIX = "bb_rows_"
-_MEDIA_PREFIX = "media:"
+MEDIA_PREFIX = "media:"
 _BATCH_ROWS = 16_384
 _MAX_LOCK_SECONDS = 0.25  # maximum seconds of deletions while other writers wait
 _MAX_LOOKUP_THREADS = 16  # threads for requests to a remote store
@@ -144,7 +137,7 @@ def _references_in_column(
     if isinstance(dtype, dt.JSON):
         value = value.cast("string")
     if isinstance(value.type(), dt.String):
-        rows = rows.filter(value.contains(_MEDIA_PREFIX))
+        rows = rows.filter(value.contains(MEDIA_PREFIX))
     query = rows.select(cell=value).filter(lambda rows: rows.cell.notnull())
     for batch in engine.backend.batches(query, {}, _BATCH_ROWS):
         for cell in batch.column(0).to_pylist():
@@ -206,7 +199,7 @@ def delete_unreferenced(engine: Engine, cells: Iterable[Any], *, since: int | No
     references = {reference for cell in cells for reference in references_within(cell)}
     if not references or _other_users(engine):
         return 0
-    names = [reference.removeprefix(_MEDIA_PREFIX) for reference in sorted(references)]
+    names = [reference.removeprefix(MEDIA_PREFIX) for reference in sorted(references)]
     return len(_delete(engine, names, since=since))
 
 
@@ -240,7 +233,7 @@ def _delete(
         with backend.write_lock():
             if catalog.refresh() != head:
                 referenced = referenced_media(engine, since)
-                queue = deque(name for name in queue if f"{_MEDIA_PREFIX}{name}" not in referenced)
+                queue = deque(name for name in queue if f"{MEDIA_PREFIX}{name}" not in referenced)
             if not queue:
                 break
             engine.database.catalog.commit_media_deletion()
@@ -254,35 +247,6 @@ def _delete(
                 if time.monotonic() > deadline or catalog.refresh() != head:
                     break
     return deleted
-
-
-@contextmanager
-def operating(engine: Engine) -> Iterator[tuple[Engine, OperationObjects]]:
-    """Begin an operation; yield its engine, and what it puts into the media store.
-
-    If it fails, the objects that it has stored are deleted. Existing objects, and those that
-    another operation relies on, remain. An engine that has an operation is yielded as it is.
-    """
-    if engine.operation is not None and engine.library.objects is not None:
-        yield engine, engine.library.objects
-        return
-    first_commit = engine.catalog.head
-
-    def take_back(names: list[str]) -> None:
-        try:
-            delete_unreferenced(
-                engine, (f"{_MEDIA_PREFIX}{name}" for name in names), since=first_commit
-            )
-        except (ConfigurationError, DiskError, StoreError) as error:
-            _LOG.warning("media files of a failed change remain until collect_media(): %s", error)
-        except Exception:  # noqa: BLE001 - what made the operation fail is what its caller has to know
-            _LOG.warning(
-                "media files of a failed change remain until collect_media()", exc_info=True
-            )
-
-    with engine.library.undo.rollback_on_error(take_back) as objects:
-        operation = replace(engine.database.begin(), library=engine.library.during(objects))
-        yield engine.during(operation), objects
 
 
 def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> list[str]:
@@ -301,7 +265,7 @@ def find_deleted_media(engine: Engine, rows: Iterable[pa.Table], since: int) -> 
     if not engine.catalog.media_deleted_since(since) or (objects and objects.is_exclusive):
         return []
     required = objects.required() if objects is not None else set()
-    referenced = {f"{_MEDIA_PREFIX}{name}" for name in required}
+    referenced = {f"{MEDIA_PREFIX}{name}" for name in required}
     referenced.update(*map(references_in_rows, rows))
     missing = _missing_references(engine, referenced)
     # Missing files of committed rows, for example deleted by hand, are not this transaction's to
@@ -324,7 +288,7 @@ def missing_media(engine: Engine) -> dict[str, list[str]]:
     if not any(references for *_, references in references_by_table):
         return {}
     stored = {
-        f"{_MEDIA_PREFIX}{media_object.name}"
+        f"{MEDIA_PREFIX}{media_object.name}"
         for media_object in engine.library.store.objects()
         if media_object.finished
     }
@@ -387,7 +351,7 @@ def collect_unused(
         media_object.name: media_object.size
         for media_object in objects
         if media_object.modified <= newest_unused
-        and not (media_object.finished and f"{_MEDIA_PREFIX}{media_object.name}" in referenced)
+        and not (media_object.finished and f"{MEDIA_PREFIX}{media_object.name}" in referenced)
     }
     deleted = (
         list(unused) if dry_run else _delete(engine, unused, since=head, put_before=newest_unused)

@@ -28,6 +28,8 @@ from barbule.tables.verbs.removal import replace_existing
 from barbule.tables.verbs.rows.insert import BATCH_ROWS, insert_batches
 
 if TYPE_CHECKING:
+    import ibis.expr.schema as sch
+
     from barbule.executor.engine import Engine
     from barbule.nodes import ManagedTable
     from barbule.tables.arguments import IfExists, RowSource, SchemaLike
@@ -52,13 +54,7 @@ def create_table(
     engine.backend.check_writable()  # before media are stored
     columns = _materialized_rows(as_rows(columns), name)
     holds_rows = types.holds_rows(columns)
-    try:
-        schema = types.infer(columns) if holds_rows else types.schema(columns)
-    except SchemaError as error:
-        raise error.at(table=name) from error.__cause__
-    check_names(schema.names, name)
-    if not schema.names:
-        raise SchemaError("a table must have at least one column.", table=name)
+    schema = _checked_schema(columns, name)
     class_defaults = {} if holds_rows else types.defaults_of(columns)
     choices = {} if holds_rows else types.choices_of(columns)
     stored = stored_defaults(engine, schema, defaults, name, class_defaults)
@@ -70,12 +66,8 @@ def create_table(
 
     def prepare(transaction: Transaction) -> TableRecord:
         replace_existing(transaction, name, if_exists)
-        record = TableRecord(
-            transaction.engine.catalog.next_table_id(),
-            name,
-            created_columns,
-            next_column=len(created_columns),
-        )
+        table_id = transaction.engine.catalog.next_table_id()
+        record = TableRecord(table_id, name, created_columns, next_column=len(created_columns))
         transaction.put_record(record)
         record = with_content_columns(transaction.engine, record, schema.names)
         transaction.put_record(record)
@@ -92,6 +84,18 @@ def create_table(
     else:
         _, record = run_transaction(engine, "create table", prepare, since=since)
     return engine.committed.leaf(record.id)
+
+
+def _checked_schema(columns: SchemaLike | RowSource, name: str) -> sch.Schema:
+    """Return the schema that is passed, or that of the rows."""
+    try:
+        schema = types.infer(columns) if types.holds_rows(columns) else types.schema(columns)
+    except SchemaError as error:
+        raise error.at(table=name) from error.__cause__
+    check_names(schema.names, name)
+    if not schema.names:
+        raise SchemaError("a table must have at least one column.", table=name)
+    return schema
 
 
 def _existing_leaf(engine: Engine, existing: TableRecord) -> ManagedTable:

@@ -82,13 +82,8 @@ def create_view(
     def prepare(transaction: Transaction) -> int:
         dropped_ids = {table.id for table in replace_existing(transaction, name, if_exists)}
         _check_base_stays(dropped_ids, view_query, name)
-        record = TableRecord(
-            transaction.engine.catalog.next_table_id(),
-            name,
-            tuple(own_columns),
-            view=view,
-            next_column=len(own_columns),
-        )
+        table_id, next_column = transaction.engine.catalog.next_table_id(), len(own_columns)
+        record = TableRecord(table_id, name, tuple(own_columns), view=view, next_column=next_column)
         transaction.put_record(record)
         for column in view_query.calls:
             value = view_query.bind_call(column, transaction.engine.leaf(record.id), name)

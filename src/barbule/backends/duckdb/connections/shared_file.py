@@ -23,14 +23,13 @@ from barbule.backends.duckdb.connections.connection import (
     connect,
     connect_in_memory,
 )
-from barbule.backends.duckdb.errors import is_interruption
+from barbule.backends.duckdb.connections.file_use import FileUse, ThreadUses
 from barbule.errors import ConfigurationError, DiskError
 from barbule.locks import Lease, check_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["DuckDBFile"]
 
@@ -41,38 +40,6 @@ _FORK_TIMEOUT_SECONDS = 1.0  # for which a fork waits for threads that open or c
 _MIN_TURN_SECONDS = 0.05
 _MAX_TURN_SECONDS = 0.5
 _TURN_TO_SWITCH_RATIO = 3.0
-
-
-class _ThreadUse(threading.local):
-    """How many uses a thread is in, and how often it has acquired the database for them."""
-
-    depth = 0
-    acquired = 0
-
-
-class _Use:
-    """A use of a database as a context.
-
-    Written out, and not as a generator: each statement begins one.
-    """
-
-    __slots__ = ("_database",)
-
-    def __init__(self, database: DuckDBFile) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.begin_use()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._database.end_use()
-        if error is not None and is_interruption(error):
-            raise KeyboardInterrupt from error
 
 
 class DuckDBFile:
@@ -105,7 +72,7 @@ class DuckDBFile:
             else Lease(path.with_name(f"{path.name}.lock"), timeout)
         )
         self._condition = threading.Condition(threading.RLock())
-        self._thread = _ThreadUse()
+        self._thread = ThreadUses()
         self._users = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._cursors: list[duckdb.DuckDBPyConnection] = []
@@ -194,7 +161,7 @@ class DuckDBFile:
             "to_parquet().",
         )
 
-    def use(self) -> _Use:
+    def use(self) -> FileUse:
         """Keep the database open in this context, after waiting for another process if necessary.
 
         Raises
@@ -202,7 +169,7 @@ class DuckDBFile:
         LockedError
             If another process holds it for longer than the timeout.
         """
-        return _Use(self)
+        return FileUse(self)
 
     def begin_use(self) -> None:
         """Begin a use by the calling thread; one within another one costs nothing."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barbule import types
-from barbule.backends.base import RID
 from barbule.catalog import codec
 from barbule.errors import (
     SchemaError,
 )
 from barbule.tables.commit import run_transaction
 from barbule.tables.compute.binding import with_content_columns
+from barbule.tables.compute.stored_rows import read_rids
 from barbule.tables.sources import read_rows
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import (
@@ -74,17 +74,10 @@ def add_columns(
 
     def prepare(transaction: Transaction) -> int:
         record = current_record(transaction.leaf(leaf))
-        rids = transaction.engine.arrow(
-            transaction.engine.leaf(record.id, hidden=True).to_expr().select(RID)
-        )
+        rids = read_rids(transaction.engine, record)
         for name, dtype in new_columns.items():
             if not dtype.nullable and name not in stored and rids.num_rows:
-                raise SchemaError(
-                    "a required column needs a default for the existing rows.",
-                    table=record.name,
-                    column=name,
-                    hint="Pass defaults=, or make it nullable.",
-                )
+                raise _missing_default(record, name)
             column = data_column(record.next_column, name, dtype, stored, validated, choices)
             record = record.with_columns(column)
             transaction.add_column(record, column)
@@ -102,6 +95,15 @@ def add_columns(
         return UpdateResult(0, 0, engine.catalog.latest(record.id).version)
     transaction, count = run_transaction(engine, "add column", prepare, since=since)
     return transaction.result(UpdateResult, record.id, count)
+
+
+def _missing_default(record: TableRecord, name: str) -> SchemaError:
+    return SchemaError(
+        "a required column needs a default for the existing rows.",
+        table=record.name,
+        column=name,
+        hint="Pass defaults=, or make it nullable.",
+    )
 
 
 def _existing_names(

@@ -23,7 +23,7 @@ from barbule.tables.compute.function_versions import (
     with_current_iterator,
     with_current_versions,
 )
-from barbule.tables.compute.stored_rows import read_physical_rows
+from barbule.tables.compute.stored_rows import read_physical_rows, read_rids
 from barbule.tables.transaction.isolation import isolated
 from barbule.tables.transaction.names import current_record, own_column
 from barbule.tables.transaction.results import UpdateResult
@@ -217,7 +217,7 @@ def _recompute_iterator_rows(transaction: Transaction, record: TableRecord) -> i
     """Rebuild all rows of a view with its iterator."""
     engine = transaction.engine
     assert record.view is not None
-    old_rids = engine.arrow(engine.leaf(record.id, hidden=True).to_expr().select(RID)).column(RID)
+    old_rids = read_rids(engine, record).column(RID)
     transaction.end_rows(record, old_rids)
     rows = write_view_rows(transaction, record, engine.catalog.record(record.view.base), None)
     latest = engine.catalog.record(record.id)
