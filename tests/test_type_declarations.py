@@ -6,6 +6,7 @@ import ibis.expr.datatypes as dt
 import pytest
 
 from barbule import types
+from barbule.io.file_types import kind_of_file
 from barbule.types import Audio, Document, Image, Json, Media, Video, declaration, holds_media
 from barbule.types.declarations import by_class, by_pair, entries, holds, holds_json, is_vector
 from barbule.types.declarations.nested import CellForm, leaves, parts, rebuild
@@ -32,6 +33,15 @@ def test_a_type_without_an_entry_has_that_of_the_class_it_extends():
     assert declaration(Image(nullable=False)) is declaration(Image())
     assert declaration(Image()).modality == "image"
     assert declaration(dt.string).modality == "text"
+
+
+def test_names_annotations_and_suffixes_are_declared():
+    for attribute in ("names", "annotations", "suffixes"):
+        meanings = [item for entry in entries.DECLARATIONS for item in getattr(entry, attribute)]
+        assert len(meanings) == len(set(meanings)) > 5
+    assert types.dtype("image") == types.dtype(Image) == declaration(Image()).make()
+    assert types.dtype(int) == types.dtype("int") == declaration(dt.int8).make() == dt.int64
+    assert kind_of_file("a.FLAC") is Audio
 
 
 @pytest.mark.parametrize("cls", [Image, Audio, Video, Document], ids=lambda cls: cls.__name__)

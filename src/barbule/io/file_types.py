@@ -9,21 +9,16 @@ import mimetypes
 from typing import TYPE_CHECKING
 
 from barbule.extensions import READERS, extension_names
-from barbule.types import Audio, Document, Image, Media, Video
+from barbule.types import Document, Media
+from barbule.types.declarations.entries import DECLARATIONS
 
 if TYPE_CHECKING:
     from pathlib import PurePath
 
 __all__ = ["ENDINGS", "default_column_name", "kind_of_file", "media_type"]
 
-_BY_KIND: dict[type[Media], str] = {
-    Image: "jpg jpeg jpe jfif png webp gif tif tiff bmp avif heic heif ppm pgm",
-    Audio: "mp3 wav flac ogg oga opus m4a aac wma aif aiff",
-    Video: "mp4 m4v mov mkv webm avi mpg mpeg ogv wmv",
-    Document: "pdf docx pptx xlsx html htm xhtml md markdown txt csv tsv json jsonl xml epub",
-}
 ENDINGS: dict[str, type[Media]] = {
-    ending: kind for kind, endings in _BY_KIND.items() for ending in endings.split()
+    suffix: entry.dtype for entry in DECLARATIONS for suffix in entry.suffixes
 }
 _MEDIA_TYPES = {
     "webp": "image/webp", "avif": "image/avif", "heic": "image/heic", "heif": "image/heif",

@@ -5,15 +5,11 @@ Defines `dtype`, and the functions that read like types (`Array`, `Vector`, `Str
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import enum
 import inspect
-import pathlib
 import re
 import types as pytypes
 import typing
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,7 +17,8 @@ import ibis.expr.datatypes as dt
 
 from barbule.errors import SchemaError
 from barbule.types.class_fields import fields_of, is_ibis_type
-from barbule.types.data_types import Audio, Document, Duration, Image, Json, Video
+from barbule.types.data_types import Image, Json
+from barbule.types.declarations.entries import DECLARATIONS
 from barbule.types.declarations.storage_forms import canonical
 from barbule.types.library_types import of_library, of_pydantic
 
@@ -106,37 +103,10 @@ def Struct(fields: Mapping[str, Any], *, nullable: bool = True) -> dt.Struct:  #
 
 
 _TYPE_NAMES: dict[str, Callable[[], dt.DataType]] = {
-    "duration": lambda: Duration,
-    "image": Image,
-    "audio": Audio,
-    "video": Video,
-    "document": Document,
-    "json": Json,
-    "int": dt.Int64,
-    "float": dt.Float64,
-    "bool": dt.Boolean,
-    "str": dt.String,
+    name: entry.make for entry in DECLARATIONS for name in entry.names
 }
-
 _PYTHON_TYPES: dict[Any, Callable[[], dt.DataType]] = {
-    str: dt.String,
-    int: dt.Int64,
-    float: dt.Float64,
-    bool: dt.Boolean,
-    bytes: dt.Binary,
-    bytearray: dt.Binary,
-    datetime.datetime: dt.Timestamp,
-    datetime.timedelta: lambda: Duration,
-    datetime.date: dt.Date,
-    datetime.time: dt.Time,
-    uuid.UUID: dt.UUID,
-    decimal.Decimal: dt.Decimal,
-    dict: Json,
-    list: Json,
-    tuple: Json,
-    set: Json,
-    Any: Json,
-    pathlib.PurePath: dt.String,
+    cls: entry.make for entry in DECLARATIONS for cls in entry.annotations
 }
 
 # The classes around an annotation: it must not refer to one of them.

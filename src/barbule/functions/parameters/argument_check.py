@@ -7,12 +7,9 @@ The function itself checks values that only the rows have (for example of Json).
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import decimal
 import enum
 import inspect
 import pathlib
-import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -24,8 +21,9 @@ import ibis.expr.types as ir
 from barbule.errors import ExpressionError
 from barbule.functions.parameters.parameter import Parameter
 from barbule.nodes import ManagedTable, media_literal
-from barbule.types import Document, Duration, Media, declaration
+from barbule.types import Document, Media, declaration
 from barbule.types.declarations import by_pair
+from barbule.types.declarations.entries import DECLARATIONS
 
 __all__ = ["distance", "fit_arguments"]
 
@@ -199,20 +197,12 @@ _NUMBERS: dict[type[dt.DataType], dict[type[dt.DataType], int]] = {
     dt.Integer: {dt.Integer: _SAME, dt.Boolean: _WIDER},
     dt.Decimal: {dt.Integer: _WIDER, dt.Decimal: _WIDER},
 }
-# The types of Python's constants, for the parameters that take single values; bool before int.
-_CONSTANTS: tuple[tuple[type | tuple[type, ...], dt.DataType], ...] = (
-    (bool, dt.boolean),
-    (int, dt.int64),
-    (float, dt.float64),
-    (str, dt.string),
-    (bytes, dt.binary),
-    (datetime.datetime, dt.timestamp),
-    (datetime.date, dt.date),
-    (datetime.time, dt.time),
-    (datetime.timedelta, Duration),
-    (decimal.Decimal, dt.Decimal()),
-    (uuid.UUID, dt.uuid),
-)
+# The types of Python's constants, for the parameters that take single values.
+_CONSTANTS: dict[type, dt.DataType] = {
+    entry.annotations[0]: entry.make()
+    for entry in DECLARATIONS
+    if entry.annotations and entry.json != "json"
+}
 
 
 def _fit_constant(
@@ -235,9 +225,9 @@ def _fit_constant(
 
 
 def _constant_distance(value: object, target: dt.DataType) -> int | None:
-    for python_type, dtype in _CONSTANTS:
-        if isinstance(value, python_type):
-            return distance(dtype, target)
+    for python_type in type(value).__mro__:  # of which bool comes before int
+        if python_type in _CONSTANTS:
+            return distance(_CONSTANTS[python_type], target)
     if isinstance(value, Mapping):
         return _WIDER if isinstance(target, dt.Struct | dt.Map) else None
     if isinstance(value, list | tuple):

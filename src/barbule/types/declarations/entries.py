@@ -9,13 +9,14 @@ import dataclasses
 import datetime
 import decimal
 import json
+import pathlib
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
 
 from barbule.json_codec import as_base64, iso_text, json_cell
 from barbule.types.data_types import (
-    MAX_DIGITS,
     VARIABLE_UNITS,
     Audio,
     Document,
@@ -25,10 +26,9 @@ from barbule.types.data_types import (
     Media,
     Video,
 )
-from barbule.types.declarations import file_values, python_values
+from barbule.types.declarations import file_values, limits, python_values
 from barbule.types.declarations.type_declaration import TypeDeclaration
 from barbule.types.durations import duration_text
-from barbule.types.zones import canonical_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DECLARATIONS"]
 
-_DEFAULT_SCALE = 9  # of a decimal without a scale, as Ibis converts it to Arrow
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 def _always(convert: Convert) -> Callable[..., Convert]:
@@ -65,6 +67,8 @@ _arrow_numbers = _arrow("integer", "floating", "decimal")
 
 _STRING = TypeDeclaration(
     dtype=dt.String,
+    names=("str",),
+    annotations=(str, pathlib.PurePath),
     modality="text",
     python=frozenset({str}),
     write=_always(python_values.to_string),
@@ -97,6 +101,8 @@ def _open_image(library: MediaAccess | None) -> Convert | None:
 _MEDIA = dataclasses.replace(
     _STRING,
     dtype=Media,
+    names=(),
+    annotations=(),
     noun="a file",
     modality="file",
     is_media=True,
@@ -141,6 +147,9 @@ _NUMBER = TypeDeclaration(
 _INTEGER = dataclasses.replace(
     _NUMBER,
     dtype=dt.Integer,
+    names=("int",),
+    annotations=(int,),
+    default=dt.Int64,
     python=frozenset({int}),
     write=lambda kind, _: python_values.integer_writer(kind),
     sql_is_exact=True,
@@ -150,6 +159,9 @@ _INTEGER = dataclasses.replace(
 _FLOATING = dataclasses.replace(
     _NUMBER,
     dtype=dt.Floating,
+    names=("float",),
+    annotations=(float,),
+    default=dt.Float64,
     python=frozenset({float, int}),
     nan_is_missing=False,
     write=_always(python_values.to_float),
@@ -158,30 +170,12 @@ _FLOATING = dataclasses.replace(
 )
 
 
-def _sized_decimal(kind: dt.Decimal) -> dt.Decimal:
-    if None not in {kind.precision, kind.scale}:
-        return kind
-    scale = 0 if kind.precision is not None else _DEFAULT_SCALE
-    return kind.copy(
-        precision=kind.precision or MAX_DIGITS,
-        scale=scale if kind.scale is None else kind.scale,
-    )
-
-
-def _refuse_digits(kind: dt.Decimal) -> tuple[str, str] | None:
-    if (kind.precision or 0) <= MAX_DIGITS:
-        return None
-    return (
-        f"a decimal has up to {MAX_DIGITS} digits, but {kind} has {kind.precision}.",
-        f"Use decimal({MAX_DIGITS}, {min(kind.scale or 0, MAX_DIGITS)}), or bb.String.",
-    )
-
-
 _DECIMAL = dataclasses.replace(
     _NUMBER,
     dtype=dt.Decimal,
-    canonical=_sized_decimal,
-    refusal=_refuse_digits,
+    annotations=(decimal.Decimal,),
+    canonical=limits.sized_decimal,
+    refusal=limits.refuse_digits,
     python=frozenset({decimal.Decimal, int}),
     nan_is_missing=False,  # refused, as infinity is
     write=lambda kind, _: python_values.decimal_writer(kind),
@@ -194,39 +188,11 @@ _DECIMAL = dataclasses.replace(
 # -- Times -----------------------------------------------------------------------------------------
 
 
-def _zoned_timestamp(kind: dt.Timestamp) -> dt.Timestamp:
-    if kind.timezone is None:
-        return kind
-    # Databases store them in microseconds.
-    zone = canonical_zone(kind.timezone) or kind.timezone
-    return kind.copy(timezone=zone, scale=min(kind.scale, 6) if kind.scale else kind.scale)
-
-
-def _refuse_zone(kind: dt.Timestamp) -> tuple[str, str] | None:
-    if not kind.timezone or canonical_zone(kind.timezone):
-        return None
-    return (
-        f"there is no time zone {kind.timezone!r}.",
-        'Write it as the IANA database does, "Europe/Berlin", or as "UTC" or "+02:00".',
-    )
-
-
-def _refuse_months(kind: dt.Interval) -> tuple[str, str] | None:
-    if kind.unit.short not in VARIABLE_UNITS:
-        return None
-    return (
-        (
-            f"a column holds durations of a fixed length, but the length of {kind} depends on "
-            "the calendar."
-        ),
-        "Store the number of months as bb.Int.",
-    )
-
-
 _TIMESTAMP = TypeDeclaration(
     dtype=dt.Timestamp,
-    canonical=_zoned_timestamp,
-    refusal=_refuse_zone,
+    annotations=(datetime.datetime,),
+    canonical=limits.zoned_timestamp,
+    refusal=limits.refuse_zone,
     python=frozenset({datetime.datetime}),
     write=lambda kind, library: python_values.timestamp_writer(kind, library.zone),
     takes_arrow=_arrow("timestamp", "date"),
@@ -239,6 +205,7 @@ _TIMESTAMP = TypeDeclaration(
 )
 _DATE = TypeDeclaration(
     dtype=dt.Date,
+    annotations=(datetime.date,),
     python=frozenset({datetime.date}),
     write=_always(python_values.to_date),
     takes_arrow=_arrow("date"),
@@ -252,6 +219,7 @@ _DATE = TypeDeclaration(
 )
 _TIME = TypeDeclaration(
     dtype=dt.Time,
+    annotations=(datetime.time,),
     python=frozenset({datetime.time}),
     write=_always(python_values.to_time),
     takes_arrow=_arrow("time"),
@@ -263,10 +231,13 @@ _TIME = TypeDeclaration(
 )
 _INTERVAL = TypeDeclaration(
     dtype=dt.Interval,
+    names=("duration",),
+    annotations=(datetime.timedelta,),
+    default=lambda: Duration,
     canonical=lambda kind: (
         kind if kind.unit.short in VARIABLE_UNITS else Duration.copy(nullable=kind.nullable)
     ),
-    refusal=_refuse_months,
+    refusal=limits.refuse_months,
     python=frozenset({datetime.timedelta}),
     write=_always(python_values.to_duration),
     takes_arrow=_arrow("duration"),
@@ -277,20 +248,6 @@ _INTERVAL = TypeDeclaration(
 # -- Others ----------------------------------------------------------------------------------------
 
 
-def _refuse(kind: dt.DataType) -> tuple[str, str]:
-    return (
-        f"the type {kind} is not supported.",
-        "Store geometries as strings (WKT) or bytes (WKB), and network addresses as bb.String.",
-    )
-
-
-def _refuse_null(kind: dt.DataType) -> tuple[str, str]:
-    return (
-        f"the type {type(kind).__name__.lower()} is not supported.",
-        'Declare its type: bb.String in a schema, ibis.null("string") in an expression.',
-    )
-
-
 _ARRAY = TypeDeclaration(
     dtype=dt.Array, is_nested=True, parse=json.loads, sized=True, display="code"
 )
@@ -299,14 +256,53 @@ DECLARATIONS: tuple[TypeDeclaration, ...] = (
     TypeDeclaration(dtype=dt.DataType),
     _STRING,
     _MEDIA,
-    dataclasses.replace(_MEDIA, dtype=Image, noun="an image", modality="image", read=_open_image),
-    dataclasses.replace(_MEDIA, dtype=Audio, noun="an audio file", modality="audio"),
-    dataclasses.replace(_MEDIA, dtype=Video, noun="a video", modality="video"),
-    dataclasses.replace(_MEDIA, dtype=Document, noun="a document", modality="document"),
+    dataclasses.replace(
+        _MEDIA,
+        dtype=Image,
+        names=("image",),
+        suffixes=_words("jpg jpeg jpe jfif png webp gif tif tiff bmp avif heic heif ppm pgm"),
+        noun="an image",
+        modality="image",
+        read=_open_image,
+    ),
+    dataclasses.replace(
+        _MEDIA,
+        dtype=Audio,
+        names=("audio",),
+        suffixes=_words("mp3 wav flac ogg oga opus m4a aac wma aif aiff"),
+        noun="an audio file",
+        modality="audio",
+    ),
+    dataclasses.replace(
+        _MEDIA,
+        dtype=Video,
+        names=("video",),
+        suffixes=_words("mp4 m4v mov mkv webm avi mpg mpeg ogv wmv"),
+        noun="a video",
+        modality="video",
+    ),
+    dataclasses.replace(
+        _MEDIA,
+        dtype=Document,
+        names=("document",),
+        suffixes=_words(
+            "pdf docx pptx xlsx html htm xhtml md markdown txt csv tsv json jsonl xml epub"
+        ),
+        noun="a document",
+        modality="document",
+    ),
     _JSON,
-    dataclasses.replace(_JSON, dtype=Json, storage=dt.JSON),
+    dataclasses.replace(
+        _JSON,
+        dtype=Json,
+        names=("json",),
+        annotations=(dict, list, tuple, set, Any),
+        storage=dt.JSON,
+    ),
     TypeDeclaration(
         dtype=dt.Boolean,
+        names=("bool",),
+        annotations=(bool,),
         python=frozenset({bool}),
         write=_always(python_values.to_bool),
         takes_arrow=_arrow("boolean"),
@@ -322,7 +318,12 @@ DECLARATIONS: tuple[TypeDeclaration, ...] = (
     _INTEGER,
     _FLOATING,
     dataclasses.replace(
-        _FLOATING, dtype=dt.Float16, canonical=lambda kind: dt.Float32(nullable=kind.nullable)
+        _FLOATING,
+        names=(),
+        annotations=(),
+        default=None,
+        dtype=dt.Float16,
+        canonical=lambda kind: dt.Float32(nullable=kind.nullable),
     ),
     _DECIMAL,
     _TIMESTAMP,
@@ -331,6 +332,7 @@ DECLARATIONS: tuple[TypeDeclaration, ...] = (
     _INTERVAL,
     TypeDeclaration(
         dtype=dt.UUID,
+        annotations=(uuid.UUID,),
         write=_always(python_values.to_uuid),
         checked=True,
         text_cast="text",
@@ -338,6 +340,7 @@ DECLARATIONS: tuple[TypeDeclaration, ...] = (
     ),
     TypeDeclaration(
         dtype=dt.Binary,
+        annotations=(bytes, bytearray),
         python=frozenset({bytes}),
         write=_always(python_values.to_bytes),
         takes_arrow=_arrow("large_binary", "fixed_size_binary"),
@@ -352,8 +355,11 @@ DECLARATIONS: tuple[TypeDeclaration, ...] = (
     dataclasses.replace(_ARRAY, dtype=dt.Struct, sized=False),
     dataclasses.replace(_ARRAY, dtype=dt.Map),
     *(
-        TypeDeclaration(dtype=refused, refusal=_refuse)
+        TypeDeclaration(dtype=refused, refusal=limits.refuse_unknown)
         for refused in (dt.GeoSpatial, dt.INET, dt.MACADDR)
     ),
-    *(TypeDeclaration(dtype=refused, refusal=_refuse_null) for refused in (dt.Null, dt.Unknown)),
+    *(
+        TypeDeclaration(dtype=refused, refusal=limits.refuse_null)
+        for refused in (dt.Null, dt.Unknown)
+    ),
 )

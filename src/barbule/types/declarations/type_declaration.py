@@ -44,6 +44,14 @@ class TypeDeclaration:
     ----------
     dtype
         The class of the type; subclasses without a declaration of their own have this one.
+    names
+        Names of the type that users write, besides those that Ibis knows.
+    annotations
+        Python classes that mean the type in annotations; the first is the class of its constants.
+    default
+        Makes the type that a name or an annotation means; None for the class of the type.
+    suffixes
+        Those of files that hold values of a media type.
     noun
         A value of the type in messages; None for the name of the type.
     modality
@@ -98,6 +106,10 @@ class TypeDeclaration:
     """
 
     dtype: type[dt.DataType]
+    names: tuple[str, ...] = ()
+    annotations: tuple[Any, ...] = ()
+    default: Callable[[], dt.DataType] | None = None
+    suffixes: tuple[str, ...] = ()
     noun: str | None = None
     modality: Modality | None = None
     is_media: bool = False
@@ -123,3 +135,7 @@ class TypeDeclaration:
     answer: Any = None
     sized: bool = False
     display: Literal["text", "number", "boolean", "code", "bytes", "media"] = "text"
+
+    def make(self) -> dt.DataType:
+        """Make the type that its names and annotations mean."""
+        return (self.default or self.dtype)()
