@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import types as types_module
+
 import ibis.expr.datatypes as dt
 import pytest
 
 from barbule import types
 from barbule.io.file_types import kind_of_file
-from barbule.types import Audio, Document, Image, Json, Media, Video, declaration, holds_media
+from barbule.io.text_cells import json_writer
+from barbule.types import (
+    Audio,
+    Document,
+    Image,
+    Json,
+    Media,
+    Video,
+    declaration,
+    declarations,
+    holds_media,
+)
 from barbule.types.declarations import by_class, by_pair, entries, holds, holds_json, is_vector
 from barbule.types.declarations.nested import CellForm, leaves, parts, rebuild
 from barbule.types.declarations.storage_forms import canonical, storage
+from barbule.types.schemas import unsupported_reason
+from barbule.values.cells import arrow_type, reader, to_array
 
 
 def test_every_type_of_barbule_has_an_entry_of_its_own():
@@ -122,3 +138,28 @@ def test_forms_of_cells():
     tolerant = CellForm(_doubled, maps=None, tolerant=True).converter(NESTED)
     assert tolerant("no struct") == "no struct"
     assert tolerant({"a": "no list", "m": 3}) == {"a": "no list", "m": 3}
+
+
+def test_one_entry_is_enough_for_a_new_type(monkeypatch):
+    class Celsius(dt.Float64):
+        pass
+
+    entry = dataclasses.replace(
+        declaration(dt.float64),
+        dtype=Celsius,
+        storage=dt.Float64,
+        write=lambda _kind, _library: lambda text: float(text.removesuffix(" °C")),
+        python=frozenset(),
+        read=lambda _library: "{} °C".format,
+        to_file=lambda _kind: "{} °C".format,
+        refusal=lambda kind: ("it is too cold.", "Wait.") if not kind.nullable else None,
+    )
+    monkeypatch.setitem(declarations._BY_CLASS, Celsius, entry)
+    kind = dt.Array(Celsius())
+    cells = to_array([["1.5 °C", None]], kind, types_module.SimpleNamespace(zone="UTC"))
+    assert cells.type == arrow_type(dt.Array(dt.float64))
+    assert cells.to_pylist() == [[1.5, None]]
+    assert reader(kind)([1.5, None]) == ["1.5 °C", None]
+    assert json_writer(kind)([1.5]) == ["1.5 °C"]
+    assert unsupported_reason(dt.Struct({"t": Celsius(nullable=False)}))[1] == "Wait."
+    assert declaration(dt.float64).storage is None

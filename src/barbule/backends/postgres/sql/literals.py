@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import json
 import math
 import re
@@ -54,7 +55,12 @@ def to_json_value(value: Any, dtype: dt.DataType) -> Any:
     >>> to_json_value({"b": b"a"}, dt.Struct({"b": dt.binary}))
     {'b': '\\x61'}
     """
-    return optional(_WRITTEN.converter(dtype), value)
+    return optional(_json_writer(dtype), value)
+
+
+@functools.lru_cache(maxsize=256)
+def _json_writer(dtype: dt.DataType) -> Convert | None:
+    return _WRITTEN.converter(dtype)
 
 
 def _leaf_writer(dtype: dt.DataType) -> Convert | None:
