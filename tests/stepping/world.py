@@ -167,7 +167,7 @@ def shown(session: Session) -> dict[str, Any]:
     for name in session.list_snapshots():
         snapshot = session.at(name)
         state[f"snapshot {name}"] = {
-            each: _rows(snapshot.get_table(each)) for each in snapshot.list_tables()
+            each: _rows_at(snapshot, each) for each in snapshot.list_tables()
         }
     items = "items" in state and session.get_table("items")
     if items is not False and "text" in items.columns:
@@ -177,6 +177,14 @@ def shown(session: Session) -> dict[str, Any]:
         except bb.errors.BarbuleError as error:
             state["nearest"] = type(error).__name__
     return state
+
+
+def _rows_at(snapshot: Any, name: str) -> list[str] | str:
+    """Return the rows of a table in a snapshot; a purge removes those of some views."""
+    try:
+        return _rows(snapshot.get_table(name))
+    except bb.errors.VersionError as error:
+        return type(error).__name__
 
 
 def _rows(table: Any) -> list[str]:
