@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from barbule.functions.function import Function
     from barbule.functions.parameters.parameter import Parameter
 
-__all__ = ["Arguments", "argument_spreader", "required_slots"]
+__all__ = ["Arguments", "Maker", "argument_spreader", "required_slots"]
 
 Maker = Callable[[Sequence[Any]], Any]
 """Builds an argument from the values of a row."""
@@ -87,6 +87,26 @@ class Arguments:
             name: list(map(make, rows)) if name in batched else make(rows[0])
             for name, make in self._makers
         }
+
+    def positional(self, function: Function) -> list[Maker] | None:
+        """Return functions that build the arguments by position, each from the values of a row.
+
+        Returns
+        -------
+        list or None
+            None if an argument is neither an unchanged cell nor a constant, or cannot be passed by
+            its position.
+        """
+        makers, body = dict(self._makers), function.body
+        if not inspect.isfunction(body) or hasattr(body, "__wrapped__"):
+            return None  # it may take keywords alone
+        if any(not isinstance(make, _PLAIN_MAKERS) for make in makers.values()):
+            return None
+        first = list(function.signature.parameters.values())[: len(makers)]
+        if any(parameter.kind not in _POSITIONAL for parameter in first):
+            return None
+        names = [parameter.name for parameter in first]
+        return [makers[name] for name in names] if makers.keys() == set(names) else None
 
     def _maker(self, function: Function, argument: object) -> Maker:
         if isinstance(argument, list):
