@@ -27,7 +27,7 @@ ROWS = pa.table({"n": pa.array([1, 2, None]), "s": pa.array(["x", None, "z"])})
 def _run(engine, make, rows: pa.Table = ROWS) -> pa.Table:
     leaf = engine.stored("bb_stage_0", ibis.schema({"n": "int64", "s": "string"}))
     final = make(leaf)
-    return engine.runner.arrow(Plan((), final, final.schema, final), {"bb_stage_0": rows})
+    return engine.run_plan(Plan((), final, final.schema, final), {"bb_stage_0": rows})
 
 
 def test_renamed_columns_are_not_copied(engine):
