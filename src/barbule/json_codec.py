@@ -42,6 +42,7 @@ __all__ = [
     "json_cell",
     "plain_values",
     "pydantic_values",
+    "to_ascii",
     "to_compact",
     "to_named",
     "to_readable",
@@ -294,6 +295,17 @@ def to_compact(tree: object) -> str:
     '{"a":[1,"ä"]}'
     """
     return json.dumps(tree, separators=(",", ":"), ensure_ascii=False)
+
+
+def to_ascii(tree: object, *, sort_keys: bool = False) -> str:
+    r"""Write JSON values in ASCII: texts that are hashed, constants of queries, and `jsonb`.
+
+    Examples
+    --------
+    >>> to_ascii(["ä", 1])
+    '["\\u00e4", 1]'
+    """
+    return json.dumps(tree, sort_keys=sort_keys)
 
 
 # JSON of plain values; the encoder itself takes four times as long.

@@ -6,13 +6,11 @@ have: a cast of a string to Json would parse it.
 
 from __future__ import annotations
 
-import json
-
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 
 from barbule.errors import ExpressionError
-from barbule.json_codec import check_keys
+from barbule.json_codec import check_keys, to_ascii
 
 __all__ = ["as_json", "json_constant"]
 
@@ -25,7 +23,7 @@ def json_constant(value: object, kind: dt.DataType = dt.json) -> ops.Literal:
         check_keys(value)
     except ValueError as error:
         raise ExpressionError(f"{error}.", value=value, hint="Use strings as keys.") from error
-    return ops.Literal(json.dumps(value), kind)
+    return ops.Literal(to_ascii(value), kind)
 
 
 def as_json(value: ops.Value, kind: dt.DataType = dt.json) -> ops.Value:

@@ -24,6 +24,7 @@ from barbule.backends.postgres.sql.literals import (
     to_json_value,
 )
 from barbule.errors import DataError
+from barbule.json_codec import to_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -272,7 +273,7 @@ def _to_jsonb(array: pa.Array, paths: JSONPaths) -> pa.Array:
     if pa.types.is_nested(array.type):
         dtype = restore_json(PyArrowType.to_ibis(array.type), paths)
         texts = [
-            None if value is None else json.dumps(to_json_value(value, dtype))
+            None if value is None else to_ascii(to_json_value(value, dtype))
             for value in array.to_pylist()
         ]
         array = pa.array(texts, pa.string())

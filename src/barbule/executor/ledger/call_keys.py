@@ -6,11 +6,10 @@ Owns how a key is computed; changing it would lose all answers that a ledger has
 from __future__ import annotations
 
 import hashlib
-import json
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
-from barbule.json_codec import compact_list
+from barbule.json_codec import compact_list, to_ascii
 from barbule.nodes import bind_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def call_key_builder(function: str, version: str, template: str) -> Callable[[Se
     template
         The arguments of the call, with open slots. For media, a slot has the hash of the content.
     """
-    prefix = json.dumps([function, version, template])[:-1]
+    prefix = to_ascii([function, version, template])[:-1]
 
     def call_key(values: Sequence[Any]) -> str:
         text = compact_list(values)
@@ -40,4 +39,4 @@ def call_key_builder(function: str, version: str, template: str) -> Callable[[Se
 
 def template_hash(function: str, version: str, template: str) -> str:
     """Return a hash of what the calls for all rows have in common."""
-    return hashlib.sha256(json.dumps([function, version, template]).encode()).hexdigest()[:16]
+    return hashlib.sha256(to_ascii([function, version, template]).encode()).hexdigest()[:16]

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-import json
 import re
 import sys
 import typing
@@ -26,7 +25,7 @@ from barbule import types
 from barbule.errors import ExpressionError, UnknownFunctionError, with_article
 from barbule.functions.identity.code import MAIN
 from barbule.functions.language_models.json_in_text import candidates
-from barbule.json_codec import pydantic_values
+from barbule.json_codec import pydantic_values, to_ascii
 
 if TYPE_CHECKING:
     import pydantic
@@ -230,7 +229,7 @@ _FINGERPRINT = "[0-9a-f]{16}"
 
 
 def _fingerprint(cls: type) -> str:
-    text = json.dumps(_adapter(cls).json_schema(), sort_keys=True)
+    text = to_ascii(_adapter(cls).json_schema(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

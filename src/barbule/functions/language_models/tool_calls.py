@@ -20,7 +20,7 @@ from barbule.functions.function import Function
 from barbule.functions.language_models.tools import Tools, arguments_model
 from barbule.functions.parameters.parameter import Parameter
 from barbule.functions.registry import lookup, register
-from barbule.json_codec import pydantic_values
+from barbule.json_codec import pydantic_values, to_ascii
 
 __all__ = ["invoke_tools"]
 
@@ -197,7 +197,7 @@ def _tools_of(arguments: Mapping[str, Any]) -> list[tuple[str, Function]]:
 
 
 def _digest(versions: list[list[str]]) -> str:
-    return hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:16]
+    return hashlib.sha256(to_ascii(versions).encode()).hexdigest()[:16]
 
 
 _INVOKE = register(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis.expr.datatypes as dt
 
+from barbule.json_codec import to_ascii
 from barbule.types import declaration
 from barbule.types.declarations import by_class
 from barbule.types.declarations.nested import CellForm, Convert, optional
@@ -122,8 +123,8 @@ _PARSERS: Mapping[Any, Callable[[Any], Any]] = {
     dt.Time: datetime.time.fromisoformat,
     dt.Interval: _parse_interval,
     dt.Binary: lambda value: bytes.fromhex(value.removeprefix("\\x")),
-    dt.String: lambda value: value if isinstance(value, str) else json.dumps(value),
-    dt.JSON: json.dumps,
+    dt.String: lambda value: value if isinstance(value, str) else to_ascii(value),
+    dt.JSON: to_ascii,
 }
 _READ = CellForm(lambda leaf: by_class(_PARSERS, leaf), key=_unchanged, maps=list, complete=True)
 
@@ -178,7 +179,7 @@ def value_text(value: object, dtype: dt.DataType | None = None) -> str:
     if isinstance(dtype, dt.Array) and isinstance(value, Iterable):
         return array_text(value, dtype)
     if dtype is not None and is_jsonb(dtype):
-        return value if isinstance(value, str) else json.dumps(to_json_value(value, dtype))
+        return value if isinstance(value, str) else to_ascii(to_json_value(value, dtype))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes | bytearray | memoryview):
@@ -202,7 +203,7 @@ def array_text(value: Iterable[Any], dtype: dt.Array) -> str:
         if element is None:
             return "NULL"
         if isinstance(value_type, dt.Array):
-            return _quoted(json.dumps(to_json_value(element, value_type)))
+            return _quoted(to_ascii(to_json_value(element, value_type)))
         return _quoted(value_text(element, value_type))
 
     return "{" + ",".join(map(text, value)) + "}"

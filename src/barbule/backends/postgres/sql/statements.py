@@ -16,6 +16,7 @@ import sqlglot.expressions as sge
 from barbule.backends.base import FOREVER, FROM, RID, TO
 from barbule.backends.postgres.sql.column_types import column_type
 from barbule.backends.postgres.sql.literals import json_paths, value_text
+from barbule.json_codec import to_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,7 +146,7 @@ def comment_on_json(name: str, column: str, dtype: dt.DataType) -> sge.Expressio
     return sge.Comment(
         this=_column_reference(column, name),
         kind="COLUMN",
-        expression=sge.Literal.string(f"{_JSON_COMMENT}{json.dumps(paths)}"),
+        expression=sge.Literal.string(f"{_JSON_COMMENT}{to_ascii(paths)}"),
     )
 
 
