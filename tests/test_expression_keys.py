@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import ibis
 import pytest
 from ibis.common.bases import Comparable
@@ -93,3 +96,40 @@ def test_repeated_query_leaves_the_ibis_cache_empty(session):
     one, other = asked(), asked()
     assert backend.arrow(one, {}) == backend.arrow(other, {})
     assert cached_comparisons(one.op(), other.op()) == []
+
+
+def test_threads_that_update_and_query_break_no_entry_of_the_cache(session, monkeypatch):
+    """Expressions that threads share, and those that are derived once, are compared without it."""
+    broken = []
+    monkeypatch.setattr(sys, "unraisablehook", broken.append)
+    films = session.create_table("films", [{"k": k, "year": 1900 + k} for k in range(80)])
+    films.add_computed_column(age=2020 - films.year)
+    recent = session.create_view(
+        "recent", films.filter(films.year > 1903).mutate(half=films.age / 2)
+    )
+    shared = films.filter(films.year > 1905).mutate(twice=films.age * 2).order_by("k")
+    condition = films.k == 5
+    errors = []
+
+    def work(number):
+        try:
+            for time in range(5):
+                films.update({"year": 2000 + time}, where=films.k == number * 10 + time)
+                shared.collect()
+                films.filter(condition).select("age").collect()
+                recent.filter(recent.half > time).count().to_pyarrow()
+        except Exception as error:  # noqa: BLE001 - the test shows it
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
+    assert broken == []
