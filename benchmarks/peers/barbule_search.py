@@ -65,7 +65,7 @@ class Barbule(VectorSide):
 
     def kept(self) -> Work:
         """How much memory the vectors take that are kept."""
-        nearest = self.session._engine.nearest
+        nearest = self.session._engine.database.nearest
         return lambda: round(nearest.nbytes / 1e6, 1), lambda megabytes: megabytes
 
     def at_once(self) -> Work:

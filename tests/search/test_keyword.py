@@ -189,7 +189,7 @@ def test_delete_where_matches_keyword_search(notes):
 
 def test_scores_are_equal_after_index_reload(notes, session):
     first = scored(notes, "hook")
-    session._engine.keywords._open.clear()
+    session._engine.database.keywords._open.clear()
     assert scored(notes, "hook") == first
 
 

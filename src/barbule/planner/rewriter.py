@@ -7,9 +7,20 @@ with one parent, where staging finds them, and similarity is arithmetic over sto
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from barbule.nodes import NearestRows
+import ibis.expr.operations as ops
+
+from barbule.fast_paths import fast_paths_enabled
+from barbule.nodes import (
+    FunctionCall,
+    KeywordScore,
+    NearestRows,
+    RerankedScore,
+    Similarity,
+    StoredVector,
+    TableScore,
+)
 from barbule.nodes.tree_walk import find_nodes
 from barbule.planner.lineage import EXPENSIVE_VALUES
 from barbule.planner.rules.companion_columns import COMPANION_VALUES, join_companion_columns
@@ -28,40 +39,67 @@ from barbule.tracing import active, annotate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import ibis.expr.operations as ops
-
     from barbule.planner.plan_builder import PlanBuilder
 
-__all__ = ["RULES", "apply_rules"]
+__all__ = ["RULES", "Rule", "apply_rules"]
 
-RULES: tuple[Callable[[ops.Relation, PlanBuilder], ops.Relation], ...] = (
-    scan_similarity_joins,
-    split_filters,
-    pushdown_clauses,
-    extract_join_calls,
-    compute_table_scores,
-    search_indexes,
-    similarity_to_vectors,
-    join_keyword_scores,
-    join_companion_columns,
-    extract_aggregate_calls,
-    batch_similarity_joins,
-    share_calls,
-    sort_before_calls,
+
+class Rule(NamedTuple):
+    """A rewrite rule, and the nodes without which it changes nothing.
+
+    Attributes
+    ----------
+    needs
+        Groups of types: a tree that the rule changes has a node of each group.
+    """
+
+    apply: Callable[[ops.Relation, PlanBuilder], ops.Relation]
+    needs: tuple[tuple[type[ops.Node], ...], ...]
+
+
+_SCORES = (TableScore, RerankedScore, KeywordScore)
+
+RULES = (
+    Rule(scan_similarity_joins, ((NearestRows,),)),
+    Rule(split_filters, ((ops.Filter,),)),
+    Rule(pushdown_clauses, ((ops.Filter, ops.Sort, ops.Limit),)),
+    Rule(extract_join_calls, ((ops.JoinChain,),)),
+    Rule(compute_table_scores, (_SCORES,)),
+    Rule(search_indexes, ((Similarity,), (ops.Limit,))),
+    Rule(similarity_to_vectors, ((Similarity, StoredVector),)),
+    Rule(join_keyword_scores, (_SCORES,)),
+    Rule(join_companion_columns, (COMPANION_VALUES,)),
+    Rule(extract_aggregate_calls, ((ops.Aggregate,),)),
+    Rule(batch_similarity_joins, ((NearestRows,),)),
+    Rule(share_calls, ((FunctionCall,),)),
+    Rule(sort_before_calls, ((FunctionCall,), (ops.Limit,))),
 )
+
+_KINDS = tuple({kind for rule in RULES for group in rule.needs for kind in group})
 
 
 def apply_rules(root: ops.Relation, builder: PlanBuilder) -> ops.Relation:
-    """Apply all rules in order."""
+    """Apply the rules in order, each if the tree has the nodes that it needs."""
     if not find_nodes(root, (*EXPENSIVE_VALUES, *COMPANION_VALUES, NearestRows)):
         return root
     applied: list[str] = []
     traced = active()
+    present = _kinds_in(root)
     for rule in RULES:
-        rewritten = rule(root, builder)
+        if fast_paths_enabled() and not all(map(present.intersection, rule.needs)):
+            continue
+        rewritten = rule.apply(root, builder)
+        if rewritten is root:
+            continue
         if traced and rewritten != root:
-            applied.append(rule.__name__)
-        root = rewritten
+            applied.append(rule.apply.__name__)
+        root, present = rewritten, _kinds_in(rewritten)
     if applied:
         annotate(rules=tuple(applied))
     return root
+
+
+def _kinds_in(root: ops.Relation) -> set[type[ops.Node]]:
+    """Return the kinds of nodes that rules need and a tree has."""
+    classes = {type(node) for node in find_nodes(root, _KINDS)}
+    return {kind for kind in _KINDS if any(issubclass(each, kind) for each in classes)}

@@ -81,6 +81,8 @@ class VectorCache:
             written = self._catalog.rows_written_between(record.id, last_count[0], head)
             if written * _COUNT_TOLERANCE <= last_count[1]:
                 return last_count[1]
+        if not self._catalog.has_closed_rows(record.id):  # each row that was written is live
+            return self._catalog.version_at(record.id, commit).next_rid
         if last_count is None or last_count[0] != head:
             states = live_at(row_states(self._reader, record), head)
             rows = self._reader.arrow(states.aggregate(n=states.count()), {})

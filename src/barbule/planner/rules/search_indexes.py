@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import ibis.expr.operations as ops
-import ibis.expr.types as ir
 
 from barbule.backends.base import RID
 from barbule.nodes import Similarity
@@ -108,11 +107,11 @@ def _join_candidates(
     relation: ops.Relation, rid: str, candidates: ops.Relation, names: tuple[str, ...]
 ) -> tuple[ops.Relation, str]:
     """Keep the candidate rows, with their similarity under the returned name."""
-    left, right = ir.Table(relation), ir.Table(candidates)
     score = fresh_name(SCORE, relation.schema)
-    joined = left.inner_join(right, left[rid] == right[RID])
-    columns = {name: left[name] for name in names}
-    return joined.select(**columns, **{score: right[SCORE]}).op(), score
+    left, right = ops.JoinReference(relation, 0), ops.JoinReference(candidates, 1)
+    is_candidate = ops.Equals(ops.Field(left, rid), ops.Field(right, RID))
+    columns = {**{name: ops.Field(left, name) for name in names}, score: ops.Field(right, SCORE)}
+    return ops.JoinChain(left, (ops.JoinLink("inner", right, (is_candidate,)),), columns), score
 
 
 def _with_identities(
