@@ -152,7 +152,9 @@ def test_vector_cache_is_bounded_and_evicts_least_recently_used(tmp_path):
     large, _share = made(vectors_of(300), name="large")
     assert len(top(large, query, 3)) == 3
     shown = large.order_by(large.v.similarity(query), asc=False).limit(3).explain()
-    assert "compared exactly by the database: there are too many vectors" in str(shown)
+    assert "compared exactly by the database: 300 rows, too many vectors to keep in memory" in str(
+        shown
+    )
     assert "with vectors in memory" not in str(shown)
 
 
