@@ -164,7 +164,7 @@ def test_progress_shows_the_cost_of_models(models, session, monkeypatch):
     screen = Seen()
     monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
     monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.01)
-    monkeypatch.setattr("barbule.executor.calls.operation.screen", lambda: screen)
+    monkeypatch.setattr("barbule.executor.display.progress.screen", lambda: screen)
     models.latency = 0.2
     table = bb.create_table("qa", [{"q": f"question {n % 30}"} for n in range(40)])
     messages = [{"role": "user", "content": table.q}]
@@ -181,7 +181,7 @@ def test_progress_of_many_batches_shows_the_total(session, monkeypatch):
     screen = Seen()
     monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
     monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.01)
-    monkeypatch.setattr("barbule.executor.calls.operation.screen", lambda: screen)
+    monkeypatch.setattr("barbule.executor.display.progress.screen", lambda: screen)
 
     @bb.udf
     def plus(n: int) -> int:

@@ -11,6 +11,7 @@ import barbule as bb
 from barbule.errors import BarbuleError
 from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import NothingToDo
+from barbule.tables.transaction.operations import operating
 
 
 @pytest.fixture
@@ -121,3 +122,15 @@ def test_operations_of_two_threads_count_their_own_calls(session, numbers):
     for thread in threads:
         thread.join()
     assert counts == {"numbers": 5, "others": 2}
+
+
+def test_library_of_an_operation_shares_all_parts_but_its_records(session):
+    engine = session._engine
+    with operating(engine) as (own, objects):
+        parts, own_parts = vars(engine.library), vars(own.library)
+        assert own.library.objects is objects
+        assert own.library.store is not engine.library.store
+        differing = {name for name in parts if parts[name] is not own_parts.get(name)}
+        assert differing == {"_origin", "objects", "store"}
+        reference = own.library.store.put(b"barbs", "txt")
+        assert objects.required() == {reference.removeprefix("media:")}

@@ -7,7 +7,6 @@ fetcher provide the bytes.
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import io
@@ -118,8 +117,8 @@ class MediaLibrary:
 
     def during(self, objects: OperationObjects) -> MediaLibrary:
         """Return the same library for one operation: it records what the operation stores."""
-        library = copy.copy(self)
-        library.__dict__.pop("store", None)
+        library = object.__new__(MediaLibrary)  # copy.copy() would make one for another process
+        library.__dict__ |= {key: value for key, value in vars(self).items() if key != "store"}
         library._origin, library.objects = self._origin or self, objects
         return library
 
