@@ -57,22 +57,23 @@ def _column_type(dtype: dt.DataType) -> sge.Expression:
     return DuckDBType.from_ibis(dtype.copy(nullable=True))
 
 
+@functools.lru_cache(maxsize=1024)
+def _type_text(dtype: dt.DataType) -> str:
+    return _column_type(dtype).sql("duckdb")
+
+
 # Tables and columns
 
 
 def create_table(name: str, schema: sch.Schema) -> str:
-    """Create a table."""
-    columns = [
-        sge.ColumnDef(this=identifier(column), kind=_column_type(dtype))
-        for column, dtype in schema.items()
-    ]
-    target = sge.Schema(this=_table(name), expressions=columns)
-    return sge.Create(this=target, kind="TABLE").sql("duckdb")
+    """Create a table; a new database has several, so the types are not written anew for each."""
+    columns = ", ".join(f"{quoted(each)} {_type_text(dtype)}" for each, dtype in schema.items())
+    return f"CREATE TABLE {quoted(name)} ({columns})"
 
 
 def drop_table(name: str) -> str:
     """Drop a table, if it exists."""
-    return sge.Drop(this=_table(name), kind="TABLE", exists=True).sql("duckdb")
+    return f"DROP TABLE IF EXISTS {quoted(name)}"
 
 
 def add_column(name: str, column: str, dtype: dt.DataType) -> str:
