@@ -16,9 +16,22 @@ _WORDS = b"BT /F1 9 Tf (words) Tj ET\n"
 
 def squeezed(unit: bytes, size: int) -> bytes:
     """Compress `size` bytes of one repeated unit without holding them in memory."""
-    packer = zlib.compressobj(9)
-    piece = unit * max(1, (1 << 20) // len(unit))
-    return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
+    piece = unit * max(1, (4 << 20) // len(unit))
+    data, check = deflated(piece, size // len(piece), size % len(piece) // len(unit) * unit), 1
+    for _ in range(size // len(piece)):
+        check = zlib.adler32(piece, check)
+    check = zlib.adler32(size % len(piece) // len(unit) * unit, check)
+    return b"\x78\xda" + data + check.to_bytes(4)
+
+
+def deflated(piece: bytes, count: int, rest: bytes = b"", head: bytes = b"") -> bytes:
+    """Compress a piece once, and repeat the result: no part refers to what precedes it."""
+    packer = zlib.compressobj(9, wbits=-15)
+    parts = [
+        packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH) if part else b""
+        for part in (head, piece, rest)
+    ]
+    return parts[0] + parts[1] * count + parts[2] + packer.flush()
 
 
 def _stream(data: bytes, extra: bytes = b"") -> bytes:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import struct
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from pdf_bombs import deflated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,11 +201,15 @@ def _blocks(footer: bytearray) -> list[int]:
 
 def rows(path: Path, line: bytes, size: int, head: bytes = b"") -> Path:
     """Write a compressed text that repeats one line."""
-    piece = line * ((1 << 20) // len(line))
-    with gzip.open(path, "wb") as file:
-        file.write(head)
-        for _ in range(size // len(piece)):
-            file.write(piece)
+    piece = line * max(1, (4 << 20) // len(line))
+    count = size // len(piece)
+    check = zlib.crc32(head)
+    for _ in range(count):
+        check = zlib.crc32(piece, check)
+    length = (len(head) + count * len(piece)) & 0xFFFFFFFF
+    data = deflated(piece, count, head=head)
+    begin = b"\x1f\x8b\x08\0\0\0\0\0\x02\xff"
+    path.write_bytes(begin + data + struct.pack("<II", check, length))
     return path
 
 
