@@ -22,13 +22,20 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-class FreshProcesses:
-    """Runs programs in processes that have not imported barbule."""
+BEGIN = """
+import barbule as bb
+from ibis import _
+t = bb.get_table("things")
+"""
 
-    def __init__(self) -> None:
-        command = [sys.executable, str(HERE / "fresh.py")]
+
+class FreshProcesses:
+    """Runs programs in processes that have not imported barbule, or what `begin` imports."""
+
+    def __init__(self, *begin: str, **options: Any) -> None:
+        command = [sys.executable, str(HERE / "fresh.py"), *begin]
         self._server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
         )
         assert self._answer() == "ready"
 
@@ -88,9 +95,36 @@ def database_files(
     return files, home
 
 
+@pytest.fixture(scope="session")
+def begun_processes(
+    database_files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FreshProcesses]:
+    """Processes that have imported what the lines of BEGIN import, which run again."""
+    folder = tmp_path_factory.mktemp("begun")
+    files, home = database_files
+    shutil.copytree(files, folder, dirs_exist_ok=True)
+    shutil.copytree(home, folder / "home")
+    program = folder / "begin.py"
+    program.write_text(BEGIN)
+    env = os.environ | {"BARBULE_HOME": str(folder / "home"), "BARBULE_VECTORS": "exact:"}
+    processes = FreshProcesses(str(program), cwd=folder, env=env)
+    yield processes
+    processes.close()
+
+
+@pytest.fixture
+def processes(
+    fresh_processes: FreshProcesses, backend_url: str | None, request: pytest.FixtureRequest
+) -> FreshProcesses:
+    """Return those of the module's `BEGUN`; on another database it imports other modules."""
+    if getattr(request.module, "BEGUN", False) and backend_url is None:
+        return request.getfixturevalue("begun_processes")
+    return fresh_processes
+
+
 @pytest.fixture
 def run_fresh(
-    fresh_processes: FreshProcesses, backend_url: str | None, tmp_path: Path
+    processes: FreshProcesses, backend_url: str | None, tmp_path: Path
 ) -> Callable[[str], None]:
     """Return a function that runs a program in a new process, always in the same folder."""
     work = tmp_path / "first"
@@ -102,7 +136,7 @@ def run_fresh(
     def run(text: str) -> None:
         program = work / "program.py"
         program.write_text(text)
-        fresh_processes.run(program, work, **settings)
+        processes.run(program, work, **settings)
 
     return run
 

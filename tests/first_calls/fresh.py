@@ -3,6 +3,9 @@
 The server imports the libraries that a session imports, without barbule, and forks for each
 program. A child starts like `python program.py`, without importing Ibis and Arrow again.
 
+With an argument, the path of a program, it also imports the modules of barbule that are there
+after that program: for programs that begin with its lines, whose first call comes after them.
+
 It reads a line of JSON for each program: its `path`, the folder `cwd`, the variables `env`, and
 the file `output` for what it prints. It answers with the exit code in a line.
 """
@@ -40,10 +43,15 @@ def main() -> None:
         )
     for name in done.stdout.split():
         importlib.import_module(name)
+    for begin in sys.argv[1:]:
+        for name in _modules_after(begin):
+            importlib.import_module(name)
+    known = _modules_of_barbule()
     _answer("ready")
     for line in sys.stdin:
         child = os.fork()
         if not child:
+            assert _modules_of_barbule() == known
             _run(json.loads(line))
         _, status = os.waitpid(child, 0)
         _answer(os.waitstatus_to_exitcode(status))
@@ -54,10 +62,27 @@ def _answer(value: object) -> None:
     sys.stdout.flush()
 
 
+def _modules_of_barbule() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "barbule"]
+
+
+def _modules_after(program: str) -> list[str]:
+    """Run a program in a child; return the modules that it leaves, in the order of their import."""
+    ours, theirs = os.pipe()
+    if not os.fork():
+        runpy.run_path(program)
+        os.write(theirs, " ".join(_modules_of_barbule()).encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as told:
+        names = told.read().split()
+    os.wait()
+    assert names, program
+    return names
+
+
 def _run(program: dict[str, Any]) -> None:
     """Run a program in this process like `python program.py`, and exit."""
-    used = [name for name in sys.modules if name.partition(".")[0] == "barbule"]
-    assert not used, used
     output = os.open(program["output"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((nothing, 0), (output, 1), (output, 2)):

@@ -6,6 +6,7 @@ import pytest
 
 import barbule as bb
 
+BEGUN = True  # each program begins with the same lines
 BEGIN = """
 import barbule as bb
 t = bb.get_table("things")
