@@ -32,7 +32,9 @@ def _examples() -> list[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("example", _examples(), ids=lambda example: example.name)
-def test_docstring_example_runs(example, session):
+def test_docstring_example_runs(example, backend_url):
+    if any("bb." in each.source for each in example.examples):  # others open nothing
+        barbule.connect(backend_url, vectors="exact:")
     runner = doctest.DocTestRunner(
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
     )

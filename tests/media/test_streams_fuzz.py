@@ -19,7 +19,7 @@ from barbule.media.streams.opening import validate_audio, validate_video
 from fakes.films import film, tone
 
 # Read at import: tests run without the barbule variables.
-MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "15"))  # per file
+MUTATIONS = int(os.environ.get("BARBULE_TEST_MUTATIONS", "8"))  # per file
 SLOWEST = 300.0  # seconds per file, with room for a slow machine
 SMALL = {"frames": 8, "size": (32, 32), "gop": 4}
 FILMS = {

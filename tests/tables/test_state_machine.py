@@ -338,7 +338,7 @@ def test_random_mutations_match_model(backend_name, request):
     run_state_machine_as_test(
         lambda: Tables(database),
         settings=settings(
-            max_examples=60 if FULL else 10,
+            max_examples=60 if FULL else 5,
             stateful_step_count=25 if FULL else 12,
             deadline=None,
             suppress_health_check=list(HealthCheck),
