@@ -10,6 +10,7 @@ import pytest
 
 import barbule as bb
 import gaps
+import programs
 from barbule.functions import registry
 from fakes.models_server import FakeModels
 
@@ -45,6 +46,12 @@ def _close_default() -> None:
 
     if default._default is not None:
         default._default.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server_of_programs():
+    yield
+    programs.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 import textwrap
 
@@ -14,6 +13,7 @@ import duckdb
 import pytest
 
 import barbule as bb
+import programs
 from barbule.errors import ConfigurationError, DiskError
 
 windows = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed")
@@ -212,7 +212,7 @@ def test_damaged_log_is_refused_and_truncated_log_is_replayed(file):
 
 
 def run(program, *arguments, status=0):
-    done = subprocess.run(
+    done = programs.run(
         [sys.executable, "-c", textwrap.dedent(program), *arguments],
         check=False,
         capture_output=True,

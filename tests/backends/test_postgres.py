@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+import programs
 from barbule.backends.base import (
     FOREVER,
     FROM,
@@ -256,7 +257,7 @@ backend.disconnect()
 def test_concurrent_processes_lose_no_row(backend, url):
     leaf = _create_table(backend, {RID: "int64", FROM: "int64", TO: "int64", "who": "int64"}, [])
     writers = [
-        subprocess.Popen([sys.executable, "-c", _WRITER, url, str(number)]) for number in range(3)
+        programs.Popen([sys.executable, "-c", _WRITER, url, str(number)]) for number in range(3)
     ]
     assert [writer.wait(timeout=PATIENCE) for writer in writers] == [0] * 3
     rows = backend.arrow(leaf, {})
@@ -269,7 +270,7 @@ def test_write_lock_of_killed_process_is_released(backend, url):
         "import sys; from barbule.backends.opening import open_backend\n"
         "with open_backend(sys.argv[1]).write_lock(): print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
+    with programs.Popen(
         [sys.executable, "-c", script, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout.readline() == b"held\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -16,6 +15,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
+import programs
 from barbule.errors import FunctionError
 from barbule.functions import openai
 from fakes.models_server import FakeModels
@@ -264,7 +264,7 @@ def test_killed_job_resumes_from_the_ledger(tmp_path):
     script.write_text(textwrap.dedent(_SCRIPT))
     log = Path("asked.txt")
     command = [sys.executable, str(script.absolute())]
-    job = subprocess.Popen([*command, "150"])  # the last fifty calls never return
+    job = programs.Popen([*command, "150"])  # the last fifty calls never return
     try:
         deadline = time.monotonic() + PATIENCE
         while not log.exists() or len(log.read_text().split()) < 200:
@@ -276,7 +276,7 @@ def test_killed_job_resumes_from_the_ledger(tmp_path):
         os.kill(job.pid, signal.SIGKILL)
         job.wait()
     log.unlink()
-    done = subprocess.run(
+    done = programs.run(
         [*command, "1000"], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert done.stdout.strip() == str(sum(range(200)) * 2)

@@ -13,6 +13,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
+import programs
 from barbule.errors import FunctionError, ModelError
 from barbule.executor.ledger.answers import CALLS_SCHEMA, CALLS_TABLE
 from patience import PATIENCE
@@ -142,6 +143,7 @@ def test_failed_model_call_records_the_model(models, session):
 def give_old_shape(session):
     """Restore the ledger schema of an older version and keep its answers."""
     call_ledger = session._engine.ledger
+    call_ledger.flush()  # answers are written behind
     added = {"error", "table", "column", "row"}
     old = {name: kind for name, kind in CALLS_SCHEMA.items() if name not in added}
     rows = call_ledger._backend.arrow(call_ledger._calls().select(*old), {})
@@ -223,10 +225,10 @@ def test_processes_share_the_ledger(tmp_path):
     script.write_text(textwrap.dedent(_SCRIPT))
     command = [sys.executable, str(script.absolute())]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    first = subprocess.Popen(command, **pipes)
+    first = programs.Popen(command, **pipes)
     try:
         assert first.stdout.readline() == "ready\n"
-        second = subprocess.Popen(command, **pipes)
+        second = programs.Popen(command, **pipes)
         try:
             assert second.stdout.readline() == "ready\n"  # both processes run from here
             assert len(Path("asked.txt").read_text().split()) == 10

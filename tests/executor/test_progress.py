@@ -12,6 +12,7 @@ import types
 import pytest
 
 import barbule as bb
+import programs
 from barbule.executor.display import progress
 from barbule.executor.display.progress import Meter, Progress
 
@@ -39,7 +40,7 @@ def program(tmp_path):
 
 
 def test_pipe_and_log_get_no_progress(program):
-    run = subprocess.run(
+    run = programs.run(
         [sys.executable, program], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert (run.stdout, run.stderr) == ("80\n", "")
@@ -50,7 +51,7 @@ def test_terminal_shows_rows_calls_hits_and_remaining_time(program):
     parent, child = pty.openpty()
     command = [sys.executable, str(program)]
     terminal = {**os.environ, "TERM": "xterm", "COLUMNS": "140"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child, env=terminal)
+    process = programs.Popen(command, stdout=subprocess.PIPE, stderr=child, env=terminal)
     os.close(child)
     shown = b""
     while True:

@@ -11,6 +11,7 @@ import pytest
 from ibis import _
 
 import barbule as bb
+import programs
 from barbule.errors import ExpressionError, UnknownFunctionError, UnsupportedError
 from barbule.functions.registry import lookup
 from barbule.models.providers import ANY_PROVIDER, KINDS, PROVIDERS
@@ -131,7 +132,7 @@ def test_stored_call_is_found_in_another_process(models, session):
         assert (row["said"], row["mood"]) == ("echo: two", "positive"), row
         assert len(row["vector"]) == 3
     """
-    subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], check=True)
+    programs.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], check=True)
     assert models.count == 6
 
 

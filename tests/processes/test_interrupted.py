@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from fakes.models_server import FakeModels
 from patience import PATIENCE
 
@@ -25,7 +26,7 @@ ROWS = 300
 def test_ctrl_c_keeps_ledger_answers_and_session_usable(tmp_path, kind):
     with FakeModels(latency=0.05) as server, contextlib.ExitStack() as stack:
         path = f"duckdb://{tmp_path / 'app.duckdb'}"
-        process = subprocess.Popen(
+        process = programs.Popen(
             [sys.executable, PROGRAM, server.url, path, kind, str(ROWS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -55,7 +56,7 @@ def test_ctrl_c_keeps_ledger_answers_and_session_usable(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["aggregate", "join", "sort", "stream"])
 def test_ctrl_c_ends_long_query(tmp_path, kind):
-    process = subprocess.Popen(
+    process = programs.Popen(
         [sys.executable, LONG_QUERY, f"duckdb://{tmp_path / 'app.duckdb'}", kind],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import barbule as bb
+import programs
 
 FULL = bool(os.environ.get("BARBULE_TEST_FULL"))
 # On each database: 200 kills, or a few.
@@ -24,7 +25,7 @@ PROGRAM = Path(__file__).with_name("mutating.py")
 
 def _start(url: str, log: Path, seed: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-W", "error", str(PROGRAM), url, str(log), str(seed)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+    return programs.Popen(command, stderr=subprocess.PIPE)
 
 
 def _log_entries(log: Path) -> list[dict]:

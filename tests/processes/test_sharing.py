@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import barbule as bb
+import programs
 from barbule.errors import LockedError
 from patience import PATIENCE
 
@@ -26,7 +27,7 @@ ROUNDS = 100 if FULL else 10
 
 
 def _start(program: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return programs.Popen(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

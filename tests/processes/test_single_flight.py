@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import barbule as bb
+import programs
 from barbule.config import ProviderSettings, load_settings
 from barbule.functions import openai
 from barbule.locks import Claims
@@ -35,7 +36,7 @@ def path(tmp_path, backend_url):
 
 
 def start(server, path, name, moment):
-    return subprocess.Popen(
+    return programs.Popen(
         [sys.executable, PROGRAM, server.url, path, name, str(moment)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -46,7 +47,8 @@ def start(server, path, name, moment):
 
 def test_processes_share_equal_model_calls(path):
     with FakeModels(latency=0.3) as server:
-        moment = time.time() + 8
+        programs.prepare()
+        moment = time.time() + 2  # when both have started, on a machine without load
         running = [start(server, path, str(n), moment) for n in range(2)]
         for process in running:
             out, err = process.communicate(timeout=PATIENCE)
@@ -107,7 +109,7 @@ def _holding(file, *slots):
         f"with Claims(Path({str(file)!r}), 0.5).hold({list(slots)}) as mine:\n"
         "    print(sorted(mine), flush=True); sys.stdin.readline()\n"
     )
-    other = subprocess.Popen(
+    other = programs.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     return other, other.stdout.readline()

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 import barbule as bb
+import programs
 from barbule.executor.budgets import reservations
 from fakes.models_server import FakeModels
 from patience import PATIENCE
 
+START = 2  # seconds until all processes have started, on a machine without load
 PROGRAM = Path(__file__).with_name("spending.py")
 
 
@@ -56,7 +58,7 @@ def make(url, server, **caps):
 
 def start(server, url, name, moment, count, lease=60):
     program = [sys.executable, PROGRAM, server.url, url, name, str(moment), str(count), str(lease)]
-    return subprocess.Popen(
+    return programs.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )
 
@@ -89,7 +91,8 @@ def open_reservations(url):
 @pytest.mark.parametrize(("processes", "cap", "rows"), [(2, 10, 10), (3, 30, 20)])
 def test_processes_share_call_budget(url, server, processes, cap, rows):
     make(url, server, calls=cap)
-    moment = time.time() + 10
+    programs.prepare()
+    moment = time.time() + START
     outcomes = done([start(server, url, str(n), moment, rows) for n in range(processes)])
     assert server.count == cap
     assert sum(calls for calls, _ in outcomes) == cap
@@ -102,7 +105,8 @@ def test_processes_share_call_budget(url, server, processes, cap, rows):
 def test_processes_share_token_and_cost_budgets(url, server, cap):
     server.tokenizer = len
     make(url, server, **cap)
-    moment = time.time() + 10
+    programs.prepare()
+    moment = time.time() + START
     outcomes = done([start(server, url, str(n), moment, 20) for n in range(2)])
     ((name, value),) = cap.items()
     took = spent(url)[name]

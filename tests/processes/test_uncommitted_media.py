@@ -15,6 +15,7 @@ import PIL.Image
 import pytest
 
 import barbule as bb
+import programs
 from patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def addresses(tmp_path: Path, backend_url: str | None) -> tuple[str, str]:
 def inserting(tmp_path: Path, addresses: tuple[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process, and wait until its image is in the store."""
     command = [sys.executable, "-W", "error", str(PROGRAM), *addresses, str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    process = programs.Popen(command, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + PATIENCE
         while not (tmp_path / "reached").exists() and time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import barbule as bb
+import programs
 from barbule.indexes.chroma.embedded import ChromaStore
 from servers.chroma import chroma_server
 
@@ -205,7 +206,7 @@ def test_search_works_when_another_process_owns_directory(url, embed, tmp_path, 
         "print(repr(s.check()))"
     )
     assert owner.usable
-    done = subprocess.run(
+    done = programs.run(
         [sys.executable, "-c", program, url], capture_output=True, text=True, check=True
     )
     owner.close()

@@ -11,6 +11,7 @@ import textwrap
 import pytest
 
 import barbule as bb
+import programs
 from barbule.errors import UnknownFunctionError
 from patience import PATIENCE
 
@@ -61,7 +62,7 @@ found["view now"] = sorted(view.collect()["title"])
 
 
 def _run(code: str) -> dict[str, object]:
-    done = subprocess.run(
+    done = programs.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code) + "\nprint(json.dumps(found))"],
         check=False,
         capture_output=True,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 import barbule as bb
+import programs
 from barbule.errors import ColumnNotFoundError, DataError
 
 OTHER = """
@@ -25,7 +25,7 @@ def test_values_are_validated_by_types_set_in_another_process(tmp_path):
     with bb.connect(url, vectors="exact:") as session:
         table = session.create_table("t", {"a": bb.Int, "b": bb.Int, "c": bb.String, "d": bb.Float})
         table.insert(a=1)
-        subprocess.run([sys.executable, "-c", OTHER, url], check=True)
+        programs.run([sys.executable, "-c", OTHER, url], check=True)
         for column, value in (("b", 10), ("c", "12"), ("d", 1.7)):
             for write in (
                 lambda: table.insert({"a": 2, column: value}),  # noqa: B023
@@ -59,7 +59,7 @@ def test_columns_of_another_process_appear_after_next_operation(tmp_path, learn)
     url = f"duckdb://{tmp_path / 'stale.duckdb'}"
     with bb.connect(url, vectors="exact:") as session:
         table = session.create_table("t", [{"a": 1}])
-        subprocess.run([sys.executable, "-c", MORE, url], check=True)
+        programs.run([sys.executable, "-c", MORE, url], check=True)
         learn(session, table)
         assert table.columns == ("a", "more")
         assert table.schema()["more"].is_integer()

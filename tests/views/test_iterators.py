@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator  # noqa: TC003 - read when the iterator is declared
@@ -12,6 +11,7 @@ from typing import NamedTuple, TypedDict
 import pytest
 
 import barbule as bb
+import programs
 from barbule.errors import ExpressionError, FunctionError, SchemaError
 from patience import PATIENCE
 
@@ -232,5 +232,5 @@ def test_view_with_on_error_null_is_updated_in_another_process(tmp_path):
     (tmp_path / "program.py").write_text(program)
     for expected in ("4 ['it went boom', 'it went boom']", "7 ['it went boom', "):
         command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "home")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        done = programs.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
         assert done.stdout.startswith(expected)
