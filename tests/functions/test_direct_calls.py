@@ -21,13 +21,13 @@ def numbers(session):
 def direct_parts(monkeypatch):
     """The numbers of rows of the parts whose rows are called directly."""
     parts = []
-    direct = threaded.ThreadedRunner._direct_results
+    direct = threaded.direct_results
 
-    def counted(self, start, rows, makers):
+    def counted(function, rows, *arguments):
         parts.append(len(rows))
-        return direct(self, start, rows, makers)
+        return direct(function, rows, *arguments)
 
-    monkeypatch.setattr(threaded.ThreadedRunner, "_direct_results", counted)
+    monkeypatch.setattr(threaded, "direct_results", counted)
     return parts
 
 

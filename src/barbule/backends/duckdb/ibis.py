@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import duckdb
     import ibis.expr.types as ir
 
+    from barbule.backends.base import Reader
     from barbule.backends.duckdb.connection import DuckDBConnection
-    from barbule.backends.duckdb.reader import DuckDBReader
 
 __all__ = ["IbisCompiler", "SharedIbis"]
 
@@ -88,7 +88,7 @@ class SharedIbis(Backend):
 
     compiler = COMPILER
 
-    def __init__(self, connection: DuckDBConnection, adapter: DuckDBReader) -> None:
+    def __init__(self, connection: DuckDBConnection, adapter: Reader) -> None:
         super().__init__()
         self._connection = connection
         self._adapter = adapter

@@ -6,7 +6,7 @@ its own tables) run on a psycopg connection of the calling thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis.expr.schema as sch
 from ibis.backends.postgres import Backend
@@ -19,16 +19,37 @@ from barbule.types.json_marks import mark_json_schema
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import ibis.expr.types as ir
     import psycopg
     import pyarrow as pa
 
+    from barbule.backends.base import Staged
     from barbule.backends.postgres.connection import PostgresConnection
-    from barbule.backends.postgres.reader import PostgresReader
 
 __all__ = ["SharedIbis"]
+
+
+class ParameterReader(Protocol):
+    """Runs queries of plain Ibis operations, with parameters of Ibis."""
+
+    def arrow_with_parameters(
+        self, query: ir.Table, staged: Staged, params: Mapping[ir.Scalar, object] | None = None
+    ) -> pa.Table:
+        """Run a query and return its rows."""
+
+    def batches_with_parameters(
+        self,
+        query: ir.Table,
+        staged: Staged,
+        size: int,
+        params: Mapping[ir.Scalar, object] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its rows in batches of about `size`."""
+
+    def schema_of(self, query: str, table: ir.Table | None = None) -> sch.Schema:
+        """Return the schema of a SQL query, which may read a staged table."""
 
 
 class SharedIbis(Backend):
@@ -44,7 +65,7 @@ class SharedIbis(Backend):
 
     compiler = COMPILER
 
-    def __init__(self, connection: PostgresConnection, adapter: PostgresReader) -> None:
+    def __init__(self, connection: PostgresConnection, adapter: ParameterReader) -> None:
         super().__init__()
         self._connection = connection
         self._adapter = adapter

@@ -183,10 +183,9 @@ class DuckDBFile:
         """End the latest use by the calling thread."""
         thread = self._thread
         thread.depth -= 1
-        if thread.depth == 0:
-            for _ in range(thread.acquired):
-                self.release()
-            thread.acquired = 0
+        while thread.depth == 0 and thread.acquired:
+            thread.acquired -= 1
+            self.release()
 
     def acquire(self) -> None:
         """Keep the database open until `release`, which another thread may call."""

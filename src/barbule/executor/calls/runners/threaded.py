@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from barbule.errors import BarbuleError, BudgetError, FunctionError, message_of
 from barbule.executor.calls.call_errors import Deferred, Failure, InnerFailure
-from barbule.fast_paths import fast_paths_enabled
+from barbule.executor.calls.runners.direct import direct_results, positional_arguments
 from barbule.threads import TimedCalls, cores, in_threads
 from barbule.types import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from barbule.executor.calls.arguments import Maker
     from barbule.executor.calls.batch_call import BatchCall, RecordAnswer, Row
 
 __all__ = ["ThreadedRunner"]
@@ -93,13 +92,15 @@ class ThreadedRunner:
         results: list[object]
         if record is None and self._function.timeout is None and self._thread_count == 1:
             results = []
-            makers = self._positional_arguments()
+            makers = positional_arguments(self._batch_call)
             for start in range(0, len(rows), _ROWS_PER_COUNT):
                 part = rows[start : start + _ROWS_PER_COUNT]
                 if makers is None:
                     results += [self._plain_result(start + i, row) for i, row in enumerate(part)]
                 else:
-                    results += self._direct_results(start, part, makers)
+                    results += direct_results(
+                        self._function, part, makers, start, self._after_error
+                    )
                 self._batch_call.meter.done(len(part))
             return results
         results = [None] * len(rows)
@@ -116,37 +117,6 @@ class ThreadedRunner:
             self._batch_call.meter.done()
 
         self._run_in_threads(run_row, len(rows))
-        return results
-
-    def _positional_arguments(self) -> list[Maker] | None:
-        """Return how arguments are built where the function itself can be called with each row."""
-        function, batch_call = self._function, self._batch_call
-        is_direct = not (
-            function.is_async or function.processes or function.gpus or batch_call.gives_media
-        )
-        if not is_direct or not fast_paths_enabled():
-            return None
-        return batch_call.arguments.positional(function) or None
-
-    def _direct_results(
-        self, start: int, rows: Sequence[Row], makers: Sequence[Maker]
-    ) -> list[object]:
-        """Return the results for rows with which the function is called directly.
-
-        Building a dictionary of arguments for each row takes longer than many a function.
-        """
-        results: list[object] = []
-        body = self._function.body
-        while (done := len(results)) < len(rows):
-            remaining = rows[done:] if done else rows
-            error: Exception = StopIteration()  # raised by the function, it only ends the loop
-            try:
-                for value in map(body, *(map(make, remaining) for make in makers)):
-                    results.append(value)  # noqa: PERF402 - those before an error are kept
-            except Exception as raised:  # noqa: BLE001 - others' code may raise anything
-                error = raised
-            if (failed := len(results)) < len(rows):
-                results.append(self._after_error(start + failed, rows[failed], error))
         return results
 
     def _plain_result(self, position: int, row: Row) -> object:
