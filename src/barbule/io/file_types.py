@@ -62,6 +62,7 @@ def default_column_name(kind: type[Media] | Media) -> str:
 
     Examples
     --------
+    >>> from barbule.types import Image
     >>> default_column_name(Image), default_column_name(Image())
     ('image', 'image')
     """

@@ -31,6 +31,7 @@ def json_writer(kind: dt.DataType) -> Writer | None:
 
     Examples
     --------
+    >>> import ibis.expr.datatypes as dt
     >>> json_writer(dt.binary)(b"hooks"), json_writer(dt.int64)
     ('aG9va3M=', None)
     """

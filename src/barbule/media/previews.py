@@ -75,6 +75,7 @@ def media_html(
     >>> from pathlib import Path
     >>> from barbule.media.library import MediaLibrary
     >>> library = MediaLibrary("memory://media", Path("cache"))
+    >>> from barbule.types import Image
     >>> media_html("missing.png", Image(), library)[:19]
     '<div class="error">'
     """
