@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import threading
 
 import pytest
 
 import barbule as bb
+from barbule.catalog.pending import PendingCatalog
 from barbule.errors import BarbuleError
+from barbule.executor.engine import Engine
 from barbule.tables.commit import run_transaction
 from barbule.tables.transaction.isolation import NothingToDo
 from barbule.tables.transaction.operations import operating
@@ -134,3 +137,26 @@ def test_library_of_an_operation_shares_all_parts_but_its_records(session):
         assert differing == {"_origin", "objects", "store"}
         reference = own.library.store.put(b"barbs", "txt")
         assert objects.required() == {reference.removeprefix("media:")}
+
+
+def test_nothing_keeps_the_engine_of_an_operation(session, numbers):
+    """Plans and expressions that are kept belong to the committed state."""
+
+    @bb.udf
+    def following(n: int) -> int:
+        return n + 1
+
+    numbers.add_computed_column(next=following(numbers.n))
+    view = session.create_view("view", numbers.filter(numbers.n > 1).mutate(twice=numbers.next * 2))
+    session.create_view("sums", view.group_by("twice").agg(count=view.count()))
+    numbers.insert(n=7)
+    numbers.update({"n": 9}, where=numbers.n == 7)
+    numbers.upsert({"n": 9}, on="n")
+    numbers.rename_column("next", "following")
+    numbers.delete(numbers.n == 9)
+    gc.collect()
+    engines = [each for each in gc.get_objects() if isinstance(each, Engine)]
+    own = [each for each in engines if each.backend is session._engine.backend]
+    assert own == [session._engine]
+    pending = [each for each in gc.get_objects() if isinstance(each, PendingCatalog)]
+    assert not [each for each in pending if each.metadata is session._engine.catalog.metadata]
