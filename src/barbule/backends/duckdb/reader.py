@@ -18,6 +18,7 @@ from barbule.backends.duckdb.connections.interruptible_reads import (
 from barbule.backends.duckdb.errors import raise_keyboard_interrupt, translate_errors
 from barbule.backends.duckdb.sql import similarity as similarities
 from barbule.backends.duckdb.sql import statements as sql
+from barbule.backends.duckdb.sql.shapes import Compiled, StatementShapes
 from barbule.backends.duckdb.staging import (
     columns_filtered_by_duckdb,
     has_union,
@@ -134,7 +135,7 @@ class DuckDBReader:
             raise _InMemoryTablesError
         is_stored = all(getattr(leaf, "source", None) is _STORED_TABLES for leaf in leaves)
         if is_stored and fast_paths_enabled():
-            return _compiled_for_any_database(key)
+            return _SHAPES.compile(key.node)
         query = key.node.to_expr()
         return self.ibis.compile(query), query.schema().to_pyarrow(), has_long_join(key.node)
 
@@ -222,10 +223,12 @@ class DuckDBReader:
         return None
 
 
-@functools.lru_cache(maxsize=1024)
-def _compiled_for_any_database(key: ExpressionKey) -> tuple[str, pa.Schema, bool]:
-    """Return what `_compile_key` does, for a query of stored tables alone."""
+def _compile_for_any_database(root: ops.Relation) -> Compiled:
+    """Return the SQL of a query of stored tables, the schema of its rows, and if it may be long."""
     from barbule.backends.duckdb.ibis import IbisCompiler
 
-    query = key.node.to_expr()
-    return IbisCompiler().compile(query), query.schema().to_pyarrow(), has_long_join(key.node)
+    query = root.to_expr()
+    return IbisCompiler().compile(query), query.schema().to_pyarrow(), has_long_join(root)
+
+
+_SHAPES = StatementShapes(_compile_for_any_database)

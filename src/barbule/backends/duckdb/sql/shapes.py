@@ -1,0 +1,256 @@
+"""Statements by the shape of their query, without its constants and the names of its tables.
+
+Owns which parts of a query may differ between two of one shape: the names of its tables, and the
+integers and strings that it compares values with. Compiling a query takes several times as long as
+running it, and programs repeat queries with other constants: those of one row, and those of a
+version.
+"""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+import re
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import ibis.expr.operations as ops
+
+from barbule.backends.duckdb.sql.literals import string_literal
+from barbule.backends.duckdb.sql.statements import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+__all__ = ["Compiled", "StatementShapes"]
+
+_MAX_SHAPES = 512
+_MAX_INT64 = 2**63 - 1
+_COMPARISONS = (
+    ops.Equals,
+    ops.NotEquals,
+    ops.Less,
+    ops.LessEqual,
+    ops.Greater,
+    ops.GreaterEqual,
+)
+
+# What stands for a part in the statement of a shape: no query holds it, for it is random.
+_MARK = uuid.uuid4().hex
+_NUMBER_MARK = 4_000_000_000_000_000_000 + uuid.uuid4().int % 10**15 * 1000
+_MAX_PARTS = 1000
+
+Compiled: TypeAlias = tuple[str, Any, bool]
+"""The SQL of a query, the schema of its rows, and whether a join may take long."""
+
+
+@dataclass(frozen=True)
+class _Template:
+    """The statement of a shape.
+
+    Attributes
+    ----------
+    texts
+        The SQL before, between and after the parts.
+    parts
+        The number of the part between two texts.
+    """
+
+    texts: tuple[str, ...]
+    parts: tuple[int, ...]
+    schema: Any
+    long_join: bool
+
+    def filled(self, parts: list[str]) -> Compiled:
+        """Return the statement with the parts of a query."""
+        pieces = [self.texts[0]]
+        for number, text in zip(self.parts, self.texts[1:], strict=True):
+            pieces += (parts[number], text)
+        return "".join(pieces), self.schema, self.long_join
+
+
+class StatementShapes:
+    """The statements of shapes that were used last.
+
+    Parameters
+    ----------
+    compile_query
+        Compiles a query.
+    """
+
+    def __init__(self, compile_query: Callable[[ops.Relation], Compiled]) -> None:
+        self._compile = compile_query
+        self._templates: OrderedDict[Hashable, _Template] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def compile(self, root: ops.Relation) -> Compiled:
+        """Return the statement of a query of stored tables."""
+        try:
+            key, parts = _shape(root)
+            template = self._find(key)
+        except TypeError:  # it has an argument that cannot be hashed
+            return self._compile(root)
+        if len(parts) > _MAX_PARTS:
+            return self._compile(root)
+        if template is None:
+            template = _template(self._compile(_marked(root)))
+            if template is None:
+                return self._compile(root)
+            with self._lock:
+                self._templates[key] = template
+                if len(self._templates) > _MAX_SHAPES:
+                    self._templates.popitem(last=False)
+        return template.filled(parts)
+
+    def _find(self, key: Hashable) -> _Template | None:
+        with self._lock:
+            template = self._templates.get(key)
+            if template is not None:
+                self._templates.move_to_end(key)
+            return template
+
+
+def _shape(root: ops.Relation) -> tuple[Hashable, list[str]]:
+    """Return what a query has in common with others of its shape, and the SQL of its own parts."""
+    shape = _Shape()
+    for node in _parts_first(root):
+        shape.add(node)
+    key = tuple(shape.described)
+    hash(key)
+    return key, shape.parts
+
+
+class _Shape:
+    """The description of a query, node by node, and the SQL of its own parts."""
+
+    def __init__(self) -> None:
+        self.described: list[Hashable] = []
+        self.parts: list[str] = []
+        self._numbers: dict[int, int] = {}
+
+    def add(self, node: ops.Node) -> None:
+        """Describe a node, after those that it consists of."""
+        if isinstance(node, _COMPARISONS):
+            entry = tuple(map(self._operand, node.__args__))
+        elif isinstance(node, ops.DatabaseTable):
+            entry = (node.schema, self._argument(node.namespace))
+            self.parts.append(quoted(node.name))
+        else:
+            entry = tuple(map(self._argument, node.__args__))
+        self._numbers[id(node)] = len(self._numbers)
+        self.described.append((type(node), entry))
+
+    def _operand(self, operand: Any) -> Hashable:
+        constant = _constant(operand)
+        if constant is None:
+            return self._argument(operand)
+        self.parts.append(constant)
+        return "constant", type(operand.value)
+
+    def _argument(self, argument: Any) -> Hashable:
+        if isinstance(argument, ops.Node):
+            return "node", self._numbers[id(argument)]
+        if isinstance(argument, tuple):
+            return tuple(map(self._argument, argument))
+        if isinstance(argument, Mapping):
+            return tuple((name, self._argument(item)) for name, item in argument.items())
+        if isinstance(argument, float | decimal.Decimal):  # equal ones may be written differently
+            return type(argument), repr(argument)
+        return type(argument), argument
+
+
+def _parts_first(root: ops.Node) -> Iterator[ops.Node]:
+    """Yield the nodes of a tree, each once and after those that it consists of.
+
+    The order depends on the tree alone, so that equal shapes number their parts alike.
+    """
+    done: set[int] = set()
+    stack: list[tuple[ops.Node, bool]] = [(root, False)]
+    while stack:
+        node, is_expanded = stack.pop()
+        if id(node) in done:
+            continue
+        if is_expanded:
+            done.add(id(node))
+            yield node
+            continue
+        stack.append((node, True))
+        arguments: list[object] = [*node.__args__]
+        if isinstance(node, _COMPARISONS):  # whose constants belong to it
+            arguments = [each for each in arguments if _constant(each) is None]
+        while arguments:
+            argument = arguments.pop()
+            if isinstance(argument, ops.Node):
+                if id(argument) not in done:
+                    stack.append((argument, False))
+            elif isinstance(argument, tuple):
+                arguments.extend(argument)
+            elif isinstance(argument, Mapping):
+                arguments.extend(argument.values())
+
+
+def _constant(argument: object) -> str | None:
+    """Return the SQL of an operand that may differ within a shape; None for others."""
+    if not isinstance(argument, ops.Literal):
+        return None
+    value, dtype = argument.value, argument.dtype
+    if type(value) is int and dtype.is_integer() and abs(value) <= _MAX_INT64:
+        return str(value)
+    if type(value) is str and dtype.is_string() and "\0" not in value:
+        return string_literal(value)
+    return None
+
+
+def _marked(root: ops.Relation) -> ops.Relation:
+    """Return the query with marks in place of its parts, numbered as `_shape` numbers them."""
+    marked: dict[int, Any] = {}
+    numbers = itertools.count()
+
+    def rebuilt(argument: Any) -> Any:
+        if isinstance(argument, ops.Node):
+            return marked[id(argument)]
+        if isinstance(argument, tuple):
+            return tuple(map(rebuilt, argument))
+        if isinstance(argument, Mapping):
+            return {name: rebuilt(item) for name, item in argument.items()}
+        return argument
+
+    def operand(argument: Any) -> Any:
+        if _constant(argument) is None:
+            return rebuilt(argument)
+        if isinstance(argument.value, int):
+            return ops.Literal(_NUMBER_MARK + next(numbers), "int64")
+        return ops.Literal(f"{_MARK}_{next(numbers):03}", "string")
+
+    for node in _parts_first(root):
+        if isinstance(node, _COMPARISONS):
+            marked[id(node)] = type(node)(*map(operand, node.__args__))
+        elif isinstance(node, ops.DatabaseTable):
+            marked[id(node)] = node.copy(name=f"{_MARK}_{next(numbers):03}")
+        else:
+            arguments = dict(zip(node.__argnames__, map(rebuilt, node.__args__), strict=True))
+            marked[id(node)] = node.__recreate__(arguments)
+    return cast("ops.Relation", marked[id(root)])
+
+
+_MARKS = re.compile(rf"""["']{_MARK}_(\d{{3}})["']|{_NUMBER_MARK // 1000}(\d{{3}})""")
+
+
+def _template(compiled: Compiled) -> _Template | None:
+    """Split the statement of a query with marks; None if one of them is written in another way."""
+    statement, schema, long_join = compiled
+    texts: list[str] = []
+    parts: list[int] = []
+    end = 0
+    for mark in _MARKS.finditer(statement):
+        texts.append(statement[end : mark.start()])
+        parts.append(int(mark.group(1) or mark.group(2)))
+        end = mark.end()
+    texts.append(statement[end:])
+    if any(_MARK in text for text in texts):
+        return None
+    return _Template(tuple(texts), tuple(parts), schema, long_join)
