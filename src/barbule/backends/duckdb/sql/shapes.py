@@ -9,7 +9,6 @@ version.
 from __future__ import annotations
 
 import decimal
-import itertools
 import re
 import threading
 import uuid
@@ -121,7 +120,15 @@ def _shape(root: ops.Relation) -> tuple[Hashable, list[str]]:
         shape.add(node)
     key = tuple(shape.described)
     hash(key)
-    return key, shape.parts
+    return key, list(shape.parts)
+
+
+class _Parts(dict[str, int]):
+    """The SQL of the parts of a query, each with its number: equal ones are one part."""
+
+    def number(self, text: str) -> int:
+        """Return the number of a part."""
+        return self.setdefault(text, len(self))
 
 
 class _Shape:
@@ -129,7 +136,7 @@ class _Shape:
 
     def __init__(self) -> None:
         self.described: list[Hashable] = []
-        self.parts: list[str] = []
+        self.parts = _Parts()
         self._numbers: dict[int, int] = {}
 
     def add(self, node: ops.Node) -> None:
@@ -137,8 +144,8 @@ class _Shape:
         if isinstance(node, _COMPARISONS):
             entry = tuple(map(self._operand, node.__args__))
         elif isinstance(node, ops.DatabaseTable):
-            entry = (node.schema, self._argument(node.namespace))
-            self.parts.append(quoted(node.name))
+            number = self.parts.number(quoted(node.name))
+            entry = (number, node.schema, self._argument(node.namespace))
         else:
             entry = tuple(map(self._argument, node.__args__))
         self._numbers[id(node)] = len(self._numbers)
@@ -148,8 +155,7 @@ class _Shape:
         constant = _constant(operand)
         if constant is None:
             return self._argument(operand)
-        self.parts.append(constant)
-        return "constant", type(operand.value)
+        return "constant", type(operand.value), self.parts.number(constant)
 
     def _argument(self, argument: Any) -> Hashable:
         if isinstance(argument, ops.Node):
@@ -207,34 +213,51 @@ def _constant(argument: object) -> str | None:
 
 def _marked(root: ops.Relation) -> ops.Relation:
     """Return the query with marks in place of its parts, numbered as `_shape` numbers them."""
-    marked: dict[int, Any] = {}
-    numbers = itertools.count()
+    marking = _Marking()
+    for node in _parts_first(root):
+        marking.add(node)
+    return cast("ops.Relation", marking.marked[id(root)])
 
-    def rebuilt(argument: Any) -> Any:
+
+class _Marking:
+    """A query that is rebuilt with marks, node by node."""
+
+    def __init__(self) -> None:
+        self.marked: dict[int, Any] = {}
+        self._parts = _Parts()
+
+    def add(self, node: ops.Node) -> None:
+        """Rebuild a node, after those that it consists of."""
+        if isinstance(node, _COMPARISONS):
+            self.marked[id(node)] = type(node)(*map(self._operand, node.__args__))
+        elif isinstance(node, ops.DatabaseTable):
+            mark = _mark(self._parts.number(quoted(node.name)))
+            self.marked[id(node)] = node.copy(name=mark)
+        else:
+            arguments = zip(node.__argnames__, map(self._argument, node.__args__), strict=True)
+            self.marked[id(node)] = node.__recreate__(dict(arguments))
+
+    def _operand(self, operand: Any) -> Any:
+        constant = _constant(operand)
+        if constant is None:
+            return self._argument(operand)
+        number = self._parts.number(constant)
+        if isinstance(operand.value, int):
+            return ops.Literal(_NUMBER_MARK + number, "int64")
+        return ops.Literal(_mark(number), "string")
+
+    def _argument(self, argument: Any) -> Any:
         if isinstance(argument, ops.Node):
-            return marked[id(argument)]
+            return self.marked[id(argument)]
         if isinstance(argument, tuple):
-            return tuple(map(rebuilt, argument))
+            return tuple(map(self._argument, argument))
         if isinstance(argument, Mapping):
-            return {name: rebuilt(item) for name, item in argument.items()}
+            return {name: self._argument(item) for name, item in argument.items()}
         return argument
 
-    def operand(argument: Any) -> Any:
-        if _constant(argument) is None:
-            return rebuilt(argument)
-        if isinstance(argument.value, int):
-            return ops.Literal(_NUMBER_MARK + next(numbers), "int64")
-        return ops.Literal(f"{_MARK}_{next(numbers):03}", "string")
 
-    for node in _parts_first(root):
-        if isinstance(node, _COMPARISONS):
-            marked[id(node)] = type(node)(*map(operand, node.__args__))
-        elif isinstance(node, ops.DatabaseTable):
-            marked[id(node)] = node.copy(name=f"{_MARK}_{next(numbers):03}")
-        else:
-            arguments = dict(zip(node.__argnames__, map(rebuilt, node.__args__), strict=True))
-            marked[id(node)] = node.__recreate__(arguments)
-    return cast("ops.Relation", marked[id(root)])
+def _mark(number: int) -> str:
+    return f"{_MARK}_{number:03}"
 
 
 _MARKS = re.compile(rf"""["']{_MARK}_(\d{{3}})["']|{_NUMBER_MARK // 1000}(\d{{3}})""")
