@@ -93,6 +93,9 @@ QUERIES = {
         q.t.f != math.inf,
         q.t.a == q.n,
     ),
+    "structs": lambda q: q.t.mutate(
+        r=ibis.struct({"x": q.t.a, "y": q.t.s}), c=ibis.literal({"x": 1, "y": "z"})
+    ).filter(_.r.x == q.n, _.r.y != q.s, _.c.x < q.n),
     "null": lambda q: q.t.filter(q.t.s == ibis.null("string"), q.t.a == q.n),
     "items": lambda q: q.t.filter(q.t.items[0] == q.s, q.t.items.contains("x")),
     "patterns": lambda q: q.t.filter(q.t.s.like("a%"), q.t.s.re_search("^b"), q.t.s == q.s),

@@ -13,11 +13,11 @@ import re
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import ibis.expr.operations as ops
+from ibis.common.collections import FrozenDict
 
 from barbule.backends.duckdb.sql.literals import string_literal
 from barbule.backends.duckdb.sql.statements import quoted
@@ -162,7 +162,7 @@ class _Shape:
             return "node", self._numbers[id(argument)]
         if isinstance(argument, tuple):
             return tuple(map(self._argument, argument))
-        if isinstance(argument, Mapping):
+        if isinstance(argument, FrozenDict):
             return tuple((name, self._argument(item)) for name, item in argument.items())
         if isinstance(argument, float | decimal.Decimal):  # equal ones may be written differently
             return type(argument), repr(argument)
@@ -195,7 +195,7 @@ def _parts_first(root: ops.Node) -> Iterator[ops.Node]:
                     stack.append((argument, False))
             elif isinstance(argument, tuple):
                 arguments.extend(argument)
-            elif isinstance(argument, Mapping):
+            elif isinstance(argument, FrozenDict):
                 arguments.extend(argument.values())
 
 
@@ -251,8 +251,8 @@ class _Marking:
             return self.marked[id(argument)]
         if isinstance(argument, tuple):
             return tuple(map(self._argument, argument))
-        if isinstance(argument, Mapping):
-            return {name: self._argument(item) for name, item in argument.items()}
+        if isinstance(argument, FrozenDict):
+            return type(argument)({name: self._argument(item) for name, item in argument.items()})
         return argument
 
 
