@@ -21,6 +21,7 @@ from ibis.common.collections import FrozenDict
 
 from barbule.backends.duckdb.sql.literals import string_literal
 from barbule.backends.duckdb.sql.statements import quoted
+from barbule.expression_keys import ExpressionKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -83,7 +84,7 @@ class StatementShapes:
 
     def __init__(self, compile_query: Callable[[ops.Relation], Compiled]) -> None:
         self._compile = compile_query
-        self._templates: OrderedDict[Hashable, _Template] = OrderedDict()
+        self._templates: OrderedDict[ExpressionKey, _Template] = OrderedDict()
         self._lock = threading.Lock()
 
     def compile(self, root: ops.Relation) -> Compiled:
@@ -105,7 +106,7 @@ class StatementShapes:
                     self._templates.popitem(last=False)
         return template.filled(parts)
 
-    def _find(self, key: Hashable) -> _Template | None:
+    def _find(self, key: ExpressionKey) -> _Template | None:
         with self._lock:
             template = self._templates.get(key)
             if template is not None:
@@ -113,14 +114,13 @@ class StatementShapes:
             return template
 
 
-def _shape(root: ops.Relation) -> tuple[Hashable, list[str]]:
+def _shape(root: ops.Relation) -> tuple[ExpressionKey, list[str]]:
     """Return what a query has in common with others of its shape, and the SQL of its own parts."""
     shape = _Shape()
     for node in _parts_first(root):
         shape.add(node)
-    key = tuple(shape.described)
-    hash(key)
-    return key, list(shape.parts)
+    # Types and schemas are nodes of Ibis, which threads must not compare by its cache.
+    return ExpressionKey(tuple(shape.described)), list(shape.parts)
 
 
 class _Parts(dict[str, int]):
