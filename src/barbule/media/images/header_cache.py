@@ -41,3 +41,8 @@ class HeaderCache:
         """Drop the header of a file in a state."""
         with self._lock:
             self._headers.pop(state, None)
+
+    def clear(self) -> None:
+        """Drop all headers."""
+        with self._lock:
+            self._headers.clear()
