@@ -109,7 +109,9 @@ def python_calls(operation):
 
 
 # Half of what such an operation took before values were derived once for a structure.
-@pytest.mark.parametrize(("way", "most"), [("insert", 5_700), ("update", 26_700)])
+@pytest.mark.parametrize(
+    ("way", "most"), [("insert", 5_700), ("update", 26_700), ("at a version", 6_400)]
+)
 def test_calls_of_an_operation(films, way, most):
     for time in range(2):
         WAYS[way](films, time)
