@@ -96,6 +96,10 @@ QUERIES = {
     "structs": lambda q: q.t.mutate(
         r=ibis.struct({"x": q.t.a, "y": q.t.s}), c=ibis.literal({"x": 1, "y": "z"})
     ).filter(_.r.x == q.n, _.r.y != q.s, _.c.x < q.n),
+    "times and strings": lambda q: q.t.filter(
+        q.t.ts > "2020-01-01", q.t.ts.date() == "2020-01-02", q.t.day <= "2021-01-01", q.t.a == q.n
+    ),
+    "integers and other numbers": lambda q: q.t.filter(q.t.f > q.n, q.t.d < q.n, q.t.a / 2 != q.n),
     "null": lambda q: q.t.filter(q.t.s == ibis.null("string"), q.t.a == q.n),
     "items": lambda q: q.t.filter(q.t.items[0] == q.s, q.t.items.contains("x")),
     "patterns": lambda q: q.t.filter(q.t.s.like("a%"), q.t.s.re_search("^b"), q.t.s == q.s),

@@ -26,6 +26,8 @@ from barbule.expression_keys import ExpressionKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
+    import ibis.expr.datatypes as dt
+
 __all__ = ["Compiled", "StatementShapes"]
 
 _MAX_SHAPES = 512
@@ -142,7 +144,7 @@ class _Shape:
     def add(self, node: ops.Node) -> None:
         """Describe a node, after those that it consists of."""
         if isinstance(node, _COMPARISONS):
-            entry = tuple(map(self._operand, node.__args__))
+            entry = tuple(self._operand(*operand) for operand in _operands(node))
         elif isinstance(node, ops.DatabaseTable):
             number = self.parts.number(quoted(node.name))
             entry = (number, node.schema, self._argument(node.namespace))
@@ -151,8 +153,7 @@ class _Shape:
         self._numbers[id(node)] = len(self._numbers)
         self.described.append((type(node), entry))
 
-    def _operand(self, operand: Any) -> Hashable:
-        constant = _constant(operand)
+    def _operand(self, operand: Any, constant: str | None) -> Hashable:
         if constant is None:
             return self._argument(operand)
         return "constant", type(operand.value), self.parts.number(constant)
@@ -187,7 +188,7 @@ def _parts_first(root: ops.Node) -> Iterator[ops.Node]:
         stack.append((node, True))
         arguments: list[object] = [*node.__args__]
         if isinstance(node, _COMPARISONS):  # whose constants belong to it
-            arguments = [each for each in arguments if _constant(each) is None]
+            arguments = [each for each, constant in _operands(node) if constant is None]
         while arguments:
             argument = arguments.pop()
             if isinstance(argument, ops.Node):
@@ -199,16 +200,37 @@ def _parts_first(root: ops.Node) -> Iterator[ops.Node]:
                 arguments.extend(argument.values())
 
 
-def _constant(argument: object) -> str | None:
-    """Return the SQL of an operand that may differ within a shape; None for others."""
-    if not isinstance(argument, ops.Literal):
+def _operands(comparison: Any) -> Iterator[tuple[ops.Value, str | None]]:
+    """Yield the operands of a comparison, each with its SQL if it may differ within a shape."""
+    left, right = comparison.left, comparison.right
+    yield left, _constant(left, right.dtype)
+    yield right, _constant(right, left.dtype)
+
+
+def _constant(operand: ops.Value, other: dt.DataType) -> str | None:
+    """Return the SQL of a constant that is compared with values of its own kind; None for others.
+
+    Ibis reads strings that are compared with times.
+    """
+    if not isinstance(operand, ops.Literal):
         return None
-    value, dtype = argument.value, argument.dtype
-    if type(value) is int and dtype.is_integer() and abs(value) <= _MAX_INT64:
-        return str(value)
-    if type(value) is str and dtype.is_string() and "\0" not in value:
+    value, dtype = operand.value, operand.dtype
+    if type(value) is int and dtype.is_integer() and other.is_numeric():
+        return str(value) if abs(value) <= _MAX_INT64 else None
+    if type(value) is str and dtype.is_string() and other.is_string() and _is_plain(value):
         return string_literal(value)
     return None
+
+
+def _is_plain(value: str) -> bool:
+    """Whether DuckDB reads a string as it is written."""
+    if "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _marked(root: ops.Relation) -> ops.Relation:
@@ -229,7 +251,8 @@ class _Marking:
     def add(self, node: ops.Node) -> None:
         """Rebuild a node, after those that it consists of."""
         if isinstance(node, _COMPARISONS):
-            self.marked[id(node)] = type(node)(*map(self._operand, node.__args__))
+            operands = (self._operand(*operand) for operand in _operands(node))
+            self.marked[id(node)] = type(node)(*operands)
         elif isinstance(node, ops.DatabaseTable):
             mark = _mark(self._parts.number(quoted(node.name)))
             self.marked[id(node)] = node.copy(name=mark)
@@ -237,8 +260,7 @@ class _Marking:
             arguments = zip(node.__argnames__, map(self._argument, node.__args__), strict=True)
             self.marked[id(node)] = node.__recreate__(dict(arguments))
 
-    def _operand(self, operand: Any) -> Any:
-        constant = _constant(operand)
+    def _operand(self, operand: Any, constant: str | None) -> Any:
         if constant is None:
             return self._argument(operand)
         number = self._parts.number(constant)
