@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.schema as sch
 import pyarrow as pa
 import pytest
+from tests.backends.adapter_parts import check_parts
 
 import barbule as bb
 from barbule.backends.base import (
@@ -18,9 +19,6 @@ from barbule.backends.base import (
     RID,
     TO,
     Backend,
-    Connection,
-    Reader,
-    RowStore,
 )
 from barbule.backends.duckdb import DuckDBBackend
 from barbule.backends.duckdb.connection import DuckDBConnection
@@ -447,23 +445,8 @@ def parts():
     connection.disconnect()
 
 
-def test_each_part_of_the_adapter_fulfils_its_protocol(parts):
-    assert [*map(unfulfilled, parts, (Connection, Reader, RowStore))] == [None] * 3
-
-
 def test_parts_of_the_adapter_work_without_it(parts):
-    connection, reader, store = parts
-    schema = sch.Schema({RID: "int64", FROM: "int64", TO: "int64", "a": "int64"})
-    leaf = reader.table("t", schema).to_expr()
-    with connection.write_lock(), connection.transaction():
-        store.create_table("t", schema)
-        new = {RID: [1, 2], FROM: [1, 1], TO: [FOREVER, FOREVER], "a": [3, 4]}
-        store.append("t", pa.table(new))
-        doubled = leaf.filter(leaf.a > 3).select(RID, a=leaf.a * 2)
-        assert store.replace_rows("t", doubled, 2) == 1
-    live = leaf.filter(leaf[TO] == FOREVER).order_by(RID)
-    assert reader.arrow(live, {})["a"].to_pylist() == [3, 8]
-    assert reader.ibis.to_pyarrow(live.a.sum()).as_py() == 11
+    check_parts(*parts)
 
 
 def test_message_names_the_protocols_of_which_a_backend_lacks_members(parts):

@@ -14,6 +14,7 @@ import ibis.expr.schema as sch
 import psycopg
 import pyarrow as pa
 import pytest
+from tests.backends.adapter_parts import check_parts
 
 import programs
 from barbule.backends.base import (
@@ -22,9 +23,6 @@ from barbule.backends.base import (
     RID,
     TO,
     Backend,
-    Connection,
-    Reader,
-    RowStore,
 )
 from barbule.backends.opening import open_backend
 from barbule.backends.postgres import PostgresBackend
@@ -94,19 +92,7 @@ def test_parts_of_the_adapter_work_without_it(url):
     connection = PostgresConnection(ConnectionPool(read_address(url, 1.0)))
     reader = PostgresReader(connection)
     store = PostgresRowStore(connection, reader)
-    parts = (connection, reader, store)
-    assert [*map(unfulfilled, parts, (Connection, Reader, RowStore))] == [None] * 3
-    schema = sch.Schema({RID: "int64", FROM: "int64", TO: "int64", "a": "int64"})
-    leaf = reader.table("t", schema).to_expr()
-    with connection.write_lock(), connection.transaction():
-        store.create_table("t", schema)
-        new = {RID: [1, 2], FROM: [1, 1], TO: [FOREVER, FOREVER], "a": [3, 4]}
-        store.append("t", pa.table(new))
-        doubled = leaf.filter(leaf.a > 3).select(RID, a=leaf.a * 2)
-        assert store.replace_rows("t", doubled, 2) == 1
-    live = leaf.filter(leaf[TO] == FOREVER).order_by(RID)
-    assert reader.arrow(live, {})["a"].to_pylist() == [3, 8]
-    assert reader.ibis.to_pyarrow(live.a.sum()).as_py() == 11
+    check_parts(connection, reader, store)
     connection.disconnect()
 
 

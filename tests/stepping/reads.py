@@ -18,8 +18,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from barbule.catalog.catalog_reader import CatalogReader
 from barbule.catalog.derivations import Derivations
-from barbule.catalog.version_lookup import CatalogReader
 from stepping.replaced import replaced
 
 if TYPE_CHECKING:

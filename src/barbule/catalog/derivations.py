@@ -15,8 +15,8 @@ from barbule.catalog.pending import DerivedValue
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
+    from barbule.catalog.catalog_reader import CatalogReader
     from barbule.catalog.pending import PendingCatalog
-    from barbule.catalog.version_lookup import CatalogReader
 
     Derive = Callable[[], tuple[Any, Iterable[int]]]
     """Derives a value, and returns the tables that it depends on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from barbule.catalog.version_lookup import CatalogReader
+from barbule.catalog.catalog_reader import CatalogReader
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -1,7 +1,7 @@
 """The catalog: tables, versions, labels and commits, stored in the backend.
 
 Owns how commits and labels are written, and how this process learns of its own commits. Reading
-is inherited: `structures` looks up tables and `version_lookup` versions, in what `metadata` loads.
+is inherited: `structures` looks up tables and `catalog_reader` versions, in what `metadata` loads.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from barbule.catalog.catalog_reader import LABEL, REMOVE_LABEL, CatalogReader
 from barbule.catalog.metadata import DELETE_MEDIA, Metadata, changes_to_json
 from barbule.catalog.migrations import READER_PREFIX
 from barbule.catalog.pending import PendingCatalog
 from barbule.catalog.records import Commit, Label
-from barbule.catalog.version_lookup import LABEL, REMOVE_LABEL, CatalogReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Backend
+    from barbule.catalog.catalog_reader import CatalogReader
     from barbule.catalog.records import TableRecord
-    from barbule.catalog.version_lookup import CatalogReader
     from barbule.config import Settings
     from barbule.executor.budgets.dry_run import DryRun
     from barbule.executor.calls.operation import Operation
@@ -131,7 +131,7 @@ class Engine(QueryMethods):
         return engine
 
     def during(self, operation: Operation) -> Engine:
-        """Return the engine on which an operation runs."""
+        """Return the engine that sees the same tables for an operation."""
         return Engine(self.database, self.catalog, operation, self.committed)
 
     def preparing(self, pending: PendingCatalog, operation: Operation) -> Engine:
@@ -142,12 +142,11 @@ class Engine(QueryMethods):
     def computing(self, target: Provenance) -> Iterator[Engine]:
         """Yield the engine that computes these columns; their budget is released at the end."""
         with self.begin().computing(target) as operation:
-            yield Engine(self.database, self.catalog, operation, self.committed)
+            yield self.during(operation)
 
     def running_dry(self, dry_run: DryRun) -> Engine:
         """Return an engine that makes no calls, but collects them."""
-        operation = self.begin().running_dry(dry_run)
-        return Engine(self.database, self.catalog, operation, self.committed)
+        return self.during(self.begin().running_dry(dry_run))
 
     def __repr__(self) -> str:
         return f"<barbule engine on {self.backend.name}>"

@@ -22,9 +22,9 @@ from barbule.tracing import span
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from barbule.catalog.catalog_reader import CatalogReader
     from barbule.catalog.pending import PendingCatalog
     from barbule.catalog.records import TableRecord
-    from barbule.catalog.version_lookup import CatalogReader
     from barbule.executor.database import Database
 
 __all__ = ["OperationFacts", "PendingFacts", "PlanFacts"]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from barbule.backends.base import Backend
-    from barbule.catalog.version_lookup import CatalogReader
+    from barbule.catalog.catalog_reader import CatalogReader
     from barbule.executor.calls.caller import Caller
     from barbule.executor.calls.operation import Operation
     from barbule.executor.display.progress import Meter

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-    from barbule.catalog.version_lookup import CatalogReader
+    from barbule.catalog.catalog_reader import CatalogReader
     from barbule.executor.plan_facts import PlanFacts
     from barbule.planner.plan import Plan
     from barbule.planner.plan_cache import PlanCache

@@ -98,7 +98,7 @@ def _begin(engine: Engine, verb: str, operation: Operation, since: int) -> Trans
     catalog = engine.database.catalog
     catalog.refresh()
     pending = catalog.begin(verb)
-    return Transaction(engine.preparing(pending, operation), pending, operation.tally, since)
+    return Transaction(engine.preparing(pending, operation), pending, since)
 
 
 def _prepare(

@@ -83,7 +83,7 @@ class DuckDBReader:
     def __init__(self, connection: DuckDBConnection) -> None:
         self._connection = connection
         self._ibis: SharedIbis | None = None
-        # Compiling takes longer than most queries, and the same plans are run again.
+        # Of plans that are run again, which are found faster than the shape of a query.
         self._compiled = functools.lru_cache(maxsize=256)(self._compile_key)
 
     @property

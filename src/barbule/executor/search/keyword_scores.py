@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from barbule.catalog.catalog_reader import CatalogReader
     from barbule.catalog.records import Column, TableRecord
-    from barbule.catalog.version_lookup import CatalogReader
     from barbule.planner.stages import KeywordStage
 
     ReadColumn = Callable[[int, int | None, str], pa.Table]

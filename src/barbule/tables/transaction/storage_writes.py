@@ -1,6 +1,6 @@
 """Writes that create and drop tables and columns of the backend, as records.
 
-Owns how each of them changes the backend. They are applied before the rows are written.
+Owns how each of them changes the backend, before the rows are written, and how all writes print.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from barbule.backends.base import RowStore
     from barbule.catalog.records import TableRecord
 
-__all__ = ["CreateStorage", "DropColumn", "DropStorage", "StorageWrite"]
+__all__ = ["CreateStorage", "DropColumn", "DropStorage", "StorageWrite", "TableWrite"]
 
 
 @dataclass(frozen=True, repr=False)
-class StorageWrite(abc.ABC):
-    """A change of the tables of the backend.
+class TableWrite:
+    """What is written to one table; it prints as what it does and the name of the table.
 
     Attributes
     ----------
@@ -32,6 +32,10 @@ class StorageWrite(abc.ABC):
 
     def __repr__(self) -> str:
         return f"<{self}: {self.record.name}>"
+
+
+class StorageWrite(TableWrite, abc.ABC):
+    """A change of the tables of the backend."""
 
     @abc.abstractmethod
     def apply(self, store: RowStore) -> None:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from barbule.catalog.pending import PendingCatalog
     from barbule.catalog.records import Column, Index
-    from barbule.executor.calls.operation import Tally
     from barbule.executor.engine import Engine
     from barbule.tables.transaction.storage_writes import StorageWrite
     from barbule.tables.transaction.writes import Write
@@ -70,11 +69,11 @@ class WriteSet:
         would end the operation by itself.
     """
 
-    def __init__(self, engine: Engine, pending: PendingCatalog, tally: Tally, since: int) -> None:
+    def __init__(self, engine: Engine, pending: PendingCatalog, since: int) -> None:
         self.engine = engine
         self.pending = pending
         self.since = since
-        self.tally = tally
+        self.tally = engine.begin().tally
         self.new_rows: dict[int, pa.Table] = {}
         self.appended: dict[int, list[pa.Table]] = {}
         self.ended: dict[int, list[pa.Array]] = {}

@@ -15,6 +15,7 @@ from barbule.backends.base import BASE, FOREVER, FROM, RID, TO
 from barbule.errors import BarbuleError, DataError
 from barbule.executor.calls.provenance import PROVISIONAL
 from barbule.tables.transaction.isolation import NothingToDo
+from barbule.tables.transaction.storage_writes import TableWrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,20 +40,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, repr=False)
-class Write(abc.ABC):
-    """A write to the rows of a table.
-
-    Attributes
-    ----------
-    record
-        The structure of the table.
-    """
-
-    record: TableRecord
-
-    def __repr__(self) -> str:
-        return f"<{self}: {self.record.name}>"
+class Write(TableWrite, abc.ABC):
+    """A write to the rows of a table."""
 
     @abc.abstractmethod
     def apply(self, store: RowStore, commit: int, first_rids: Mapping[int, int]) -> int:

@@ -1,4 +1,4 @@
-"""Lookups of versions and commits: by number, label, snapshot or timestamp.
+"""The catalog as one operation reads it: tables, and their versions by number, label or timestamp.
 
 Owns which versions can still be read: those whose rows are stored, because they are recent or
 because a label, a snapshot or a branch refers to them.
